@@ -1,0 +1,1 @@
+"""Offline training of the identification nets: `python -m training <command>`."""
