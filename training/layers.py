@@ -18,9 +18,7 @@ class LocalContrast(keras.layers.Layer):
     neighbourhood: two box averages of `window_px`. Always in float32.
     """
 
-    def __init__(
-        self, shrink: int, window_px: int, floor: float = 0.01, **options: Any
-    ) -> None:
+    def __init__(self, shrink: int, window_px: int, floor: float = 0.01, **options: Any) -> None:
         """Creates the layer.
 
         Args:
@@ -44,8 +42,9 @@ class LocalContrast(keras.layers.Layer):
         return centred / (deviation + self.floor)
 
     def _neighbourhood(self, x: Any) -> Any:
-        for _ in range(2):
-            x = ops.average_pool(x, self.window_px, strides=1, padding="same")
+        for _ in range(2):  # rows and columns apart: the same average, window_px / 2 times faster
+            x = ops.average_pool(x, (self.window_px, 1), strides=1, padding="same")
+            x = ops.average_pool(x, (1, self.window_px), strides=1, padding="same")
         return x
 
     def get_config(self) -> dict[str, Any]:

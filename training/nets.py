@@ -94,8 +94,8 @@ def _alexnet_body(images: Any, conv: Conv) -> Any:
 
 
 def _vgg_body(images: Any, conv: Conv, net: str) -> Any:
-    """VGG16 or VGG19 at half the input's size, which keeps every vein and a quarter of the work."""
-    x = LocalContrast(shrink=2, window_px=15, name="contrast")(images)
+    """VGG16 or VGG19 at a third of the input's size: it keeps the veins and a ninth of the work."""
+    x = LocalContrast(shrink=3, window_px=11, name="contrast")(images)
     for block, repeats in enumerate(VGG_REPEATS[net], start=1):
         for index in range(1, repeats + 1):
             x = conv(VGG_FILTERS[block - 1], name=f"block{block}_conv{index}")(x)

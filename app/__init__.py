@@ -1,0 +1,1 @@
+"""The palm-vein identification service."""

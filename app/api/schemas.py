@@ -1,0 +1,183 @@
+"""What the service answers, as JSON."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app import identifier
+from app.decision import Decision
+from app.gallery.gallery import Hand, Origin
+from app.nets.manifest import InputSpec, MeasuredThreshold
+
+MAX_NAME_LENGTH = 200
+
+
+class Answer(BaseModel):
+    """A schema that is read from the domain's object of the same fields."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Subject(Answer):
+    """One palm that the service knows."""
+
+    subject_id: str = Field(examples=["p017"])
+    name: str | None = Field(examples=["Ada Lovelace"])
+    hand: Hand | None = Field(examples=["left"])
+    origin: Origin = Field(
+        description='"trained": the nets know it from training; "enrolled": it was added here.'
+    )
+    created_at: datetime
+    template_counts: dict[str, int] = Field(
+        description="Enrolled templates for each net and version.", examples=[{"vgg16/1": 3}]
+    )
+
+
+class Subjects(BaseModel):
+    """One page of subjects, by subject_id."""
+
+    subjects: list[Subject]
+    next: str | None = Field(
+        description="Send it as `after` for the next page; null on the last one.",
+        examples=["p100"],
+    )
+
+
+class SubjectChanges(BaseModel):
+    """What to change; a field that is left out stays, null clears."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "Ada"}})
+
+    name: str | None = Field(default=None, max_length=MAX_NAME_LENGTH)
+    hand: Hand | None = None
+
+
+class Quality(Answer):
+    """How well an image shows a palm, each from 0 to 1."""
+
+    sharpness: float = Field(examples=[0.71])
+    contrast: float = Field(examples=[0.24])
+    brightness: float = Field(examples=[0.45])
+
+
+class Threshold(Answer):
+    """The least similarity that counts, and the false match rate it stands for."""
+
+    similarity: float = Field(examples=[0.42])
+    fmr: float = Field(examples=[0.0001])
+
+
+class Candidate(BaseModel):
+    """A subject that the palm may belong to, by all nets together."""
+
+    subject_id: str = Field(examples=["p017"])
+    confidence: float = Field(examples=[0.993])
+    similarity: float = Field(examples=[0.81])
+
+    @classmethod
+    def of(cls, candidate: identifier.Candidate) -> Self:
+        """The candidate by its id alone."""
+        return cls(
+            subject_id=candidate.subject.subject_id,
+            confidence=candidate.confidence,
+            similarity=candidate.similarity,
+        )
+
+
+class Vote(BaseModel):
+    """What one net alone would have answered."""
+
+    net: str = Field(examples=["vgg16"])
+    version: int = Field(examples=[1])
+    subject_id: str | None = Field(
+        description="The net's best candidate, even below the threshold.", examples=["p017"]
+    )
+    decision: Decision
+    confidence: float = Field(examples=[0.99])
+    similarity: float | None = Field(examples=[0.83])
+    threshold: Threshold
+
+    @classmethod
+    def of(cls, vote: identifier.Vote) -> Self:
+        """The vote with its net's key as two fields."""
+        return cls(
+            net=vote.key.net,
+            version=vote.key.version,
+            subject_id=vote.subject_id,
+            decision=vote.decision,
+            confidence=vote.confidence,
+            similarity=vote.similarity,
+            threshold=Threshold.model_validate(vote.threshold),
+        )
+
+
+class Processing(BaseModel):
+    """What every answer to images says about its making."""
+
+    quality: list[Quality] = Field(description="Of each image, in the order sent.")
+    request_id: str = Field(description="The X-Request-ID, for finding this request in the log.")
+    timings_ms: dict[str, float] = Field(
+        examples=[{"decode": 1.1, "nets": 6.2, "search": 0.1, "total": 8.0}]
+    )
+
+
+class Enrollment(Processing):
+    """The subject as it is now stored."""
+
+    subject: Subject
+
+
+class Identification(Processing):
+    """Whose palm it is, or that it is nobody's the service knows."""
+
+    decision: Decision = Field(
+        description="match: it is `identity`. no_match: it is nobody known. inconclusive: "
+        "somebody known, but more than one of them fits."
+    )
+    identity: Subject | None = Field(description="Who it is; null unless the decision is match.")
+    confidence: float = Field(
+        description="Probability of the best candidate; of nobody if the decision is no_match.",
+        examples=[0.993],
+    )
+    candidates: list[Candidate] = Field(description="The best, ranked, whatever the decision.")
+    nets: list[Vote] = Field(description="Each net's own vote; the answer fuses them.")
+    threshold: Threshold
+
+
+class Verification(Processing):
+    """Whether it is the claimed subject's palm."""
+
+    decision: Decision = Field(description="match or no_match.")
+    identity: Subject = Field(description="The claimed subject.")
+    confidence: float = Field(description="Probability of the decision.", examples=[0.998])
+    similarity: float = Field(examples=[0.81])
+    nets: list[Vote] = Field(description="Each net's own vote; the answer fuses them.")
+    threshold: Threshold
+
+
+class Model(BaseModel):
+    """One net in service, by its manifest."""
+
+    net: str = Field(examples=["vgg16"])
+    version: int = Field(examples=[1])
+    created_at: datetime
+    input: InputSpec
+    embedding_size: int = Field(examples=[256])
+    trained_identities: int = Field(examples=[160])
+    thresholds: list[MeasuredThreshold]
+    dataset: dict[str, Any]
+    metrics: dict[str, Any] = Field(description="As measured when it was exported.")
+    code_revision: str
+
+
+class Models(BaseModel):
+    """The nets that vote."""
+
+    nets: list[Model]
+
+
+class Health(BaseModel):
+    """That the service is well; anything else is a problem."""
+
+    status: str = Field(examples=["ready"])

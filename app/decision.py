@@ -1,0 +1,106 @@
+"""From similarities to an answer: one computation for a net, for all nets, for every subject.
+
+"Nobody" takes part as a virtual subject whose similarity is the threshold. So identification
+among N subjects, open or closed, and verification (N = 1) are the same softmax.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Decision = Literal["match", "no_match", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A similarity and the false match rate that it was measured to stand for."""
+
+    similarity: float
+    fmr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a net's similarities mean, measured on validation palms.
+
+    Attributes:
+        temperature: similarity over temperature is a log-odds.
+        thresholds: at least one, in the order of falling FMR and rising similarity.
+    """
+
+    temperature: float
+    thresholds: tuple[Threshold, ...]
+
+    def threshold_at(self, fmr: float) -> Threshold:
+        """The threshold for a false match rate, interpolated over log10(FMR).
+
+        Outside the measured range the nearest end is returned, with the FMR that *it* stands for.
+        """
+        measured = np.log10([t.fmr for t in self.thresholds])[::-1]
+        asked = float(np.clip(np.log10(fmr), measured[0], measured[-1]))
+        similarity = np.interp(asked, measured, [t.similarity for t in self.thresholds][::-1])
+        return Threshold(float(similarity), float(10**asked))
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One net's, or the fusion's, view of a probe.
+
+    Attributes:
+        similarities: float32 [N], one for each subject, in [-1, 1].
+        threshold: the decision threshold.
+        temperature: see `Calibration`.
+    """
+
+    similarities: Floats
+    threshold: Threshold
+    temperature: float
+
+    def confidences(self) -> NDArray[np.float64]:
+        """Probabilities [1 + N] of nobody (first) and of every subject; their sum is 1.
+
+        softmax([threshold, similarities] / temperature).
+        """
+        logits = np.r_[self.threshold.similarity, self.similarities].astype(np.float64)
+        odds = np.exp((logits - logits.max()) / self.temperature)
+        return odds / odds.sum()
+
+    def decide(self) -> Decision:
+        """`no_match` below the threshold, `inconclusive` if no one subject is likelier than not."""
+        if not len(self.similarities) or self.similarities.max() < self.threshold.similarity:
+            return "no_match"
+        return "match" if self.confidences()[1:].max() >= 0.5 else "inconclusive"
+
+
+def fuse(nets: Sequence[Scores]) -> Scores:
+    """Averages the nets' log-odds against nobody: the sum rule of score fusion.
+
+    mean_n (s_n - t_n) / T_n equals (s - t) / T with weights w_n = (1 / T_n) / sum(1 / T_m),
+    s = sum w_n s_n, t = sum w_n t_n and 1 / T = mean(1 / T_n). Every net alone stands for its
+    FMR; the largest is stated, which the fusion stays below as far as nets err apart.
+
+    Args:
+        nets: at least one, all over the same subjects.
+
+    Returns:
+        The fusion, over the same subjects.
+    """
+    sharpness = np.array([1 / net.temperature for net in nets])
+    weights = sharpness / sharpness.sum()
+    similarities = np.stack([net.similarities for net in nets])
+    threshold = float(weights @ [net.threshold.similarity for net in nets])
+    return Scores(
+        (weights @ similarities).astype(np.float32),
+        Threshold(threshold, max(net.threshold.fmr for net in nets)),
+        1 / float(sharpness.mean()),
+    )
+
+
+def centroid(rows: Floats) -> Floats:
+    """Mean [D] of unit rows [T, D], at unit length again."""
+    mean = rows.mean(axis=0)
+    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)

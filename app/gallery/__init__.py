@@ -1,0 +1,1 @@
+"""Where enrolled subjects live: the `Gallery` protocol and its stores."""

@@ -1,0 +1,319 @@
+"""The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.answers import Candidate, Enrollment, Identification, Verification, Vote
+from app.decision import Calibration, Decision, Floats, Scores, centroid, fuse
+from app.gallery.gallery import Gallery, Hand, NetKey
+from app.palm.decode import ImageLimits, PalmImageError, decode
+from app.palm.quality import Quality, assess
+from app.palm.roi import prepare
+
+
+class Net(Protocol):
+    """A loaded net."""
+
+    @property
+    def key(self) -> NetKey:
+        """Its name and version."""
+        ...
+
+    @property
+    def input_px(self) -> int:
+        """Side of its input image."""
+        ...
+
+    @property
+    def identities(self) -> Sequence[str]:
+        """The identities it was trained on, in the order of its prototypes."""
+        ...
+
+    @property
+    def prototypes(self) -> Floats:
+        """float32 [C, D], rows of unit length."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration:
+        """What its similarities mean."""
+        ...
+
+    def embed(self, images: NDArray[np.uint8]) -> Floats:
+        """Maps uint8 [B, H, W, 3] to float32 [B, D], rows of unit length; thread-safe."""
+        ...
+
+
+class NetsDisagree(Exception):
+    """The nets cannot vote together; the message names what differs."""
+
+
+class TemplatesMissing(Exception):
+    """The subject is known, but has no template of every net in service."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(
+            f"subject {subject_id!r} has no templates of the nets in service: enroll it again "
+            "with add=true"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """The gallery at one revision: one row for each subject, one matrix for each net."""
+
+    revision: int
+    subject_ids: tuple[str, ...]
+    matrices: tuple[Floats, ...]
+
+
+class Identifier:
+    """Answers from a set of nets and a gallery; safe for concurrent callers."""
+
+    def __init__(
+        self,
+        nets: Sequence[Net],
+        gallery: Gallery,
+        *,
+        image_limits: ImageLimits,
+        fpir_target: float,
+        fmr_target: float,
+    ) -> None:
+        """Creates the identifier and enters the trained identities into the gallery.
+
+        Args:
+            nets: at least one; all know the same identities and take images of one size.
+            gallery: who is enrolled.
+            image_limits: bounds on the pictures.
+            fpir_target: share of strangers that identification may take for somebody, 0 to 1.
+            fmr_target: share of impostors that verification may accept, 0 to 1.
+
+        Raises:
+            NetsDisagree: if the nets differ in identities or image size.
+        """
+        for net in nets:
+            if tuple(net.identities) != tuple(nets[0].identities):
+                raise NetsDisagree(
+                    f"{net.key} and {nets[0].key} were trained on different identities: "
+                    "serve nets of one training"
+                )
+            if net.input_px != nets[0].input_px:
+                raise NetsDisagree(
+                    f"{net.key} takes {net.input_px} px, {nets[0].key} {nets[0].input_px} px: "
+                    "serve nets of one size"
+                )
+        self._nets = tuple(nets)
+        self._gallery = gallery
+        self._limits = image_limits
+        self._fpir_target = fpir_target
+        self._fmr_target = fmr_target
+        self._snapshot: _Snapshot | None = None
+        self._refreshing = threading.Lock()
+        gallery.seed_trained(nets[0].identities)
+
+    def enroll(
+        self,
+        subject_id: str,
+        name: str | None,
+        hand: Hand | None,
+        images: Sequence[bytes],
+        *,
+        add: bool,
+    ) -> Enrollment:
+        """Stores one template per image and net; nothing is stored if any image is unfit.
+
+        Raises:
+            PalmImageError: if an image cannot be used.
+            SubjectExists: if the subject exists and `add` is false.
+        """
+        clock = _Clock()
+        pixels, qualities = self._read(images)
+        clock.lap("decode")
+        templates = {net.key: net.embed(pixels) for net in self._nets}
+        clock.lap("nets")
+        subject = self._gallery.enroll(subject_id, name, hand, templates, add=add)
+        clock.lap("gallery")
+        return Enrollment(subject, qualities, clock.timings_ms())
+
+    def identify(self, images: Sequence[bytes], *, candidates: int = 5) -> Identification:
+        """Finds whose palm the images, all of one palm, show.
+
+        Raises:
+            PalmImageError: if an image cannot be used.
+        """
+        clock = _Clock()
+        pixels, qualities = self._read(images)
+        clock.lap("decode")
+        probes = self._probes(pixels)
+        clock.lap("nets")
+        gallery = self._current()
+        fmr = self._fpir_target / max(len(gallery.subject_ids), 1)  # FPIR is about N FMR
+        scores = self._compare(probes, gallery.matrices, fmr)
+        fused = fuse(scores)
+        ranked = self._rank(fused, gallery.subject_ids, candidates)
+        decision = fused.decide()
+        nobody = float(fused.confidences()[0])
+        matched = ranked[0] if decision == "match" else None
+        votes = self._votes(scores, gallery.subject_ids)
+        clock.lap("search")
+        return Identification(
+            decision=decision,
+            subject=matched.subject if matched else None,
+            confidence=_answer_confidence(decision, nobody, ranked),
+            similarity=ranked[0].similarity if ranked else None,
+            candidates=ranked,
+            votes=votes,
+            threshold=fused.threshold,
+            qualities=qualities,
+            timings_ms=clock.timings_ms(),
+        )
+
+    def verify(self, subject_id: str, images: Sequence[bytes]) -> Verification:
+        """Tells whether the images show the palm of one subject.
+
+        Raises:
+            PalmImageError: if an image cannot be used.
+            SubjectUnknown: if there is no such subject.
+            TemplatesMissing: if it has no templates of the nets in service.
+        """
+        clock = _Clock()
+        subject = self._gallery.subject(subject_id)
+        gallery = self._current()
+        if subject_id not in gallery.subject_ids:
+            raise TemplatesMissing(subject_id)
+        row = gallery.subject_ids.index(subject_id)
+        pixels, qualities = self._read(images)
+        clock.lap("decode")
+        probes = self._probes(pixels)
+        clock.lap("nets")
+        templates = [matrix[row : row + 1] for matrix in gallery.matrices]
+        scores = self._compare(probes, templates, self._fmr_target)
+        fused = fuse(scores)
+        decision = fused.decide()
+        clock.lap("search")
+        return Verification(
+            subject=subject,
+            decision=decision,
+            confidence=float(fused.confidences()[int(decision == "match")]),
+            similarity=float(fused.similarities[0]),
+            votes=self._votes(scores, (subject_id,)),
+            threshold=fused.threshold,
+            qualities=qualities,
+            timings_ms=clock.timings_ms(),
+        )
+
+    def _read(self, images: Sequence[bytes]) -> tuple[NDArray[np.uint8], list[Quality]]:
+        """Pixels [B, H, W, 3] as the nets take them, and what each picture is worth."""
+        pixels: list[NDArray[np.uint8]] = []
+        for position, data in enumerate(images, start=1):
+            try:
+                pixels.append(prepare(decode(data, self._limits), self._nets[0].input_px))
+                assess(pixels[-1])
+            except PalmImageError as error:
+                raise type(error)(f"image {position} of {len(images)}: {error}") from error
+        return np.stack(pixels), [assess(picture) for picture in pixels]
+
+    def _probes(self, pixels: NDArray[np.uint8]) -> list[Floats]:
+        """For each net, one embedding [D] of all pictures together."""
+        return [centroid(net.embed(pixels)) for net in self._nets]
+
+    def _compare(
+        self, probes: Sequence[Floats], matrices: Sequence[Floats], fmr: float
+    ) -> list[Scores]:
+        """Each net's similarities of its probe [D] to the rows of its matrix [N, D]."""
+        return [
+            Scores(matrix @ probe, net.calibration.threshold_at(fmr), net.calibration.temperature)
+            for net, probe, matrix in zip(self._nets, probes, matrices, strict=True)
+        ]
+
+    def _rank(self, fused: Scores, subject_ids: Sequence[str], count: int) -> list[Candidate]:
+        confidences = fused.confidences()[1:]
+        best = np.argsort(-fused.similarities, kind="stable")[:count]
+        return [
+            Candidate(
+                self._gallery.subject(subject_ids[i]),
+                float(confidences[i]),
+                float(fused.similarities[i]),
+            )
+            for i in best
+        ]
+
+    def _votes(self, scores: Sequence[Scores], subject_ids: Sequence[str]) -> list[Vote]:
+        return [
+            _vote(net.key, score, subject_ids)
+            for net, score in zip(self._nets, scores, strict=True)
+        ]
+
+    def _current(self) -> _Snapshot:
+        """The gallery in memory, read anew when any process has changed it."""
+        revision = self._gallery.revision()
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.revision == revision:
+            return snapshot
+        with self._refreshing:
+            self._snapshot = self._load(revision)
+            return self._snapshot
+
+    def _load(self, revision: int) -> _Snapshot:
+        """One row per subject: the mean of its prototype, if trained, and its templates."""
+        trained = self._gallery.trained()
+        rows = [_rows_by_subject(net, self._gallery, trained) for net in self._nets]
+        known = sorted(set(rows[0]).intersection(*rows[1:]))
+        matrices = tuple(
+            np.stack([centroid(np.stack(own[subject])) for subject in known])
+            if known
+            else np.zeros((0, net.prototypes.shape[1]), np.float32)
+            for net, own in zip(self._nets, rows, strict=True)
+        )
+        return _Snapshot(revision, tuple(known), matrices)
+
+
+class _Clock:
+    """Times of a request's stages, in ms."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage] = round(1000 * (now - self._last), 3)
+        self._last = now
+
+    def timings_ms(self) -> dict[str, float]:
+        return {**self._laps, "total": round(1000 * (self._last - self._start), 3)}
+
+
+def _rows_by_subject(
+    net: Net, gallery: Gallery, trained: frozenset[str]
+) -> dict[str, list[Floats]]:
+    rows = {
+        identity: [prototype]
+        for identity, prototype in zip(net.identities, net.prototypes, strict=True)
+        if identity in trained
+    }
+    templates = gallery.templates(net.key)
+    for subject_id, vector in zip(templates.subject_ids, templates.vectors, strict=True):
+        rows.setdefault(subject_id, []).append(vector)
+    return rows
+
+
+def _vote(key: NetKey, scores: Scores, subject_ids: Sequence[str]) -> Vote:
+    confidences = scores.confidences()
+    decision = scores.decide()
+    if not subject_ids:
+        return Vote(key, None, decision, float(confidences[0]), None, scores.threshold)
+    best = int(scores.similarities.argmax())
+    confidence = confidences[0] if decision == "no_match" else confidences[1 + best]
+    similarity = float(scores.similarities[best])
+    return Vote(key, subject_ids[best], decision, float(confidence), similarity, scores.threshold)
+
+
+def _answer_confidence(decision: Decision, nobody: float, ranked: Sequence[Candidate]) -> float:
+    return nobody if decision == "no_match" else ranked[0].confidence

@@ -1,0 +1,91 @@
+"""Wires settings, gallery, nets and routes into the application: `uvicorn app.main:app`."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from app.api import identify, subjects, system
+from app.api.middleware import BodyLimit, RequestLog, StartupErrors
+from app.api.problems import answer_with_problems
+from app.api.service import Admission, Recognition, Service
+from app.gallery.gallery import Gallery, GalleryUnusable
+from app.gallery.sqlite import open_sqlite
+from app.identifier import Identifier, NetsDisagree
+from app.logs import configure_logging
+from app.nets.store import LoadedNet, NetUnusable, load_nets
+from app.palm.decode import ImageLimits
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+GALLERIES: dict[str, Callable[[str], Gallery]] = {"sqlite": open_sqlite}  # by the URL's scheme
+
+DESCRIPTION = """Whose palm is this, how sure are we, or is it nobody we know?
+
+Three nets look at the veins in a near-infrared image and vote. Errors are
+`application/problem+json` (RFC 9457). Images are never stored."""
+
+
+def create_app(
+    settings: Settings,
+    *,
+    load_nets: Callable[[Path, Sequence[str], str], Sequence[LoadedNet]] = load_nets,
+) -> FastAPI:
+    """The application; it opens the gallery and loads the nets when it is started."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        configure_logging(settings.log_level)
+        scheme, _, _ = settings.gallery_url.partition(":")
+        gallery = GALLERIES[scheme](settings.gallery_url)
+        app.state.service = Service(
+            gallery=gallery,
+            recognition=_start_recognition(settings, gallery, load_nets),
+            admission=Admission(settings.max_concurrent, settings.queue_timeout_s),
+        )
+        yield
+        gallery.close()
+
+    app = FastAPIOffline(
+        title="Palm-vein identification",
+        version="1",
+        description=DESCRIPTION,
+        redoc_url=None,  # its page loads a logo from the internet
+        lifespan=lifespan,
+    )
+    for router in (identify.router, subjects.router, system.router):
+        app.include_router(router)
+    answer_with_problems(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_mb * 2**20)
+    app.add_middleware(RequestLog)
+    app.add_middleware(StartupErrors, expected=GalleryUnusable)
+    return app
+
+
+def _start_recognition(
+    settings: Settings,
+    gallery: Gallery,
+    load_nets: Callable[[Path, Sequence[str], str], Sequence[LoadedNet]],
+) -> Recognition | str:
+    """The nets at work; or why they are not: the service then runs, but is not ready."""
+    try:
+        nets = load_nets(settings.models_dir, settings.nets, settings.engine)
+        identifier = Identifier(
+            nets,
+            gallery,
+            image_limits=ImageLimits(max_pixels=settings.max_pixels),
+            fpir_target=settings.fpir_target,
+            fmr_target=settings.fmr_target,
+        )
+    except (NetUnusable, NetsDisagree) as error:
+        logger.error("not ready: %s", error)
+        return str(error)
+    return Recognition(nets, identifier)
+
+
+app = create_app(Settings())

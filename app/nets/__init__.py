@@ -1,0 +1,1 @@
+"""Reads models_store/<net>/<version>/ and runs what it finds."""

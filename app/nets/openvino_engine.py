@@ -1,0 +1,38 @@
+"""OpenVINO: reads a TensorFlow SavedModel as it is, without TensorFlow."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.decision import Floats
+
+
+class OpenvinoEngine:
+    """One compiled net. Each calling thread has an inference request of its own."""
+
+    def __init__(self, folder: Path, *, precision: str | None = None) -> None:
+        """Reads and compiles the SavedModel in `folder`.
+
+        Args:
+            folder: where saved_model.pb lies.
+            precision: "f32" or "bf16"; None leaves the choice to OpenVINO, which takes
+                bfloat16 on CPUs that compute it natively.
+        """
+        import openvino  # here, so that an image with another engine does not need it
+
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if precision is not None:
+            options["INFERENCE_PRECISION_HINT"] = precision
+        core: Any = openvino.Core()
+        self._compiled = core.compile_model(core.read_model(folder), "CPU", options)
+        self._requests = threading.local()
+
+    def embed(self, images: NDArray[np.uint8]) -> Floats:
+        """Maps uint8 [B, H, W, 3] to float32 [B, D], rows of unit length."""
+        if not hasattr(self._requests, "own"):
+            self._requests.own = self._compiled.create_infer_request()
+        outputs = self._requests.own.infer({"images": np.ascontiguousarray(images)})
+        return np.array(outputs["embedding"], np.float32)

@@ -1,0 +1,184 @@
+"""models_store: finds a version, proves that it is whole, and loads it into an engine."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from app.decision import Calibration, Floats
+from app.gallery.gallery import NetKey
+from app.nets.manifest import Manifest
+from app.nets.openvino_engine import OpenvinoEngine
+from app.nets.tensorflow_engine import TensorflowEngine
+
+MIN_GOLDEN_COSINE = 0.999
+"""How far an engine's arithmetic (bfloat16, say) may turn an embedding."""
+
+
+class NetUnusable(Exception):
+    """A net cannot be served; the message names the file or value and what to do."""
+
+
+class NetMissing(NetUnusable):
+    """There is no such net or version."""
+
+
+class NetCorrupt(NetUnusable):
+    """A file of the version is missing, or not the one that training wrote."""
+
+
+class NetMismatch(NetUnusable):
+    """The engine does not reproduce the outputs that training recorded."""
+
+
+class Engine(Protocol):
+    """Runs one SavedModel."""
+
+    def embed(self, images: NDArray[np.uint8]) -> Floats:
+        """Maps uint8 [B, H, W, 3] to float32 [B, D]; thread-safe."""
+        ...
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {
+    "openvino": OpenvinoEngine,
+    "tensorflow": TensorflowEngine,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNet:
+    """A net that is ready to serve; satisfies `app.identifier.Net`."""
+
+    manifest: Manifest
+    prototypes: Floats
+    engine: Engine
+
+    @property
+    def key(self) -> NetKey:
+        """Name and version."""
+        return NetKey(self.manifest.net, self.manifest.version)
+
+    @property
+    def input_px(self) -> int:
+        """Side of the input image."""
+        return self.manifest.input.height
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The identities that it was trained on, in the order of the prototypes."""
+        return self.manifest.identities
+
+    @property
+    def calibration(self) -> Calibration:
+        """What its similarities mean."""
+        return self.manifest.calibration()
+
+    def embed(self, images: NDArray[np.uint8]) -> Floats:
+        """Maps uint8 [B, input_px, input_px, 3] to float32 [B, D], rows of unit length."""
+        return self.engine.embed(images)
+
+
+def load_nets(models_dir: Path, names: Sequence[str], engine: str) -> list[LoadedNet]:
+    """Loads nets, each checked file by file and against its golden outputs.
+
+    Args:
+        models_dir: the store, `<net>/<version>/` inside.
+        names: `vgg16` for the highest version, `vgg16:1` for that one.
+        engine: a key of `ENGINES`.
+
+    Raises:
+        NetMissing: if a net or version is not there, or no net is named.
+        NetCorrupt: if a file is missing or has another checksum than the manifest says.
+        NetMismatch: if the engine's outputs are not the recorded ones.
+    """
+    if not names:
+        raise NetMissing("no net is named: name at least one, such as vgg16")
+    return [_load_net(_find_version(models_dir, name), engine) for name in names]
+
+
+def _find_version(models_dir: Path, name: str) -> Path:
+    net, _, version = name.partition(":")
+    if not re.fullmatch(r"[a-z0-9_]+(:[1-9]\d*)?", name):
+        raise NetMissing(f"{name!r} names no net: write it like vgg16 or vgg16:1")
+    folder = models_dir / net
+    present = {int(p.name): p for p in folder.glob("*") if p.is_dir() and p.name.isdecimal()}
+    if not present:
+        raise NetMissing(
+            f"{folder} holds no version of {net}: train and export it, or copy it there"
+        )
+    wanted = int(version) if version else max(present)
+    if wanted not in present:
+        raise NetMissing(f"{folder} has no version {wanted}, only {sorted(present)}")
+    return present[wanted]
+
+
+def _load_net(folder: Path, engine: str) -> LoadedNet:
+    manifest = _read_manifest(folder)
+    _verify_files(folder, manifest)
+    prototypes = np.load(folder / manifest.prototypes_file).astype(np.float32)
+    expected = (len(manifest.identities), manifest.embedding_size)
+    if prototypes.shape != expected:
+        raise NetCorrupt(f"{folder / manifest.prototypes_file}: {prototypes.shape}, not {expected}")
+    try:
+        running = ENGINES[engine](folder)
+    except ImportError as error:
+        raise NetUnusable(
+            f"the {engine} engine is not installed ({error}): install it or choose another"
+        ) from error
+    _compare_with_golden(folder, running, prototypes, engine)
+    return LoadedNet(manifest, prototypes, running)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / "manifest.json"
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise NetCorrupt(f"{path} cannot be read: restore the whole version folder") from error
+    except ValidationError as error:
+        raise NetCorrupt(f"{path} is not a manifest: {error}") from error
+    if (manifest.net, str(manifest.version)) != (folder.parent.name, folder.name):
+        raise NetCorrupt(
+            f"{path} is of {manifest.net}/{manifest.version}: move it where it belongs"
+        )
+    return manifest
+
+
+def _verify_files(folder: Path, manifest: Manifest) -> None:
+    needed = {"saved_model.pb", "golden.npz", manifest.prototypes_file}
+    if unlisted := needed - manifest.files.keys():
+        raise NetCorrupt(f"{folder / 'manifest.json'} lists no checksum of {sorted(unlisted)}")
+    for name, expected in manifest.files.items():
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                found = file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise NetCorrupt(f"{path} is missing: restore the whole version folder") from error
+        if found != expected:
+            raise NetCorrupt(
+                f"{path} has SHA-256 {found}, the manifest says {expected}: "
+                "restore the whole version folder"
+            )
+
+
+def _compare_with_golden(folder: Path, engine: Engine, prototypes: Floats, name: str) -> None:
+    """Recomputes the recorded outputs, all at once and one by one."""
+    with np.load(folder / "golden.npz") as golden:
+        images, expected = golden["images"], golden["embedding"]
+        top = golden["similarity"].argmax(axis=1)
+    one_by_one = np.concatenate([engine.embed(image[None]) for image in images])
+    for found in (engine.embed(images), one_by_one):
+        cosine = float((found * expected).sum(axis=1).min())
+        same_top = bool(((found @ prototypes.T).argmax(axis=1) == top).all())
+        if not (cosine >= MIN_GOLDEN_COSINE and same_top):
+            raise NetMismatch(
+                f"{folder} under {name} does not reproduce golden.npz: cosine {cosine:.5f}, "
+                f"at least {MIN_GOLDEN_COSINE} is asked, same best identity: {same_top}"
+            )

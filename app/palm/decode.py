@@ -1,0 +1,139 @@
+"""Image files to pixels: what is accepted, what is converted, what is refused and why."""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+ACCEPTED_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+
+# Where a well-known format that is not accepted shows itself: (offset, bytes).
+# Told from their first bytes, so that no further parser ever touches an upload.
+_OTHER_FORMATS = {
+    "GIF": (0, b"GIF8"),
+    "PDF": (0, b"%PDF"),
+    "Photoshop": (0, b"8BPS"),
+    "JPEG 2000": (4, b"jP  "),
+    "HEIF or AVIF": (4, b"ftyp"),
+}
+_COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "P", "PA", "LA", "YCbCr"})
+
+
+class PalmImageError(Exception):
+    """An image that cannot be used; the message holds the values and what to do."""
+
+
+class UnsupportedFormat(PalmImageError):
+    """An image of a format outside `ACCEPTED_FORMATS`."""
+
+
+class ImageTooLarge(PalmImageError):
+    """More pixels than allowed, by the file's header."""
+
+
+class UnreadableImage(PalmImageError):
+    """Empty, truncated, damaged, or no image at all."""
+
+
+class UnsuitableImage(PalmImageError):
+    """A sound image that shows no palm well enough: too small, animated, CMYK, featureless."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What `decode` accepts.
+
+    Attributes:
+        max_pixels: width times height; bounds the memory that one upload can claim.
+        min_side_px: the shorter side; below it veins are no longer resolved.
+    """
+
+    max_pixels: int = 25_000_000
+    min_side_px: int = 96
+
+
+def decode(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
+    """Pixels of one still image, upright.
+
+    The EXIF orientation is applied. A palette is expanded and transparency dropped. 16-bit grey is
+    scaled linearly, so that 65535 becomes 255. Format, size, pixel mode and number of frames are
+    judged by the header, before any pixel is decoded.
+
+    Args:
+        data: a whole PNG, JPEG, BMP, TIFF or WebP file.
+        limits: what sizes to accept.
+
+    Returns:
+        uint8 [H, W] if the file is grey, else RGB [H, W, 3].
+
+    Raises:
+        UnsupportedFormat: if it is an image of another format.
+        ImageTooLarge: if it has more than `limits.max_pixels` pixels.
+        UnreadableImage: if it is empty, truncated, damaged or no image.
+        UnsuitableImage: if it is too small, has several frames or pages, or holds pixels that
+            are neither grey nor RGB (CMYK, Lab, 32 bits).
+    """
+    image = _open(data)
+    _check_header(image, limits)
+    try:
+        return _pixels(ImageOps.exif_transpose(image))
+    except Exception as error:  # as in _open: damaged files fail in every imaginable way
+        raise UnreadableImage(
+            f"the {image.format} image of {len(data)} bytes is truncated or damaged ({error}); "
+            "send the whole file"
+        ) from error
+
+
+def _open(data: bytes) -> Image.Image:
+    """Reads the header."""
+    if not data:
+        raise UnreadableImage("the image is empty (0 bytes); send a whole file")
+    try:
+        return Image.open(BytesIO(data), formats=ACCEPTED_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(f"{error}; send a smaller image") from error
+    except Exception as error:  # Pillow's parsers raise whatever a damaged header makes them
+        accepted = ", ".join(ACCEPTED_FORMATS)
+        for name, (offset, signature) in _OTHER_FORMATS.items():
+            if data.startswith(signature, offset):
+                raise UnsupportedFormat(f"{name} is not accepted; send {accepted}") from error
+        raise UnreadableImage(
+            f"the {len(data)} bytes are not a readable image; send {accepted}"
+        ) from error
+
+
+def _check_header(image: Image.Image, limits: ImageLimits) -> None:
+    """Refuses what must not be decoded."""
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise ImageTooLarge(
+            f"the image has {width}x{height} = {width * height} pixels, "
+            f"more than {limits.max_pixels}; send a smaller one"
+        )
+    if min(width, height) < limits.min_side_px:
+        raise UnsuitableImage(
+            f"the image is {width}x{height}; its shorter side must be at least "
+            f"{limits.min_side_px} pixels"
+        )
+    if getattr(image, "is_animated", False):
+        raise UnsuitableImage(
+            f"the {image.format} file holds several frames or pages; send one still image"
+        )
+    if not _is_grey(image) and image.mode not in _COLOUR_MODES:
+        raise UnsuitableImage(
+            f"the image's pixels are {image.mode}; send grey (8 or 16 bits) or RGB"
+        )
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in ("1", "L") or image.mode.startswith("I;16")
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Decodes into uint8, [H, W] or [H, W, 3]."""
+    if image.mode.startswith("I;16"):
+        # 257 = 65535 / 255
+        return np.rint(np.asarray(image, np.float32) / 257).astype(np.uint8)
+    return np.array(image.convert("L" if _is_grey(image) else "RGB"))

@@ -1,0 +1,198 @@
+"""Judges exported nets on the test session and on strangers that nothing was chosen by."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from training.calibration import FPIR_TARGET, Calibration, Threshold, posterior
+from training.data import Palms, in_batches, load_palms, split_by_session, split_strangers
+from training.nets import NETS
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateConfig:
+    """What `python -m training evaluate` does; two minutes for three nets on two cores.
+
+    Attributes:
+        data: the database the nets were trained on; its last session is the test.
+        strangers: palms of nobody in `data`; their second half is the test.
+        store: models_store.
+        nets: names of the nets; the highest version of each is judged.
+        out: report; a JSON file, with a Markdown file of the same name beside it.
+    """
+
+    data: Path
+    strangers: Path
+    store: Path = Path("models_store")
+    nets: tuple[str, ...] = NETS
+    out: Path = Path("evaluation.json")
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One net's, or the fusion's, probabilities [N, 1 + C] of nobody and of every identity."""
+
+    known: Array
+    strangers: Array
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Measures accuracy, top-5 and open-set errors per net and fused; writes the report.
+
+    Returns:
+        What the JSON file holds.
+    """
+    test = split_by_session(load_palms(config.data)).test
+    _, strangers = split_strangers(load_palms(config.strangers))
+    nets = {net: _judge(_highest(config.store / net), test, strangers) for net in config.nets}
+    judged = {**nets, "fused": _fuse(list(nets.values()))}
+    report = {
+        "test_images": len(test),
+        "test_session": test.session_names[-1],
+        "identities": len(test.identities),
+        "stranger_images": len(strangers),
+        "strangers": len(np.unique(strangers.labels)),
+        "nets": {name: _figures(one, test) for name, one in judged.items()},
+        "fusion": _other_fusions(list(nets.values()), test),
+        "worst_identities": _worst(judged["fused"], test),
+    }
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    config.out.write_text(json.dumps(report, indent=1) + "\n")
+    config.out.with_suffix(".md").write_text(as_markdown(report))
+    return report
+
+
+def wilson_interval(hits: int, count: int) -> tuple[float, float]:
+    """95 % score interval of a rate: E. B. Wilson, JASA 22 (1927)."""
+    z, rate = 1.959964, hits / count
+    centre = (rate + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2)
+    return float(centre - half), float(centre + half)
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The table of the model card."""
+    lines = [
+        f"{report['test_images']} test pictures of {report['identities']} palms (session "
+        f"{report['test_session']}), {report['stranger_images']} pictures of "
+        f"{report['strangers']} strangers.",
+        "",
+        "| | accuracy | 95 % interval | top-5 | known: identified | strangers: accepted |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in report["nets"].items():
+        low, high = row["accuracy_interval"]
+        lines.append(
+            f"| {name} | {row['accuracy']:.2%} ({row['correct']}) | {low:.2%} to {high:.2%} "
+            f"| {row['top_5']:.2%} | {row['identified']:.2%} "
+            f"| {row['false_positive_rate']:.2%} ({row['false_positives']}) |"
+        )
+    for name, accuracy in report["fusion"].items():
+        lines.append(f"| {name.replace('_', ' ')} | {accuracy:.2%} | | | | |")
+    return "\n".join(lines) + "\n"
+
+
+def _judge(folder: Path, test: Palms, strangers: Palms) -> _Judged:
+    """Runs one exported net; its threshold is the one the service takes for this gallery."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    table = tuple(Threshold(**row) for row in manifest["thresholds"])
+    calibration = Calibration(manifest["temperature"], table)
+    threshold = calibration.threshold_at(FPIR_TARGET / len(manifest["identities"]))
+    reloaded = tf.saved_model.load(str(folder))
+    serve = reloaded.signatures["serving_default"]
+
+    def run(palms: Palms) -> Array:
+        parts = [
+            np.asarray(serve(images=tf.constant(batch))["similarity"])
+            for batch in tqdm(in_batches(palms, 64), manifest["net"])
+        ]
+        return posterior(np.concatenate(parts), threshold, calibration.temperature)
+
+    return _Judged(run(test), run(strangers))
+
+
+def _fuse(nets: list[_Judged]) -> _Judged:
+    """The service's fusion: the mean of the nets' log-odds against nobody."""
+
+    def mean_log_odds(parts: list[Array]) -> Array:
+        logits = np.mean([np.log(p + 1e-30) - np.log(p[:, :1] + 1e-30) for p in parts], axis=0)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+
+    return _Judged(
+        mean_log_odds([n.known for n in nets]), mean_log_odds([n.strangers for n in nets])
+    )
+
+
+def _figures(judged: _Judged, test: Palms) -> dict[str, Any]:
+    identities = judged.known[:, 1:]
+    order = np.argsort(-identities, axis=1)
+    right = order[:, 0] == test.labels
+    top_5 = (order[:, :5] == test.labels[:, None]).any(axis=1)
+    identified = right & _accepted(judged.known)
+    false_positives = _accepted(judged.strangers)
+    return {
+        "correct": int(right.sum()),
+        "accuracy": float(right.mean()),
+        "accuracy_interval": wilson_interval(int(right.sum()), len(right)),
+        "top_5": float(top_5.mean()),
+        "identified": float(identified.mean()),
+        "false_positives": int(false_positives.sum()),
+        "false_positive_rate": float(false_positives.mean()),
+    }
+
+
+def _accepted(posteriors: Array) -> NDArray[np.bool_]:
+    """Where the service answers with a match: above the threshold, and likelier than not."""
+    best = posteriors[:, 1:].max(axis=1)
+    return (best >= posteriors[:, 0]) & (best >= 0.5)
+
+
+def _other_fusions(nets: list[_Judged], test: Palms) -> dict[str, float]:
+    """Majority vote (a tie goes to the most confident net) and mean of probabilities."""
+    mean = np.mean([net.known[:, 1:] for net in nets], axis=0).argmax(axis=1)
+    votes = np.stack([net.known[:, 1:].argmax(axis=1) for net in nets])
+    sure = np.stack([net.known[:, 1:].max(axis=1) for net in nets]).argmax(axis=0)
+    majority = np.empty(len(test), np.int64)
+    for i, column in enumerate(votes.T):
+        winner, count = Counter(column.tolist()).most_common(1)[0]
+        majority[i] = winner if count > 1 else column[sure[i]]
+    return {
+        "majority_vote": float((majority == test.labels).mean()),
+        "mean_probability": float((mean == test.labels).mean()),
+    }
+
+
+def _worst(judged: _Judged, test: Palms, count: int = 10) -> list[dict[str, Any]]:
+    """The identities most often taken for others, and for whom."""
+    found = judged.known[:, 1:].argmax(axis=1)
+    errors = Counter(test.labels[found != test.labels].tolist())
+    return [
+        {
+            "identity": test.identities[label],
+            "errors": wrong,
+            "images": int((test.labels == label).sum()),
+            "taken_for": {
+                test.identities[other]: times
+                for other, times in Counter(found[test.labels == label].tolist()).items()
+                if other != label
+            },
+        }
+        for label, wrong in errors.most_common(count)
+    ]
+
+
+def _highest(folder: Path) -> Path:
+    present = [p for p in folder.glob("*") if p.name.isdecimal()]
+    if not present:
+        raise FileNotFoundError(f"{folder} holds no version: export the net first")
+    return max(present, key=lambda p: int(p.name))

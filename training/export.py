@@ -1,0 +1,197 @@
+"""Turns a trained run into models_store/<net>/<version>/: the contract with the service.
+
+Needs the TensorFlow backend; the weights may come from a training on any backend.
+"""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import file_digest
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from training.calibration import Calibration, calibrate
+from training.data import Palms, in_batches, load_palms, split_by_session, split_strangers
+from training.nets import build_net, fold
+
+GOLDEN_IMAGES = 3
+MAX_DIFFERENCE = 1e-4
+"""How far the reloaded artefact may be from the Keras model, in cosine similarity."""
+
+Float32 = NDArray[np.float32]
+
+
+class ExportMismatch(Exception):
+    """The reloaded artefact does not answer as the trained net does; nothing was exported."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """What `python -m training export` does; half a minute a net on two cores.
+
+    Attributes:
+        run: folder of `python -m training train`.
+        data: the database the run was trained on.
+        strangers: palms of nobody in `data`, `<identity>/<session>/<picture>`; the first half of
+            them calibrates the thresholds, the second half is left to `evaluate`.
+        store: models_store.
+        version: version to write; by default one more than the highest.
+    """
+
+    run: Path
+    data: Path
+    strangers: Path
+    store: Path = Path("models_store")
+    version: int | None = None
+
+
+def export(config: ExportConfig) -> Path:
+    """Writes one complete, immutable version.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        FileExistsError: if the version exists.
+        ExportMismatch: if the reloaded artefact differs from the trained net.
+    """
+    settings: dict[str, Any] = json.loads((config.run / "config.json").read_text())
+    split = split_by_session(load_palms(config.data))
+    known_strangers, _ = split_strangers(load_palms(config.strangers))
+    model = _load_folded(settings["net"], len(split.train.identities), config.run)
+    prototypes = _fit_prototypes(model, split.train)
+    genuine = embed(model, split.validation) @ prototypes.T
+    calibration = calibrate(
+        genuine, split.validation.labels, embed(model, known_strangers) @ prototypes.T
+    )
+    target = config.store / settings["net"] / str(config.version or _next(config, settings["net"]))
+    if target.exists():
+        raise FileExistsError(
+            f"{target} exists and versions are immutable: choose another --version"
+        )
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _write_saved_model(model, calibration, unfinished)
+    np.save(unfinished / "prototypes.npy", prototypes)
+    golden = split.validation.images[:: len(split.validation) // GOLDEN_IMAGES][:GOLDEN_IMAGES]
+    _write_golden(model, unfinished, np.repeat(golden[..., None], 3, axis=3))
+    accuracy = float((genuine.argmax(axis=1) == split.validation.labels).mean())
+    manifest = _manifest(model, target, split.train, calibration, settings)
+    manifest["metrics"] = {"validation_accuracy": accuracy, "validation_images": len(genuine)}
+    manifest["files"] = _checksums(unfinished)
+    (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    unfinished.rename(target)
+    return target
+
+
+def embed(model: keras.Model, palms: Palms, batch_size: int = 64) -> Float32:
+    """Embeddings float32 [N, D] of all pictures, in order."""
+    parts = [model(batch, training=False)["embedding"] for batch in in_batches(palms, batch_size)]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _load_folded(net: str, identities: int, run: Path) -> keras.Model:
+    trained = build_net(net, identities)
+    similarity_only = keras.Model(trained.input, trained.output["similarity"])
+    similarity_only.load_weights(run / "best.weights.h5")
+    return fold(trained)
+
+
+def _fit_prototypes(model: keras.Model, train: Palms) -> Float32:
+    """Sets every prototype to the mean of its training embeddings, as enrolment does it."""
+    embeddings = embed(model, train)
+    means = np.stack([embeddings[train.labels == i].mean(0) for i in range(len(train.identities))])
+    prototypes = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    model.get_layer("similarity").set_weights([prototypes])
+    return prototypes
+
+
+def _write_saved_model(model: keras.Model, calibration: Calibration, folder: Path) -> None:
+    size = model.input.shape[1]
+
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model(images, training=False)
+        odds = keras.ops.softmax(outputs["similarity"] / calibration.temperature)
+        return {**outputs, "probabilities": odds}
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    signature = [tf.TensorSpec((None, size, size, 3), tf.uint8, name="images")]
+    archive.add_endpoint("serving_default", serve, input_signature=signature)
+    archive.write_out(str(folder), verbose=False)
+
+
+def _write_golden(model: keras.Model, folder: Path, images: NDArray[np.uint8]) -> None:
+    """Records the reloaded artefact's answers, after proving that they are the net's own."""
+    reloaded = tf.saved_model.load(str(folder))
+    serve = reloaded.signatures["serving_default"]
+    expected = np.asarray(model(images, training=False)["embedding"])
+    for batch in (1, 3, 8):
+        inputs = np.resize(images, (batch, *images.shape[1:]))
+        found = np.asarray(serve(images=tf.constant(inputs))["embedding"])
+        again = np.asarray(serve(images=tf.constant(inputs))["embedding"])
+        cosine = (found * np.resize(expected, found.shape)).sum(axis=1).min()
+        if 1 - cosine > MAX_DIFFERENCE or not np.array_equal(found, again):
+            raise ExportMismatch(f"batch {batch}: cosine {cosine:.6f} between net and artefact")
+    outputs = {name: np.asarray(t) for name, t in serve(images=tf.constant(images)).items()}
+    np.savez_compressed(folder / "golden.npz", images=images, **outputs)
+
+
+def _manifest(
+    model: keras.Model,
+    target: Path,
+    train: Palms,
+    calibration: Calibration,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    size = model.input.shape[1]
+    return {
+        "schema_version": 1,
+        "net": model.name,
+        "version": int(target.name),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "input": {"height": size, "width": size, "channels": 3, "dtype": "uint8"},
+        "embedding_size": model.get_layer("dense").units,
+        "identities": list(train.identities),
+        "prototypes_file": "prototypes.npy",
+        **calibration.as_manifest(),
+        "training": {k: v for k, v in settings.items() if k not in ("data", "out")},
+        "dataset": {
+            "name": Path(settings["data"]).name,
+            "sha256": train.sha256,
+            "training_images": len(train),
+        },
+        "code_revision": _code_revision(),
+        "libraries": {name: library_version(name) for name in ("keras", "tensorflow", "numpy")},
+    }
+
+
+def _next(config: ExportConfig, net: str) -> int:
+    present = [int(p.name) for p in (config.store / net).glob("*") if p.name.isdecimal()]
+    return max(present, default=0) + 1
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    digests: dict[str, str] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            digests[path.relative_to(folder).as_posix()] = file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _code_revision() -> str:
+    """The commit that this code is of, or "unknown" outside a checkout."""
+    root = Path(__file__).parent
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
