@@ -1,7 +1,7 @@
 """Wires settings, gallery, nets and routes into the application: `uvicorn app.main:app`."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,19 +10,21 @@ from fastapi_offline import FastAPIOffline
 
 from app.api import identify, subjects, system
 from app.api.middleware import BodyLimit, RequestLog, StartupErrors
-from app.api.problems import answer_with_problems
+from app.api.problems import answer_with_problems, document_problems
 from app.api.service import Admission, Recognition, Service
 from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.sqlite import open_sqlite
-from app.identifier import Identifier, NetsDisagree
+from app.identifier import Identifier, Net, NetsDisagree
 from app.logs import configure_logging
-from app.nets.store import LoadedNet, NetUnusable, load_nets
+from app.nets.store import NetUnusable, load_nets
 from app.palm.decode import ImageLimits
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 GALLERIES: dict[str, Callable[[str], Gallery]] = {"sqlite": open_sqlite}  # by the URL's scheme
+
+LoadNets = Callable[[Path, Sequence[str], str], Sequence[Net]]
 
 DESCRIPTION = """Whose palm is this, how sure are we, or is it nobody we know?
 
@@ -33,12 +35,12 @@ Three nets look at the veins in a near-infrared image and vote. Errors are
 def create_app(
     settings: Settings,
     *,
-    load_nets: Callable[[Path, Sequence[str], str], Sequence[LoadedNet]] = load_nets,
+    load_nets: LoadNets = load_nets,
 ) -> FastAPI:
     """The application; it opens the gallery and loads the nets when it is started."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         configure_logging(settings.log_level)
         scheme, _, _ = settings.gallery_url.partition(":")
         gallery = GALLERIES[scheme](settings.gallery_url)
@@ -60,6 +62,7 @@ def create_app(
     for router in (identify.router, subjects.router, system.router):
         app.include_router(router)
     answer_with_problems(app)
+    document_problems(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_mb * 2**20)
     app.add_middleware(RequestLog)
@@ -70,7 +73,7 @@ def create_app(
 def _start_recognition(
     settings: Settings,
     gallery: Gallery,
-    load_nets: Callable[[Path, Sequence[str], str], Sequence[LoadedNet]],
+    load_nets: LoadNets,
 ) -> Recognition | str:
     """The nets at work; or why they are not: the service then runs, but is not ready."""
     try:

@@ -22,8 +22,8 @@ def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     if rng.random() < 0.5:
         moved = cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.3, 1.6))
     lit = moved.astype(np.float32) * _relight(image.shape[0], rng)
-    lit += rng.standard_normal(lit.shape, np.float32) * rng.uniform(0, 6)
-    if rng.random() < 0.3:
+    lit += rng.standard_normal(lit.shape, np.float32) * rng.uniform(0, 5)
+    if rng.random() < 0.2:
         _cover(lit, rng)
     return np.clip(lit, 0, 255).astype(np.uint8)
 

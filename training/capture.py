@@ -24,7 +24,7 @@ _TYPICAL_SHADE = {
     "wrinkles": 0.07,
     "texture": 0.025,
 }
-_VANISHING = 0.08  # chance that a session shows next to nothing of a layer
+_VANISHING = 0.04  # chance that a session shows next to nothing of a layer
 _BRIGHT_CREASES = 0.15  # chance that creases reflect light instead of shadowing it
 
 
@@ -54,13 +54,13 @@ class Session:
 def draw_session(rng: np.random.Generator) -> Session:
     """Draws the state of one visit."""
     shades = np.array([_TYPICAL_SHADE[layer] for layer in LAYERS], np.float32)
-    shades *= rng.uniform(0.4, 1.6, len(LAYERS)).astype(np.float32)
+    shades *= rng.uniform(0.55, 1.45, len(LAYERS)).astype(np.float32)
     shades[rng.random(len(LAYERS)) < _VANISHING] *= 0.1
     if rng.random() < _BRIGHT_CREASES:
         shades[2:4] *= -0.6
     return Session(
         shades=shades,
-        dilation_px=int(rng.integers(-1, 3)),
+        dilation_px=int(rng.integers(-1, 2)),
         light=_draw_light(rng),
         exposure=rng.uniform(0.42, 0.72),
         gamma=rng.uniform(0.7, 1.45),

@@ -80,9 +80,13 @@ def fold(trained: keras.Model) -> keras.Model:
 
 
 def _alexnet_body(images: Any, conv: Conv) -> Any:
-    """The paper's reduced AlexNet: 3x3 at stride 4, overlapping pools, BatchNorm after two."""
-    x = LocalContrast(shrink=1, window_px=29, name="contrast")(images)
-    x = conv(32, strides=4, name="conv1")(x)
+    """The paper's reduced AlexNet: overlapping pools, BatchNorm after the first two.
+
+    Its first convolution, 3x3 at stride 4, skips 7 of 16 pixels; the same grid is reached here by
+    halving the image, which averages them, and stride 2.
+    """
+    x = LocalContrast(shrink=2, window_px=15, name="contrast")(images)
+    x = conv(32, strides=2, name="conv1")(x)
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="pool1")(x)
     x = keras.layers.BatchNormalization(name="norm1")(x)
     x = conv(64, name="conv2")(x)

@@ -37,7 +37,7 @@ class TrainConfig:
     batch_size: int = 32
     learning_rate: float = 1e-3
     scale: float = 24.0
-    margin: float = 0.25
+    margin: float = 0.15
     precision: str = "auto"
     seed: int = 1
 

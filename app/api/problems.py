@@ -95,11 +95,14 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def document_problems(openapi: dict[str, Any]) -> None:
-    """Adds to an OpenAPI document the schema that `documented` refers to."""
+def document_problems(app: FastAPI) -> None:
+    """Adds to the app's OpenAPI document the schema that `documented` refers to.
+
+    FastAPI's own way, `responses={404: {"model": Problem}}`, would call it application/json.
+    """
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     definitions = problem.pop("$defs")
-    openapi["components"]["schemas"] |= {"Problem": problem, **definitions}
+    app.openapi()["components"]["schemas"] |= {"Problem": problem, **definitions}
 
 
 def answer_with_problems(app: FastAPI) -> None:

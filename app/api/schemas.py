@@ -1,14 +1,14 @@
 """What the service answers, as JSON."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import identifier
+from app import answers
 from app.decision import Decision
 from app.gallery.gallery import Hand, Origin
-from app.nets.manifest import InputSpec, MeasuredThreshold
+from app.identifier import Net
 
 MAX_NAME_LENGTH = 200
 
@@ -76,7 +76,7 @@ class Candidate(BaseModel):
     similarity: float = Field(examples=[0.81])
 
     @classmethod
-    def of(cls, candidate: identifier.Candidate) -> Self:
+    def of(cls, candidate: answers.Candidate) -> Self:
         """The candidate by its id alone."""
         return cls(
             subject_id=candidate.subject.subject_id,
@@ -99,7 +99,7 @@ class Vote(BaseModel):
     threshold: Threshold
 
     @classmethod
-    def of(cls, vote: identifier.Vote) -> Self:
+    def of(cls, vote: answers.Vote) -> Self:
         """The vote with its net's key as two fields."""
         return cls(
             net=vote.key.net,
@@ -157,18 +157,27 @@ class Verification(Processing):
 
 
 class Model(BaseModel):
-    """One net in service, by its manifest."""
+    """One net in service."""
 
     net: str = Field(examples=["vgg16"])
     version: int = Field(examples=[1])
-    created_at: datetime
-    input: InputSpec
+    input_px: int = Field(description="Side of the square it looks at.", examples=[224])
     embedding_size: int = Field(examples=[256])
     trained_identities: int = Field(examples=[160])
-    thresholds: list[MeasuredThreshold]
-    dataset: dict[str, Any]
-    metrics: dict[str, Any] = Field(description="As measured when it was exported.")
-    code_revision: str
+    thresholds: list[Threshold] = Field(description="As measured on strangers' palms.")
+
+    @classmethod
+    def of(cls, net: Net) -> Self:
+        """The net without its weights."""
+        identities, embedding_size = net.prototypes.shape
+        return cls(
+            net=net.key.net,
+            version=net.key.version,
+            input_px=net.input_px,
+            embedding_size=embedding_size,
+            trained_identities=identities,
+            thresholds=[Threshold.model_validate(t) for t in net.calibration.thresholds],
+        )
 
 
 class Models(BaseModel):

@@ -1,7 +1,7 @@
 """What the routes work with, as parameters that FastAPI fills in."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -10,8 +10,7 @@ from fastapi import Depends, Request
 
 from app.api.problems import NotReady, Overloaded
 from app.gallery.gallery import Gallery
-from app.identifier import Identifier
-from app.nets.store import LoadedNet
+from app.identifier import Identifier, Net
 
 
 class Admission:
@@ -23,7 +22,7 @@ class Admission:
         self._queue_timeout_s = queue_timeout_s
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def place(self) -> AsyncGenerator[None]:
         """Holds a place.
 
         Raises:
@@ -46,7 +45,7 @@ class Admission:
 class Recognition:
     """The nets at work."""
 
-    nets: Sequence[LoadedNet]
+    nets: Sequence[Net]
     identifier: Identifier
 
 
@@ -80,7 +79,7 @@ async def _gallery(service: Annotated[Service, Depends(_service)]) -> Gallery:
 async def _identifier(
     service: Annotated[Service, Depends(_service)],
     recognition: Annotated[Recognition, Depends(_recognition)],
-) -> AsyncIterator[Identifier]:
+) -> AsyncGenerator[Identifier]:
     async with service.admission.place():
         yield recognition.identifier
 

@@ -11,25 +11,8 @@ router = APIRouter()
 
 @router.get("/v1/models", tags=["models"], summary="List the nets", responses=documented(503))
 async def list_models(recognition: RecognitionDep) -> Models:
-    """The nets that vote: what they take, how they were measured, where they come from."""
-    manifests = [net.manifest for net in recognition.nets]
-    return Models(
-        nets=[
-            Model(
-                net=manifest.net,
-                version=manifest.version,
-                created_at=manifest.created_at,
-                input=manifest.input,
-                embedding_size=manifest.embedding_size,
-                trained_identities=len(manifest.identities),
-                thresholds=list(manifest.thresholds),
-                dataset=manifest.dataset,
-                metrics=manifest.metrics,
-                code_revision=manifest.code_revision,
-            )
-            for manifest in manifests
-        ]
-    )
+    """The nets that vote: what they look at, and at which similarity they accept."""
+    return Models(nets=[Model.of(net) for net in recognition.nets])
 
 
 @router.get("/health/live", tags=["health"], summary="Is the process alive?")

@@ -1,6 +1,6 @@
 """The gallery in any SQL database; what differs between databases is in a file of each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -61,7 +61,9 @@ TEMPLATES = Table(
     "templates",
     METADATA,
     Column("template_id", Integer, primary_key=True),
-    Column("subject_id", ForeignKey("subjects.subject_id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "subject_id", String, ForeignKey("subjects.subject_id", ondelete="CASCADE"), nullable=False
+    ),
     Column("net", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("vector", LargeBinary, nullable=False),
@@ -177,13 +179,13 @@ class SqlGallery:
         self._engine.dispose()
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self) -> Generator[Connection]:
         """A transaction: everything read in it is of one revision."""
         with named_failures(self._engine), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> Generator[Connection]:
         """A transaction that starts by counting up the revision.
 
         So writers wait for each other at their first statement, and what they read afterwards
@@ -195,7 +197,7 @@ class SqlGallery:
 
 
 @contextmanager
-def named_failures(engine: Engine) -> Iterator[None]:
+def named_failures(engine: Engine) -> Generator[None]:
     """Turns whatever the database driver raises into a `GalleryUnusable` that names the store."""
     try:
         yield

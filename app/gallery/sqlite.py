@@ -47,16 +47,18 @@ def _check(path: Path) -> None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
             (verdict,) = file.execute("PRAGMA quick_check(1)").fetchone()
-            tables = {name for (name,) in file.execute("SELECT name FROM sqlite_schema")}
+            tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
             ours = GALLERY.name in tables
             found = file.execute("SELECT schema_version FROM gallery").fetchone() if ours else None
     except sqlite3.DatabaseError as error:
         raise GalleryUnusable(f"gallery {path} cannot be read: {error}; {ADVICE}") from error
     if verdict != "ok":
         raise GalleryUnusable(f"gallery {path} is corrupt: {verdict}; {ADVICE}")
-    if tables and found != (SCHEMA_VERSION,):
+    if tables and found is None:
+        raise GalleryUnusable(f"{path} is no gallery, it holds the tables {tables}; {ADVICE}")
+    if found and found != (SCHEMA_VERSION,):
         raise GalleryUnusable(
-            f"gallery {path} is of schema version {found}, not {(SCHEMA_VERSION,)}; {ADVICE}"
+            f"gallery {path} has schema version {found[0]}, not {SCHEMA_VERSION}; {ADVICE}"
         )
 
 

@@ -1,0 +1,74 @@
+# make help names the targets. Each one sets up what it lacks; the stamps in .venv follow the locks.
+HOST ?= 127.0.0.1
+PORT ?= 8000
+# The first interpreter that the locks hold for (requires-python in pyproject.toml).
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Every file is checked against the hash in the lock, and nothing is compiled here.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--no-deps --require-hashes --only-binary :all: -r
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test check fmt lock clean
+
+help: ## Name the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(VENV)/.serve ## Install what serving needs
+
+run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= change it)
+	exec $(BIN)/uvicorn app.main:app --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.dev ## Run every test
+	$(BIN)/pytest
+
+check: $(VENV)/.dev ## Format, lint, types, who imports whom
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/.dev ## Format, and mend what the linter can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet pyproject.toml \
+	--universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--only-binary :all: $(LOCKFLAGS)
+PLATFORMS := x86_64-manylinux_2_36 aarch64-manylinux_2_36
+
+lock: $(VENV)/.dev ## Write requirements/ anew (LOCKFLAGS=--upgrade takes newer versions)
+	$(LOCK) --extra openvino -o requirements/serve.txt
+	$(LOCK) --extra tensorflow -c requirements/serve.txt -o requirements/serve-tensorflow.txt
+	$(LOCK) --extra openvino --extra tensorflow --extra training --group dev \
+		-c requirements/serve.txt -c requirements/serve-tensorflow.txt -o requirements/dev.txt
+	set -e; for lock in requirements/*.txt; do for platform in $(PLATFORMS); do \
+		for python in 3.11 3.12 3.13; do echo "$$lock on $$platform, Python $$python"; \
+		$(BIN)/uv pip install --quiet --dry-run --target $(VENV)/none --require-hashes \
+			--only-binary :all: --python-platform $$platform --python-version $$python \
+			-r $$lock; done; done; done
+
+clean: ## Remove .venv and caches; the gallery in data/ stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache
+	find app training tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.serve: requirements/serve.txt | $(VENV)/.created
+	$(INSTALL) $<
+	touch $@
+
+# The development lock holds everything of the serving lock, in the same versions.
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/.created
+	$(INSTALL) $<
+	touch $(VENV)/.serve $@
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: install one," \
+		"or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make a virtual environment:" \
+		"on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+	touch $@

@@ -1,0 +1,76 @@
+"""The whole application with toy nets of 32 px and a real gallery file."""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.decision import Calibration, Threshold
+from app.gallery.gallery import NetKey
+from app.identifier import Net
+from app.main import create_app
+from app.settings import Settings
+
+SIZE_PX = 32
+IDENTITIES = ("p001", "p002", "p003")
+EMBEDDING_SIZE = 24
+
+
+def palm(seed: int, shot: int = 0) -> NDArray[np.uint8]:
+    """An image [96, 96] of palm `seed`; shots of one palm differ by noise."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6)).repeat(16, 0).repeat(16, 1)
+    noise = np.random.default_rng(1000 * seed + shot).normal(0, 4, coarse.shape)
+    return np.clip(coarse + noise, 0, 255).astype(np.uint8)
+
+
+def png(seed: int, shot: int = 0) -> bytes:
+    """The same as a file."""
+    file = BytesIO()
+    Image.fromarray(palm(seed, shot)).save(file, "PNG")
+    return file.getvalue()
+
+
+def images(*files: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
+    """A multipart body's `images`."""
+    return [("images", ("secret-file-name.png", file, "image/png")) for file in files]
+
+
+class ToyNet:
+    """A random projection: the same palm stays alike, two palms do not."""
+
+    input_px = SIZE_PX
+    identities = IDENTITIES
+    calibration = Calibration(0.05, (Threshold(0.5, 1e-2), Threshold(0.6, 1e-4)))
+
+    def __init__(self, net: str, seed: int) -> None:
+        self.key = NetKey(net, 1)
+        self._weights = np.random.default_rng(seed).normal(size=(SIZE_PX**2, EMBEDDING_SIZE))
+        faces = [np.asarray(Image.fromarray(palm(i + 1)).resize((SIZE_PX,) * 2)) for i in range(3)]
+        self.prototypes = self.embed(np.stack([np.stack([f] * 3, axis=-1) for f in faces]))
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        grey = images.astype(np.float32).mean(axis=-1).reshape(len(images), -1)
+        raw = (grey - grey.mean(axis=1, keepdims=True)) @ self._weights
+        return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+
+
+def load_toy_nets(_models_dir: Path, _names: Sequence[str], _engine: str) -> list[Net]:
+    return [ToyNet(net, seed) for seed, net in enumerate(("alexnet", "vgg16", "vgg19"))]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        gallery_url=f"sqlite:///{tmp_path}/gallery.db", max_body_mb=1, queue_timeout_s=0.2
+    )
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings, load_nets=load_toy_nets)) as client:
+        yield client

@@ -1,0 +1,226 @@
+"""Enroll, identify and verify over HTTP."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from app.main import create_app
+from app.settings import Settings
+from tests.app.api.conftest import images, load_toy_nets, palm, png
+
+
+def assert_problem(response: Any, status: int, *words: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["x-request-id"]
+    for word in words:
+        assert word in problem["detail"]
+
+
+def picture(mode: str = "L", size: tuple[int, int] = (96, 96), form: str = "PNG") -> bytes:
+    file = BytesIO()
+    frame = Image.fromarray(palm(1)).convert(mode).resize(size)
+    frame.save(file, form)
+    return file.getvalue()
+
+
+def animated() -> bytes:
+    file = BytesIO()
+    frames = [Image.fromarray(palm(1, shot)) for shot in range(2)]
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def header_of(width: int, height: int) -> bytes:
+    """A PNG that claims a size without holding its pixels."""
+    file = bytearray(png(1))
+    file[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    file[29:33] = crc32(file[12:29]).to_bytes(4, "big")
+    return bytes(file)
+
+
+def test_a_trained_palm_is_identified_with_every_nets_vote(client: TestClient) -> None:
+    response = client.post("/v1/identify", files=images(png(2, shot=5)))
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["decision"] == "match"
+    assert answer["identity"]["subject_id"] == "p002"
+    assert answer["identity"]["origin"] == "trained"
+    assert answer["confidence"] > 0.9
+    assert answer["candidates"][0]["subject_id"] == "p002"
+    assert [(v["net"], v["subject_id"]) for v in answer["nets"]] == [
+        ("alexnet", "p002"),
+        ("vgg16", "p002"),
+        ("vgg19", "p002"),
+    ]
+    assert set(answer["threshold"]) == {"similarity", "fmr"}
+    assert len(answer["quality"]) == 1
+    assert answer["request_id"] == response.headers["x-request-id"]
+    assert "total" in answer["timings_ms"]
+
+
+def test_a_palm_of_nobody_gets_no_match(client: TestClient) -> None:
+    answer = client.post("/v1/identify", files=images(png(50))).json()
+    assert answer["decision"] == "no_match"
+    assert answer["identity"] is None
+    assert answer["candidates"]
+
+
+def test_an_enrolled_stranger_is_identified_also_after_a_restart(
+    client: TestClient, settings: Settings
+) -> None:
+    response = client.post(
+        "/v1/enroll",
+        data={"subject_id": "ada", "name": "Ada Lovelace", "hand": "left"},
+        files=images(png(50), png(50, 1), png(50, 2)),
+    )
+    assert response.status_code == 201
+    assert response.headers["location"] == "/v1/subjects/ada"
+    subject = response.json()["subject"]
+    assert (subject["name"], subject["hand"], subject["origin"]) == (
+        "Ada Lovelace",
+        "left",
+        "enrolled",
+    )
+    assert subject["template_counts"]["vgg16/1"] == 3
+    for running in (client, TestClient(create_app(settings, load_nets=load_toy_nets))):
+        with running:
+            answer = running.post("/v1/identify", files=images(png(50, 7))).json()
+        assert (answer["decision"], answer["identity"]["subject_id"]) == ("match", "ada")
+
+
+def test_verify_accepts_the_subject_and_rejects_another(client: TestClient) -> None:
+    own = client.post("/v1/verify", data={"subject_id": "p001"}, files=images(png(1, 3)))
+    other = client.post("/v1/verify", data={"subject_id": "p001"}, files=images(png(2, 3)))
+    assert (own.json()["decision"], other.json()["decision"]) == ("match", "no_match")
+    assert own.json()["identity"]["subject_id"] == "p001"
+    assert own.json()["confidence"] > 0.9
+    assert other.json()["similarity"] < other.json()["threshold"]["similarity"]
+
+
+def test_verify_names_an_unknown_subject(client: TestClient) -> None:
+    response = client.post("/v1/verify", data={"subject_id": "ghost"}, files=images(png(1)))
+    assert_problem(response, 404, "ghost")
+
+
+def test_enrolling_an_existing_subject_needs_add(client: TestClient) -> None:
+    ada = {"subject_id": "ada"}
+    client.post("/v1/enroll", data=ada, files=images(png(50)))
+    assert_problem(client.post("/v1/enroll", data=ada, files=images(png(50))), 409, "ada", "add")
+    added = client.post("/v1/enroll", data=ada | {"add": "true"}, files=images(png(50, 1)))
+    assert added.status_code == 201
+    assert added.json()["subject"]["template_counts"]["alexnet/1"] == 2
+
+
+def test_a_trained_identity_takes_templates_only_with_add(client: TestClient) -> None:
+    trained = {"subject_id": "p001"}
+    assert_problem(client.post("/v1/enroll", data=trained, files=images(png(1))), 409, "p001")
+    added = client.post("/v1/enroll", data=trained | {"add": "true"}, files=images(png(1, 4)))
+    assert added.json()["subject"]["origin"] == "trained"
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "word"),
+    [
+        pytest.param(b"", 422, "empty", id="zero bytes"),
+        pytest.param(b"not an image at all", 422, "image", id="not an image"),
+        pytest.param(png(1)[: len(png(1)) // 2], 422, "truncated", id="truncated"),
+        pytest.param(b"%PDF-1.7 " + b"x" * 99, 415, "PDF", id="wrong type"),
+        pytest.param(header_of(10_000, 5_000), 413, "10000x5000", id="50 megapixels"),
+        pytest.param(picture("CMYK", form="JPEG"), 422, "CMYK", id="CMYK"),
+        pytest.param(picture(size=(40, 40)), 422, "40", id="too small"),
+        pytest.param(animated(), 422, "frames", id="animated"),
+    ],
+)
+def test_a_bad_image_is_refused_and_nothing_is_stored(
+    client: TestClient, file: bytes, status: int, word: str
+) -> None:
+    body = images(png(50), file)
+    response = client.post("/v1/enroll", data={"subject_id": "ada"}, files=body)
+    assert_problem(response, status, word, "image 2 of 2")
+    assert_problem(client.get("/v1/subjects/ada"), 404)
+    assert_problem(client.post("/v1/identify", files=images(file)), status, word)
+    assert client.post("/v1/identify", files=images(png(1))).status_code == 200
+
+
+def test_a_16_bit_image_is_converted(client: TestClient) -> None:
+    file = BytesIO()
+    Image.fromarray(palm(2).astype("uint16") * 257).save(file, "PNG")
+    answer = client.post("/v1/identify", files=images(file.getvalue())).json()
+    assert answer["identity"]["subject_id"] == "p002"
+
+
+@pytest.mark.parametrize("path", ["/v1/enroll", "/v1/identify", "/v1/verify"])
+@pytest.mark.parametrize("count", [0, 11])
+def test_the_number_of_images_is_limited(client: TestClient, path: str, count: int) -> None:
+    response = client.post(path, data={"subject_id": "ada"}, files=images(*[png(1)] * count))
+    assert_problem(response, 422, "images")
+    assert "images" in [error["field"] for error in response.json()["errors"]]
+
+
+def test_images_sent_as_text_are_refused(client: TestClient) -> None:
+    assert_problem(client.post("/v1/identify", data={"images": "palm.png"}), 422, "images")
+
+
+def test_json_instead_of_a_form_is_refused(client: TestClient) -> None:
+    assert_problem(client.post("/v1/identify", json={"images": []}), 422, "images")
+
+
+@pytest.mark.parametrize("subject_id", [None, "", "a" * 65, "-a", "a b", "a/b", "ä", "a\n", "../a"])
+def test_an_odd_subject_id_is_refused(client: TestClient, subject_id: str | None) -> None:
+    data = {} if subject_id is None else {"subject_id": subject_id}
+    response = client.post("/v1/enroll", data=data, files=images(png(50)))
+    assert_problem(response, 422, "subject_id")
+    assert len(response.json()["detail"]) < 300
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("name", "n" * 201), ("hand", "both"), ("add", "perhaps")]
+)
+def test_an_odd_field_is_named(client: TestClient, field: str, value: str) -> None:
+    data = {"subject_id": "ada", field: value}
+    assert_problem(client.post("/v1/enroll", data=data, files=images(png(50))), 422, field)
+
+
+def test_a_mangled_form_is_refused(client: TestClient) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert_problem(client.post("/v1/identify", content=b"--y\r\nz", headers=headers), 400)
+    headers = {"content-type": "multipart/form-data"}
+    assert_problem(client.post("/v1/identify", content=b"--y\r\nz", headers=headers), 400)
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
+def test_a_body_over_the_limit_is_refused(client: TestClient, declared: bool) -> None:
+    body = b"x" * (2**20 + 1)
+    response = client.post(
+        "/v1/identify",
+        content=body if declared else iter([body[: 2**19], body[2**19 :]]),
+        headers={"content-type": "multipart/form-data; boundary=x"},
+    )
+    assert_problem(response, 413, str(2**20))
+
+
+def test_nothing_of_an_image_is_logged(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "app")
+    client.post("/v1/identify", files=images(png(1)))
+    client.post("/v1/identify", files=images(b"secret pixels"))
+    (line, *_) = [r for r in caplog.records if r.getMessage() == "request"]
+    assert set(line.fields) == {"method", "path", "status", "ms", "request_id"}
+    assert "secret" not in "".join(str(record.__dict__) for record in caplog.records)
+
+
+def test_the_gallery_file_holds_no_image(client: TestClient, tmp_path: Path) -> None:
+    client.post("/v1/enroll", data={"subject_id": "ada"}, files=images(png(50)))
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("gallery.db*"))
+    assert b"ada" in stored
+    assert png(50)[100:200] not in stored
+    assert b"secret-file-name" not in stored

@@ -1,0 +1,63 @@
+"""The gallery over HTTP."""
+
+from fastapi.testclient import TestClient
+
+from tests.app.api.conftest import images, png
+from tests.app.api.test_identify import assert_problem
+
+
+def enroll(client: TestClient, subject_id: str, seed: int) -> None:
+    response = client.post("/v1/enroll", data={"subject_id": subject_id}, files=images(png(seed)))
+    assert response.status_code == 201
+
+
+def test_subjects_are_listed_page_by_page(client: TestClient) -> None:
+    enroll(client, "ada", 50)
+    first = client.get("/v1/subjects", params={"limit": 3}).json()
+    assert [s["subject_id"] for s in first["subjects"]] == ["ada", "p001", "p002"]
+    rest = client.get("/v1/subjects", params={"limit": 3, "after": first["next"]}).json()
+    assert [s["subject_id"] for s in rest["subjects"]] == ["p003"]
+    assert rest["next"] is None
+
+
+def test_a_full_last_page_has_no_next(client: TestClient) -> None:
+    page = client.get("/v1/subjects", params={"limit": 3}).json()
+    assert len(page["subjects"]) == 3
+    assert page["next"] is None
+
+
+def test_the_limit_is_limited(client: TestClient) -> None:
+    for limit in ("0", "1001", "many"):
+        assert_problem(client.get("/v1/subjects", params={"limit": limit}), 422, "limit", limit)
+
+
+def test_a_subject_is_shown_and_changed(client: TestClient) -> None:
+    assert client.get("/v1/subjects/p001").json()["name"] is None
+    changed = client.patch("/v1/subjects/p001", json={"name": "Ada", "hand": "right"}).json()
+    assert (changed["name"], changed["hand"]) == ("Ada", "right")
+    cleared = client.patch("/v1/subjects/p001", json={"name": None}).json()
+    assert (cleared["name"], cleared["hand"]) == (None, "right")
+    assert client.get("/v1/subjects/p001").json() == cleared
+
+
+def test_a_wrong_change_is_refused(client: TestClient) -> None:
+    for changes in ({"origin": "trained"}, {"hand": "both"}, {"name": "n" * 201}):
+        response = client.patch("/v1/subjects/p001", json=changes)
+        assert_problem(response, 422, next(iter(changes)))
+    assert_problem(client.patch("/v1/subjects/p001", content=b"{"), 422)
+
+
+def test_an_unknown_subject_is_404(client: TestClient) -> None:
+    assert_problem(client.get("/v1/subjects/ghost"), 404, "ghost")
+    assert_problem(client.patch("/v1/subjects/ghost", json={"name": "x"}), 404, "ghost")
+    assert_problem(client.delete("/v1/subjects/ghost"), 404, "ghost")
+
+
+def test_an_erased_palm_is_nobodys(client: TestClient) -> None:
+    enroll(client, "ada", 50)
+    for subject_id, seed in (("ada", 50), ("p002", 2)):
+        identify = images(png(seed, 3))
+        assert client.post("/v1/identify", files=identify).json()["decision"] == "match"
+        assert client.delete(f"/v1/subjects/{subject_id}").status_code == 204
+        assert client.post("/v1/identify", files=identify).json()["decision"] == "no_match"
+        assert_problem(client.get(f"/v1/subjects/{subject_id}"), 404)

@@ -1,0 +1,175 @@
+"""Health, nets, documentation, errors, overload, and how the service starts."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+
+from app.main import create_app
+from app.nets.store import NetCorrupt
+from app.settings import Settings
+from tests.app.api.conftest import ToyNet, images, load_toy_nets, png
+from tests.app.api.test_identify import assert_problem
+
+
+def test_health(client: TestClient) -> None:
+    assert client.get("/health/live").json() == {"status": "alive"}
+    assert client.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_the_nets_are_listed(client: TestClient) -> None:
+    nets = client.get("/v1/models").json()["nets"]
+    assert [net["net"] for net in nets] == ["alexnet", "vgg16", "vgg19"]
+    assert nets[0]["trained_identities"] == 3
+    assert nets[0]["thresholds"] == [
+        {"similarity": 0.5, "fmr": 0.01},
+        {"similarity": 0.6, "fmr": 0.0001},
+    ]
+
+
+def test_broken_nets_leave_the_service_alive_but_not_ready(settings: Settings) -> None:
+    def fail(_models_dir: Path, _names: Sequence[str], _engine: str) -> list[ToyNet]:
+        raise NetCorrupt("models_store/vgg16/1/saved_model.pb has another checksum")
+
+    with TestClient(create_app(settings, load_nets=fail)) as client:
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/v1/subjects").status_code == 200
+        form = {"subject_id": "ada"}
+        for response in (
+            client.get("/health/ready"),
+            client.get("/v1/models"),
+            client.post("/v1/identify", files=images(png(1))),
+            client.post("/v1/enroll", data=form, files=images(png(1))),
+            client.post("/v1/verify", data=form, files=images(png(1))),
+        ):
+            assert_problem(response, 503, "vgg16/1/saved_model.pb")
+
+
+def test_a_missing_models_folder_is_named(settings: Settings, tmp_path: Path) -> None:
+    moved = settings.model_copy(update={"models_dir": tmp_path / "elsewhere"})
+    with TestClient(create_app(moved)) as client:
+        assert_problem(client.get("/health/ready"), 503, str(tmp_path / "elsewhere"))
+
+
+def test_more_requests_than_places_are_refused(settings: Settings) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class SlowNet(ToyNet):
+        def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            if threading.current_thread() is not threading.main_thread() and len(images) == 1:
+                entered.set()
+                assert leave.wait(20)
+            return super().embed(images)
+
+    def load(_models_dir: Path, _names: Sequence[str], _engine: str) -> list[ToyNet]:
+        return [SlowNet("alexnet", 0)]
+
+    one_place = settings.model_copy(update={"max_concurrent": 1})
+    with TestClient(create_app(one_place, load_nets=load)) as client:
+        answers: list[int] = []
+
+        def identify() -> None:
+            answers.append(client.post("/v1/identify", files=images(png(1))).status_code)
+
+        slow = threading.Thread(target=identify)
+        slow.start()
+        assert entered.wait(20)
+        refused = client.post("/v1/identify", files=images(png(1)))
+        assert_problem(refused, 503, "try again")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert client.get("/health/ready").status_code == 200
+        leave.set()
+        slow.join()
+        identify()
+        assert answers == [200, 200]
+
+
+def test_an_unexpected_error_is_a_problem_that_gives_nothing_away(settings: Settings) -> None:
+    class BrokenNet(ToyNet):
+        def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            if len(images) == 1:
+                raise RuntimeError("secret internals")
+            return super().embed(images)
+
+    def load(_models_dir: Path, _names: Sequence[str], _engine: str) -> list[ToyNet]:
+        return [BrokenNet("alexnet", 0)]
+
+    app = create_app(settings, load_nets=load)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        response = client.post("/v1/identify", files=images(png(1)))
+        assert_problem(response, 500)
+        assert "secret" not in response.text
+
+
+def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
+    assert_problem(client.get("/v1/nothing"), 404)
+    response = client.put("/v1/identify")
+    assert_problem(response, 405)
+    assert response.headers["allow"] == "POST"
+
+
+def test_a_callers_request_id_is_kept_unless_it_is_odd(client: TestClient) -> None:
+    kept = client.get("/health/live", headers={"x-request-id": "trace-1.a"})
+    assert kept.headers["x-request-id"] == "trace-1.a"
+    replaced = client.get("/health/live", headers={"x-request-id": 'x" {}'})
+    assert re.fullmatch("[0-9a-f]{32}", replaced.headers["x-request-id"])
+
+
+def test_the_documentation_needs_no_internet(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert any(asset.endswith(".js") for asset in assets)
+    for asset in assets:
+        assert asset.startswith("/")
+        assert client.get(asset).status_code == 200
+    assert "http" not in page.replace("http-equiv", "")
+    assert client.get("/redoc").status_code == 404
+
+
+def test_every_route_is_documented_for_a_person(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert "http://" not in json.dumps(document)
+    assert "https://" not in json.dumps(document)
+    assert "Problem" in document["components"]["schemas"]
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert operation["summary"]
+            assert operation["description"]
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    assert list(response["content"]) == ["application/problem+json"]
+    form = document["components"]["schemas"]["Body_identify_v1_identify_post"]
+    assert form["properties"]["images"]["items"] == {"type": "string", "format": "binary"}
+
+
+@pytest.mark.parametrize("spoil", ["corrupt", "read-only"])
+def test_an_unusable_gallery_stops_the_start_in_one_line(tmp_path: Path, spoil: str) -> None:
+    path = tmp_path / "gallery.db"
+    if spoil == "corrupt":
+        path.write_bytes(b"no gallery" * 1000)
+    else:
+        url = f"sqlite:///{path}"
+        with TestClient(create_app(Settings(gallery_url=url), load_nets=load_toy_nets)):
+            pass
+        path.chmod(0o444)
+    before = path.read_bytes()
+    started = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0"],
+        env={"PALM_GALLERY_URL": f"sqlite:///{path}", "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert started.returncode != 0
+    assert str(path) in started.stderr
+    assert "Traceback" not in started.stderr
+    assert path.read_bytes() == before

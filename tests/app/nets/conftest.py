@@ -1,0 +1,109 @@
+"""A toy net in a models store of its own, complete as an export is."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+
+SIDE, SIZE = 32, 16
+IDENTITIES = ("p001", "p002", "p003", "p004")
+TEMPERATURE = 0.1
+
+
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+class ToyNet(tf.Module):
+    """One random convolution, one dense layer, a cosine classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rng = np.random.default_rng(0)
+        self.kernel = tf.Variable(rng.normal(0, 0.3, (3, 3, 3, 8)).astype(np.float32))
+        self.dense = tf.Variable(rng.normal(0, 0.1, (8 * 8 * 8, SIZE)).astype(np.float32))
+        self.prototypes = tf.Variable(unit(rng.normal(size=(len(IDENTITIES), SIZE))))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3], tf.uint8, name="images")])
+    def serve(self, images: Any) -> dict[str, Any]:
+        x = tf.cast(images, tf.float32) / 255 - 0.5
+        x = tf.nn.relu(tf.nn.conv2d(x, self.kernel, 4, "SAME"))
+        x = tf.reshape(x, [-1, 8 * 8 * 8]) @ self.dense
+        embedding = tf.math.l2_normalize(x, axis=1)
+        similarity = embedding @ tf.transpose(self.prototypes)
+        return {
+            "embedding": embedding,
+            "similarity": similarity,
+            "probabilities": tf.nn.softmax(similarity / TEMPERATURE),
+        }
+
+
+def seal_folder(folder: Path, **changes: Any) -> None:
+    """Brings the manifest in line with the files, and changes some of its fields."""
+    manifest = {**json.loads((folder / "manifest.json").read_text()), **changes}
+    manifest["files"] = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "manifest.json"
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def export(folder: Path) -> None:
+    """Writes the toy net as version `folder.name` of the net `folder.parent.name`."""
+    net = ToyNet()
+    tf.saved_model.save(net, str(folder), signatures={"serving_default": net.serve})
+    np.save(folder / "prototypes.npy", net.prototypes.numpy())
+    images = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
+    outputs = {name: value.numpy() for name, value in net.serve(tf.constant(images)).items()}
+    np.savez(folder / "golden.npz", images=images, **outputs)
+    manifest = {
+        "schema_version": 1,
+        "net": folder.parent.name,
+        "version": int(folder.name),
+        "created_at": "2026-01-02T03:04:05+00:00",
+        "input": {"height": SIDE, "width": SIDE, "channels": 3, "dtype": "uint8"},
+        "embedding_size": SIZE,
+        "identities": list(IDENTITIES),
+        "prototypes_file": "prototypes.npy",
+        "temperature": TEMPERATURE,
+        "thresholds": [
+            {"fmr": 0.01, "similarity": 0.3, "comparisons": 640_000},
+            {"fmr": 0.0001, "similarity": 0.5, "comparisons": 640_000},
+        ],
+        "training": {"epochs": 0},
+        "dataset": {"name": "noise", "sha256": "0" * 64},
+        "metrics": {},
+        "code_revision": "none",
+        "libraries": {"tensorflow": tf.__version__},
+        "files": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    seal_folder(folder)
+
+
+@pytest.fixture
+def seal() -> Callable[..., None]:
+    """Brings a version's manifest in line with its files, and changes some of its fields."""
+    return seal_folder
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models store with toy/1; not to be changed."""
+    models_dir = tmp_path_factory.mktemp("models_store")
+    export(models_dir / "toy" / "1")
+    return models_dir
+
+
+@pytest.fixture
+def models_dir(exported: Path, tmp_path: Path) -> Path:
+    """The same, to be changed at will."""
+    return Path(shutil.copytree(exported, tmp_path / "models_store"))

@@ -1,0 +1,201 @@
+"""What the store serves and what it refuses."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.decision import Threshold
+from app.gallery.gallery import NetKey
+from app.nets.store import (
+    LoadedNet,
+    NetCorrupt,
+    NetMismatch,
+    NetMissing,
+    NetUnusable,
+    load_nets,
+)
+
+Seal = Callable[..., None]
+both_engines = pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+
+
+def load(models_dir: Path, name: str = "toy", engine: str = "openvino") -> LoadedNet:
+    (net,) = load_nets(models_dir, [name], engine)
+    return net
+
+
+def change_golden(folder: Path, seal: Seal, **changes: Any) -> None:
+    with np.load(folder / "golden.npz") as arrays:
+        golden = {**arrays, **changes}
+    np.savez(folder / "golden.npz", **golden)
+    seal(folder)
+
+
+@both_engines
+def test_a_whole_version_is_served(engine: str, exported: Path) -> None:
+    net = load(exported, engine=engine)
+
+    assert net.key == NetKey("toy", 1)
+    assert net.identities == ("p001", "p002", "p003", "p004")
+    assert net.input_px == 32
+    assert net.calibration.temperature == 0.1
+    assert net.calibration.threshold_at(1e-3).similarity == pytest.approx(0.4)
+    assert net.calibration.threshold_at(1e-9) == Threshold(0.5, pytest.approx(1e-4))
+    np.testing.assert_array_equal(net.prototypes, np.load(exported / "toy/1/prototypes.npy"))
+    assert net.embed(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 16)
+
+
+def test_nets_come_in_the_order_of_their_names(models_dir: Path, seal: Seal) -> None:
+    shutil.copytree(models_dir / "toy", models_dir / "other")
+    seal(models_dir / "other/1", net="other")
+
+    nets = load_nets(models_dir, ["toy", "other"], "openvino")
+
+    assert [str(net.key) for net in nets] == ["toy/1", "other/1"]
+
+
+def test_the_highest_version_is_served_unless_one_is_named(models_dir: Path, seal: Seal) -> None:
+    for version in (2, 10):
+        shutil.copytree(models_dir / "toy/1", models_dir / f"toy/{version}")
+        seal(models_dir / f"toy/{version}", version=version)
+
+    assert load(models_dir).key.version == 10
+    assert load(models_dir, "toy:2").key.version == 2
+
+
+def test_an_unfinished_export_is_not_a_version(models_dir: Path) -> None:
+    (models_dir / "toy/.2.tmp").mkdir()
+
+    assert load(models_dir).key.version == 1
+
+
+def test_a_broken_highest_version_is_not_passed_over(models_dir: Path) -> None:
+    (models_dir / "toy/2").mkdir()
+
+    with pytest.raises(NetCorrupt, match=r"toy/2/manifest\.json"):
+        load(models_dir)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "toy:2", "../toy", "toy:latest"])
+def test_a_net_that_is_not_there_is_missing(name: str, exported: Path) -> None:
+    with pytest.raises(NetMissing):
+        load(exported, name)
+
+
+def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NetMissing, match="nowhere"):
+        load(tmp_path / "nowhere")
+
+
+def test_naming_no_net_is_refused(exported: Path) -> None:
+    with pytest.raises(NetMissing):
+        load_nets(exported, [], "openvino")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["saved_model.pb", "variables/variables.index", "prototypes.npy", "golden.npz"],
+)
+def test_one_changed_byte_is_corrupt_and_the_file_named(name: str, models_dir: Path) -> None:
+    path = models_dir / "toy/1" / name
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+    with pytest.raises(NetCorrupt, match=name):
+        load(models_dir)
+
+
+@pytest.mark.parametrize(
+    "name", ["saved_model.pb", "variables/variables.index", "prototypes.npy", "golden.npz"]
+)
+def test_a_missing_file_is_corrupt_and_named(name: str, models_dir: Path) -> None:
+    (models_dir / "toy/1" / name).unlink()
+
+    with pytest.raises(NetCorrupt, match=name):
+        load(models_dir)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema_version": 2},
+        {"temperature": 0},
+        {"thresholds": []},
+        {"identities": []},
+        {"version": 7},
+        {"net": "vgg16"},
+        {"embedding_size": 8},
+        {"identities": ["p001"]},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_says_otherwise_is_corrupt(
+    changes: dict[str, Any], models_dir: Path, seal: Seal
+) -> None:
+    seal(models_dir / "toy/1", **changes)
+
+    with pytest.raises(NetCorrupt):
+        load(models_dir)
+
+
+def test_a_manifest_that_is_no_json_is_corrupt(models_dir: Path) -> None:
+    (models_dir / "toy/1/manifest.json").write_text("{")
+
+    with pytest.raises(NetCorrupt, match=r"manifest\.json"):
+        load(models_dir)
+
+
+def test_a_manifest_must_vouch_for_the_files_that_are_read(models_dir: Path) -> None:
+    path = models_dir / "toy/1/manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["files"]["golden.npz"]
+    path.write_text(json.dumps(manifest))
+
+    with pytest.raises(NetCorrupt, match=r"golden\.npz"):
+        load(models_dir)
+
+
+@both_engines
+def test_other_answers_than_the_golden_ones_are_a_mismatch(
+    engine: str, models_dir: Path, seal: Seal
+) -> None:
+    turned = np.roll(np.load(models_dir / "toy/1/golden.npz")["embedding"], 1, axis=1)
+    change_golden(models_dir / "toy/1", seal, embedding=turned)
+
+    with pytest.raises(NetMismatch, match=f"toy/1.*{engine}.*cosine"):
+        load(models_dir, engine=engine)
+
+
+def test_one_golden_image_off_is_enough(models_dir: Path, seal: Seal) -> None:
+    embedding = np.load(models_dir / "toy/1/golden.npz")["embedding"]
+    embedding[2, 0] += 0.2
+    embedding[2] /= np.linalg.norm(embedding[2])
+    change_golden(models_dir / "toy/1", seal, embedding=embedding)
+
+    with pytest.raises(NetMismatch):
+        load(models_dir)
+
+
+def test_another_best_identity_is_a_mismatch(models_dir: Path, seal: Seal) -> None:
+    similarity = np.load(models_dir / "toy/1/golden.npz")["similarity"]
+    change_golden(models_dir / "toy/1", seal, similarity=-similarity)
+
+    with pytest.raises(NetMismatch):
+        load(models_dir)
+
+
+@both_engines
+def test_an_engine_that_is_not_installed_is_named(
+    engine: str, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, engine, None)
+
+    with pytest.raises(NetUnusable, match=engine):
+        load(exported, engine=engine)

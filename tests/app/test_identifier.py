@@ -1,0 +1,464 @@
+"""The use cases, on nets of a few lines and a gallery in a dictionary."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from io import BytesIO
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.decision import Calibration, Threshold
+from app.gallery.gallery import (
+    Hand,
+    NetKey,
+    Subject,
+    SubjectExists,
+    SubjectUnknown,
+    Templates,
+)
+from app.identifier import Identifier, NetsDisagree, TemplatesMissing
+from app.palm.decode import ImageLimits, UnreadableImage, UnsuitableImage
+
+GRID, SIDE = 8, 96
+IDENTITIES = ("p001", "p002", "p003")
+LIMITS = ImageLimits()
+
+
+def palm(person: int, shot: int = 0) -> bytes:
+    """A PNG of a pattern of the person's own, with noise of the shot's own."""
+    pattern = np.random.default_rng(person).uniform(60, 200, (GRID, GRID))
+    noise = np.random.default_rng([person, shot]).normal(0, 10, (SIDE, SIDE))
+    pixels = np.kron(pattern, np.ones((SIDE // GRID, SIDE // GRID))) + noise
+    file = BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def pixels_of(image: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(BytesIO(image)).convert("RGB"))[np.newaxis]
+
+
+@dataclass
+class FakeNet:
+    """Averages the picture over a grid and turns the result by a fixed rotation."""
+
+    key: NetKey
+    calibration: Calibration
+    identities: Sequence[str] = IDENTITIES
+    input_px: int = SIDE
+    prototypes: NDArray[np.float32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shape = (GRID * GRID, GRID * GRID)
+        rng = np.random.default_rng(len(self.key.net))
+        self.rotation = np.linalg.qr(rng.normal(size=shape))[0]
+        shots = [np.concatenate([pixels_of(palm(p, s)) for s in (90, 91)]) for p in (1, 2, 3)]
+        means = np.stack([self.embed(images).mean(axis=0) for images in shots])
+        self.prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        cell = SIDE // GRID
+        cells = images.mean(axis=3).reshape(-1, GRID, cell, GRID, cell).mean(axis=(2, 4))
+        flat = cells.reshape(len(images), -1)
+        turned = (flat - flat.mean(axis=1, keepdims=True)) @ self.rotation
+        return (turned / np.linalg.norm(turned, axis=1, keepdims=True)).astype(np.float32)
+
+
+class FakeGallery:
+    """A gallery in memory, as its protocol says; counts how often it was read."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Subject] = {}
+        self.erased: set[str] = set()
+        self.vectors: dict[NetKey, list[tuple[str, NDArray[np.float32]]]] = {}
+        self.changes = 0
+        self.reads = 0
+
+    def revision(self) -> int:
+        return self.changes
+
+    def seed_trained(self, subject_ids: Sequence[str]) -> None:
+        for subject_id in subject_ids:
+            if subject_id not in self.known and subject_id not in self.erased:
+                self._put(Subject(subject_id, None, None, "trained", datetime.now(UTC), {}))
+
+    def trained(self) -> frozenset[str]:
+        return frozenset(s for s, subject in self.known.items() if subject.origin == "trained")
+
+    def enroll(
+        self,
+        subject_id: str,
+        name: str | None,
+        hand: Hand | None,
+        templates: Mapping[NetKey, NDArray[np.float32]],
+        *,
+        add: bool,
+    ) -> Subject:
+        if subject_id in self.known and not add:
+            raise SubjectExists(subject_id)
+        new = Subject(subject_id, name, hand, "enrolled", datetime.now(UTC), {})
+        for key, vectors in templates.items():
+            self.vectors.setdefault(key, []).extend((subject_id, v) for v in vectors)
+        return self._put(self.known.get(subject_id, new))
+
+    def subject(self, subject_id: str) -> Subject:
+        if subject_id not in self.known:
+            raise SubjectUnknown(subject_id)
+        return self.known[subject_id]
+
+    def subjects(self, *, after: str | None, limit: int) -> list[Subject]:
+        return [self.known[s] for s in sorted(self.known) if s > (after or "")][:limit]
+
+    def update(self, subject_id: str, changes: Mapping[str, str | None]) -> Subject:
+        return self._put(replace(self.subject(subject_id), **changes))
+
+    def delete(self, subject_id: str) -> None:
+        del self.known[subject_id]
+        self.erased.add(subject_id)
+        self.vectors = {
+            key: [(s, v) for s, v in rows if s != subject_id] for key, rows in self.vectors.items()
+        }
+        self.changes += 1
+
+    def templates(self, key: NetKey) -> Templates:
+        self.reads += 1
+        rows = self.vectors.get(key, [])
+        vectors = np.array([v for _, v in rows], np.float32)
+        return Templates(
+            tuple(s for s, _ in rows), vectors if rows else np.zeros((0, 0), np.float32)
+        )
+
+    def close(self) -> None:
+        pass
+
+    def _put(self, subject: Subject) -> Subject:
+        self.known[subject.subject_id] = subject
+        self.changes += 1
+        return subject
+
+
+def calibration(temperature: float) -> Calibration:
+    return Calibration(temperature, (Threshold(0.6, 1e-1), Threshold(0.8, 1e-5)))
+
+
+def make_nets() -> list[FakeNet]:
+    return [
+        FakeNet(NetKey("alexnet", 1), calibration(0.05)),
+        FakeNet(NetKey("vgg16", 2), calibration(0.1)),
+    ]
+
+
+def make_identifier(
+    gallery: FakeGallery, nets: Sequence[FakeNet] | None = None, fpir_target: float = 0.03
+) -> Identifier:
+    return Identifier(
+        make_nets() if nets is None else nets,
+        gallery,
+        image_limits=LIMITS,
+        fpir_target=fpir_target,
+        fmr_target=1e-3,
+    )
+
+
+@pytest.fixture
+def gallery() -> FakeGallery:
+    return FakeGallery()
+
+
+@pytest.fixture
+def identifier(gallery: FakeGallery) -> Identifier:
+    return make_identifier(gallery)
+
+
+@pytest.mark.parametrize("person", [1, 2, 3])
+def test_identify_finds_a_trained_palm(identifier: Identifier, person: int) -> None:
+    found = identifier.identify([palm(person)])
+
+    assert found.decision == "match"
+    assert found.subject is not None
+    assert found.subject.subject_id == f"p00{person}"
+    assert found.subject.origin == "trained"
+    assert found.confidence > 0.9
+    assert [vote.subject_id for vote in found.votes] == [f"p00{person}"] * 2
+
+
+def test_identify_returns_no_match_for_a_palm_nobody_enrolled(identifier: Identifier) -> None:
+    found = identifier.identify([palm(77)])
+
+    assert found.decision == "no_match"
+    assert found.subject is None
+    assert found.confidence > 0.9
+    assert len(found.candidates) == 3
+    assert found.similarity == found.candidates[0].similarity < found.threshold.similarity
+    assert {vote.decision for vote in found.votes} == {"no_match"}
+
+
+def test_an_enrolled_stranger_is_identified_from_then_on(identifier: Identifier) -> None:
+    enrolled = identifier.enroll("eve", "Eve", "left", [palm(77, 1), palm(77, 2)], add=False)
+    found = identifier.identify([palm(77, 3)])
+
+    assert enrolled.subject.origin == "enrolled"
+    assert found.decision == "match"
+    assert found.subject == enrolled.subject
+    assert identifier.identify([palm(2)]).candidates[0].subject.subject_id == "p002"
+
+
+def test_candidates_are_ranked_and_limited(identifier: Identifier) -> None:
+    everybody = identifier.identify([palm(1)], candidates=9).candidates
+    best = identifier.identify([palm(1)], candidates=2).candidates
+
+    similarities = [c.similarity for c in everybody]
+    assert len(everybody) == 3
+    assert similarities == sorted(similarities, reverse=True)
+    assert [c.subject.subject_id for c in best] == [c.subject.subject_id for c in everybody[:2]]
+
+
+def test_the_threshold_of_identify_grows_with_the_gallery(
+    identifier: Identifier, gallery: FakeGallery
+) -> None:
+    alone = identifier.identify([palm(1)]).threshold
+    vectors = {net.key: net.prototypes[:1] for net in make_nets()}
+    for i in range(7):
+        gallery.enroll(f"e{i}", None, None, vectors, add=False)
+
+    crowded = identifier.identify([palm(1)]).threshold
+
+    assert alone.fmr == pytest.approx(0.03 / 3)
+    assert alone.similarity == pytest.approx(0.65)  # a quarter of the way from 1e-1 to 1e-5
+    assert crowded.fmr == pytest.approx(0.03 / 10)
+    assert crowded.similarity > alone.similarity
+
+
+def test_the_answer_is_the_fusion_of_the_votes(identifier: Identifier) -> None:
+    found = identifier.identify([palm(1)])
+    first, second = found.votes
+
+    # 1/0.05 to 1/0.1 is 2 to 1
+    assert first.similarity is not None
+    assert second.similarity is not None
+    assert found.similarity == pytest.approx((2 * first.similarity + second.similarity) / 3)
+    assert found.confidence == found.candidates[0].confidence
+
+
+def test_a_probe_of_several_images_is_their_mean(gallery: FakeGallery) -> None:
+    net = make_nets()[0]
+    images = [palm(1, 1), palm(1, 2), palm(1, 3)]
+
+    found = make_identifier(gallery, [net]).identify(images)
+
+    mean = np.concatenate([net.embed(pixels_of(i)) for i in images]).mean(axis=0)
+    assert found.similarity == pytest.approx(net.prototypes[0] @ mean / np.linalg.norm(mean))
+    assert len(found.qualities) == 3
+
+
+def test_a_trained_subject_s_templates_count_as_much_as_its_prototype(
+    gallery: FakeGallery,
+) -> None:
+    net = make_nets()[0]
+    identifier = make_identifier(gallery, [net])
+    images = [palm(1, 5), palm(1, 6)]
+    identifier.enroll("p001", None, None, images, add=True)
+
+    found = identifier.identify([palm(1, 7)])
+
+    rows = [net.prototypes[:1], *(net.embed(pixels_of(image)) for image in images)]
+    mean = np.concatenate(rows).mean(axis=0)
+    probe = net.embed(pixels_of(palm(1, 7)))[0]
+    assert found.similarity == pytest.approx(mean @ probe / np.linalg.norm(mean), rel=1e-5)
+    assert found.subject is not None
+    assert found.subject.origin == "trained"
+
+
+def test_an_erased_trained_subject_is_nobody(identifier: Identifier, gallery: FakeGallery) -> None:
+    gallery.delete("p002")
+
+    found = identifier.identify([palm(2)])
+
+    assert found.decision == "no_match"
+    assert "p002" not in [c.subject.subject_id for c in found.candidates]
+
+
+def test_an_erased_subject_stays_erased_when_the_service_starts_again(
+    gallery: FakeGallery,
+) -> None:
+    make_identifier(gallery)
+    gallery.delete("p002")
+
+    assert make_identifier(gallery).identify([palm(2)]).decision == "no_match"
+
+
+def test_two_subjects_of_one_palm_are_inconclusive(identifier: Identifier) -> None:
+    identifier.enroll("copy", None, None, [palm(1, 90), palm(1, 91)], add=False)
+
+    found = identifier.identify([palm(1)])
+
+    assert found.decision == "inconclusive"
+    assert found.subject is None
+    assert found.confidence == found.candidates[0].confidence < 0.5
+    assert {c.subject.subject_id for c in found.candidates[:2]} == {"p001", "copy"}
+
+
+def test_among_nobody_the_answer_is_nobody(gallery: FakeGallery) -> None:
+    identifier = make_identifier(gallery)
+    for identity in IDENTITIES:
+        gallery.delete(identity)
+
+    found = identifier.identify([palm(1)])
+
+    assert found.decision == "no_match"
+    assert found.confidence == 1
+    assert found.similarity is None
+    assert found.candidates == []
+    assert {(v.subject_id, v.similarity) for v in found.votes} == {(None, None)}
+
+
+def test_the_gallery_is_read_again_only_after_a_change(
+    identifier: Identifier, gallery: FakeGallery
+) -> None:
+    identifier.identify([palm(1)])
+    before = gallery.reads
+    identifier.identify([palm(2)])
+    unchanged = gallery.reads
+    # As another process would do it, behind the identifier's back.
+    templates = {net.key: net.embed(pixels_of(palm(77))) for net in make_nets()}
+    gallery.enroll("eve", None, None, templates, add=False)
+    found = identifier.identify([palm(77, 1)])
+
+    assert unchanged == before
+    assert gallery.reads == before + 2
+    assert found.candidates[0].subject.subject_id == "eve"
+
+
+def test_answers_show_a_name_changed_meanwhile(
+    identifier: Identifier, gallery: FakeGallery
+) -> None:
+    identifier.identify([palm(1)])
+    gallery.update("p001", {"name": "Ann"})
+
+    subject = identifier.identify([palm(1)]).subject
+
+    assert subject is not None
+    assert subject.name == "Ann"
+
+
+def test_a_subject_unknown_to_one_of_the_nets_is_not_compared(
+    identifier: Identifier, gallery: FakeGallery
+) -> None:
+    net = make_nets()[0]
+    gallery.enroll("eve", None, None, {net.key: net.embed(pixels_of(palm(77)))}, add=False)
+
+    assert identifier.identify([palm(77)]).decision == "no_match"
+    with pytest.raises(TemplatesMissing, match="'eve'.*add=true"):
+        identifier.verify("eve", [palm(77)])
+
+
+def test_verify_accepts_the_claimed_palm(identifier: Identifier) -> None:
+    found = identifier.verify("p001", [palm(1)])
+
+    assert found.decision == "match"
+    assert found.subject.subject_id == "p001"
+    assert found.threshold.fmr == pytest.approx(1e-3)
+    assert found.threshold.similarity == pytest.approx(0.7)
+    inverse_temperature = (1 / 0.05 + 1 / 0.1) / 2
+    margin = (found.similarity - 0.7) * inverse_temperature
+    assert found.confidence == pytest.approx(1 / (1 + np.exp(-margin)), rel=1e-4)
+
+
+@pytest.mark.parametrize("other", [palm(2), palm(77)], ids=["another subject", "a stranger"])
+def test_verify_refuses_another_palm(identifier: Identifier, other: bytes) -> None:
+    found = identifier.verify("p001", [other])
+
+    assert found.decision == "no_match"
+    assert found.similarity < found.threshold.similarity
+    assert {vote.subject_id for vote in found.votes} == {"p001"}
+
+
+def test_verify_against_an_unknown_subject_says_so(identifier: Identifier) -> None:
+    with pytest.raises(SubjectUnknown, match="nobody"):
+        identifier.verify("nobody", [palm(1)])
+
+
+def test_enroll_stores_nothing_if_one_image_is_refused(
+    identifier: Identifier, gallery: FakeGallery
+) -> None:
+    with pytest.raises(UnreadableImage, match="image 2 of 3"):
+        identifier.enroll("eve", None, None, [palm(77), b"no image", palm(77, 1)], add=False)
+
+    assert "eve" not in gallery.known
+    assert gallery.vectors == {}
+
+
+def test_enroll_stores_a_template_for_each_image_and_net(
+    identifier: Identifier, gallery: FakeGallery
+) -> None:
+    identifier.enroll("eve", "Eve", "right", [palm(77, 1), palm(77, 2)], add=False)
+
+    subject = gallery.subject("eve")
+    assert (subject.name, subject.hand) == ("Eve", "right")
+    for net in make_nets():
+        stored = gallery.templates(net.key)
+        assert stored.subject_ids == ("eve", "eve")
+        expected = np.concatenate([net.embed(pixels_of(palm(77, s))) for s in (1, 2)])
+        np.testing.assert_allclose(stored.vectors, expected, atol=1e-6)
+
+
+def test_enroll_refuses_a_subject_that_exists(identifier: Identifier) -> None:
+    with pytest.raises(SubjectExists, match="p001"):
+        identifier.enroll("p001", None, None, [palm(1)], add=False)
+
+
+def test_a_featureless_image_is_refused_with_its_number(identifier: Identifier) -> None:
+    file = BytesIO()
+    Image.new("L", (SIDE, SIDE), 30).save(file, "PNG")
+
+    with pytest.raises(UnsuitableImage, match="image 1 of 1.*contrast"):
+        identifier.identify([file.getvalue()])
+
+
+def test_no_images_at_all_are_refused(identifier: Identifier) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        identifier.identify([])
+
+
+def test_every_answer_says_how_long_each_step_took(identifier: Identifier) -> None:
+    timings = identifier.identify([palm(1)]).timings_ms
+
+    assert set(timings) == {"decode", "nets", "search", "total"}
+    steps = timings["decode"] + timings["nets"] + timings["search"]
+    assert timings["total"] == pytest.approx(steps, abs=0.01)
+
+
+def test_threads_get_the_same_answers_as_one_caller(gallery: FakeGallery) -> None:
+    identifier = make_identifier(gallery)
+    expected = {person: identifier.identify([palm(person)]).similarity for person in (1, 2, 3)}
+
+    def work(turn: int) -> bool:
+        person = 1 + turn % 3
+        if turn % 5 == 0:
+            identifier.enroll(f"e{turn}", None, None, [palm(100 + turn)], add=False)
+        return identifier.identify([palm(person)]).similarity == pytest.approx(expected[person])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(60)))
+    assert identifier.identify([palm(105, 1)]).candidates[0].subject.subject_id == "e5"
+
+
+def test_nets_of_other_identities_cannot_vote_together(gallery: FakeGallery) -> None:
+    nets = make_nets()
+    nets[1].identities = ("p001", "p002", "x")
+
+    with pytest.raises(NetsDisagree, match="vgg16/2 and alexnet/1"):
+        make_identifier(gallery, nets)
+    assert gallery.known == {}
+
+
+def test_nets_of_other_input_sizes_cannot_vote_together(gallery: FakeGallery) -> None:
+    nets = make_nets()
+    nets[1].input_px = 64
+
+    with pytest.raises(NetsDisagree, match="64 px"):
+        make_identifier(gallery, nets)

@@ -1,0 +1,87 @@
+"""Training and service meet here only: what one writes, the other serves with equal answers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.gallery.sqlite import open_sqlite
+from app.identifier import Identifier
+from app.nets.store import NetCorrupt, load_nets
+from app.palm.decode import ImageLimits
+from training.__main__ import main
+from training.data import as_colour, load_palms
+from training.synthesize import SynthesisConfig, synthesize
+
+
+@pytest.fixture(scope="session")
+def store(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A net trained for two epochs through the command line, and exported."""
+    folder = tmp_path_factory.mktemp("contract")
+    synthesize(
+        SynthesisConfig(folder / "strangers", identities=4, sessions=2, shots=2, seed=9, prefix="n")
+    )
+    run, out = str(folder / "run"), str(folder / "store")
+    train = ["train", "--net", "alexnet", "--data", str(database), "--out", run]
+    assert main([*train, "--epochs", "2", "--batch-size", "4"]) == 0
+    export = ["export", "--run", run, "--data", str(database), "--store", out]
+    assert main([*export, "--strangers", str(folder / "strangers")]) == 0
+    for name in ("history.csv", "history.png", "config.json", "best.weights.h5"):
+        assert (folder / "run" / name).stat().st_size > 0
+    return folder / "store"
+
+
+def test_both_engines_answer_as_the_exported_net(store: Path, database: Path) -> None:
+    images = as_colour(load_palms(database).images[:8])
+    openvino, tensorflow = (load_nets(store, ["alexnet"], e)[0] for e in ("openvino", "tensorflow"))
+    one, other = openvino.embed(images), tensorflow.embed(images)
+    assert (one * other).sum(axis=1).min() > 0.999
+    np.testing.assert_allclose(np.linalg.norm(other, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(tensorflow.embed(images), other)  # nothing random is in the graph
+
+
+def test_manifest_tells_where_the_net_comes_from(store: Path) -> None:
+    manifest = json.loads((store / "alexnet/1/manifest.json").read_text())
+    assert manifest["identities"] == ["p001", "p002", "p003", "p004"]
+    assert len(manifest["dataset"]["sha256"]) == 64
+    assert manifest["training"]["epochs"] == 2
+    assert "saved_model.pb" in manifest["files"]
+    assert manifest["libraries"].keys() >= {"keras", "tensorflow", "numpy"}
+
+
+def test_exported_net_identifies_and_enrolls(store: Path, database: Path, tmp_path: Path) -> None:
+    gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
+    nets = load_nets(store, ["alexnet"], "openvino")
+    identifier = Identifier(
+        nets, gallery, image_limits=ImageLimits(), fpir_target=0.01, fmr_target=0.001
+    )
+    shots = [p.read_bytes() for p in sorted((database / "p002/s1").iterdir())]
+    identifier.enroll("somebody", None, "left", shots, add=False)
+    found = identifier.identify(shots)
+    assert found.candidates[0].subject.subject_id == "somebody"
+    assert found.candidates[0].similarity == pytest.approx(1, abs=1e-3)
+    assert gallery.subject("somebody").template_counts == {"alexnet/1": 3}
+    gallery.close()
+
+
+def test_version_is_immutable_and_a_changed_file_is_refused(store: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "store" / "alexnet" / "1"
+    copy.mkdir(parents=True)
+    for path in (store / "alexnet/1").rglob("*"):
+        if path.is_file():
+            target = copy / path.relative_to(store / "alexnet/1")
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    (copy / "variables" / "variables.index").write_bytes(b"x")
+    with pytest.raises(NetCorrupt, match=r"variables\.index has SHA-256"):
+        load_nets(tmp_path / "store", ["alexnet"], "openvino")
+
+
+def test_command_line_says_what_is_wrong_and_exits_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", "--net", "vgg16", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    assert main(arguments) == 2
+    assert "no pictures at <identity>/<session>/<picture>" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
