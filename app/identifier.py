@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.answers import Candidate, Enrollment, Identification, Verification, Vote
 from app.decision import Calibration, Decision, Floats, Scores, centroid, fuse
-from app.gallery.gallery import Gallery, Hand, NetKey
+from app.gallery.gallery import Gallery, Hand, NetKey, SubjectUnknown
 from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
@@ -234,15 +235,13 @@ class Identifier:
 
     def _rank(self, fused: Scores, subject_ids: Sequence[str], count: int) -> list[Candidate]:
         confidences = fused.confidences()[1:]
-        best = np.argsort(-fused.similarities, kind="stable")[:count]
-        return [
-            Candidate(
-                self._gallery.subject(subject_ids[i]),
-                float(confidences[i]),
-                float(fused.similarities[i]),
-            )
-            for i in best
-        ]
+        ranked: list[Candidate] = []
+        for i in np.argsort(-fused.similarities, kind="stable")[:count].tolist():
+            with suppress(SubjectUnknown):  # erased since the snapshot was taken
+                subject = self._gallery.subject(subject_ids[i])
+                similarity = float(fused.similarities[i])
+                ranked.append(Candidate(subject, float(confidences[i]), similarity))
+        return ranked
 
     def _votes(self, scores: Sequence[Scores], subject_ids: Sequence[str]) -> list[Vote]:
         return [

@@ -26,6 +26,7 @@ class RequestLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection, as ASGI asks."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -67,6 +68,7 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection, as ASGI asks."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -97,6 +99,7 @@ class StartupErrors:
         self._expected = expected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection, as ASGI asks."""
         if scope["type"] == "lifespan":
             send = self._shortened(send)
         await self._app(scope, receive, send)

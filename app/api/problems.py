@@ -166,7 +166,9 @@ def _field_error(item: Mapping[str, Any]) -> FieldError:
     """Names the field as the caller knows it, and the value unless it is a file."""
     _, *path = item["loc"]
     message = item["msg"]
-    if isinstance(item["input"], str | int | float):
+    if "Expected UploadFile" in message:
+        message = "must be a file, with a file name in its part of the form"
+    elif isinstance(item["input"], str | int | float):
         message = f"{message}, not {item['input']!r:.{_MAX_ECHO}}"
     return FieldError(field=".".join(map(str, path)) or "body", message=message)
 

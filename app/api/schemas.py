@@ -1,7 +1,7 @@
 """What the service answers, as JSON."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -112,23 +112,25 @@ class Vote(BaseModel):
         )
 
 
-class Processing(BaseModel):
-    """What every answer to images says about its making."""
+Qualities = Annotated[list[Quality], Field(description="Of each image, in the order sent.")]
+RequestId = Annotated[
+    str, Field(description="The X-Request-ID, for finding this request in the log.")
+]
+Timings = Annotated[
+    dict[str, float], Field(examples=[{"decode": 1.1, "nets": 6.2, "search": 0.1, "total": 8.0}])
+]
 
-    quality: list[Quality] = Field(description="Of each image, in the order sent.")
-    request_id: str = Field(description="The X-Request-ID, for finding this request in the log.")
-    timings_ms: dict[str, float] = Field(
-        examples=[{"decode": 1.1, "nets": 6.2, "search": 0.1, "total": 8.0}]
-    )
 
-
-class Enrollment(Processing):
+class Enrollment(BaseModel):
     """The subject as it is now stored."""
 
     subject: Subject
+    quality: Qualities
+    request_id: RequestId
+    timings_ms: Timings
 
 
-class Identification(Processing):
+class Identification(BaseModel):
     """Whose palm it is, or that it is nobody's the service knows."""
 
     decision: Decision = Field(
@@ -143,9 +145,12 @@ class Identification(Processing):
     candidates: list[Candidate] = Field(description="The best, ranked, whatever the decision.")
     nets: list[Vote] = Field(description="Each net's own vote; the answer fuses them.")
     threshold: Threshold
+    quality: Qualities
+    request_id: RequestId
+    timings_ms: Timings
 
 
-class Verification(Processing):
+class Verification(BaseModel):
     """Whether it is the claimed subject's palm."""
 
     decision: Decision = Field(description="match or no_match.")
@@ -154,6 +159,9 @@ class Verification(Processing):
     similarity: float = Field(examples=[0.81])
     nets: list[Vote] = Field(description="Each net's own vote; the answer fuses them.")
     threshold: Threshold
+    quality: Qualities
+    request_id: RequestId
+    timings_ms: Timings
 
 
 class Model(BaseModel):

@@ -91,10 +91,12 @@ class SqlGallery:
         self._purge = purge
 
     def revision(self) -> int:
+        """See `Gallery.revision`."""
         with self._reading() as connection:
             return connection.scalars(select(GALLERY.c.revision)).one()
 
     def seed_trained(self, subject_ids: Sequence[str]) -> None:
+        """See `Gallery.seed_trained`."""
         query = select(SUBJECTS.c.subject_id, SUBJECTS.c.origin)
         with self._writing() as connection:
             erased = set(connection.scalars(select(ERASED.c.subject_id)))
@@ -106,6 +108,7 @@ class SqlGallery:
             _insert(connection, ERASED, [{"subject_id": subject_id} for subject_id in taken])
 
     def trained(self) -> frozenset[str]:
+        """See `Gallery.trained`."""
         query = select(SUBJECTS.c.subject_id).where(SUBJECTS.c.origin == "trained")
         with self._reading() as connection:
             return frozenset(connection.scalars(query))
@@ -119,6 +122,7 @@ class SqlGallery:
         *,
         add: bool,
     ) -> Subject:
+        """See `Gallery.enroll`."""
         with self._writing() as connection:
             if not _exists(connection, subject_id):
                 new = _new_subject(subject_id, name, hand, "enrolled")
@@ -132,10 +136,12 @@ class SqlGallery:
             return _read_subject(connection, subject_id)
 
     def subject(self, subject_id: str) -> Subject:
+        """See `Gallery.subject`."""
         with self._reading() as connection:
             return _read_subject(connection, subject_id)
 
     def subjects(self, *, after: str | None, limit: int) -> list[Subject]:
+        """See `Gallery.subjects`."""
         query = select(SUBJECTS).order_by(SUBJECTS.c.subject_id).limit(limit)
         if after is not None:
             query = query.where(SUBJECTS.c.subject_id > after)
@@ -145,6 +151,7 @@ class SqlGallery:
         return [_subject(row, counts[row["subject_id"]]) for row in rows]
 
     def update(self, subject_id: str, changes: Mapping[str, str | None]) -> Subject:
+        """See `Gallery.update`."""
         if unknown := changes.keys() - {"name", "hand"}:
             raise ValueError(f"only name and hand can be changed, not {sorted(unknown)}")
         with self._writing() as connection:
@@ -152,6 +159,7 @@ class SqlGallery:
             return _read_subject(connection, subject_id)
 
     def delete(self, subject_id: str) -> None:
+        """See `Gallery.delete`."""
         with self._writing() as connection:
             subject = _read_subject(connection, subject_id)
             connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id))
@@ -160,6 +168,7 @@ class SqlGallery:
         self._purge()
 
     def templates(self, key: NetKey) -> Templates:
+        """See `Gallery.templates`."""
         query = (
             select(TEMPLATES.c.subject_id, TEMPLATES.c.vector)
             .where(TEMPLATES.c.net == key.net, TEMPLATES.c.version == key.version)
@@ -176,6 +185,7 @@ class SqlGallery:
         )
 
     def close(self) -> None:
+        """See `Gallery.close`."""
         self._engine.dispose()
 
     @contextmanager

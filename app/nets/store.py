@@ -127,11 +127,13 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
         raise NetCorrupt(f"{folder / manifest.prototypes_file}: {prototypes.shape}, not {expected}")
     try:
         running = ENGINES[engine](folder)
+        _compare_with_golden(folder, running, prototypes, engine)
     except ImportError as error:
         raise NetUnusable(
             f"the {engine} engine is not installed ({error}): install it or choose another"
         ) from error
-    _compare_with_golden(folder, running, prototypes, engine)
+    except (RuntimeError, KeyError, ValueError) as error:  # what engines and NumPy raise
+        raise NetCorrupt(f"{folder} cannot be run by {engine}: {error}") from error
     return LoadedNet(manifest, prototypes, running)
 
 

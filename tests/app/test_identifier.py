@@ -352,7 +352,7 @@ def test_a_subject_unknown_to_one_of_the_nets_is_not_compared(
     gallery.enroll("eve", None, None, {net.key: net.embed(pixels_of(palm(77)))}, add=False)
 
     assert identifier.identify([palm(77)]).decision == "no_match"
-    with pytest.raises(TemplatesMissing, match="'eve'.*add=true"):
+    with pytest.raises(TemplatesMissing, match=r"'eve'.*add=true"):
         identifier.verify("eve", [palm(77)])
 
 
@@ -415,7 +415,7 @@ def test_a_featureless_image_is_refused_with_its_number(identifier: Identifier) 
     file = BytesIO()
     Image.new("L", (SIDE, SIDE), 30).save(file, "PNG")
 
-    with pytest.raises(UnsuitableImage, match="image 1 of 1.*contrast"):
+    with pytest.raises(UnsuitableImage, match=r"image 1 of 1.*contrast"):
         identifier.identify([file.getvalue()])
 
 

@@ -90,10 +90,10 @@ def test_an_enrolled_stranger_is_identified_also_after_a_restart(
         "enrolled",
     )
     assert subject["template_counts"]["vgg16/1"] == 3
-    for running in (client, TestClient(create_app(settings, load_nets=load_toy_nets))):
-        with running:
+    with TestClient(create_app(settings, load_nets=load_toy_nets)) as restarted:
+        for running in (client, restarted):
             answer = running.post("/v1/identify", files=images(png(50, 7))).json()
-        assert (answer["decision"], answer["identity"]["subject_id"]) == ("match", "ada")
+            assert (answer["decision"], answer["identity"]["subject_id"]) == ("match", "ada")
 
 
 def test_verify_accepts_the_subject_and_rejects_another(client: TestClient) -> None:
@@ -166,7 +166,7 @@ def test_the_number_of_images_is_limited(client: TestClient, path: str, count: i
 
 
 def test_images_sent_as_text_are_refused(client: TestClient) -> None:
-    assert_problem(client.post("/v1/identify", data={"images": "palm.png"}), 422, "images")
+    assert_problem(client.post("/v1/identify", data={"images": "palm.png"}), 422, "a file")
 
 
 def test_json_instead_of_a_form_is_refused(client: TestClient) -> None:

@@ -171,7 +171,7 @@ def test_the_pixel_limit_is_inclusive() -> None:
 
 def test_a_short_side_below_the_limit_is_unsuitable() -> None:
     assert decode(encode(GREY[:96], "PNG"), LIMITS).shape == (96, 120)
-    with pytest.raises(UnsuitableImage, match="120x95.*96"):
+    with pytest.raises(UnsuitableImage, match=r"120x95.*96"):
         decode(encode(GREY[:95], "PNG"), LIMITS)
 
 

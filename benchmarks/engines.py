@@ -1,0 +1,112 @@
+"""OpenVINO against TensorFlow: the same nets, the same test images, the same identities?
+
+python -m benchmarks.engines --images DIR [--json PATH]
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.nets.store import LoadedNet, load_nets
+from app.palm.decode import ImageLimits, decode
+from app.palm.roi import prepare
+from app.settings import Settings
+from benchmarks.machine import as_sentence, describe_machine
+
+ENGINES = ("openvino", "tensorflow")
+BATCHES = (1, 32)
+TIMED_IMAGES = 256
+
+Images = NDArray[np.uint8]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, required=True, help="folder of PNGs, searched deep")
+    parser.add_argument("--models", type=Path, default=Path("models_store"))
+    parser.add_argument("--nets", default=",".join(Settings().nets))
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    arguments = parser.parse_args()
+    paths = sorted(arguments.images.rglob("*.png"))
+    if not paths:
+        parser.error(f"{arguments.images} holds no PNG: name the folder of the test session")
+    machine = describe_machine()
+    names = arguments.nets.split(",")
+    pairs = zip(*(load_nets(arguments.models, names, engine) for engine in ENGINES), strict=True)
+    rows = [compare(openvino, tensorflow, paths) for openvino, tensorflow in pairs]
+    report = {"machine": machine, "images": len(paths), "nets": rows}
+    print(as_markdown(report))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def compare(openvino: LoadedNet, tensorflow: LoadedNet, paths: list[Path]) -> dict[str, Any]:
+    """Agreement over all images, and each engine's speed at both batch sizes."""
+    ours, theirs = (_embed_all(net, paths) for net in (openvino, tensorflow))
+    cosines = (ours * theirs).sum(axis=1)
+    tops = [(found @ openvino.prototypes.T).argmax(axis=1) for found in (ours, theirs)]
+    images = next(_in_batches(paths, TIMED_IMAGES, openvino.input_px))
+    ms = {
+        engine: {str(batch): _ms_per_image(net, images, batch) for batch in BATCHES}
+        for engine, net in zip(ENGINES, (openvino, tensorflow), strict=True)
+    }
+    return {
+        "net": str(openvino.key),
+        "same_top1": int((tops[0] == tops[1]).sum()),
+        "min_cosine": float(cosines.min()),
+        "mean_cosine": float(cosines.mean()),
+        "ms_per_image": ms,
+    }
+
+
+def _embed_all(net: LoadedNet, paths: list[Path]) -> NDArray[np.float32]:
+    batches = _in_batches(paths, max(BATCHES), net.input_px)
+    return np.concatenate([net.embed(batch) for batch in batches])
+
+
+def _in_batches(paths: list[Path], size: int, side_px: int) -> Iterator[Images]:
+    for start in range(0, len(paths), size):
+        chunk = paths[start : start + size]
+        yield np.stack([prepare(decode(p.read_bytes(), ImageLimits()), side_px) for p in chunk])
+
+
+def _ms_per_image(net: LoadedNet, images: Images, batch: int) -> float:
+    """Median over the batches; the first, untimed, pays for compiling."""
+    images = images[: max(batch, len(images) // batch * batch)]
+    batches = np.split(images, range(batch, len(images), batch))
+    net.embed(batches[0])
+    times: list[float] = []
+    for chunk in batches:
+        start = time.perf_counter()
+        net.embed(chunk)
+        times.append((time.perf_counter() - start) * 1e3 / len(chunk))
+    return round(float(np.median(times)), 3)
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The figures as a table."""
+    columns = [f"{engine}, batch {batch}" for engine in ENGINES for batch in BATCHES]
+    lines = [
+        f"{report['images']} images; ms per image. {as_sentence(report['machine'])}.",
+        "",
+        f"| net | same top-1 | cosine min | cosine mean | {' | '.join(columns)} |",
+        "|---" * (4 + len(columns)) + "|",
+    ]
+    for row in report["nets"]:
+        share = row["same_top1"] / report["images"]
+        times = [f"{row['ms_per_image'][e][str(b)]:.2f}" for e in ENGINES for b in BATCHES]
+        lines.append(
+            f"| {row['net']} | {row['same_top1']}/{report['images']} ({share:.2%}) "
+            f"| {row['min_cosine']:.5f} | {row['mean_cosine']:.6f} | {' | '.join(times)} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

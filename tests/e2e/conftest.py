@@ -1,0 +1,48 @@
+"""The shipped nets and samples, and a service started as a user starts it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from benchmarks.server import REPOSITORY, serve
+
+KNOWN = REPOSITORY / "samples" / "known"
+STRANGERS = REPOSITORY / "samples" / "strangers"
+
+Start = Callable[..., AbstractContextManager[httpx.Client]]
+
+
+def shots_of(folder: Path) -> dict[str, list[Path]]:
+    """The pictures of every palm in `folder`, by the name of its folder."""
+    return {palm.name: sorted(palm.glob("*.png")) for palm in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Path:
+    """Where the test's own service keeps its gallery; not created yet."""
+    return tmp_path / "gallery.db"
+
+
+@pytest.fixture
+def start(gallery: Path, tmp_path: Path) -> Start:
+    """Starts the service on the test's own gallery: `with start(PALM_X=...) as http`."""
+
+    def start_with(
+        until: str = "/health/ready", **settings: str
+    ) -> AbstractContextManager[httpx.Client]:
+        settings = {"PALM_GALLERY_URL": f"sqlite:///{gallery}", **settings}
+        return serve(settings, tmp_path / "service.log", until=until)
+
+    return start_with
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One service for every test that leaves its gallery as it was."""
+    folder = tmp_path_factory.mktemp("service")
+    settings = {"PALM_GALLERY_URL": f"sqlite:///{folder / 'gallery.db'}"}
+    with serve(settings, folder / "log", until="/health/ready") as http:
+        yield http
