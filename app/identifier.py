@@ -1,9 +1,7 @@
 """The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
 
 import threading
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.answers import Candidate, Enrollment, Identification, Verification, Vote
+from app.clock import Clock
 from app.decision import Calibration, Decision, Floats, Scores, centroid, fuse
-from app.gallery.gallery import Gallery, Hand, NetKey, SubjectUnknown
+from app.gallery.gallery import Gallery, Hand, NetKey, Subject
 from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
@@ -70,6 +69,7 @@ class _Snapshot:
     """The gallery at one revision: one row for each subject, one matrix for each net."""
 
     revision: int
+    subjects: tuple[Subject, ...]
     subject_ids: tuple[str, ...]
     matrices: tuple[Floats, ...]
 
@@ -133,7 +133,7 @@ class Identifier:
             PalmImageError: if an image cannot be used.
             SubjectExists: if the subject exists and `add` is false.
         """
-        clock = _Clock()
+        clock = Clock()
         pixels, qualities = self._read(images)
         clock.lap("decode")
         templates = {net.key: net.embed(pixels) for net in self._nets}
@@ -148,16 +148,16 @@ class Identifier:
         Raises:
             PalmImageError: if an image cannot be used.
         """
-        clock = _Clock()
+        clock = Clock()
         pixels, qualities = self._read(images)
         clock.lap("decode")
         probes = self._probes(pixels)
         clock.lap("nets")
         gallery = self._current()
-        fmr = self._fpir_target / max(len(gallery.subject_ids), 1)  # FPIR is about N FMR
+        fmr = self._fpir_target / max(len(gallery.subjects), 1)  # FPIR is about N FMR
         scores = self._compare(probes, gallery.matrices, fmr)
         fused = fuse(scores)
-        ranked = self._rank(fused, gallery.subject_ids, candidates)
+        ranked = self._rank(fused, gallery.subjects, candidates)
         decision = fused.decide()
         nobody = float(fused.confidences()[0])
         matched = ranked[0] if decision == "match" else None
@@ -183,7 +183,7 @@ class Identifier:
             SubjectUnknown: if there is no such subject.
             TemplatesMissing: if it has no templates of the nets in service.
         """
-        clock = _Clock()
+        clock = Clock()
         subject = self._gallery.subject(subject_id)
         gallery = self._current()
         if subject_id not in gallery.subject_ids:
@@ -233,15 +233,14 @@ class Identifier:
             for net, probe, matrix in zip(self._nets, probes, matrices, strict=True)
         ]
 
-    def _rank(self, fused: Scores, subject_ids: Sequence[str], count: int) -> list[Candidate]:
+    @staticmethod
+    def _rank(fused: Scores, subjects: Sequence[Subject], count: int) -> list[Candidate]:
         confidences = fused.confidences()[1:]
-        ranked: list[Candidate] = []
-        for i in np.argsort(-fused.similarities, kind="stable")[:count].tolist():
-            with suppress(SubjectUnknown):  # erased since the snapshot was taken
-                subject = self._gallery.subject(subject_ids[i])
-                similarity = float(fused.similarities[i])
-                ranked.append(Candidate(subject, float(confidences[i]), similarity))
-        return ranked
+        best: list[int] = np.argsort(-fused.similarities, kind="stable")[:count].tolist()
+        return [
+            Candidate(subjects[i], float(confidences[i]), float(fused.similarities[i]))
+            for i in best
+        ]
 
     def _votes(self, scores: Sequence[Scores], subject_ids: Sequence[str]) -> list[Vote]:
         return [
@@ -263,30 +262,15 @@ class Identifier:
         """One row per subject: the mean of its prototype, if trained, and its templates."""
         trained = self._gallery.trained()
         rows = [_rows_by_subject(net, self._gallery, trained) for net in self._nets]
-        known = sorted(set(rows[0]).intersection(*rows[1:]))
+        subjects = {subject.subject_id: subject for subject in _all_subjects(self._gallery)}
+        known = sorted(set(subjects).intersection(*rows))
         matrices = tuple(
             np.stack([centroid(np.stack(own[subject])) for subject in known])
             if known
             else np.zeros((0, net.prototypes.shape[1]), np.float32)
             for net, own in zip(self._nets, rows, strict=True)
         )
-        return _Snapshot(revision, tuple(known), matrices)
-
-
-class _Clock:
-    """Times of a request's stages, in ms."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._laps[stage] = round(1000 * (now - self._last), 3)
-        self._last = now
-
-    def timings_ms(self) -> dict[str, float]:
-        return {**self._laps, "total": round(1000 * (self._last - self._start), 3)}
+        return _Snapshot(revision, tuple(subjects[i] for i in known), tuple(known), matrices)
 
 
 def _rows_by_subject(
@@ -301,6 +285,13 @@ def _rows_by_subject(
     for subject_id, vector in zip(templates.subject_ids, templates.vectors, strict=True):
         rows.setdefault(subject_id, []).append(vector)
     return rows
+
+
+def _all_subjects(gallery: Gallery) -> list[Subject]:
+    found: list[Subject] = []
+    while page := gallery.subjects(after=found[-1].subject_id if found else None, limit=1000):
+        found += page
+    return found
 
 
 def _vote(key: NetKey, scores: Scores, subject_ids: Sequence[str]) -> Vote:

@@ -1,6 +1,6 @@
 """OpenVINO against TensorFlow: the same nets, the same test images, the same identities?
 
-python -m benchmarks.engines --images DIR [--json PATH]
+python -m benchmarks.engines --data DIR [--session s5] [--json PATH]
 """
 
 import argparse
@@ -28,14 +28,18 @@ Images = NDArray[np.uint8]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, help="folder of PNGs, searched deep")
+    parser.add_argument("--data", type=Path, required=True, help="<identity>/<session>/<picture>")
+    parser.add_argument("--session", default="s5", help="s5 is the test's: unseen in training")
     parser.add_argument("--models", type=Path, default=Path("models_store"))
     parser.add_argument("--nets", default=",".join(Settings().nets))
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
-    paths = sorted(arguments.images.rglob("*.png"))
+    paths = sorted(arguments.data.glob(f"*/{arguments.session}/*.png"))
     if not paths:
-        parser.error(f"{arguments.images} holds no PNG: name the folder of the test session")
+        parser.error(
+            f"{arguments.data} holds no <identity>/{arguments.session}/*.png: "
+            "name the folder of the database, and a session in it"
+        )
     machine = describe_machine()
     names = arguments.nets.split(",")
     pairs = zip(*(load_nets(arguments.models, names, engine) for engine in ENGINES), strict=True)
