@@ -122,11 +122,12 @@ def _write_saved_model(model: keras.Model, calibration: Calibration, folder: Pat
         odds = keras.ops.softmax(outputs["similarity"] / calibration.temperature)
         return {**outputs, "probabilities": odds}
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    # Not keras.export.ExportArchive: in Keras 3.15 it writes every variable twice.
+    module = tf.Module()
+    module.weights = [weight.value for weight in model.weights]
     signature = [tf.TensorSpec((None, size, size, 3), tf.uint8, name="images")]
-    archive.add_endpoint("serving_default", serve, input_signature=signature)
-    archive.write_out(str(folder), verbose=False)
+    endpoint = tf.function(serve, input_signature=signature)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": endpoint})
 
 
 def _write_golden(model: keras.Model, folder: Path, images: NDArray[np.uint8]) -> None:

@@ -177,7 +177,7 @@ def grey(width: int, height: int) -> Image.Image:
     [
         pytest.param([b"this is no image"], 422, "not a readable image", id="no image"),
         pytest.param([b""], 422, "0 bytes", id="empty"),
-        pytest.param([encoded(grey(224, 224), "PNG")[:999]], 422, "truncated", id="truncated"),
+        pytest.param([encoded(grey(224, 224), "PNG")[:200]], 422, "truncated", id="truncated"),
         pytest.param([encoded(grey(224, 224), "GIF")], 415, "GIF", id="wrong type"),
         pytest.param([encoded(grey(10_000, 5_000), "PNG")], 413, "pixels", id="50 megapixels"),
         pytest.param([encoded(grey(224, 224).convert("CMYK"), "JPEG")], 422, "CMYK", id="CMYK"),
