@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         default=25_000_000, ge=1, description="Largest image decoded, in pixels; beyond it 413."
     )
     fpir_target: float = Field(
-        default=0.05,
+        default=0.1,
         gt=0,
         lt=1,
         description="Identify: share of strangers that each net alone may take for somebody (1:N). "

@@ -11,7 +11,7 @@ FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 MIN_FALSE_MATCHES = 3
 """A rate is stated only if at least so many comparisons are expected above its threshold."""
 
-FPIR_TARGET = 0.05
+FPIR_TARGET = 0.1
 """Operating point of each net, at which its temperature is fitted: the service's default."""
 
 Array = NDArray[np.floating]
