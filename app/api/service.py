@@ -29,7 +29,8 @@ class Admission:
             Overloaded: if none became free in time.
         """
         try:
-            await asyncio.wait_for(self._places.acquire(), self._queue_timeout_s)
+            async with asyncio.timeout(self._queue_timeout_s):
+                await self._places.acquire()
         except TimeoutError:
             raise Overloaded(
                 f"{self._max_concurrent} requests are being computed and none finished within "
