@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -74,18 +74,15 @@ def _free_port() -> int:
 
 def _wait(process: subprocess.Popen[bytes], http: httpx.Client, until: str, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    said = "nothing"
     while time.monotonic() < deadline:
         try:
             answer = http.get(until)
-            if answer.status_code == httpx.codes.OK:
-                return
-            said = answer.text
-        except httpx.TransportError as error:
-            said = str(error)
-        try:  # waits for the process to end or the next look, whichever comes first
-            code = process.wait(POLL_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+        except httpx.TransportError:  # not listening yet: it does once it has loaded everything
+            with suppress(subprocess.TimeoutExpired):  # the process ends, or it is time to retry
+                code = process.wait(POLL_TIMEOUT_S)
+                raise ServerFailed(f"the service ended with {code}:\n{log.read_text()}") from None
             continue
-        raise ServerFailed(f"the service ended with {code}:\n{log.read_text()}")
-    raise ServerFailed(f"{until} said {said} after {START_TIMEOUT_S} s:\n{log.read_text()}")
+        if answer.status_code == httpx.codes.OK:
+            return
+        raise ServerFailed(f"{until} answered {answer.status_code}: {answer.text}")
+    raise ServerFailed(f"no answer in {START_TIMEOUT_S} s:\n{log.read_text()}")

@@ -4,6 +4,7 @@ import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -55,7 +56,8 @@ def synthesize(config: SynthesisConfig) -> int:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     write = partial(_write_identity, config, unfinished)
-    with ProcessPoolExecutor() as pool:
+    # Not forked: a process that has TensorFlow's threads in it would hang in its child.
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         identities = pool.map(write, range(config.identities), chunksize=4)
         for _ in tqdm(identities, "palms", config.identities):
             pass
