@@ -212,13 +212,14 @@ class Identifier:
     def _read(self, images: Sequence[bytes]) -> tuple[NDArray[np.uint8], list[Quality]]:
         """Pixels [B, H, W, 3] as the nets take them, and what each picture is worth."""
         pixels: list[NDArray[np.uint8]] = []
+        qualities: list[Quality] = []
         for position, data in enumerate(images, start=1):
             try:
                 pixels.append(prepare(decode(data, self._limits), self._nets[0].input_px))
-                assess(pixels[-1])
+                qualities.append(assess(pixels[-1]))
             except PalmImageError as error:
                 raise type(error)(f"image {position} of {len(images)}: {error}") from error
-        return np.stack(pixels), [assess(picture) for picture in pixels]
+        return np.stack(pixels), qualities
 
     def _probes(self, pixels: NDArray[np.uint8]) -> list[Floats]:
         """For each net, one embedding [D] of all pictures together."""
