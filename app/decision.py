@@ -76,28 +76,29 @@ class Scores:
         return "match" if self.confidences()[1:].max() >= 0.5 else "inconclusive"
 
 
-def fuse(nets: Sequence[Scores]) -> Scores:
-    """Averages the nets' log-odds against nobody: the sum rule of score fusion.
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """The sum rule: the nets' similarities, weighted, are the similarity of one more matcher.
 
-    mean_n (s_n - t_n) / T_n equals (s - t) / T with weights w_n = (1 / T_n) / sum(1 / T_m),
-    s = sum w_n s_n, t = sum w_n t_n and 1 / T = mean(1 / T_n). Every net alone stands for its
-    FMR; the largest is stated, which the fusion stays below as far as nets err apart.
+    So it has a calibration of its own, measured as a net's is. Kittler et al., "On combining
+    classifiers", IEEE TPAMI 20 (1998).
 
-    Args:
-        nets: at least one, all over the same subjects.
-
-    Returns:
-        The fusion, over the same subjects.
+    Attributes:
+        weights: one for each net; their sum is 1.
+        calibration: what the weighted similarity means.
     """
-    sharpness = np.array([1 / net.temperature for net in nets])
-    weights = sharpness / sharpness.sum()
-    similarities = np.stack([net.similarities for net in nets])
-    threshold = float(weights @ [net.threshold.similarity for net in nets])
-    return Scores(
-        (weights @ similarities).astype(np.float32),
-        Threshold(threshold, max(net.threshold.fmr for net in nets)),
-        1 / float(sharpness.mean()),
-    )
+
+    weights: tuple[float, ...]
+    calibration: Calibration
+
+    def combine(self, nets: Sequence[Scores], fmr: float) -> Scores:
+        """The fusion's view of a probe from the nets', all over the same subjects."""
+        similarities = np.asarray(self.weights) @ np.stack([net.similarities for net in nets])
+        return Scores(
+            similarities.astype(np.float32),
+            self.calibration.threshold_at(fmr),
+            self.calibration.temperature,
+        )
 
 
 def centroid(rows: Floats) -> Floats:

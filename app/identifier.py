@@ -1,57 +1,19 @@
 """The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.answers import Candidate, Enrollment, Identification, Verification, Vote
 from app.clock import Clock
-from app.decision import Calibration, Decision, Floats, Scores, centroid, fuse
+from app.decision import Decision, Floats, Scores, centroid
+from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery, Hand, NetKey, Subject
 from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
-
-
-class Net(Protocol):
-    """A loaded net."""
-
-    @property
-    def key(self) -> NetKey:
-        """Its name and version."""
-        ...
-
-    @property
-    def input_px(self) -> int:
-        """Side of its input image."""
-        ...
-
-    @property
-    def identities(self) -> Sequence[str]:
-        """The identities it was trained on, in the order of its prototypes."""
-        ...
-
-    @property
-    def prototypes(self) -> Floats:
-        """float32 [C, D], rows of unit length."""
-        ...
-
-    @property
-    def calibration(self) -> Calibration:
-        """What its similarities mean."""
-        ...
-
-    def embed(self, images: NDArray[np.uint8]) -> Floats:
-        """Maps uint8 [B, H, W, 3] to float32 [B, D], rows of unit length; thread-safe."""
-        ...
-
-
-class NetsDisagree(Exception):
-    """The nets cannot vote together; the message names what differs."""
+from app.snapshot import GalleryCache
 
 
 class TemplatesMissing(Exception):
@@ -64,22 +26,12 @@ class TemplatesMissing(Exception):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """The gallery at one revision: one row for each subject, one matrix for each net."""
-
-    revision: int
-    subjects: tuple[Subject, ...]
-    subject_ids: tuple[str, ...]
-    matrices: tuple[Floats, ...]
-
-
 class Identifier:
     """Answers from a set of nets and a gallery; safe for concurrent callers."""
 
     def __init__(
         self,
-        nets: Sequence[Net],
+        ensemble: Ensemble,
         gallery: Gallery,
         *,
         image_limits: ImageLimits,
@@ -89,34 +41,19 @@ class Identifier:
         """Creates the identifier and enters the trained identities into the gallery.
 
         Args:
-            nets: at least one; all know the same identities and take images of one size.
+            ensemble: the nets.
             gallery: who is enrolled.
             image_limits: bounds on the pictures.
             fpir_target: share of strangers that identification may take for somebody, 0 to 1.
             fmr_target: share of impostors that verification may accept, 0 to 1.
-
-        Raises:
-            NetsDisagree: if the nets differ in identities or image size.
         """
-        for net in nets:
-            if tuple(net.identities) != tuple(nets[0].identities):
-                raise NetsDisagree(
-                    f"{net.key} and {nets[0].key} were trained on different identities: "
-                    "serve nets of one training"
-                )
-            if net.input_px != nets[0].input_px:
-                raise NetsDisagree(
-                    f"{net.key} takes {net.input_px} px, {nets[0].key} {nets[0].input_px} px: "
-                    "serve nets of one size"
-                )
-        self._nets = tuple(nets)
+        self._ensemble = ensemble
         self._gallery = gallery
+        self._cache = GalleryCache(gallery, ensemble.nets)
         self._limits = image_limits
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
-        self._snapshot: _Snapshot | None = None
-        self._refreshing = threading.Lock()
-        gallery.seed_trained(nets[0].identities)
+        gallery.seed_trained(ensemble.identities)
 
     def enroll(
         self,
@@ -136,7 +73,7 @@ class Identifier:
         clock = Clock()
         pixels, qualities = self._read(images)
         clock.lap("decode")
-        templates = {net.key: net.embed(pixels) for net in self._nets}
+        templates = {net.key: net.embed(pixels) for net in self._ensemble.nets}
         clock.lap("nets")
         subject = self._gallery.enroll(subject_id, name, hand, templates, add=add)
         clock.lap("gallery")
@@ -153,10 +90,10 @@ class Identifier:
         clock.lap("decode")
         probes = self._probes(pixels)
         clock.lap("nets")
-        gallery = self._current()
+        gallery = self._cache.current()
         fmr = self._fpir_target / max(len(gallery.subjects), 1)  # FPIR is about N FMR
         scores = self._compare(probes, gallery.matrices, fmr)
-        fused = fuse(scores)
+        fused = self._ensemble.fusion.combine(scores, fmr)
         ranked = self._rank(fused, gallery.subjects, candidates)
         decision = fused.decide()
         nobody = float(fused.confidences()[0])
@@ -185,7 +122,7 @@ class Identifier:
         """
         clock = Clock()
         subject = self._gallery.subject(subject_id)
-        gallery = self._current()
+        gallery = self._cache.current()
         if subject_id not in gallery.subject_ids:
             raise TemplatesMissing(subject_id)
         row = gallery.subject_ids.index(subject_id)
@@ -195,7 +132,7 @@ class Identifier:
         clock.lap("nets")
         templates = [matrix[row : row + 1] for matrix in gallery.matrices]
         scores = self._compare(probes, templates, self._fmr_target)
-        fused = fuse(scores)
+        fused = self._ensemble.fusion.combine(scores, self._fmr_target)
         decision = fused.decide()
         clock.lap("search")
         return Verification(
@@ -215,7 +152,7 @@ class Identifier:
         qualities: list[Quality] = []
         for position, data in enumerate(images, start=1):
             try:
-                pixels.append(prepare(decode(data, self._limits), self._nets[0].input_px))
+                pixels.append(prepare(decode(data, self._limits), self._ensemble.input_px))
                 qualities.append(assess(pixels[-1]))
             except PalmImageError as error:
                 raise type(error)(f"image {position} of {len(images)}: {error}") from error
@@ -223,7 +160,7 @@ class Identifier:
 
     def _probes(self, pixels: NDArray[np.uint8]) -> list[Floats]:
         """For each net, one embedding [D] of all pictures together."""
-        return [centroid(net.embed(pixels)) for net in self._nets]
+        return [centroid(net.embed(pixels)) for net in self._ensemble.nets]
 
     def _compare(
         self, probes: Sequence[Floats], matrices: Sequence[Floats], fmr: float
@@ -231,7 +168,7 @@ class Identifier:
         """Each net's similarities of its probe [D] to the rows of its matrix [N, D]."""
         return [
             Scores(matrix @ probe, net.calibration.threshold_at(fmr), net.calibration.temperature)
-            for net, probe, matrix in zip(self._nets, probes, matrices, strict=True)
+            for net, probe, matrix in zip(self._ensemble.nets, probes, matrices, strict=True)
         ]
 
     @staticmethod
@@ -246,53 +183,8 @@ class Identifier:
     def _votes(self, scores: Sequence[Scores], subject_ids: Sequence[str]) -> list[Vote]:
         return [
             _vote(net.key, score, subject_ids)
-            for net, score in zip(self._nets, scores, strict=True)
+            for net, score in zip(self._ensemble.nets, scores, strict=True)
         ]
-
-    def _current(self) -> _Snapshot:
-        """The gallery in memory, read anew when any process has changed it."""
-        revision = self._gallery.revision()
-        snapshot = self._snapshot
-        if snapshot is not None and snapshot.revision == revision:
-            return snapshot
-        with self._refreshing:
-            self._snapshot = self._load(revision)
-            return self._snapshot
-
-    def _load(self, revision: int) -> _Snapshot:
-        """One row per subject: the mean of its prototype, if trained, and its templates."""
-        trained = self._gallery.trained()
-        rows = [_rows_by_subject(net, self._gallery, trained) for net in self._nets]
-        subjects = {subject.subject_id: subject for subject in _all_subjects(self._gallery)}
-        known = sorted(set(subjects).intersection(*rows))
-        matrices = tuple(
-            np.stack([centroid(np.stack(own[subject])) for subject in known])
-            if known
-            else np.zeros((0, net.prototypes.shape[1]), np.float32)
-            for net, own in zip(self._nets, rows, strict=True)
-        )
-        return _Snapshot(revision, tuple(subjects[i] for i in known), tuple(known), matrices)
-
-
-def _rows_by_subject(
-    net: Net, gallery: Gallery, trained: frozenset[str]
-) -> dict[str, list[Floats]]:
-    rows = {
-        identity: [prototype]
-        for identity, prototype in zip(net.identities, net.prototypes, strict=True)
-        if identity in trained
-    }
-    templates = gallery.templates(net.key)
-    for subject_id, vector in zip(templates.subject_ids, templates.vectors, strict=True):
-        rows.setdefault(subject_id, []).append(vector)
-    return rows
-
-
-def _all_subjects(gallery: Gallery) -> list[Subject]:
-    found: list[Subject] = []
-    while page := gallery.subjects(after=found[-1].subject_id if found else None, limit=1000):
-        found += page
-    return found
 
 
 def _vote(key: NetKey, scores: Scores, subject_ids: Sequence[str]) -> Vote:

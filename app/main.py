@@ -12,11 +12,12 @@ from app.api import identify, subjects, system
 from app.api.middleware import BodyLimit, RequestLog, StartupErrors
 from app.api.problems import answer_with_problems, document_problems
 from app.api.service import Admission, Recognition, Service
+from app.ensemble import Ensemble, NetsDisagree
 from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.sqlite import open_sqlite
-from app.identifier import Identifier, Net, NetsDisagree
+from app.identifier import Identifier
 from app.logs import configure_logging
-from app.nets.store import NetUnusable, load_nets
+from app.nets.store import NetUnusable, load_ensemble
 from app.palm.decode import ImageLimits
 from app.settings import Settings
 
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 GALLERIES: dict[str, Callable[[str], Gallery]] = {"sqlite": open_sqlite}  # by the URL's scheme
 
-LoadNets = Callable[[Path, Sequence[str], str], Sequence[Net]]
+LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
 
 DESCRIPTION = """Whose palm is this, how sure are we, or is it nobody we know?
 
@@ -35,7 +36,7 @@ Three nets look at the veins in a near-infrared image and vote. Errors are
 def create_app(
     settings: Settings,
     *,
-    load_nets: LoadNets = load_nets,
+    load_ensemble: LoadEnsemble = load_ensemble,
 ) -> FastAPI:
     """The application; it opens the gallery and loads the nets when it is started."""
 
@@ -46,7 +47,7 @@ def create_app(
         gallery = GALLERIES[scheme](settings.gallery_url)
         app.state.service = Service(
             gallery=gallery,
-            recognition=_start_recognition(settings, gallery, load_nets),
+            recognition=_start_recognition(settings, gallery, load_ensemble),
             admission=Admission(settings.max_concurrent, settings.queue_timeout_s),
         )
         yield
@@ -73,13 +74,13 @@ def create_app(
 def _start_recognition(
     settings: Settings,
     gallery: Gallery,
-    load_nets: LoadNets,
+    load_ensemble: LoadEnsemble,
 ) -> Recognition | str:
     """The nets at work; or why they are not: the service then runs, but is not ready."""
     try:
-        nets = load_nets(settings.models_dir, settings.nets, settings.engine)
+        ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
         identifier = Identifier(
-            nets,
+            ensemble,
             gallery,
             image_limits=ImageLimits(max_pixels=settings.max_pixels),
             fpir_target=settings.fpir_target,
@@ -88,7 +89,7 @@ def _start_recognition(
     except (NetUnusable, NetsDisagree) as error:
         logger.error("not ready: %s", error)
         return str(error)
-    return Recognition(nets, identifier)
+    return Recognition(ensemble, identifier)
 
 
 app = create_app(Settings())

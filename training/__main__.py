@@ -47,6 +47,12 @@ def _export() -> tuple[type, Callable[[Any], Any]]:
     return ExportConfig, export
 
 
+def _fuse() -> tuple[type, Callable[[Any], Any]]:
+    from training.fusion import FuseConfig, fuse
+
+    return FuseConfig, fuse
+
+
 def _evaluate() -> tuple[type, Callable[[Any], Any]]:
     from training.evaluate import EvaluateConfig, as_markdown, evaluate
 
@@ -58,6 +64,7 @@ _COMMANDS = {
     "synthesize": _synthesize,
     "train": _train,
     "export": _export,
+    "fuse": _fuse,
     "evaluate": _evaluate,
 }
 

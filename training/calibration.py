@@ -1,6 +1,8 @@
 """What a net's similarities mean: false match rates and a temperature, from validation palms."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +13,8 @@ FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 MIN_FALSE_MATCHES = 3
 """A rate is stated only if at least so many comparisons are expected above its threshold."""
 
-FPIR_TARGET = 0.1
-"""Operating point of each net, at which its temperature is fitted: the service's default."""
+FPIR_TARGET = 0.01
+"""Operating point at which temperatures are fitted: the service's default."""
 
 Array = NDArray[np.floating]
 
@@ -38,6 +40,11 @@ class Calibration:
         rates = np.log10([t.fmr for t in self.thresholds])[::-1]
         similarities = [t.similarity for t in self.thresholds][::-1]
         return float(np.interp(np.log10(fmr), rates, similarities))
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> Self:
+        """Reads what `as_manifest` wrote."""
+        return cls(manifest["temperature"], tuple(Threshold(**t) for t in manifest["thresholds"]))
 
     def as_manifest(self) -> dict[str, object]:
         """The manifest's entries."""

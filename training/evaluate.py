@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from training.calibration import FPIR_TARGET, Calibration, Threshold, posterior
-from training.data import Palms, in_batches, load_palms, split_by_session, split_strangers
+from training.artefact import load_highest
+from training.calibration import FPIR_TARGET, Calibration, posterior
+from training.data import Palms, load_palms, split_by_session, split_strangers
+from training.fusion import read_fusion, weighted_sum
 from training.nets import NETS
 
 Array = NDArray[np.floating]
@@ -39,7 +39,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """One net's, or the fusion's, probabilities [N, 1 + C] of nobody and of every identity."""
+    """A matcher's probabilities [N, 1 + C] of nobody (first) and of every identity."""
 
     known: Array
     strangers: Array
@@ -53,8 +53,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """
     test = split_by_session(load_palms(config.data)).test
     _, strangers = split_strangers(load_palms(config.strangers))
-    nets = {net: _judge(_highest(config.store / net), test, strangers) for net in config.nets}
-    judged = {**nets, "fused": _fuse(list(nets.values()))}
+    nets = load_highest(config.store, config.nets, test.identities)
+    known = [net.similarities(test) for net in nets]
+    unknown = [net.similarities(strangers) for net in nets]
+    judged = {
+        name: _judge(net.calibration, *similarities)
+        for name, net, *similarities in zip(config.nets, nets, known, unknown, strict=True)
+    }
+    alone = list(judged.values())
+    if len(nets) > 1:
+        weights, calibration = read_fusion(config.store, [net.key for net in nets])
+        sums = weighted_sum(weights, known), weighted_sum(weights, unknown)
+        judged["fused"] = _judge(calibration, *sums)
     report = {
         "test_images": len(test),
         "test_session": test.session_names[-1],
@@ -62,8 +72,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "stranger_images": len(strangers),
         "strangers": len(np.unique(strangers.labels)),
         "nets": {name: _figures(one, test) for name, one in judged.items()},
-        "fusion": _other_fusions(list(nets.values()), test),
-        "worst_identities": _worst(judged["fused"], test),
+        "fusion": _other_fusions(alone, test),
+        "worst_identities": _worst(list(judged.values())[-1], test),
     }
     config.out.parent.mkdir(parents=True, exist_ok=True)
     config.out.write_text(json.dumps(report, indent=1) + "\n")
@@ -101,35 +111,12 @@ def as_markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _judge(folder: Path, test: Palms, strangers: Palms) -> _Judged:
-    """Runs one exported net; its threshold is the one the service takes for this gallery."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    table = tuple(Threshold(**row) for row in manifest["thresholds"])
-    calibration = Calibration(manifest["temperature"], table)
-    threshold = calibration.threshold_at(FPIR_TARGET / len(manifest["identities"]))
-    reloaded = tf.saved_model.load(str(folder))
-    serve = reloaded.signatures["serving_default"]
-
-    def run(palms: Palms) -> Array:
-        parts = [
-            np.asarray(serve(images=tf.constant(batch))["similarity"])
-            for batch in tqdm(in_batches(palms, 64), manifest["net"])
-        ]
-        return posterior(np.concatenate(parts), threshold, calibration.temperature)
-
-    return _Judged(run(test), run(strangers))
-
-
-def _fuse(nets: list[_Judged]) -> _Judged:
-    """The service's fusion: the mean of the nets' log-odds against nobody."""
-
-    def mean_log_odds(parts: list[Array]) -> Array:
-        logits = np.mean([np.log(p + 1e-30) - np.log(p[:, :1] + 1e-30) for p in parts], axis=0)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
-
+def _judge(calibration: Calibration, known: Array, strangers: Array) -> _Judged:
+    """Similarities as probabilities, at the threshold the service takes for this gallery."""
+    threshold = calibration.threshold_at(FPIR_TARGET / known.shape[1])
     return _Judged(
-        mean_log_odds([n.known for n in nets]), mean_log_odds([n.strangers for n in nets])
+        posterior(known, threshold, calibration.temperature),
+        posterior(strangers, threshold, calibration.temperature),
     )
 
 
@@ -189,10 +176,3 @@ def _worst(judged: _Judged, test: Palms, count: int = 10) -> list[dict[str, Any]
         }
         for label, wrong in errors.most_common(count)
     ]
-
-
-def _highest(folder: Path) -> Path:
-    present = [p for p in folder.glob("*") if p.name.isdecimal()]
-    if not present:
-        raise FileNotFoundError(f"{folder} holds no version: export the net first")
-    return max(present, key=lambda p: int(p.name))

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app import answers
 from app.decision import Decision
+from app.ensemble import Net
 from app.gallery.gallery import Hand, Origin
-from app.identifier import Net
 
 MAX_NAME_LENGTH = 200
 

@@ -1,7 +1,7 @@
 """What the routes work with, as parameters that FastAPI fills in."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -9,8 +9,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from app.api.problems import NotReady, Overloaded
+from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
-from app.identifier import Identifier, Net
+from app.identifier import Identifier
 
 
 class Admission:
@@ -46,7 +47,7 @@ class Admission:
 class Recognition:
     """The nets at work."""
 
-    nets: Sequence[Net]
+    ensemble: Ensemble
     identifier: Identifier
 
 

@@ -12,7 +12,7 @@ router = APIRouter()
 @router.get("/v1/models", tags=["models"], summary="List the nets", responses=documented(503))
 async def list_models(recognition: RecognitionDep) -> Models:
     """The nets that vote: what they look at, and at which similarity they accept."""
-    return Models(nets=[Model.of(net) for net in recognition.nets])
+    return Models(nets=[Model.of(net) for net in recognition.ensemble.nets])
 
 
 @router.get("/health/live", tags=["health"], summary="Is the process alive?")

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from app.decision import Calibration, Floats
+from app.decision import Calibration, Floats, Fusion
+from app.ensemble import Ensemble
 from app.gallery.gallery import NetKey
-from app.nets.manifest import Manifest
+from app.nets.manifest import FusionManifest, Manifest
 from app.nets.openvino_engine import OpenvinoEngine
 from app.nets.tensorflow_engine import TensorflowEngine
 
@@ -53,7 +54,7 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedNet:
-    """A net that is ready to serve; satisfies `app.identifier.Net`."""
+    """A net that is ready to serve; satisfies `app.ensemble.Net`."""
 
     manifest: Manifest
     prototypes: Floats
@@ -82,6 +83,24 @@ class LoadedNet:
     def embed(self, images: NDArray[np.uint8]) -> Floats:
         """Maps uint8 [B, input_px, input_px, 3] to float32 [B, D], rows of unit length."""
         return self.engine.embed(images)
+
+
+def load_ensemble(models_dir: Path, names: Sequence[str], engine: str) -> Ensemble:
+    """Loads the nets that are to vote together, and what their sum means.
+
+    Args:
+        models_dir: see `load_nets`.
+        names: see `load_nets`.
+        engine: see `load_nets`.
+
+    Raises:
+        NetUnusable: see `load_nets`.
+        NetMissing: if fusion.json has no entry for these versions together.
+        NetCorrupt: if fusion.json is no such file.
+        app.ensemble.NetsDisagree: if the nets are not of one training.
+    """
+    nets = tuple(load_nets(models_dir, names, engine))
+    return Ensemble(nets, _load_fusion(models_dir / "fusion.json", nets))
 
 
 def load_nets(models_dir: Path, names: Sequence[str], engine: str) -> list[LoadedNet]:
@@ -184,3 +203,25 @@ def _compare_with_golden(folder: Path, engine: Engine, prototypes: Floats, name:
                 f"{folder} under {name} does not reproduce golden.npz: cosine {cosine:.5f}, "
                 f"at least {MIN_GOLDEN_COSINE} is asked, same best identity: {same_top}"
             )
+
+
+def _load_fusion(path: Path, nets: Sequence[LoadedNet]) -> Fusion:
+    if len(nets) == 1:
+        return Fusion((1.0,), nets[0].calibration)
+    keys = [str(net.key) for net in nets]
+    if len(set(keys)) < len(keys):
+        raise NetMissing(f"a net is named twice among {', '.join(keys)}: name each once")
+    try:
+        manifest = FusionManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        manifest = FusionManifest(schema_version=1, fusions=())
+    except (OSError, ValidationError) as error:
+        raise NetCorrupt(f"{path} cannot be read ({error}): restore it") from error
+    for entry in manifest.fusions:
+        if sorted(entry.nets) == sorted(keys):
+            weights = dict(zip(entry.nets, entry.weights, strict=True))
+            return Fusion(tuple(weights[key] for key in keys), entry.calibration())
+    raise NetMissing(
+        f"{path} does not say what {' + '.join(keys)} mean together: "
+        "run `python -m training fuse`, or name versions in PALM_NETS that it has"
+    )

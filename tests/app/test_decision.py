@@ -5,7 +5,7 @@ from math import exp
 import numpy as np
 import pytest
 
-from app.decision import Calibration, Scores, Threshold, centroid, fuse
+from app.decision import Calibration, Fusion, Scores, Threshold, centroid
 
 CALIBRATION = Calibration(0.1, (Threshold(0.2, 1e-1), Threshold(0.3, 1e-2), Threshold(0.5, 1e-4)))
 
@@ -97,32 +97,22 @@ def test_tiny_temperatures_do_not_overflow(similarity: float, surest: int) -> No
     assert confidences[surest] == pytest.approx(1)
 
 
-def test_fusion_is_the_mean_of_the_nets_log_odds() -> None:
-    rng = np.random.default_rng(3)
-    nets = [
-        Scores(rng.uniform(-1, 1, 7).astype(np.float32), Threshold(t, fmr), tau)
-        for t, fmr, tau in [(0.3, 1e-4, 0.02), (0.4, 1e-3, 0.05), (0.6, 1e-5, 0.11)]
-    ]
+def test_fusion_weighs_similarities_and_takes_its_own_threshold() -> None:
+    nets = [scores([1.0, 0.2], temperature=0.1), scores([0.0, 0.6], temperature=0.3)]
 
-    fused = fuse(nets)
+    fused = Fusion((0.75, 0.25), CALIBRATION).combine(nets, fmr=1e-3)
 
-    log_odds = [(n.similarities - n.threshold.similarity) / n.temperature for n in nets]
-    found = (fused.similarities - fused.threshold.similarity) / fused.temperature
-    np.testing.assert_allclose(found, np.mean(log_odds, axis=0), rtol=1e-4, atol=1e-4)
-    assert fused.threshold.fmr == 1e-3
-
-
-def test_fused_values_follow_the_formula() -> None:
-    fused = fuse([scores([1.0], 0.5, temperature=0.1), scores([0.0], 0.2, temperature=0.3)])
-
-    assert fused.similarities.tolist() == pytest.approx([0.75])  # weights 3 to 1
-    assert fused.threshold.similarity == pytest.approx(0.75 * 0.5 + 0.25 * 0.2)
-    assert 1 / fused.temperature == pytest.approx((10 + 10 / 3) / 2)
+    assert fused.similarities.tolist() == pytest.approx([0.75, 0.3])
+    assert fused.threshold.similarity == pytest.approx(0.4)
+    assert fused.threshold.fmr == pytest.approx(1e-3)
+    assert fused.temperature == 0.1
 
 
 def test_fusing_one_net_changes_nothing() -> None:
-    fused = fuse([scores([0.1, 0.6])])
+    alone = scores([0.1, 0.6])
 
-    assert fused.similarities.tolist() == pytest.approx([0.1, 0.6])
-    assert fused.threshold.similarity == pytest.approx(0.4)
-    assert fused.temperature == pytest.approx(0.1)
+    fused = Fusion((1.0,), CALIBRATION).combine([alone], fmr=1e-3)
+
+    assert fused.similarities.tolist() == alone.similarities.tolist()
+    assert fused.threshold.similarity == pytest.approx(alone.threshold.similarity)
+    assert fused.temperature == alone.temperature

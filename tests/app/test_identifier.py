@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.decision import Calibration, Threshold
+from app.decision import Calibration, Fusion, Threshold
+from app.ensemble import Ensemble, NetsDisagree
 from app.gallery.gallery import (
     Hand,
     NetKey,
@@ -20,7 +21,7 @@ from app.gallery.gallery import (
     SubjectUnknown,
     Templates,
 )
-from app.identifier import Identifier, NetsDisagree, TemplatesMissing
+from app.identifier import Identifier, TemplatesMissing
 from app.palm.decode import ImageLimits, UnreadableImage, UnsuitableImage
 
 GRID, SIDE = 8, 96
@@ -152,11 +153,16 @@ def make_nets() -> list[FakeNet]:
     ]
 
 
+def ensemble(nets: Sequence[FakeNet]) -> Ensemble:
+    weights = (1.0,) if len(nets) == 1 else (0.75, 0.25)
+    return Ensemble(tuple(nets), Fusion(weights, calibration(0.07)))
+
+
 def make_identifier(
     gallery: FakeGallery, nets: Sequence[FakeNet] | None = None, fpir_target: float = 0.03
 ) -> Identifier:
     return Identifier(
-        make_nets() if nets is None else nets,
+        ensemble(make_nets() if nets is None else nets),
         gallery,
         image_limits=LIMITS,
         fpir_target=fpir_target,
@@ -237,10 +243,9 @@ def test_the_answer_is_the_fusion_of_the_votes(identifier: Identifier) -> None:
     found = identifier.identify([palm(1)])
     first, second = found.votes
 
-    # 1/0.05 to 1/0.1 is 2 to 1
     assert first.similarity is not None
     assert second.similarity is not None
-    assert found.similarity == pytest.approx((2 * first.similarity + second.similarity) / 3)
+    assert found.similarity == pytest.approx(0.75 * first.similarity + 0.25 * second.similarity)
     assert found.confidence == found.candidates[0].confidence
 
 
@@ -363,8 +368,7 @@ def test_verify_accepts_the_claimed_palm(identifier: Identifier) -> None:
     assert found.subject.subject_id == "p001"
     assert found.threshold.fmr == pytest.approx(1e-3)
     assert found.threshold.similarity == pytest.approx(0.7)
-    inverse_temperature = (1 / 0.05 + 1 / 0.1) / 2
-    margin = (found.similarity - 0.7) * inverse_temperature
+    margin = (found.similarity - 0.7) / 0.07
     assert found.confidence == pytest.approx(1 / (1 + np.exp(-margin)), rel=1e-4)
 
 
@@ -447,18 +451,17 @@ def test_threads_get_the_same_answers_as_one_caller(gallery: FakeGallery) -> Non
     assert identifier.identify([palm(105, 1)]).candidates[0].subject.subject_id == "e5"
 
 
-def test_nets_of_other_identities_cannot_vote_together(gallery: FakeGallery) -> None:
+def test_nets_of_other_identities_cannot_vote_together() -> None:
     nets = make_nets()
     nets[1].identities = ("p001", "p002", "x")
 
     with pytest.raises(NetsDisagree, match="vgg16/2 and alexnet/1"):
-        make_identifier(gallery, nets)
-    assert gallery.known == {}
+        ensemble(nets)
 
 
-def test_nets_of_other_input_sizes_cannot_vote_together(gallery: FakeGallery) -> None:
+def test_nets_of_other_input_sizes_cannot_vote_together() -> None:
     nets = make_nets()
     nets[1].input_px = 64
 
     with pytest.raises(NetsDisagree, match="64 px"):
-        make_identifier(gallery, nets)
+        ensemble(nets)

@@ -8,33 +8,53 @@ import pytest
 
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
-from app.nets.store import NetCorrupt, load_nets
+from app.nets.store import NetCorrupt, load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from training.__main__ import main
 from training.data import as_colour, load_palms
+from training.nets import build_net
 from training.synthesize import SynthesisConfig, synthesize
 
 
 @pytest.fixture(scope="session")
 def store(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A net trained for two epochs through the command line, and exported."""
+    """Two nets trained for two epochs through the command line, exported and fused."""
     folder = tmp_path_factory.mktemp("contract")
     synthesize(
         SynthesisConfig(folder / "strangers", identities=4, sessions=2, shots=2, seed=9, prefix="n")
     )
-    run, out = str(folder / "run"), str(folder / "store")
-    train = ["train", "--net", "alexnet", "--data", str(database), "--out", run]
-    assert main([*train, "--epochs", "2", "--batch-size", "4"]) == 0
-    export = ["export", "--run", run, "--data", str(database), "--store", out]
-    assert main([*export, "--strangers", str(folder / "strangers")]) == 0
-    for name in ("history.csv", "history.png", "config.json", "best.weights.h5"):
-        assert (folder / "run" / name).stat().st_size > 0
+    data = ["--data", str(database)]
+    calibrated = [*data, "--strangers", str(folder / "strangers"), "--store", str(folder / "store")]
+    for net in ("alexnet", "vgg16"):
+        run = str(folder / net)
+        train = ["train", "--net", net, *data, "--out", run]
+        assert main([*train, "--epochs", "2", "--batch-size", "4"]) == 0
+        assert main(["export", "--run", run, *calibrated]) == 0
+    assert main(["fuse", "--nets", "alexnet,vgg16", *calibrated]) == 0
+    report = ["--out", str(folder / "evaluation.json")]
+    assert main(["evaluate", "--nets", "alexnet,vgg16", *calibrated, *report]) == 0
     return folder / "store"
 
 
-def test_both_engines_answer_as_the_exported_net(store: Path, database: Path) -> None:
+def test_a_run_and_its_judgement_are_written_down(store: Path) -> None:
+    for name in ("history.csv", "history.png", "config.json", "best.weights.h5"):
+        assert (store.parent / "vgg16" / name).stat().st_size > 0
+    report = json.loads((store.parent / "evaluation.json").read_text())
+    assert list(report["nets"]) == ["alexnet", "vgg16", "fused"]
+    assert report["nets"]["fused"]["top_5"] == 1  # of four identities
+    assert "| fused |" in (store.parent / "evaluation.md").read_text()
+
+
+def test_weights_take_two_bytes_each(store: Path) -> None:
+    weights = build_net("vgg16", identities=4, folded=True).count_params()
+    size = sum(p.stat().st_size for p in (store / "vgg16/1/variables").iterdir())
+    assert 2 * weights < size < 2.1 * weights
+
+
+@pytest.mark.parametrize("net", ["alexnet", "vgg16"])
+def test_both_engines_answer_as_the_exported_net(net: str, store: Path, database: Path) -> None:
     images = as_colour(load_palms(database).images[:8])
-    openvino, tensorflow = (load_nets(store, ["alexnet"], e)[0] for e in ("openvino", "tensorflow"))
+    openvino, tensorflow = (load_nets(store, [net], e)[0] for e in ("openvino", "tensorflow"))
     one, other = openvino.embed(images), tensorflow.embed(images)
     assert (one * other).sum(axis=1).min() > 0.999
     np.testing.assert_allclose(np.linalg.norm(other, axis=1), 1, atol=1e-5)
@@ -52,16 +72,16 @@ def test_manifest_tells_where_the_net_comes_from(store: Path) -> None:
 
 def test_exported_net_identifies_and_enrolls(store: Path, database: Path, tmp_path: Path) -> None:
     gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
-    nets = load_nets(store, ["alexnet"], "openvino")
+    ensemble = load_ensemble(store, ["alexnet", "vgg16"], "openvino")
     identifier = Identifier(
-        nets, gallery, image_limits=ImageLimits(), fpir_target=0.01, fmr_target=0.001
+        ensemble, gallery, image_limits=ImageLimits(), fpir_target=0.01, fmr_target=0.001
     )
-    shots = [p.read_bytes() for p in sorted((database / "p002/s1").iterdir())]
+    shots = [p.read_bytes() for p in sorted((database / "p002/s3").iterdir())]
     identifier.enroll("somebody", None, "left", shots, add=False)
     found = identifier.identify(shots)
     assert found.candidates[0].subject.subject_id == "somebody"
     assert found.candidates[0].similarity == pytest.approx(1, abs=1e-3)
-    assert gallery.subject("somebody").template_counts == {"alexnet/1": 3}
+    assert gallery.subject("somebody").template_counts == {"alexnet/1": 3, "vgg16/1": 3}
     gallery.close()
 
 

@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.decision import Calibration, Threshold
+from app.decision import Calibration, Fusion, Threshold
+from app.ensemble import Ensemble
 from app.gallery.gallery import NetKey
-from app.identifier import Net
 from app.main import create_app
 from app.settings import Settings
 
@@ -59,8 +59,9 @@ class ToyNet:
         return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
 
 
-def load_toy_nets(_models_dir: Path, _names: Sequence[str], _engine: str) -> list[Net]:
-    return [ToyNet(net, seed) for seed, net in enumerate(("alexnet", "vgg16", "vgg19"))]
+def load_toy_ensemble(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+    nets = tuple(ToyNet(net, seed) for seed, net in enumerate(("alexnet", "vgg16", "vgg19")))
+    return Ensemble(nets, Fusion((0.25, 0.25, 0.5), ToyNet.calibration))
 
 
 @pytest.fixture
@@ -72,5 +73,5 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings, load_nets=load_toy_nets)) as client:
+    with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as client:
         yield client

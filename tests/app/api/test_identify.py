@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
-from tests.app.api.conftest import images, load_toy_nets, palm, png
+from tests.app.api.conftest import images, load_toy_ensemble, palm, png
 
 
 def assert_problem(response: Any, status: int, *words: str) -> None:
@@ -90,7 +90,7 @@ def test_an_enrolled_stranger_is_identified_also_after_a_restart(
         "enrolled",
     )
     assert subject["template_counts"]["vgg16/1"] == 3
-    with TestClient(create_app(settings, load_nets=load_toy_nets)) as restarted:
+    with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as restarted:
         for running in (client, restarted):
             answer = running.post("/v1/identify", files=images(png(50, 7))).json()
             assert (answer["decision"], answer["identity"]["subject_id"]) == ("match", "ada")

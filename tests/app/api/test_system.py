@@ -13,10 +13,12 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from app.decision import Fusion
+from app.ensemble import Ensemble
 from app.main import create_app
 from app.nets.store import NetCorrupt
 from app.settings import Settings
-from tests.app.api.conftest import ToyNet, images, load_toy_nets, png
+from tests.app.api.conftest import ToyNet, images, load_toy_ensemble, png
 from tests.app.api.test_identify import assert_problem
 
 
@@ -36,10 +38,10 @@ def test_the_nets_are_listed(client: TestClient) -> None:
 
 
 def test_broken_nets_leave_the_service_alive_but_not_ready(settings: Settings) -> None:
-    def fail(_models_dir: Path, _names: Sequence[str], _engine: str) -> list[ToyNet]:
+    def fail(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
         raise NetCorrupt("models_store/vgg16/1/saved_model.pb has another checksum")
 
-    with TestClient(create_app(settings, load_nets=fail)) as client:
+    with TestClient(create_app(settings, load_ensemble=fail)) as client:
         assert client.get("/health/live").status_code == 200
         assert client.get("/v1/subjects").status_code == 200
         form = {"subject_id": "ada"}
@@ -69,11 +71,11 @@ def test_more_requests_than_places_are_refused(settings: Settings) -> None:
                 assert leave.wait(20)
             return super().embed(images)
 
-    def load(_models_dir: Path, _names: Sequence[str], _engine: str) -> list[ToyNet]:
-        return [SlowNet("alexnet", 0)]
+    def load(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+        return Ensemble((SlowNet("alexnet", 0),), Fusion((1.0,), ToyNet.calibration))
 
     one_place = settings.model_copy(update={"max_concurrent": 1})
-    with TestClient(create_app(one_place, load_nets=load)) as client:
+    with TestClient(create_app(one_place, load_ensemble=load)) as client:
         answers: list[int] = []
 
         def identify() -> None:
@@ -92,6 +94,12 @@ def test_more_requests_than_places_are_refused(settings: Settings) -> None:
         assert answers == [200, 200]
 
 
+def test_a_free_place_is_given_without_any_patience(settings: Settings) -> None:
+    impatient = settings.model_copy(update={"queue_timeout_s": 0})
+    with TestClient(create_app(impatient, load_ensemble=load_toy_ensemble)) as client:
+        assert client.post("/v1/identify", files=images(png(1))).status_code == 200
+
+
 def test_an_unexpected_error_is_a_problem_that_gives_nothing_away(settings: Settings) -> None:
     class BrokenNet(ToyNet):
         def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -99,10 +107,10 @@ def test_an_unexpected_error_is_a_problem_that_gives_nothing_away(settings: Sett
                 raise RuntimeError("secret internals")
             return super().embed(images)
 
-    def load(_models_dir: Path, _names: Sequence[str], _engine: str) -> list[ToyNet]:
-        return [BrokenNet("alexnet", 0)]
+    def load(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+        return Ensemble((BrokenNet("alexnet", 0),), Fusion((1.0,), ToyNet.calibration))
 
-    app = create_app(settings, load_nets=load)
+    app = create_app(settings, load_ensemble=load)
     with TestClient(app, raise_server_exceptions=False) as client:
         response = client.post("/v1/identify", files=images(png(1)))
         assert_problem(response, 500)
@@ -157,7 +165,7 @@ def test_an_unusable_gallery_stops_the_start_in_one_line(tmp_path: Path, spoil: 
         path.write_bytes(b"no gallery" * 1000)
     else:
         url = f"sqlite:///{path}"
-        with TestClient(create_app(Settings(gallery_url=url), load_nets=load_toy_nets)):
+        with TestClient(create_app(Settings(gallery_url=url), load_ensemble=load_toy_ensemble)):
             pass
         path.chmod(0o444)
     before = path.read_bytes()

@@ -18,6 +18,7 @@ from app.nets.store import (
     NetMismatch,
     NetMissing,
     NetUnusable,
+    load_ensemble,
     load_nets,
 )
 
@@ -133,6 +134,14 @@ def test_a_missing_file_is_corrupt_and_named(name: str, models_dir: Path) -> Non
         {"net": "vgg16"},
         {"embedding_size": 8},
         {"identities": ["p001"]},
+        {"identities": ["p001", "p002", "p003", "p001"]},
+        {"input": {"height": 32, "width": 48, "channels": 3, "dtype": "uint8"}},
+        {
+            "thresholds": [
+                {"fmr": 0.01, "similarity": 0.5, "comparisons": 9},
+                {"fmr": 0.001, "similarity": 0.4, "comparisons": 9},
+            ]
+        },
     ],
     ids=str,
 )
@@ -199,3 +208,65 @@ def test_an_engine_that_is_not_installed_is_named(
 
     with pytest.raises(NetUnusable, match=engine):
         load(exported, engine=engine)
+
+
+@pytest.fixture
+def two_nets(models_dir: Path, seal: Seal) -> Path:
+    """A models store with toy/1 and other/1, and what they mean together."""
+    shutil.copytree(models_dir / "toy", models_dir / "other")
+    seal(models_dir / "other/1", net="other")
+    write_fusion(models_dir)
+    return models_dir
+
+
+def write_fusion(models_dir: Path, **changes: Any) -> None:
+    entry = {
+        "nets": ["toy/1", "other/1"],
+        "weights": [0.75, 0.25],
+        "temperature": 0.07,
+        "thresholds": [{"fmr": 0.01, "similarity": 0.4, "comparisons": 1000}],
+        **changes,
+    }
+    content = {"schema_version": 1, "fusions": [entry]}
+    (models_dir / "fusion.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("names", "weights"), [(["toy", "other"], (0.75, 0.25)), (["other", "toy"], (0.25, 0.75))]
+)
+def test_a_fusion_s_weights_follow_the_order_of_the_nets(
+    two_nets: Path, names: list[str], weights: tuple[float, ...]
+) -> None:
+    fusion = load_ensemble(two_nets, names, "openvino").fusion
+
+    assert fusion.weights == weights
+    assert fusion.calibration.temperature == 0.07
+    assert fusion.calibration.thresholds == (Threshold(0.4, 0.01),)
+
+
+def test_one_net_alone_needs_no_fusion(models_dir: Path) -> None:
+    ensemble = load_ensemble(models_dir, ["toy"], "openvino")
+
+    assert ensemble.fusion.weights == (1.0,)
+    assert ensemble.fusion.calibration == ensemble.nets[0].calibration
+
+
+def test_nets_that_were_not_calibrated_together_are_missing(two_nets: Path) -> None:
+    write_fusion(two_nets, nets=["toy/1", "third/1"])
+    with pytest.raises(NetMissing, match=r"toy/1 \+ other/1.*training fuse"):
+        load_ensemble(two_nets, ["toy", "other"], "openvino")
+    (two_nets / "fusion.json").unlink()
+    with pytest.raises(NetMissing, match=r"fusion\.json"):
+        load_ensemble(two_nets, ["toy", "other"], "openvino")
+
+
+@pytest.mark.parametrize("changes", [{"weights": [1.0]}, {"weights": [0.5, 0.6]}, {"nets": None}])
+def test_a_fusion_that_makes_no_sense_is_corrupt(two_nets: Path, changes: dict[str, Any]) -> None:
+    write_fusion(two_nets, **changes)
+    with pytest.raises(NetCorrupt, match=r"fusion\.json"):
+        load_ensemble(two_nets, ["toy", "other"], "openvino")
+
+
+def test_a_net_cannot_vote_twice(models_dir: Path) -> None:
+    with pytest.raises(NetMissing, match="twice among toy/1, toy/1"):
+        load_ensemble(models_dir, ["toy", "toy:1"], "openvino")
