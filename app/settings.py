@@ -48,11 +48,10 @@ class Settings(BaseSettings):
         default=25_000_000, ge=1, description="Largest image decoded, in pixels; beyond it 413."
     )
     fpir_target: float = Field(
-        default=0.1,
+        default=0.01,
         gt=0,
         lt=1,
-        description="Identify: share of strangers that each net alone may take for somebody (1:N). "
-        "The nets together take fewer: docs/results.md.",
+        description="Identify: share of strangers that may be taken for somebody (1:N).",
     )
     fmr_target: float = Field(
         default=0.001,

@@ -9,6 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 from app.api.problems import documented
 from app.api.schemas import (
     MAX_NAME_LENGTH,
+    NAME,
     Candidate,
     Enrollment,
     Identification,
@@ -72,7 +73,12 @@ def enroll(
     images: EnrolledImages,
     name: Annotated[
         str | SkipJsonSchema[None],
-        Form(max_length=MAX_NAME_LENGTH, description="Free text.", examples=["Ada Lovelace"]),
+        Form(
+            max_length=MAX_NAME_LENGTH,
+            pattern=NAME,
+            description="Free text of one line.",
+            examples=["Ada Lovelace"],
+        ),
     ] = None,
     hand: Annotated[Hand | SkipJsonSchema[None], Form(description="Which hand it is.")] = None,
     add: Annotated[

@@ -11,6 +11,7 @@ from app.ensemble import Net
 from app.gallery.gallery import Hand, Origin
 
 MAX_NAME_LENGTH = 200
+NAME = r"^[^\x00-\x1f\x7f]*$"  # no control characters: not every database can keep NUL
 
 
 class Answer(BaseModel):
@@ -49,7 +50,7 @@ class SubjectChanges(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "Ada"}})
 
-    name: str | None = Field(default=None, max_length=MAX_NAME_LENGTH)
+    name: str | None = Field(default=None, max_length=MAX_NAME_LENGTH, pattern=NAME)
     hand: Hand | None = None
 
 

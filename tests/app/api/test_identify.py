@@ -182,7 +182,8 @@ def test_an_odd_subject_id_is_refused(client: TestClient, subject_id: str | None
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("name", "n" * 201), ("hand", "both"), ("add", "perhaps")]
+    ("field", "value"),
+    [("name", "n" * 201), ("name", "a\0b"), ("hand", "both"), ("add", "perhaps")],
 )
 def test_an_odd_field_is_named(client: TestClient, field: str, value: str) -> None:
     data = {"subject_id": "ada", field: value}

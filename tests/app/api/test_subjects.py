@@ -41,7 +41,7 @@ def test_a_subject_is_shown_and_changed(client: TestClient) -> None:
 
 
 def test_a_wrong_change_is_refused(client: TestClient) -> None:
-    for changes in ({"origin": "trained"}, {"hand": "both"}, {"name": "n" * 201}):
+    for changes in ({"origin": "trained"}, {"hand": "both"}, {"name": "n" * 201}, {"name": "a\0b"}):
         response = client.patch("/v1/subjects/p001", json=changes)
         assert_problem(response, 422, next(iter(changes)))
     assert_problem(client.patch("/v1/subjects/p001", content=b"{"), 422)
