@@ -14,12 +14,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check fmt lock clean
+.PHONY: help setup dev run test check fmt lock clean
 
 help: ## Name the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(VENV)/.serve ## Install what serving needs
+
+dev: $(VENV)/.dev ## Install what training and tests need, too
 
 run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= change it)
 	exec $(BIN)/uvicorn app.main:app --host $(HOST) --port $(PORT)
