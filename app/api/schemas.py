@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app import answers
 from app.decision import Decision
-from app.ensemble import Net
+from app.ensemble import Ensemble, Net
 from app.gallery.gallery import Hand, Origin
 
 MAX_NAME_LENGTH = 200
@@ -190,9 +190,24 @@ class Model(BaseModel):
 
 
 class Models(BaseModel):
-    """The nets that vote."""
+    """The nets that vote, and what their votes mean together."""
 
     nets: list[Model]
+    weights: list[float] = Field(
+        description="Of the nets' similarities in their sum, in the same order.",
+        examples=[[0.3, 0.3, 0.4]],
+    )
+    thresholds: list[Threshold] = Field(description="Of that sum, as measured on strangers' palms.")
+
+    @classmethod
+    def of(cls, ensemble: Ensemble) -> Self:
+        """The ensemble as an operator sees it."""
+        fusion = ensemble.fusion
+        return cls(
+            nets=[Model.of(net) for net in ensemble.nets],
+            weights=list(fusion.weights),
+            thresholds=[Threshold.model_validate(t) for t in fusion.calibration.thresholds],
+        )
 
 
 class Health(BaseModel):

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.api.problems import documented
-from app.api.schemas import Health, Model, Models
+from app.api.schemas import Health, Models
 from app.api.service import GalleryDep, RecognitionDep
 
 router = APIRouter()
@@ -12,7 +12,7 @@ router = APIRouter()
 @router.get("/v1/models", tags=["models"], summary="List the nets", responses=documented(503))
 async def list_models(recognition: RecognitionDep) -> Models:
     """The nets that vote: what they look at, and at which similarity they accept."""
-    return Models(nets=[Model.of(net) for net in recognition.ensemble.nets])
+    return Models.of(recognition.ensemble)
 
 
 @router.get("/health/live", tags=["health"], summary="Is the process alive?")

@@ -28,13 +28,16 @@ def test_health(client: TestClient) -> None:
 
 
 def test_the_nets_are_listed(client: TestClient) -> None:
-    nets = client.get("/v1/models").json()["nets"]
+    models = client.get("/v1/models").json()
+    nets = models["nets"]
     assert [net["net"] for net in nets] == ["alexnet", "vgg16", "vgg19"]
     assert nets[0]["trained_identities"] == 3
     assert nets[0]["thresholds"] == [
         {"similarity": 0.5, "fmr": 0.01},
         {"similarity": 0.6, "fmr": 0.0001},
     ]
+    assert models["weights"] == [0.25, 0.25, 0.5]
+    assert models["thresholds"] == nets[0]["thresholds"]
 
 
 def test_broken_nets_leave_the_service_alive_but_not_ready(settings: Settings) -> None:
