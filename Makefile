@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev run test check fmt lock clean
+.PHONY: help setup dev run nets test check fmt lock clean
 
 help: ## Name the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,20 @@ dev: $(VENV)/.dev ## Install what training and tests need, too
 
 run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= change it)
 	exec $(BIN)/uvicorn app.main:app --host $(HOST) --port $(PORT)
+
+# Each net with the epochs that the shipped ones had. What is there already is kept.
+nets: $(VENV)/.dev ## Make palms, train, export and judge the three nets (docs/results.md says how long)
+	test -d data/palms || $(BIN)/python -m training synthesize --out data/palms
+	test -d data/strangers || $(BIN)/python -m training synthesize --out data/strangers \
+		--identities 200 --shots 4 --seed 2 --prefix n
+	set -e; for spec in alexnet:14 vgg16:16 vgg19:16; do net=$${spec%:*}; \
+		test -d runs/$$net || $(BIN)/python -m training train --net $$net --epochs $${spec#*:} \
+			--data data/palms --out runs/$$net; \
+		$(BIN)/python -m training export --run runs/$$net $(DATA); done
+	$(BIN)/python -m training fuse $(DATA)
+	$(BIN)/python -m training evaluate $(DATA) --out runs/evaluation.json
+
+DATA := --data data/palms --strangers data/strangers
 
 test: $(VENV)/.dev ## Run every test
 	$(BIN)/pytest

@@ -33,7 +33,7 @@ class TrainConfig:
     net: str
     data: Path
     out: Path
-    epochs: int = 12
+    epochs: int = 16
     batch_size: int = 32
     learning_rate: float = 1e-3
     scale: float = 24.0
