@@ -26,9 +26,6 @@ GOLDEN_IMAGES = 3
 MAX_DIFFERENCE = 1e-4
 """How far the reloaded artefact may be from the Keras model, in cosine similarity."""
 
-STORED_AS = np.float16
-"""Of weights on disk; they are computed with in float32. It halves what git has to keep."""
-
 Float32 = NDArray[np.float32]
 
 
@@ -105,23 +102,16 @@ def _load_folded(net: str, identities: int, run: Path) -> keras.Model:
     trained = build_net(net, identities)
     similarity_only = keras.Model(trained.input, trained.output["similarity"])
     similarity_only.load_weights(run / "best.weights.h5")
-    folded = fold(trained)
-    folded.set_weights([_as_stored(weights) for weights in folded.get_weights()])
-    return folded
-
-
-def _as_stored(weights: NDArray[Any]) -> NDArray[Any]:
-    """What is left of weights in the file; whole numbers, such as a seed, stay as they are."""
-    return weights.astype(STORED_AS).astype(weights.dtype) if weights.dtype.kind == "f" else weights
+    return fold(trained)
 
 
 def _fit_prototypes(model: keras.Model, train: Palms) -> Float32:
     """Sets every prototype to the mean of its training embeddings, as enrolment does it."""
     embeddings = embed(model, train)
     means = np.stack([embeddings[train.labels == i].mean(0) for i in range(len(train.identities))])
-    stored = _as_stored((means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32))
-    model.get_layer("similarity").set_weights([stored])
-    return stored / np.linalg.norm(stored, axis=1, keepdims=True)
+    prototypes = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    model.get_layer("similarity").set_weights([prototypes])
+    return prototypes
 
 
 def _write_saved_model(model: keras.Model, calibration: Calibration, folder: Path) -> None:
@@ -140,13 +130,15 @@ def _write_saved_model(model: keras.Model, calibration: Calibration, folder: Pat
         return {**outputs, "probabilities": odds}
 
     # Not keras.export.ExportArchive: in Keras 3.15 it writes every variable twice.
-    module.weights = [
-        tf.Variable(tf.cast(own.value, STORED_AS if own.dtype == "float32" else own.dtype))
-        for own in own_weights
-    ]
+    module.weights = [tf.Variable(_as_stored(own.value)) for own in own_weights]
     signature = [tf.TensorSpec((None, size, size, 3), tf.uint8, name="images")]
     endpoint = tf.function(serve, input_signature=signature)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": endpoint})
+
+
+def _as_stored(weight: tf.Tensor) -> tf.Tensor:
+    """float16 for kernels; a variance, or the state of a seed, may not fit into it."""
+    return tf.cast(weight, tf.float16) if len(weight.shape) >= 2 else weight
 
 
 def _write_golden(model: keras.Model, folder: Path, images: NDArray[np.uint8]) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -49,6 +50,24 @@ def test_weights_take_two_bytes_each(store: Path) -> None:
     weights = build_net("vgg16", identities=4, folded=True).count_params()
     size = sum(p.stat().st_size for p in (store / "vgg16/1/variables").iterdir())
     assert 2 * weights < size < 2.1 * weights
+
+
+def test_numbers_that_float16_cannot_hold_survive_export(database: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = ["--data", str(database), "--out", str(run), "--epochs", "1", "--batch-size", "4"]
+    assert main(["train", "--net", "alexnet", *config]) == 0
+    net = build_net("alexnet", identities=4)
+    similarity_only = keras.Model(net.input, net.output["similarity"])
+    similarity_only.load_weights(run / "best.weights.h5")
+    net.get_layer("dense_norm").moving_variance.assign(np.full(256, 1e6, np.float32))
+    net.get_layer("dense_norm").gamma.assign(np.full(256, 1e3, np.float32))
+    similarity_only.save_weights(run / "best.weights.h5")
+    store = ["--strangers", str(database), "--store", str(tmp_path)]
+    assert main(["export", "--run", str(run), "--data", str(database), *store]) == 0
+    images = as_colour(load_palms(database).images[:8])
+    expected = np.asarray(net(images)["embedding"])
+    found = load_nets(tmp_path, ["alexnet"], "openvino")[0].embed(images)
+    assert (found * expected).sum(axis=1).min() > 0.9999
 
 
 @pytest.mark.parametrize("net", ["alexnet", "vgg16"])
