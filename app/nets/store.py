@@ -57,6 +57,7 @@ class LoadedNet:
     """A net that is ready to serve; satisfies `app.ensemble.Net`."""
 
     manifest: Manifest
+    calibration: Calibration
     prototypes: Floats
     engine: Engine
 
@@ -74,11 +75,6 @@ class LoadedNet:
     def identities(self) -> tuple[str, ...]:
         """The identities that it was trained on, in the order of the prototypes."""
         return self.manifest.identities
-
-    @property
-    def calibration(self) -> Calibration:
-        """What its similarities mean."""
-        return self.manifest.calibration()
 
     def embed(self, images: NDArray[np.uint8]) -> Floats:
         """Maps uint8 [B, input_px, input_px, 3] to float32 [B, D], rows of unit length."""
@@ -153,7 +149,7 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
         ) from error
     except (RuntimeError, KeyError, ValueError) as error:  # what engines and NumPy raise
         raise NetCorrupt(f"{folder} cannot be run by {engine}: {error}") from error
-    return LoadedNet(manifest, prototypes, running)
+    return LoadedNet(manifest, manifest.calibration(), prototypes, running)
 
 
 def _read_manifest(folder: Path) -> Manifest:
