@@ -31,5 +31,6 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(JsonFormatter())
     service = logging.getLogger("app")
     service.handlers = [handler]
+    service.propagate = False  # or each line again, as whoever set up the root logger writes it
     service.setLevel(level)
     logging.getLogger("uvicorn.access").disabled = True

@@ -1,8 +1,9 @@
 """OpenVINO: reads a TensorFlow SavedModel as it is, without TensorFlow."""
 
+import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,10 @@ class OpenvinoEngine:
                 it natively, turned embeddings by up to a cosine of 0.995: local contrast is a
                 small difference of large numbers.
         """
+        # OpenVINO reports every import of it to Google Analytics, keeps an id for that in HOME, and
+        # where it cannot, sets up the root logger. Its telemetry is a package of its own, which it
+        # does without where that cannot be imported; the other way out is a file in HOME.
+        sys.modules["openvino_telemetry"] = cast(Any, None)
         import openvino  # here, so that an image with another engine does not need it
 
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}

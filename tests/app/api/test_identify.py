@@ -1,5 +1,6 @@
 """Enroll, identify and verify over HTTP."""
 
+import logging
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,7 @@ def test_nothing_of_an_image_is_logged(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "app")
+    logging.getLogger("app").addHandler(caplog.handler)  # it does not reach the root's handlers
     client.post("/v1/identify", files=images(png(1)))
     client.post("/v1/identify", files=images(b"secret pixels"))
     (line, *_) = [r for r in caplog.records if r.getMessage() == "request"]

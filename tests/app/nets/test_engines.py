@@ -1,5 +1,7 @@
 """Both engines give the answers that the net gave when it was exported."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,3 +81,40 @@ def test_threads_get_the_same_answers_as_one_caller(engine: Open, exported: Path
 
     for one, other in zip(found, expected * 4, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+LOAD_WATCHED = """
+import logging, os, sys
+from pathlib import Path
+
+def watch(event, _):
+    # Telemetry sends from a process of its own, so that this must be seen as well.
+    if event.split(".")[0] in ("socket", "subprocess") or event in ("os.fork", "os.posix_spawn"):
+        os.write(1, f"{event}\\n".encode())
+
+from app.nets.openvino_engine import OpenvinoEngine
+sys.addaudithook(watch)
+OpenvinoEngine(Path(sys.argv[1]))
+print(logging.root.handlers)
+"""
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_openvino_phones_nobody_writes_nothing_at_home_and_leaves_the_log_alone(
+    writable: bool, exported: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    if writable:
+        home.mkdir()
+    else:
+        home.touch()  # not even root can write into a file as into a folder
+    loaded = subprocess.run(
+        [sys.executable, "-c", LOAD_WATCHED, str(exported / "toy/1")],
+        env={"HOME": str(home), "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert loaded.stdout == "[]\n"
+    assert not home.is_dir() or list(home.iterdir()) == []
