@@ -105,13 +105,13 @@ class StartupErrors:
         await self._app(scope, receive, send)
 
     def _shortened(self, send: Send) -> Send:
-        name = f"{self._expected.__module__}.{self._expected.__qualname__}: "
+        name = f"\n{self._expected.__module__}.{self._expected.__qualname__}: "
 
-        async def send_last_line(message: Message) -> None:
+        async def send_in_one_line(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
-                last = message["message"].strip().splitlines()[-1]
-                if last.startswith(name):
-                    message["message"] = last.removeprefix(name)
+                _, found, said = message["message"].rpartition(name)
+                if found:
+                    message["message"] = " ".join(said.split())
             await send(message)
 
-        return send_last_line
+        return send_in_one_line

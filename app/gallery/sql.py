@@ -211,9 +211,10 @@ def named_failures(engine: Engine) -> Generator[None]:
     """Turns whatever the database driver raises into a `GalleryUnusable` that names the store."""
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+        said = error.orig if isinstance(error, DBAPIError) else error  # a raw cursor's own
         raise GalleryUnusable(
-            f"gallery {engine.url} failed: {error.orig}; check that it can be written, "
+            f"gallery {engine.url} failed: {said}; check that it can be written, "
             "that nothing else holds it locked and that the disk has room"
         ) from error
 

@@ -1,6 +1,7 @@
 """A gallery in one SQLite file: how it is opened, checked, locked and erased from."""
 
 import logging
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,8 @@ from app.gallery.sql import GALLERY, METADATA, SCHEMA_VERSION, SqlGallery, named
 logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 10.0
-ADVICE = "restore a backup or set PALM_GALLERY_URL to another file; this one was left untouched"
+ELSEWHERE = "set PALM_GALLERY_URL to another file; this one was left untouched"
+ADVICE = f"restore a backup or {ELSEWHERE}"
 
 
 def open_sqlite(url: str) -> SqlGallery:
@@ -23,29 +25,48 @@ def open_sqlite(url: str) -> SqlGallery:
         url: "sqlite:///relative/path.db" or "sqlite:////absolute/path.db".
 
     Raises:
-        GalleryUnusable: if the file is read-only, corrupt or not a gallery; it is then left as
-            it was.
+        GalleryUnusable: if the file cannot be written, is corrupt or not a gallery; it is then
+            left as it was, with nothing new beside it.
     """
     path = Path(make_url(url).database or "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _check_writable(path)
         if path.exists() and path.stat().st_size:
-            _check(path)
+            _check_content(path)
     except OSError as error:
         raise GalleryUnusable(f"gallery {path} cannot be opened: {error}; {ADVICE}") from error
     engine = _engine(url)
-    with named_failures(engine):
-        _create_tables(engine)
-        _purge(engine)  # an erasure may have been cut short by a crash
+    try:
+        with named_failures(engine):
+            _create_tables(engine)
+            _purge(engine)  # an erasure may have been cut short by a crash
+    except GalleryUnusable:
+        engine.dispose()  # SQLite removes its log from beside the file when that is closed
+        raise
     return SqlGallery(engine, purge=lambda: _purge(engine))
 
 
-def _check(path: Path) -> None:
-    """Refuses a file that is no intact, writable gallery; opens it for reading only."""
-    if not path.stat().st_mode & 0o222:  # root could write it all the same
-        raise GalleryUnusable(f"gallery {path} is marked read-only; chmod u+w it, or {ADVICE}")
+def _check_writable(path: Path) -> None:
+    """Refuses a file, or a folder for SQLite's log, that this process may not write."""
+    if path.exists() and not path.stat().st_mode & 0o222:  # root could write it all the same
+        raise GalleryUnusable(f"gallery {path} is marked read-only; chmod u+w it, or {ELSEWHERE}")
+    for place in (path, path.parent):
+        if place.exists() and not os.access(place, os.W_OK, effective_ids=True):
+            raise GalleryUnusable(
+                f"gallery {path} cannot be written: user {os.geteuid()}, as whom the service runs, "
+                f"may not write {place}; see to its owner, mode, attributes (lsattr) and mount, "
+                f"or {ELSEWHERE}"
+            )
+
+
+def _check_content(path: Path) -> None:
+    """Refuses a file that is no intact gallery; opens it for reading only."""
+    # Without a log the file is all there is, and SQLite, if told so, makes no files beside it.
+    alone = not any(Path(f"{path}{log}").exists() for log in ("-wal", "-journal"))
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable={int(alone)}"
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+        with closing(sqlite3.connect(uri, uri=True)) as file:
             (verdict,) = file.execute("PRAGMA quick_check(1)").fetchone()
             tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
             ours = GALLERY.name in tables
@@ -53,7 +74,8 @@ def _check(path: Path) -> None:
     except sqlite3.DatabaseError as error:
         raise GalleryUnusable(f"gallery {path} cannot be read: {error}; {ADVICE}") from error
     if verdict != "ok":
-        raise GalleryUnusable(f"gallery {path} is corrupt: {verdict}; {ADVICE}")
+        found = " ".join(verdict.split())  # it comes in several lines
+        raise GalleryUnusable(f"gallery {path} is corrupt: {found}; {ADVICE}")
     if tables and found is None:
         raise GalleryUnusable(f"{path} is no gallery, it holds the tables {tables}; {ADVICE}")
     if found and found != (SCHEMA_VERSION,):

@@ -1,14 +1,18 @@
 """The SQLite file: what survives, what is erased, and which files are refused."""
 
+import os
 import random
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine
 
 from app.gallery.gallery import (
     Gallery,
@@ -16,6 +20,7 @@ from app.gallery.gallery import (
     NetKey,
     SubjectUnknown,
 )
+from app.gallery.sql import named_failures
 from app.gallery.sqlite import open_sqlite
 from tests.app.gallery.conftest import VGG16, Open, enroll, vectors
 
@@ -75,6 +80,12 @@ def spoil(path: Path, how: str) -> None:
         path.write_bytes(intact[: len(intact) // 2])
     elif how == "overwritten in the middle":
         path.write_bytes(intact[:4096] + b"\xff" * 4096 + intact[8192:])
+    elif how == "overwritten within a page":
+        with closing(sqlite3.connect(path)) as connection:
+            query = "SELECT rootpage FROM sqlite_schema WHERE name = 'templates'"
+            ((page,),) = connection.execute(query)
+        cells = 4096 * (page - 1) + 8
+        path.write_bytes(intact[:cells] + b"\xff" * 4 + intact[cells + 4 :])
     elif how == "of another application":
         path.unlink()
         with closing(sqlite3.connect(path)) as connection:
@@ -93,6 +104,7 @@ def spoil(path: Path, how: str) -> None:
         ("no database", "cannot be read"),
         ("truncated", "cannot be read|corrupt"),
         ("overwritten in the middle", "cannot be read|corrupt"),
+        ("overwritten within a page", "corrupt"),
         ("of another application", "no gallery.*recipes"),
         ("of another schema version", "99"),
         ("read-only", "read-only"),
@@ -109,7 +121,67 @@ def test_an_unusable_file_is_refused_and_left_untouched(
     with pytest.raises(GalleryUnusable, match=message) as refusal:
         open_gallery()
     assert str(path) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
     assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_start_that_fails_after_the_checks_leaves_nothing_beside_the_file(
+    open_gallery: Open, path: Path
+) -> None:
+    open_gallery().close()
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("ALTER TABLE gallery DROP COLUMN revision")
+    with pytest.raises(GalleryUnusable, match=str(path)):
+        open_gallery()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_only_in_the_log_is_checked_too(gallery: Gallery, path: Path) -> None:
+    assert gallery.revision() == 0  # holds the file open, or closing it would end the log
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("UPDATE gallery SET schema_version = 99")
+        file.commit()
+    with pytest.raises(GalleryUnusable, match="99"):
+        open_sqlite(f"sqlite:///{path}")
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """As nobody where the tests run as root, whom no mode stops."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("locked", ["file", "folder"])
+def test_a_gallery_that_another_user_owns_is_refused_and_left_untouched(locked: str) -> None:
+    if locked == "file" and os.geteuid() != 0:
+        pytest.skip("takes root to make a file of another owner")
+    with TemporaryDirectory() as folder:  # pytest's own is closed to other users
+        path = Path(folder) / "gallery.db"
+        open_sqlite(f"sqlite:///{path}").close()
+        path.chmod(0o644 if locked == "file" else 0o666)
+        path.parent.chmod(0o777 if locked == "file" else 0o555)
+        before = path.read_bytes()
+        with unprivileged(), pytest.raises(GalleryUnusable, match=r"owner, mode") as refusal:
+            open_sqlite(f"sqlite:///{path}")
+        path.parent.chmod(0o700)
+        assert str(path) in str(refusal.value)
+        assert path.read_bytes() == before
+        assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_the_driver_itself_raises_names_the_file(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    failure = pytest.raises(GalleryUnusable, match=f"{path} failed: disk I/O error")
+    with failure, named_failures(engine):
+        raise sqlite3.OperationalError("disk I/O error")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
