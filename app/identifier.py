@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from app.answers import Candidate, Enrollment, Identification, Verification, Vote
 from app.clock import Clock
-from app.decision import Decision, Floats, Scores, centroid
+from app.decision import Decision, Floats, Scores, are_unit, centroid
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery, Hand, NetKey, Subject
 from app.palm.decode import ImageLimits, PalmImageError, decode
@@ -55,6 +55,14 @@ class Identifier:
         self._fmr_target = fmr_target
         gallery.seed_trained(ensemble.identities)
 
+    def check_gallery(self) -> None:
+        """Reads the gallery as identification and verification do.
+
+        Raises:
+            GalleryUnusable: if neither can be answered; see `GalleryCache.current`.
+        """
+        self._cache.current()
+
     def enroll(
         self,
         subject_id: str,
@@ -73,7 +81,8 @@ class Identifier:
         clock = Clock()
         pixels, qualities = self._read(images)
         clock.lap("decode")
-        templates = {net.key: net.embed(pixels) for net in self._ensemble.nets}
+        keys = [net.key for net in self._ensemble.nets]
+        templates = dict(zip(keys, self._embed(pixels), strict=True))
         clock.lap("nets")
         subject = self._gallery.enroll(subject_id, name, hand, templates, add=add)
         clock.lap("gallery")
@@ -160,7 +169,15 @@ class Identifier:
 
     def _probes(self, pixels: NDArray[np.uint8]) -> list[Floats]:
         """For each net, one embedding [D] of all pictures together."""
-        return [centroid(net.embed(pixels)) for net in self._ensemble.nets]
+        return [centroid(rows) for rows in self._embed(pixels)]
+
+    def _embed(self, pixels: NDArray[np.uint8]) -> list[Floats]:
+        """For each net, the embeddings [B, D]; none that would spoil the answer or the gallery."""
+        embeddings = [net.embed(pixels) for net in self._ensemble.nets]
+        for net, rows in zip(self._ensemble.nets, embeddings, strict=True):
+            if not are_unit(rows).all():
+                raise ArithmeticError(f"{net.key} computed an embedding that has no unit length")
+        return embeddings
 
     def _compare(
         self, probes: Sequence[Floats], matrices: Sequence[Floats], fmr: float

@@ -89,6 +89,10 @@ def _start_recognition(
     except (NetUnusable, NetsDisagree) as error:
         logger.error("not ready: %s", error)
         return str(error)
+    try:
+        identifier.check_gallery()
+    except GalleryUnusable as error:  # no reason to end: it is mended by deleting a subject
+        logger.error("not ready: %s", error)
     return Recognition(ensemble, identifier)
 
 

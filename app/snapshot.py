@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.decision import Floats, centroid
+from app.decision import Floats, are_unit, centroid
 from app.ensemble import Net
-from app.gallery.gallery import Gallery, Subject
+from app.gallery.gallery import Gallery, GalleryUnusable, NetKey, Subject, Templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,13 @@ class GalleryCache:
         self._refreshing = threading.Lock()
 
     def current(self) -> Snapshot:
-        """The gallery as it is now."""
+        """The gallery as it is now.
+
+        Raises:
+            GalleryUnusable: if it cannot be read, or if a template in it is damaged. One NaN makes
+                every probability NaN, so that everybody would get a wrong answer: nobody gets one
+                until the named subject is deleted, which needs no restart.
+        """
         revision = self._gallery.revision()
         snapshot = self._snapshot
         if snapshot is not None and snapshot.revision == revision:
@@ -71,9 +77,20 @@ def _rows_by_subject(
         if identity in trained
     }
     templates = gallery.templates(net.key)
+    _check(templates, net.key)
     for subject_id, vector in zip(templates.subject_ids, templates.vectors, strict=True):
         rows.setdefault(subject_id, []).append(vector)
     return rows
+
+
+def _check(templates: Templates, key: NetKey) -> None:
+    rows = zip(templates.subject_ids, are_unit(templates.vectors), strict=True)
+    if damaged := sorted({subject_id for subject_id, sound in rows if not sound}):
+        named = ", ".join(map(repr, damaged[:3])) + (", ..." if len(damaged) > 3 else "")
+        raise GalleryUnusable(
+            f"the gallery is damaged: {key} has templates that are not of unit length, of subject "
+            f"{named} ({len(damaged)} in all); delete and enroll again, or restore a backup"
+        )
 
 
 def _all_subjects(gallery: Gallery) -> list[Subject]:

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from app.api.problems import documented
 from app.api.schemas import Health, Models
-from app.api.service import GalleryDep, RecognitionDep
+from app.api.service import RecognitionDep
 
 router = APIRouter()
 
@@ -27,7 +27,7 @@ async def live() -> Health:
     summary="Can it identify palms?",
     responses=documented(503),
 )
-def ready(gallery: GalleryDep, recognition: RecognitionDep) -> Health:
-    """Whether every net is loaded and the gallery can be read; if not, 503 says what is wrong."""
-    gallery.revision()
+def ready(recognition: RecognitionDep) -> Health:
+    """Whether every net is loaded and the gallery can be used; if not, 503 says what is wrong."""
+    recognition.identifier.check_gallery()
     return Health(status="ready")

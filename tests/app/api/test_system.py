@@ -1,24 +1,32 @@
 """Health, nets, documentation, errors, overload, and how the service starts."""
 
+import asyncio
 import json
+import logging
 import re
+import sqlite3
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
+from starlette.types import Message, Receive, Scope, Send
 
+from app.api.middleware import StartupErrors
 from app.decision import Fusion
 from app.ensemble import Ensemble
+from app.gallery.gallery import GalleryUnusable
 from app.main import create_app
 from app.nets.store import NetCorrupt
 from app.settings import Settings
-from tests.app.api.conftest import ToyNet, images, load_toy_ensemble, png
+from tests.app.api.conftest import EMBEDDING_SIZE, ToyNet, images, load_toy_ensemble, png
 from tests.app.api.test_identify import assert_problem
 
 
@@ -62,6 +70,56 @@ def test_a_missing_models_folder_is_named(settings: Settings, tmp_path: Path) ->
     moved = settings.model_copy(update={"models_dir": tmp_path / "elsewhere"})
     with TestClient(create_app(moved)) as client:
         assert_problem(client.get("/health/ready"), 503, str(tmp_path / "elsewhere"))
+
+
+def damage(gallery_url: str, template: bytes) -> None:
+    """Overwrites one template of everybody who is enrolled."""
+    with closing(sqlite3.connect(gallery_url.removeprefix("sqlite:///"))) as file:
+        file.execute("UPDATE templates SET vector = ? WHERE net = 'vgg16'", (template,))
+        file.commit()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 3e38, 0, 1], ids=str)
+def test_a_damaged_template_keeps_everybody_from_a_wrong_answer_until_it_is_deleted(
+    settings: Settings, caplog: pytest.LogCaptureFixture, number: float
+) -> None:
+    ada = {"subject_id": "ada"}
+    with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as client:
+        client.post("/v1/enroll", data=ada, files=images(png(50)))
+    damage(settings.gallery_url, np.full(EMBEDDING_SIZE, number, "<f4").tobytes())
+    logging.getLogger("app.main").addHandler(caplog.handler)
+    with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as client:
+        logging.getLogger("app.main").removeHandler(caplog.handler)
+        assert "vgg16/1" in caplog.text
+        for response in (
+            client.get("/health/ready"),
+            client.post("/v1/identify", files=images(png(1))),
+            client.post("/v1/verify", data={"subject_id": "p001"}, files=images(png(1))),
+        ):
+            assert_problem(response, 503, "'ada'", "vgg16/1", "delete")
+        assert client.get("/health/live").status_code == 200
+        assert client.delete("/v1/subjects/ada").status_code == 204
+        assert client.get("/health/ready").status_code == 200
+        assert client.post("/v1/identify", files=images(png(1))).json()["decision"] == "match"
+
+
+def test_a_net_that_computes_nonsense_spoils_neither_an_answer_nor_the_gallery(
+    settings: Settings,
+) -> None:
+    class BrokenNet(ToyNet):
+        def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            found = super().embed(images)
+            return found * np.float32(np.nan) if len(images) == 1 else found
+
+    def load(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+        return Ensemble((BrokenNet("alexnet", 0),), Fusion((1.0,), ToyNet.calibration))
+
+    app = create_app(settings, load_ensemble=load)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert_problem(client.post("/v1/identify", files=images(png(1))), 500)
+        response = client.post("/v1/enroll", data={"subject_id": "ada"}, files=images(png(50)))
+        assert_problem(response, 500)
+        assert_problem(client.get("/v1/subjects/ada"), 404)
 
 
 def test_more_requests_than_places_are_refused(settings: Settings) -> None:
@@ -159,6 +217,28 @@ def test_every_route_is_documented_for_a_person(client: TestClient) -> None:
                     assert list(response["content"]) == ["application/problem+json"]
     form = document["components"]["schemas"]["Body_identify_v1_identify_post"]
     assert form["properties"]["images"]["items"] == {"type": "string", "format": "binary"}
+
+
+def test_a_failure_to_start_is_told_in_one_line_however_many_it_has() -> None:
+    async def fails(_scope: Scope, _receive: Receive, send: Send) -> None:
+        try:
+            raise GalleryUnusable("gallery.db is corrupt:\npage 7\npage 8") from OSError("why")
+        except GalleryUnusable:
+            message = traceback.format_exc()
+        await send({"type": "lifespan.startup.failed", "message": message})
+
+    async def start(said: list[Message]) -> None:
+        async def receive() -> Message:
+            return {"type": "lifespan.startup"}
+
+        async def send(message: Message) -> None:
+            said.append(message)
+
+        await StartupErrors(fails, GalleryUnusable)({"type": "lifespan"}, receive, send)
+
+    said: list[Message] = []
+    asyncio.run(start(said))
+    assert [message["message"] for message in said] == ["gallery.db is corrupt: page 7 page 8"]
 
 
 @pytest.mark.parametrize("spoil", ["corrupt", "read-only"])
