@@ -80,9 +80,10 @@ def decode(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
     try:
         return _pixels(ImageOps.exif_transpose(image))
     except Exception as error:  # as in _open: damaged files fail in every imaginable way
-        raise UnreadableImage(
+        raise _unreadable(
             f"the {image.format} image of {len(data)} bytes is truncated or damaged ({error}); "
-            "send the whole file"
+            "send the whole file",
+            error,
         ) from error
 
 
@@ -99,9 +100,15 @@ def _open(data: bytes) -> Image.Image:
         for name, (offset, signature) in _OTHER_FORMATS.items():
             if data.startswith(signature, offset):
                 raise UnsupportedFormat(f"{name} is not accepted; send {accepted}") from error
-        raise UnreadableImage(
-            f"the {len(data)} bytes are not a readable image; send {accepted}"
-        ) from error
+        message = f"the {len(data)} bytes are not a readable image; send {accepted}"
+        raise _unreadable(message, error) from error
+
+
+def _unreadable(message: str, error: Exception) -> UnreadableImage:
+    """The refusal in these words, unless `error` is one of Pillow's limits on a PNG's text."""
+    if "MAX_TEXT" in str(error):  # their names, PngImagePlugin.MAX_TEXT_CHUNK and _MEMORY
+        message = "the PNG's text metadata is too large; send the image without it"
+    return UnreadableImage(message)
 
 
 def _check_header(image: Image.Image, limits: ImageLimits) -> None:

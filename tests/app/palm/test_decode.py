@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from app.palm.decode import (
     ImageLimits,
@@ -138,6 +139,20 @@ def test_a_truncated_file_is_unreadable(file_format: str, share: float) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's own, about the damage
+@pytest.mark.parametrize("after_pixels", [False, True])
+@pytest.mark.parametrize(("size", "count"), [(2**20 + 1, 1), (2**20, 65)], ids=["one", "many"])
+def test_a_png_with_too_much_text_is_unreadable_for_its_text(
+    size: int, count: int, after_pixels: bool
+) -> None:
+    metadata = PngInfo()
+    for _ in range(count):
+        packed = b"Comment\0\0" + zlib.compress(b"x" * size)
+        metadata.add(b"zTXt", packed, after_idat=after_pixels)
+
+    with pytest.raises(UnreadableImage, match="text metadata is too large"):
+        decode(encode(GREY, "PNG", pnginfo=metadata), LIMITS)
+
+
 def test_damage_never_raises_anything_but_a_palm_image_error() -> None:
     rng = np.random.default_rng(7)
     originals = [encode(GREY, f) for f in ("PNG", "JPEG", "BMP", "TIFF", "WEBP")]
