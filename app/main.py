@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from pydantic import ValidationError
 
 from app.api import identify, subjects, system
 from app.api.middleware import BodyLimit, RequestLog, StartupErrors
@@ -19,7 +20,8 @@ from app.identifier import Identifier
 from app.logs import configure_logging
 from app.nets.store import NetUnusable, load_ensemble
 from app.palm.decode import ImageLimits
-from app.settings import Settings
+from app.settings import Settings, variable
+from app.validation import complaint
 
 logger = logging.getLogger(__name__)
 
@@ -96,4 +98,14 @@ def _start_recognition(
     return Recognition(ensemble, identifier)
 
 
-app = create_app(Settings())
+def _read_settings() -> Settings:
+    """The settings; or the process ends and says in one line what is wrong with which."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"{variable(item['loc'][0])}: {complaint(item)}" for item in error.errors()]
+        told = "; ".join(wrong) + " (.env.example says what each setting takes)"
+        raise SystemExit(told) from None
+
+
+app = create_app(_read_settings())

@@ -14,13 +14,21 @@ def _split(value: object) -> object:
     return value
 
 
+ENV_PREFIX = "PALM_"
+
+
+def variable(field: str | int) -> str:
+    """The environment variable that sets a field."""
+    return f"{ENV_PREFIX}{field}".upper()
+
+
 NetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*(:[1-9][0-9]*)?$")]
 
 
 class Settings(BaseSettings):
     """The service's configuration: each field is the variable `PALM_<FIELD>`."""
 
-    model_config = SettingsConfigDict(env_prefix="PALM_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
 
     models_dir: Path = Field(
         default=Path("models_store"),

@@ -17,6 +17,7 @@ from app.gallery.gallery import NetKey
 from app.nets.manifest import FusionManifest, Manifest
 from app.nets.openvino_engine import OpenvinoEngine
 from app.nets.tensorflow_engine import TensorflowEngine
+from app.validation import in_one_line
 
 MIN_GOLDEN_COSINE = 0.999
 """How far an engine's arithmetic (bfloat16, say) may turn an embedding."""
@@ -159,7 +160,9 @@ def _read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise NetCorrupt(f"{path} cannot be read: restore the whole version folder") from error
     except ValidationError as error:
-        raise NetCorrupt(f"{path} is not a manifest: {error}") from error
+        raise NetCorrupt(
+            f"{path} is not a manifest ({in_one_line(error)}): restore the whole version folder"
+        ) from error
     if (manifest.net, str(manifest.version)) != (folder.parent.name, folder.name):
         raise NetCorrupt(
             f"{path} is of {manifest.net}/{manifest.version}: move it where it belongs"
@@ -212,7 +215,8 @@ def _load_fusion(path: Path, nets: Sequence[LoadedNet]) -> Fusion:
     except FileNotFoundError:
         manifest = FusionManifest(schema_version=1, fusions=())
     except (OSError, ValidationError) as error:
-        raise NetCorrupt(f"{path} cannot be read ({error}): restore it") from error
+        why = in_one_line(error) if isinstance(error, ValidationError) else error
+        raise NetCorrupt(f"{path} cannot be read ({why}): restore it") from error
     for entry in manifest.fusions:
         if sorted(entry.nets) == sorted(keys):
             weights = dict(zip(entry.nets, entry.weights, strict=True))

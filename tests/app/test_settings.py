@@ -1,18 +1,16 @@
 """The settings: read from the environment, refused when wrong, all documented."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import Settings, variable
 
 ENV_EXAMPLE = Path(__file__).parents[2] / ".env.example"
-
-
-def variable(field: str) -> str:
-    return f"PALM_{field.upper()}"
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +47,22 @@ def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, va
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=name.removeprefix("PALM_").lower()):
         Settings()
+
+
+def test_the_service_ends_with_one_line_that_names_every_wrong_setting() -> None:
+    wrong = {"PALM_ENGINE": "onnx", "PALM_NETS": "vgg16,,alexnet", "PALM_MAX_BODY_MB": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0"],
+        env={**wrong, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode != 0
+    (line,) = ended.stderr.splitlines()
+    assert "'openvino' or 'tensorflow', not 'onnx'" in line
+    assert all(name in line for name in wrong)
 
 
 def test_every_setting_is_described() -> None:

@@ -150,15 +150,23 @@ def test_a_manifest_that_says_otherwise_is_corrupt(
 ) -> None:
     seal(models_dir / "toy/1", **changes)
 
-    with pytest.raises(NetCorrupt):
+    with pytest.raises(NetCorrupt) as refusal:
         load(models_dir)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_manifest_that_is_no_json_is_corrupt(models_dir: Path) -> None:
     (models_dir / "toy/1/manifest.json").write_text("{")
 
-    with pytest.raises(NetCorrupt, match=r"manifest\.json"):
+    with pytest.raises(NetCorrupt, match=r"manifest\.json") as refusal:
         load(models_dir)
+    assert_one_line(refusal)
+
+
+def assert_one_line(refusal: pytest.ExceptionInfo[NetCorrupt]) -> None:
+    assert "\n" not in str(refusal.value)
+    assert "http" not in str(refusal.value)
+    assert "restore" in str(refusal.value)
 
 
 def test_a_manifest_must_vouch_for_the_files_that_are_read(models_dir: Path) -> None:
@@ -263,8 +271,9 @@ def test_nets_that_were_not_calibrated_together_are_missing(two_nets: Path) -> N
 @pytest.mark.parametrize("changes", [{"weights": [1.0]}, {"weights": [0.5, 0.6]}, {"nets": None}])
 def test_a_fusion_that_makes_no_sense_is_corrupt(two_nets: Path, changes: dict[str, Any]) -> None:
     write_fusion(two_nets, **changes)
-    with pytest.raises(NetCorrupt, match=r"fusion\.json"):
+    with pytest.raises(NetCorrupt, match=r"fusion\.json") as refusal:
         load_ensemble(two_nets, ["toy", "other"], "openvino")
+    assert_one_line(refusal)
 
 
 def test_a_net_cannot_vote_twice(models_dir: Path) -> None:
