@@ -2,16 +2,19 @@
 
 import argparse
 import dataclasses
+import errno
 import sys
+import types
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 on success, 2 on bad arguments or data, with one line that says what to do.
+        0 on success; 2 on bad arguments or data, with one line that says what to do; 130 if it was
+        interrupted.
     """
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -21,12 +24,20 @@ def main(arguments: list[str] | None = None) -> int:
     config_type, run = _COMMANDS[command.command]()
     config = _parse(command.command, config_type, rest)
     try:
-        result = run(config)
+        print(run(config))
     except (OSError, ValueError) as error:
-        print(f"{command.command}: {error}", file=sys.stderr)
+        print(f"{command.command}: {_in_one_line(error)}", file=sys.stderr)
         return 2
-    print(result if not hasattr(result, "summary") else f"wrote {config.out}")
+    except KeyboardInterrupt:
+        print(f"{command.command}: stopped; the same command goes on with it", file=sys.stderr)
+        return 130
     return 0
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename:
+        return f"{error.filename}: the disk is full: make room, or choose another folder"
+    return " ".join(str(error).split())
 
 
 def _synthesize() -> tuple[type, Callable[[Any], Any]]:
@@ -35,10 +46,22 @@ def _synthesize() -> tuple[type, Callable[[Any], Any]]:
     return SynthesisConfig, synthesize
 
 
+def _check() -> tuple[type, Callable[[Any], Any]]:
+    from training.check import CheckConfig, check
+
+    return CheckConfig, check
+
+
 def _train() -> tuple[type, Callable[[Any], Any]]:
     from training.train import TrainConfig, train
 
     return TrainConfig, train
+
+
+def _ablate() -> tuple[type, Callable[[Any], Any]]:
+    from training.ablation import AblateConfig, ablate
+
+    return AblateConfig, ablate
 
 
 def _export() -> tuple[type, Callable[[Any], Any]]:
@@ -62,7 +85,9 @@ def _evaluate() -> tuple[type, Callable[[Any], Any]]:
 # Imported only when asked for: `synthesize` needs no TensorFlow, and --help answers at once.
 _COMMANDS = {
     "synthesize": _synthesize,
+    "check": _check,
     "train": _train,
+    "ablate": _ablate,
     "export": _export,
     "fuse": _fuse,
     "evaluate": _evaluate,
@@ -73,23 +98,64 @@ def _parse(command: str, config_type: Any, arguments: list[str]) -> Any:
     """Reads a frozen configuration from options named after its fields."""
     parser = argparse.ArgumentParser(
         prog=f"python -m training {command}",
-        description=config_type.__doc__,
+        description=_describe(config_type),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     hints = get_type_hints(config_type)
     for field in dataclasses.fields(config_type):
-        option = f"--{field.name.replace('_', '-')}"
-        if field.default is dataclasses.MISSING:
-            parser.add_argument(option, type=_reader(hints[field.name]), required=True)
-        else:
-            parser.add_argument(option, type=_reader(hints[field.name]), default=field.default)
-    return config_type(**vars(parser.parse_args(arguments)))
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}", **_option(field, hints[field.name])
+        )
+    if presets := _presets(config_type):
+        parser.add_argument(
+            "--preset", choices=presets, default="shipped", help="recipe to start from"
+        )
+        preset, _ = parser.parse_known_args(arguments)
+        parser.set_defaults(**dataclasses.asdict(presets[preset.preset]))
+    values = vars(parser.parse_args(arguments))
+    values.pop("preset", None)
+    return config_type(**values)
+
+
+def _presets(config_type: Any) -> dict[str, Any]:
+    """Recipes by name, for a command that has one."""
+    from training.recipe import PRESETS, Recipe
+
+    return PRESETS if issubclass(config_type, Recipe) else {}
+
+
+def _describe(config_type: Any) -> str:
+    """The configuration's docstring, and after it those of the options it shares with others."""
+    parts = [config_type.__doc__]
+    for base in config_type.__mro__[1:-1]:
+        parts.append(base.__doc__.partition("Attributes:")[2].rstrip())
+    return "".join(parts)
+
+
+def _option(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
+    """How argparse reads a field."""
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction, "default": field.default}
+    option: dict[str, Any] = {"type": _reader(hint)}
+    if get_origin(hint) is Literal:
+        option["choices"] = get_args(hint)
+    if field.default is not dataclasses.MISSING:
+        option["default"] = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        option["default"] = field.default_factory()
+    else:
+        option["required"] = True
+    return option
 
 
 def _reader(hint: Any) -> Callable[[str], Any]:
-    if hint == tuple[str, ...]:
-        return lambda text: tuple(text.split(","))
-    return {int | None: int}.get(hint, hint)
+    """What turns an option's text into a value of this type."""
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        return lambda text: tuple(item(part) for part in text.split(","))
+    if get_origin(hint) is types.UnionType:
+        return get_args(hint)[0]
+    return str if get_origin(hint) is Literal else hint
 
 
 if __name__ == "__main__":

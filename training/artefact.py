@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from training.calibration import Calibration
 from training.data import Palms, in_batches
+from training.split import Split
 
 
 class Artefact:
@@ -19,7 +20,9 @@ class Artefact:
     Attributes:
         key: name and version, such as "vgg16/1".
         identities: labels in the order of the similarities.
+        input_px: side of the pictures that it takes.
         calibration: what its similarities mean.
+        dataset: what it was trained on and how that was split, as its manifest says.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,34 +30,64 @@ class Artefact:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
         self.key = f"{manifest['net']}/{manifest['version']}"
         self.identities = tuple(manifest["identities"])
+        self.input_px: int = manifest["input"]["height"]
         self.calibration = Calibration.of(manifest)
+        self.dataset: dict[str, Any] = manifest["dataset"]
         self._model = tf.saved_model.load(str(folder))  # owns the variables
         self._serve = self._model.signatures["serving_default"]
 
     def similarities(self, palms: Palms, batch_size: int = 64) -> NDArray[np.float32]:
         """float32 [N, C] of all pictures, in order."""
+        total = -(-len(palms) // batch_size)
         parts = [
             np.asarray(self._serve(images=tf.constant(batch))["similarity"])
-            for batch in tqdm(in_batches(palms, batch_size), self.key)
+            for batch in tqdm(in_batches(palms, batch_size), self.key, total)
         ]
         return np.concatenate(parts)
 
 
-def load_highest(store: Path, nets: tuple[str, ...], identities: tuple[str, ...]) -> list[Artefact]:
+def load_highest(store: Path, nets: tuple[str, ...], split: Split) -> list[Artefact]:
     """The highest version of each net.
 
     Raises:
         FileNotFoundError: if a net has no version.
-        ValueError: if a net was trained on other identities.
+        ValueError: if a net takes pictures of another size, or was trained on other identities or
+            on pictures that this split has in its validation or test.
     """
     artefacts = [Artefact(_highest(store / net)) for net in nets]
     for artefact in artefacts:
-        if artefact.identities != identities:
+        _require_same_split(artefact, split)
+        if artefact.input_px != split.test.pixels.shape[1]:
+            raise ValueError(
+                f"{artefact.key} takes pictures of {artefact.input_px} px, and these have "
+                f"{split.test.pixels.shape[1]}: give --size-px {artefact.input_px}"
+            )
+        if artefact.identities != split.test.identities:
             raise ValueError(
                 f"{artefact.key} was trained on other identities than those in the data: "
                 "train the nets on one database"
             )
     return artefacts
+
+
+def _require_same_split(artefact: Artefact, split: Split) -> None:
+    dataset = artefact.dataset
+    # Manifests of earlier versions do not say it: sessions were the only split.
+    trained = dataset.get("split", "session"), dataset.get("split_seed")
+    if trained != (split.kind, split.seed):
+        theirs, ours = (
+            kind if seed is None else f"{kind}, seed {seed}"
+            for kind, seed in (trained, (split.kind, split.seed))
+        )
+        raise ValueError(
+            f"{artefact.key} was trained on a split by {theirs}, and this is one by {ours}: its "
+            "training pictures would be judged; repeat the training's --split and --split-seed"
+        )
+    if split.seed is not None and dataset["sha256"] != split.test.sha256:
+        raise ValueError(
+            f"{artefact.key} was trained on other pictures; lots drawn from these would put some "
+            "of its training pictures into the test: give the same --data and options"
+        )
 
 
 def _highest(folder: Path) -> Path:

@@ -1,8 +1,9 @@
-"""A folder of palms in memory: who, which session, which picture; and how it is split."""
+"""Palms: whose, of which session, which picture. Decoded once, kept on disk, read by the batch."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,30 +12,67 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.palm.decode import ImageLimits, decode
+from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.roi import prepare
-from training.augmentation import augment
+from training.databases import Index, index_database
+from training.scratch import PictureFile, default_scratch
 
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+READ_AHEAD = 256
+"""Pictures in flight while decoding: 25 MiB of results at 224 px, however large the database is."""
+
+Pixels = NDArray[np.uint8]
+Augmentation = Callable[[Pixels, np.random.Generator], Pixels]
 
 
-@dataclass(frozen=True)
-class Palms:
-    """Labelled pictures.
+@dataclass(frozen=True, kw_only=True)  # no slots: configurations inherit this beside other bases
+class DataOptions:
+    """Which pictures, and how they are split; docs/databases.md explains each choice.
 
     Attributes:
-        images: uint8 [N, H, W], grey.
+        data: folder of the database.
+        layout: auto, or one of `training.layouts.LAYOUTS`.
+        classes: palm (a left and a right hand are two identities) or person.
+        bands: wavelengths in nm to take where a database has several (CASIA).
+        size_px: side to which every picture is cropped and resized.
+        split: auto, session, identity or seed.
+        split_seed: of the splits that draw lots.
+        scratch: folder for the decoded pictures, in an unnamed file that ends with the process.
+    """
+
+    data: Path
+    layout: str = "auto"
+    classes: str = "palm"
+    bands: tuple[int, ...] = (850, 940)
+    size_px: int = 224
+    split: str = "auto"
+    split_seed: int = 1
+    scratch: Path = field(default_factory=default_scratch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Palms:
+    """Labelled pictures; selections share one store of pixels.
+
+    Attributes:
+        pixels: all the database's pictures, uint8 [M, H, W], grey.
+        rows: int64 [N], which of them are meant.
         labels: int32 [N], index into `identities`.
-        sessions: int32 [N], index into `session_names`.
+        sessions: int32 [N], index into `session_names`; -1 where the database has none.
+        hands: int8 [N], 0 left, 1 right, -1 where the database does not say.
+        shots: int32 [N], number of the shot within its hand and session; pictures of one moment
+            in several bands share it.
         identities: label names in order.
-        session_names: names of the session folders in order.
+        session_names: names of the sessions in order.
         files: path of every picture, relative to the database's folder.
         sha256: digest over every file's name and bytes: which database this was.
     """
 
-    images: NDArray[np.uint8]
+    pixels: PictureFile | Pixels
+    rows: NDArray[np.int64]
     labels: NDArray[np.int32]
     sessions: NDArray[np.int32]
+    hands: NDArray[np.int8]
+    shots: NDArray[np.int32]
     identities: tuple[str, ...]
     session_names: tuple[str, ...]
     files: tuple[str, ...]
@@ -44,145 +82,224 @@ class Palms:
         """Number of pictures."""
         return len(self.labels)
 
+    def pictures(self, which: slice | NDArray[np.integer] | None = None) -> Pixels:
+        """Reads the pictures at those positions, by default all, as uint8 [n, H, W]."""
+        return self.pixels[self.rows if which is None else self.rows[which]]
+
     def select(self, mask: NDArray[np.bool_]) -> "Palms":
-        """The pictures where mask [N] is true; labels keep their meaning."""
+        """The pictures where mask [N] is true; labels keep their meaning, no pixel is copied."""
         kept = np.flatnonzero(mask)
-        return Palms(
-            self.images[kept],
-            self.labels[kept],
-            self.sessions[kept],
-            self.identities,
-            self.session_names,
-            tuple(self.files[i] for i in kept),
-            self.sha256,
+        return replace(
+            self,
+            rows=self.rows[kept],
+            labels=self.labels[kept],
+            sessions=self.sessions[kept],
+            hands=self.hands[kept],
+            shots=self.shots[kept],
+            files=tuple(self.files[i] for i in kept),
         )
 
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Training, validation and test pictures: the same palms, no session in common."""
-
-    train: Palms
-    validation: Palms
-    test: Palms
+    def relabelled(self) -> "Palms":
+        """The same pictures with only the identities that they show, labelled from 0."""
+        present, labels = np.unique(self.labels, return_inverse=True)
+        identities = tuple(self.identities[i] for i in present)
+        return replace(self, labels=labels.astype(np.int32), identities=identities)
 
 
-def load_palms(folder: Path, size_px: int = 224) -> Palms:
-    """Reads `<folder>/<identity>/<session>/<picture>` into memory.
+def load_palms(
+    folder: Path,
+    size_px: int = 224,
+    *,
+    layout: str = "auto",
+    classes: str = "palm",
+    bands: tuple[int, ...] = (850, 940),
+    scratch: Path | None = None,
+) -> Palms:
+    """Decodes a database.
 
     Args:
         folder: the database.
         size_px: side to which every picture is cropped and resized, as the service does it.
+        layout: as in `DataOptions`, and so are classes, bands and scratch.
+        classes: palm or person.
+        bands: wavelengths in nm.
+        scratch: by default `default_scratch()`.
 
     Returns:
         All pictures, sorted by identity, session and file name.
 
     Raises:
-        FileNotFoundError: if the folder is missing or holds no pictures in that layout.
-        app.palm.decode.PalmImageError: if a picture cannot be read; a note names it.
+        FileNotFoundError: if the folder is missing or holds no pictures.
+        ValueError: if no layout fits, there are fewer than two identities, or a picture cannot be
+            read; the line names it.
+        OSError: if the decoded pictures find no room in scratch.
     """
-    paths = sorted(p for p in folder.glob("*/*/*") if p.suffix.lower() in PICTURES)
-    if not paths:
-        raise FileNotFoundError(f"{folder}: no pictures at <identity>/<session>/<picture> in it")
-    images = np.empty((len(paths), size_px, size_px), np.uint8)
+    index = index_database(folder, layout=layout, classes=classes, bands=bands)
+    tqdm.write(f"{folder}: {index}", file=sys.stderr)
     digest = sha256()
-    with ThreadPoolExecutor() as pool:
-        contents = pool.map(lambda path: _read(path, size_px), paths)
-        for i, (image, raw) in enumerate(tqdm(contents, f"reading {folder}", len(paths))):
-            images[i] = image
-            digest.update(f"{paths[i].relative_to(folder)}\0{raw}\0".encode())
-    identities, labels = np.unique([p.parts[-3] for p in paths], return_inverse=True)
-    session_names, sessions = np.unique([p.parts[-2] for p in paths], return_inverse=True)
+
+    def pictures() -> Iterator[Pixels]:
+        for file, (picture, raw) in zip(index.files, _decoded(folder, index, size_px), strict=True):
+            digest.update(f"{file}\0{raw}\0".encode())
+            yield picture
+
+    shape = (len(index.pictures), size_px, size_px)
+    pixels = PictureFile.write(pictures(), shape, scratch or default_scratch())
+    return label_pictures(index, pixels, digest.hexdigest())
+
+
+def load_database(options: DataOptions) -> Palms:
+    """`load_palms` with the options of a command."""
+    return load_palms(
+        options.data,
+        options.size_px,
+        layout=options.layout,
+        classes=options.classes,
+        bands=options.bands,
+        scratch=options.scratch,
+    )
+
+
+def label_pictures(index: Index, pixels: PictureFile, digest: str) -> Palms:
+    """Names become numbers: the pictures of an index with their labels, sessions and hands."""
+    identities = index.identities
+    sessions = index.session_names
+    label = {name: i for i, name in enumerate(identities)}
+    session = {name: i for i, name in enumerate(sessions)} | {None: -1}
+    hand = {"L": 0, "R": 1, None: -1}
     return Palms(
-        images,
-        labels.astype(np.int32),
-        sessions.astype(np.int32),
-        tuple(identities.tolist()),
-        tuple(session_names.tolist()),
-        tuple(str(p.relative_to(folder)) for p in paths),
-        digest.hexdigest(),
+        pixels=pixels,
+        rows=np.arange(len(index.pictures)),
+        labels=np.array([label[p.identity] for p in index.pictures], np.int32),
+        sessions=np.array([session[p.session] for p in index.pictures], np.int32),
+        hands=np.array([hand[p.hand] for p in index.pictures], np.int8),
+        shots=np.array([p.shot for p in index.pictures], np.int32),
+        identities=identities,
+        session_names=sessions,
+        files=index.files,
+        sha256=digest,
     )
 
 
-def _read(path: Path, size_px: int) -> tuple[NDArray[np.uint8], str]:
+def _decoded(folder: Path, index: Index, size_px: int) -> Iterator[tuple[Pixels, str]]:
+    """Every picture and its file's SHA-256, in order, decoded on all cores."""
+    files = index.files
+    with (
+        ThreadPoolExecutor() as pool,
+        tqdm(total=len(files), desc=f"reading {folder}") as progress,
+    ):
+        for start in range(0, len(files), READ_AHEAD):
+            window = files[start : start + READ_AHEAD]
+            for content in pool.map(lambda file: read_picture(folder, file, size_px), window):
+                yield content
+                progress.update()
+
+
+def read_picture(folder: Path, file: str, size_px: int) -> tuple[Pixels, str]:
     """One grey picture [size_px, size_px] and the SHA-256 of its file."""
-    data = path.read_bytes()
     try:
-        picture = prepare(decode(data, ImageLimits()), size_px)
-    except Exception as error:
-        error.add_note(f"while reading {path}")
-        raise
-    return picture.mean(axis=2).round().astype(np.uint8), sha256(data).hexdigest()
-
-
-def split_by_session(palms: Palms) -> Split:
-    """The last session is the test, the one before it the validation, the rest is for training.
-
-    Raises:
-        ValueError: if there are fewer than three sessions, or an identity lacks one of the parts.
-    """
-    count = len(palms.session_names)
-    if count < 3:
+        data = (folder / file).read_bytes()
+        pixels = decode(data, ImageLimits())
+    except (PalmImageError, OSError) as error:
+        reason = " ".join(str(error).split())
         raise ValueError(
-            f"a split by session needs at least 3 sessions, and this database has {count} "
-            f"({', '.join(palms.session_names)})"
-        )
-    parts = Split(
-        palms.select(palms.sessions < count - 2),
-        palms.select(palms.sessions == count - 2),
-        palms.select(palms.sessions == count - 1),
-    )
-    for name, part in (("train", parts.train), ("validation", parts.validation)):
-        missing = set(range(len(palms.identities))) - set(part.labels.tolist())
-        if missing:
-            some = ", ".join(palms.identities[i] for i in sorted(missing)[:5])
-            raise ValueError(f"{len(missing)} identities have no {name} session: {some}")
-    return parts
-
-
-def split_strangers(strangers: Palms) -> tuple[Palms, Palms]:
-    """Halves by identity, validation first: a threshold is chosen on one, judged on the other."""
-    half = len(strangers.identities) // 2
-    return strangers.select(strangers.labels < half), strangers.select(strangers.labels >= half)
+            f"{folder / file}: {reason}. "
+            f"`python -m training check --data {folder}` lists all such files"
+        ) from error
+    picture = prepare(pixels, size_px)
+    grey = picture[..., 0] if pixels.ndim == 2 else picture.mean(axis=2).round()
+    return grey.astype(np.uint8), sha256(data).hexdigest()
 
 
 class Batches(keras.utils.PyDataset):
-    """Shuffled, augmented training batches; every epoch sees every picture once, anew."""
+    """Shuffled training batches; every epoch sees every picture once, in a new order.
 
-    def __init__(self, palms: Palms, batch_size: int, seed: int) -> None:
-        """Creates the batches; equal seeds give equal batches."""
-        super().__init__(workers=1, max_queue_size=8)
-        self._palms = palms
+    A batch depends on the seed, the epoch and its index alone: a training that is resumed with the
+    epoch it stopped at sees what it would have seen uninterrupted. `fit` must be given
+    `shuffle=False`, or it asks for the batches in an order of Python's own generator. It also ends
+    an epoch before its first, so what it calls epoch 0 is epoch 1 here; resumed or not.
+
+    Attributes:
+        palms: what is learned.
+    """
+
+    def __init__(
+        self,
+        palms: Palms,
+        batch_size: int,
+        seed: int,
+        *,
+        augment: Augmentation | None = None,
+        epoch: int = 0,
+    ) -> None:
+        """Creates the batches.
+
+        Args:
+            palms: what to learn.
+            batch_size: pictures in a batch.
+            seed: of the order and of the augmentation.
+            augment: changes one picture uint8 [H, W]; None leaves them as they are.
+            epoch: the first to run, from 0.
+        """
+        # One worker: Keras's pool of several would draw on after the epoch's end.
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        self.palms = palms
         self._batch_size = batch_size
         self._seed = seed
-        self._epoch = 0
-        self.on_epoch_end()
+        self._augment = augment
+        self._begin(epoch)
 
     def __len__(self) -> int:
         """Batches in an epoch; a rest smaller than a batch waits for the next epoch."""
-        return max(len(self._palms) // self._batch_size, 1)
+        return max(len(self.palms) // self._batch_size, 1)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
         """Images uint8 [B, H, W, 3] and labels int32 [B] of one batch."""
-        chosen = self._order[index * self._batch_size :][: self._batch_size]
-        rng = np.random.default_rng([self._seed, self._epoch, index, 1])
-        images = np.stack([augment(self._palms.images[i], rng) for i in chosen])
-        return as_colour(images), self._palms.labels[chosen]
+        chosen = self.chosen(index)
+        images = self.palms.pictures(chosen)
+        if self._augment is not None:
+            rng = np.random.default_rng([self._seed, self._epoch, index, 1])
+            images = np.stack([self._augment(image, rng) for image in images])
+        return as_colour(images), self.palms.labels[chosen]
+
+    def chosen(self, index: int) -> NDArray[np.int64]:
+        """Positions in `palms` of one batch's pictures."""
+        return self._order[index * self._batch_size :][: self._batch_size]
 
     def on_epoch_end(self) -> None:
         """Draws the next epoch's order."""
-        self._epoch += 1
-        self._order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._palms))
+        self._begin(self._epoch + 1)
+
+    def _begin(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self.palms))
 
 
-def as_colour(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+class Ordered(keras.utils.PyDataset):
+    """All pictures once and in order, for validation; the last batch may be smaller."""
+
+    def __init__(self, palms: Palms, batch_size: int) -> None:
+        """Creates the batches."""
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        self._palms = palms
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        """Batches in all."""
+        return -(-len(self._palms) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
+        """Images uint8 [<= B, H, W, 3] and labels int32 [<= B] of one batch."""
+        chosen = slice(index * self._batch_size, (index + 1) * self._batch_size)
+        return as_colour(self._palms.pictures(chosen)), self._palms.labels[chosen]
+
+
+def as_colour(images: Pixels) -> Pixels:
     """Grey [N, H, W] as the nets take it, [N, H, W, 3]; a view, not a copy."""
     return np.broadcast_to(images[..., None], (*images.shape, 3))
 
 
-def in_batches(palms: Palms, batch_size: int) -> Sequence[NDArray[np.uint8]]:
-    """All pictures in order, in pieces of uint8 [<= batch_size, H, W, 3]."""
-    return [
-        as_colour(palms.images[start : start + batch_size])
-        for start in range(0, len(palms), batch_size)
-    ]
+def in_batches(palms: Palms, batch_size: int) -> Iterator[Pixels]:
+    """All pictures in order, in pieces of uint8 [<= batch_size, H, W, 3], read as they are used."""
+    for start in range(0, len(palms), batch_size):
+        yield as_colour(palms.pictures(slice(start, start + batch_size)))

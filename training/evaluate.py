@@ -11,26 +11,34 @@ from numpy.typing import NDArray
 
 from training.artefact import load_highest
 from training.calibration import FPIR_TARGET, Calibration, posterior
-from training.data import Palms, load_palms, split_by_session, split_strangers
+from training.data import DataOptions, Palms, load_palms
 from training.fusion import read_fusion, weighted_sum
 from training.nets import NETS
+from training.rates import wilson_interval
+from training.split import Split, load_split, split_strangers
 
 Array = NDArray[np.floating]
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluateConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateConfig(DataOptions):
     """What `python -m training evaluate` does; two minutes for three nets on two cores.
 
     Attributes:
-        data: the database the nets were trained on; its last session is the test.
-        strangers: palms of nobody in `data`; their second half is the test.
+        data: the database the nets were trained on; give it the options they were trained with.
+        layout: auto, or one of `training.layouts.LAYOUTS`.
+        classes: palm or person.
+        bands: wavelengths in nm to take where a database has several.
+        size_px: side of the nets' input.
+        split: auto, session or seed; the test part is judged.
+        split_seed: of the split that draws lots.
+        scratch: folder for the decoded pictures, in an unnamed file that ends with the process.
+        strangers: palms of nobody in `data`, in any layout; their second half is the test.
         store: models_store.
         nets: names of the nets; the highest version of each is judged.
         out: report; a JSON file, with a Markdown file of the same name beside it.
     """
 
-    data: Path
     strangers: Path
     store: Path = Path("models_store")
     nets: tuple[str, ...] = NETS
@@ -51,9 +59,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Returns:
         What the JSON file holds.
     """
-    test = split_by_session(load_palms(config.data)).test
-    _, strangers = split_strangers(load_palms(config.strangers))
-    nets = load_highest(config.store, config.nets, test.identities)
+    split = load_split(config)
+    test = split.test
+    nets = load_highest(config.store, config.nets, split)
+    _, strangers = split_strangers(
+        load_palms(config.strangers, config.size_px, scratch=config.scratch)
+    )
     known = [net.similarities(test) for net in nets]
     unknown = [net.similarities(strangers) for net in nets]
     judged = {
@@ -67,7 +78,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         judged["fused"] = _judge(calibration, *sums)
     report = {
         "test_images": len(test),
-        "test_session": test.session_names[-1],
+        "test_part": _describe(split),
+        "classes": f"{config.classes}s",
         "identities": len(test.identities),
         "stranger_images": len(strangers),
         "strangers": len(np.unique(strangers.labels)),
@@ -81,19 +93,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return report
 
 
-def wilson_interval(hits: int, count: int) -> tuple[float, float]:
-    """95 % score interval of a rate: E. B. Wilson, JASA 22 (1927)."""
-    z, rate = 1.959964, hits / count
-    centre = (rate + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2)
-    return float(centre - half), float(centre + half)
-
-
 def as_markdown(report: dict[str, Any]) -> str:
     """The table of the model card."""
     lines = [
-        f"{report['test_images']} test pictures of {report['identities']} palms (session "
-        f"{report['test_session']}), {report['stranger_images']} pictures of "
+        f"{report['test_images']} test pictures of {report['identities']} {report['classes']} "
+        f"({report['test_part']}), {report['stranger_images']} pictures of "
         f"{report['strangers']} strangers.",
         "",
         "| | accuracy | 95 % interval | top-5 | known: identified | strangers: accepted |",
@@ -109,6 +113,13 @@ def as_markdown(report: dict[str, Any]) -> str:
     for name, accuracy in report["fusion"].items():
         lines.append(f"| {name.replace('_', ' ')} | {accuracy:.2%} | | | | |")
     return "\n".join(lines) + "\n"
+
+
+def _describe(split: Split) -> str:
+    """Which pictures the test has."""
+    if split.kind == "session":
+        return f"session {split.test.session_names[-1]}"
+    return f"split by {split.kind}, seed {split.seed}"
 
 
 def _judge(calibration: Calibration, known: Array, strangers: Array) -> _Judged:

@@ -6,7 +6,7 @@ Needs the TensorFlow backend; the weights may come from a training on any backen
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from hashlib import file_digest
 from importlib.metadata import version as library_version
@@ -19,12 +19,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from training.calibration import Calibration, calibrate
-from training.data import Palms, in_batches, load_palms, split_by_session, split_strangers
-from training.nets import build_net, fold
+from training.data import DataOptions, Palms, in_batches, load_palms
+from training.nets import build_net, fold, scores_of
+from training.recipe import Recipe
+from training.split import Split, load_split, split_strangers
 
 GOLDEN_IMAGES = 3
 MAX_DIFFERENCE = 1e-4
 """How far the reloaded artefact may be from the Keras model, in cosine similarity."""
+
+READING = ("layout", "classes", "bands", "size_px", "split", "split_seed")
+"""What of a run's configuration says how it read and split its database."""
+
+OF_ONE_MACHINE = ("data", "out", "scratch", "weights_file")
+"""What of it is nobody else's business."""
 
 Float32 = NDArray[np.float32]
 
@@ -39,9 +47,9 @@ class ExportConfig:
 
     Attributes:
         run: folder of `python -m training train`.
-        data: the database the run was trained on.
-        strangers: palms of nobody in `data`, `<identity>/<session>/<picture>`; the first half of
-            them calibrates the thresholds, the second half is left to `evaluate`.
+        data: the database the run was trained on; it is read and split as the run did it.
+        strangers: palms of nobody in `data`, in any layout; the first half of them calibrates the
+            thresholds, the second half is left to `evaluate`.
         store: models_store.
         version: version to write; by default one more than the highest.
     """
@@ -62,11 +70,14 @@ def export(config: ExportConfig) -> Path:
     Raises:
         FileExistsError: if the version exists.
         ExportMismatch: if the reloaded artefact differs from the trained net.
+        ValueError: if the run's net has no embedding, or the run was split by identity.
     """
     settings: dict[str, Any] = json.loads((config.run / "config.json").read_text())
-    split = split_by_session(load_palms(config.data))
-    known_strangers, _ = split_strangers(load_palms(config.strangers))
-    model = _load_folded(settings["net"], len(split.train.identities), config.run)
+    options = _options_of(settings, config)
+    split = load_split(options)
+    strangers = load_palms(config.strangers, options.size_px, scratch=options.scratch)
+    known_strangers, _ = split_strangers(strangers)
+    model = _load_folded(settings, len(split.train.identities), options.size_px, config.run)
     prototypes = _fit_prototypes(model, split.train)
     genuine = embed(model, split.validation) @ prototypes.T
     calibration = calibrate(
@@ -81,15 +92,34 @@ def export(config: ExportConfig) -> Path:
     shutil.rmtree(unfinished, ignore_errors=True)
     _write_saved_model(model, calibration, unfinished)
     np.save(unfinished / "prototypes.npy", prototypes)
-    golden = split.validation.images[:: len(split.validation) // GOLDEN_IMAGES][:GOLDEN_IMAGES]
+    chosen = np.arange(GOLDEN_IMAGES) * (len(split.validation) // GOLDEN_IMAGES)
+    golden = split.validation.pictures(chosen)
     _write_golden(model, unfinished, np.repeat(golden[..., None], 3, axis=3))
     accuracy = float((genuine.argmax(axis=1) == split.validation.labels).mean())
-    manifest = _manifest(model, target, split.train, calibration, settings)
+    manifest = _manifest(model, target, split, calibration, settings)
     manifest["metrics"] = {"validation_accuracy": accuracy, "validation_images": len(genuine)}
     manifest["files"] = _checksums(unfinished)
     (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     unfinished.rename(target)
     return target
+
+
+def _options_of(settings: dict[str, Any], config: ExportConfig) -> DataOptions:
+    """How the run read and split its database; runs of earlier versions knew one way only."""
+    if settings.get("head") == "paper":
+        raise ValueError(
+            f"{config.run} has the paper's head, which gives no embedding to enroll or compare: "
+            "train with --head embedding"
+        )
+    if settings.get("split") == "identity":
+        raise ValueError(
+            f"{config.run} was split by identity: its net knows nobody it could be calibrated or "
+            "judged on; train with --split session or seed"
+        )
+    known = {name: settings[name] for name in READING if name in settings}
+    if "bands" in known:  # JSON has no tuples
+        known["bands"] = tuple(known["bands"])
+    return DataOptions(data=config.data, **known)
 
 
 def embed(model: keras.Model, palms: Palms, batch_size: int = 64) -> Float32:
@@ -98,11 +128,14 @@ def embed(model: keras.Model, palms: Palms, batch_size: int = 64) -> Float32:
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def _load_folded(net: str, identities: int, run: Path) -> keras.Model:
-    trained = build_net(net, identities)
-    similarity_only = keras.Model(trained.input, trained.output["similarity"])
-    similarity_only.load_weights(run / "best.weights.h5")
-    return fold(trained)
+def _load_folded(
+    settings: dict[str, Any], identities: int, input_px: int, run: Path
+) -> keras.Model:
+    names = {field.name for field in fields(Recipe)} & settings.keys()
+    recipe = Recipe(**{name: settings[name] for name in names})
+    trained = build_net(settings["net"], identities, recipe, input_px=input_px)
+    scores_of(trained).load_weights(run / "best.weights.h5")
+    return fold(trained, recipe)
 
 
 def _fit_prototypes(model: keras.Model, train: Palms) -> Float32:
@@ -160,7 +193,7 @@ def _write_golden(model: keras.Model, folder: Path, images: NDArray[np.uint8]) -
 def _manifest(
     model: keras.Model,
     target: Path,
-    train: Palms,
+    split: Split,
     calibration: Calibration,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
@@ -172,14 +205,16 @@ def _manifest(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "input": {"height": size, "width": size, "channels": 3, "dtype": "uint8"},
         "embedding_size": model.get_layer("dense").units,
-        "identities": list(train.identities),
+        "identities": list(split.train.identities),
         "prototypes_file": "prototypes.npy",
         **calibration.as_manifest(),
-        "training": {k: v for k, v in settings.items() if k not in ("data", "out")},
+        "training": {k: v for k, v in settings.items() if k not in OF_ONE_MACHINE},
         "dataset": {
             "name": Path(settings["data"]).name,
-            "sha256": train.sha256,
-            "training_images": len(train),
+            "sha256": split.train.sha256,
+            "split": split.kind,
+            "split_seed": split.seed,
+            "training_images": len(split.train),
         },
         "code_revision": _code_revision(),
         "libraries": {name: library_version(name) for name in ("keras", "tensorflow", "numpy")},

@@ -13,22 +13,29 @@ from numpy.typing import NDArray
 
 from training.artefact import load_highest
 from training.calibration import Calibration, calibrate
-from training.data import load_palms, split_by_session, split_strangers
+from training.data import DataOptions, load_palms
 from training.nets import NETS
+from training.split import load_split, split_strangers
 
 
-@dataclass(frozen=True, slots=True)
-class FuseConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuseConfig(DataOptions):
     """What `python -m training fuse` does; a minute for three nets on two cores.
 
     Attributes:
-        data: the database the nets were trained on; its last session but one calibrates.
-        strangers: palms of nobody in `data`; their first half calibrates.
+        data: the database the nets were trained on; give it the options they were trained with.
+        layout: auto, or one of `training.layouts.LAYOUTS`.
+        classes: palm or person.
+        bands: wavelengths in nm to take where a database has several.
+        size_px: side of the nets' input.
+        split: auto, session or seed; the validation part calibrates.
+        split_seed: of the split that draws lots.
+        scratch: folder for the decoded pictures, in an unnamed file that ends with the process.
+        strangers: palms of nobody in `data`, in any layout; their first half calibrates.
         store: models_store; fusion.json is written there.
         nets: names of the nets; the highest version of each takes part.
     """
 
-    data: Path
     strangers: Path
     store: Path = Path("models_store")
     nets: tuple[str, ...] = NETS
@@ -40,9 +47,12 @@ def fuse(config: FuseConfig) -> Path:
     Returns:
         The path of fusion.json.
     """
-    validation = split_by_session(load_palms(config.data)).validation
-    strangers, _ = split_strangers(load_palms(config.strangers))
-    nets = load_highest(config.store, config.nets, validation.identities)
+    split = load_split(config)
+    validation = split.validation
+    nets = load_highest(config.store, config.nets, split)
+    strangers, _ = split_strangers(
+        load_palms(config.strangers, config.size_px, scratch=config.scratch)
+    )
     known = [net.similarities(validation) for net in nets]
     unknown = [net.similarities(strangers) for net in nets]
     entries: list[dict[str, Any]] = []

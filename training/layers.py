@@ -54,7 +54,7 @@ class LocalContrast(keras.layers.Layer):
 
 
 class ScaledConv2D(keras.layers.Layer):
-    """A 3x3 convolution with ReLU whose kernel is standardised: no net dies of its depth.
+    """A convolution with ReLU whose kernel is standardised: no net dies of its depth.
 
     Kernel = gain * RELU_GAIN * (w - mean(w)) / (std(w) * sqrt(fan_in)), mean and std over each
     filter's fan-in: scaled weight standardisation, Brock et al., arXiv 2101.08692. Unlike batch
@@ -62,15 +62,18 @@ class ScaledConv2D(keras.layers.Layer):
     Not a subclass of Conv2D, whose own saving would lose the gain.
     """
 
-    def __init__(self, filters: int, strides: int = 1, **options: Any) -> None:
+    def __init__(
+        self, filters: int, kernel_size: int = 3, strides: int = 1, **options: Any
+    ) -> None:
         """Creates the layer with `filters` outputs; `options` as of `keras.layers.Layer`."""
         super().__init__(**options)
         self.filters = filters
+        self.kernel_size = kernel_size
         self.strides = strides
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates kernel [3, 3, in, filters], gain and bias [filters]."""
-        shape = (3, 3, input_shape[-1], self.filters)
+        """Creates kernel [kernel_size, kernel_size, in, filters], gain and bias [filters]."""
+        shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
         self.kernel = self.add_weight(shape=shape, initializer="he_normal", name="kernel")
         self.gain = self.add_weight(shape=(self.filters,), initializer="ones", name="gain")
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
@@ -95,7 +98,12 @@ class ScaledConv2D(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
-        return {**super().get_config(), "filters": self.filters, "strides": self.strides}
+        own = {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+        }
+        return {**super().get_config(), **own}
 
 
 class UnitLength(keras.layers.Layer):

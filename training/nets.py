@@ -1,24 +1,38 @@
-"""AlexNet, VGG16 and VGG19 with the reduced filters, from raw image to identity.
+"""AlexNet, VGG16 and VGG19, from raw image to identity, built as a `Recipe` says.
 
-All three end in the same head: an embedding of unit length, compared with one prototype per
-identity. They learn from scratch because every convolution's kernel is standardised
-(`training.layers.ScaledConv2D`): the signal keeps its variance through 13 or 16 layers.
+With the shipped recipe all three end in the same head: an embedding of unit length, compared with
+one prototype per identity. They learn from scratch because every convolution's kernel is
+standardised (`training.layers.ScaledConv2D`): the signal keeps its variance through 13 or 16
+layers. docs/why-vgg-does-not-learn.md shows what happens without.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
 
-from training.layers import CosineClassifier, LocalContrast, ScaledConv2D, UnitLength
+from training.layers import CosineClassifier, ScaledConv2D, UnitLength
+from training.preprocessing import preprocess
+from training.recipe import Recipe
 
 NETS = ("alexnet", "vgg16", "vgg19")
 
-VGG_FILTERS = (32, 64, 96, 128, 128)
-"""Filters of the five blocks; the originals are 64, 128, 256, 512, 512."""
+ALEXNET_FILTERS = {
+    "reduced": ((32, 3), (64, 3), (128, 3), (128, 3), (64, 3)),
+    "original": ((96, 11), (256, 5), (384, 3), (384, 3), (256, 3)),
+}
+"""Filters and kernel sides; the original is Krizhevsky, Sutskever and Hinton, NIPS 2012."""
+
+VGG_FILTERS = {"reduced": (32, 64, 96, 128, 128), "original": (64, 128, 256, 512, 512)}
+"""Filters of the five blocks."""
 
 VGG_REPEATS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each block: Simonyan and Zisserman, arXiv 1409.1556, configurations D and E."""
+
+ALEXNET_CONTRAST_PX = 112
+VGG_CONTRAST_PX = 75
+"""Side to which local contrast shrinks the image: it keeps the veins and spares the work."""
 
 Conv = Callable[..., Any]
 
@@ -26,88 +40,135 @@ Conv = Callable[..., Any]
 def build_net(
     net: str,
     identities: int,
+    recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
     *,
     input_px: int = 224,
     embedding_size: int = 256,
     folded: bool = False,
 ) -> keras.Model:
-    """Builds a net from uint8 [B, input_px, input_px, 3] to two named outputs.
+    """Builds a net from uint8 [B, input_px, input_px, 3] to named outputs.
 
     Args:
         net: one of `NETS`.
-        identities: number of prototypes.
+        identities: number of prototypes, or of the softmax's classes.
+        recipe: how it is built.
         input_px: side of the input image.
         embedding_size: length of the embedding.
-        folded: plain convolutions for serving (see `fold`), instead of trainable standardised ones.
+        folded: for serving: plain convolutions (see `fold`) instead of trainable standardised
+            ones, and no augmentation.
 
     Returns:
-        A model with outputs `embedding` float32 [B, embedding_size], rows of length 1, and
-        `similarity` float32 [B, identities] in [-1, 1].
+        With the embedding head, a model with outputs `embedding` float32 [B, embedding_size], rows
+        of length 1, and `similarity` float32 [B, identities] in [-1, 1]; with the paper's head,
+        `probabilities` float32 [B, identities].
 
     Raises:
         ValueError: if `net` is none of `NETS`.
     """
     if net not in NETS:
         raise ValueError(f"unknown net {net!r}: choose one of {', '.join(NETS)}")
-    conv = _plain_conv if folded else ScaledConv2D
+    if folded:
+        recipe = replace(recipe, augment="none")
+    conv = _conv(recipe, folded)
     images = keras.Input((input_px, input_px, 3), dtype="uint8", name="images")
-    x = _alexnet_body(images, conv) if net == "alexnet" else _vgg_body(images, conv, net)
+    if net == "alexnet":
+        x = preprocess(images, recipe, contrast_px=ALEXNET_CONTRAST_PX, window_px=15)
+        x = _alexnet_body(x, conv, recipe)
+    else:
+        x = preprocess(images, recipe, contrast_px=VGG_CONTRAST_PX, window_px=11)
+        x = _vgg_body(x, conv, VGG_FILTERS[recipe.filters], VGG_REPEATS[net])
     x = keras.layers.Flatten(name="flatten")(x)
+    if recipe.head == "paper":
+        outputs = _paper_head(x, identities, recipe.init)
+    else:
+        outputs = _embedding_head(x, identities, embedding_size)
+    return keras.Model(images, outputs, name=net)
+
+
+def scores_of(model: keras.Model) -> keras.Model:
+    """The part of a net that is trained: image to similarity, or to probabilities."""
+    head = "probabilities" if "probabilities" in model.output else "similarity"
+    return keras.Model(model.input, model.output[head], name=model.name)
+
+
+def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noqa: B008 (frozen)
+    """Copies a trained net into plain convolutions, for serving; the outputs are the same."""
+    folded = build_net(
+        trained.name,
+        trained.get_layer("similarity").identities,
+        recipe,
+        input_px=trained.input.shape[1],
+        embedding_size=trained.get_layer("dense").units,
+        folded=True,
+    )
+    for layer in folded.layers:
+        source = trained.get_layer(layer.name)
+        scaled = isinstance(source, ScaledConv2D)
+        layer.set_weights(source.folded_weights() if scaled else source.get_weights())
+    return folded
+
+
+def _alexnet_body(x: Any, conv: Conv, recipe: Recipe) -> Any:
+    """Five convolutions, overlapping pools, BatchNorm after the first two pools.
+
+    At stride 4 a 3x3 convolution skips 7 of 16 pixels; local contrast has halved the image, which
+    averages them, and stride 2 reaches the same grid.
+    """
+    own_norms = recipe.normalization in ("none", "weight")
+    for index, (filters, side) in enumerate(ALEXNET_FILTERS[recipe.filters], start=1):
+        strides = 1 if index > 1 else 2 if recipe.input == "contrast" else 4
+        x = conv(x, filters, side, strides, name=f"conv{index}")
+        if index in (1, 2):
+            x = keras.layers.MaxPooling2D(3, 2, padding="same", name=f"pool{index}")(x)
+            x = keras.layers.BatchNormalization(name=f"norm{index}")(x) if own_norms else x
+    return keras.layers.MaxPooling2D(3, 2, padding="same", name="pool3")(x)
+
+
+def _vgg_body(x: Any, conv: Conv, filters: tuple[int, ...], repeats: tuple[int, ...]) -> Any:
+    """Five blocks of 3x3 convolutions, each closed by a pool; layers named as Keras names them."""
+    for block, (width, count) in enumerate(zip(filters, repeats, strict=True), start=1):
+        for index in range(1, count + 1):
+            x = conv(x, width, name=f"block{block}_conv{index}")
+        x = keras.layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(x)
+    return x
+
+
+def _conv(recipe: Recipe, folded: bool) -> Conv:
+    """Convolution, normalisation and ReLU as one step of a body."""
+
+    def apply(x: Any, filters: int, side: int = 3, strides: int = 1, *, name: str) -> Any:
+        if recipe.normalization == "weight" and not folded:
+            return ScaledConv2D(filters, side, strides, name=name)(x)
+        if recipe.normalization != "batch":
+            return plain(filters, side, strides, activation="relu", name=name)(x)
+        x = plain(filters, side, strides, use_bias=False, name=name)(x)
+        x = keras.layers.BatchNormalization(name=f"{name}_norm")(x)
+        return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+    def plain(filters: int, side: int, strides: int, **options: Any) -> keras.layers.Layer:
+        return keras.layers.Conv2D(
+            filters, side, strides, padding="same", kernel_initializer=recipe.init, **options
+        )
+
+    return apply
+
+
+def _embedding_head(x: Any, identities: int, embedding_size: int) -> dict[str, Any]:
     x = keras.layers.Dropout(0.2, name="dropout")(x)
     x = keras.layers.Dense(embedding_size, use_bias=False, name="dense")(x)
     x = keras.layers.BatchNormalization(name="dense_norm")(x)
     embedding = UnitLength(name="embedding")(x)
     similarity = CosineClassifier(identities, name="similarity")(embedding)
-    return keras.Model(images, {"embedding": embedding, "similarity": similarity}, name=net)
+    return {"embedding": embedding, "similarity": similarity}
 
 
-def fold(trained: keras.Model) -> keras.Model:
-    """Copies a trained net into plain convolutions, for serving; the outputs are the same."""
-    images, embedding = trained.input, trained.get_layer("dense")
-    identities = trained.get_layer("similarity").identities
-    folded = build_net(
-        trained.name,
-        identities,
-        input_px=images.shape[1],
-        embedding_size=embedding.units,
-        folded=True,
+def _paper_head(x: Any, identities: int, init: str) -> dict[str, Any]:
+    for index in (1, 2):
+        x = keras.layers.Dense(
+            4096, activation="relu", kernel_initializer=init, name=f"dense{index}"
+        )(x)
+        x = keras.layers.Dropout(0.5, name=f"dropout{index}")(x)
+    softmax = keras.layers.Dense(
+        identities, activation="softmax", dtype="float32", name="probabilities"
     )
-    for layer in trained.layers:
-        scaled = isinstance(layer, ScaledConv2D)
-        weights = layer.folded_weights() if scaled else layer.get_weights()
-        folded.get_layer(layer.name).set_weights(weights)
-    return folded
-
-
-def _alexnet_body(images: Any, conv: Conv) -> Any:
-    """The paper's reduced AlexNet: overlapping pools, BatchNorm after the first two.
-
-    Its first convolution, 3x3 at stride 4, skips 7 of 16 pixels; the same grid is reached here by
-    halving the image, which averages them, and stride 2.
-    """
-    x = LocalContrast(shrink=2, window_px=15, name="contrast")(images)
-    x = conv(32, strides=2, name="conv1")(x)
-    x = keras.layers.MaxPooling2D(3, 2, padding="same", name="pool1")(x)
-    x = keras.layers.BatchNormalization(name="norm1")(x)
-    x = conv(64, name="conv2")(x)
-    x = keras.layers.MaxPooling2D(3, 2, padding="same", name="pool2")(x)
-    x = keras.layers.BatchNormalization(name="norm2")(x)
-    for index, filters in enumerate((128, 128, 64), start=3):
-        x = conv(filters, name=f"conv{index}")(x)
-    return keras.layers.MaxPooling2D(3, 2, padding="same", name="pool3")(x)
-
-
-def _vgg_body(images: Any, conv: Conv, net: str) -> Any:
-    """VGG16 or VGG19 at a third of the input's size: it keeps the veins and a ninth of the work."""
-    x = LocalContrast(shrink=3, window_px=11, name="contrast")(images)
-    for block, repeats in enumerate(VGG_REPEATS[net], start=1):
-        for index in range(1, repeats + 1):
-            x = conv(VGG_FILTERS[block - 1], name=f"block{block}_conv{index}")(x)
-        x = keras.layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(x)
-    return x
-
-
-def _plain_conv(filters: int, strides: int = 1, *, name: str) -> keras.layers.Layer:
-    return keras.layers.Conv2D(
-        filters, 3, strides=strides, padding="same", activation="relu", name=name
-    )
+    return {"probabilities": softmax(x)}

@@ -1,124 +1,236 @@
-"""Trains one net on a folder of palms and keeps the weights of its best epoch."""
+"""Trains one net on a database of palms; a run that was killed goes on where it stopped."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import keras
-from matplotlib.figure import Figure
+import numpy as np
 from tqdm.keras import TqdmCallback
 
-from training.data import Batches, Split, as_colour, load_palms, split_by_session
+from training.augmentation import augment
+from training.checkpoint import Checkpoint, Plateau, Reseed, epochs_done, load_best
+from training.data import Batches, DataOptions, Ordered, Palms, as_colour
+from training.devices import choose_precision, distribute
+from training.diagnosis import Probe
+from training.guard import Guard
+from training.inputs import check_inputs
 from training.layers import MarginLoss
-from training.nets import build_net
+from training.leakage import find_leaks, refuse_leaks
+from training.nets import build_net, scores_of
+from training.openset import OpenSetScore
+from training.recipe import Recipe
+from training.result import conclude
+from training.split import Split, load_split
+from training.transfer import load_imagenet
+
+PROBE_PICTURES = 32
+
+FREE_TO_CHANGE = ("allow_leaks", "data", "guard", "out", "precision", "scratch", "tensorboard")
+"""Settings with which a stopped run may go on though they differ: they do not change the result."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """What `python -m training train` does; docs/results.md says how long the defaults take.
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(DataOptions, Recipe):
+    """What `python -m training train` does; docs/training.md says how long it takes.
+
+    The same command again goes on with a run that was stopped.
 
     Attributes:
         net: one of `training.nets.NETS`.
-        data: database of `<identity>/<session>/<picture>`.
-        out: folder of the run: best.weights.h5, history.csv, history.png, config.json.
-        epochs: passes over the training sessions.
-        batch_size: pictures per step.
-        learning_rate: peak of Adam's rate, reached after one epoch's warm-up, then a cosine to 0.
-        scale: CosFace's scale.
-        margin: CosFace's margin.
+        out: folder of the run: best.weights.h5, history.csv, config.json, result.json, report.html.
+        epochs: passes over the training pictures.
+        batch_size: pictures per step, over all devices.
         precision: float32, mixed_bfloat16, or auto: bfloat16 where the machine gains by it.
+        devices: one, or all of this machine.
         seed: of weights, order and augmentation.
+        guard: stop a net that is dead or does not see what it should, or warn only.
+        allow_leaks: train though copies of one photograph are on both sides of the split.
+        weights_file: ImageNet weights to use instead of downloading Keras's.
+        tensorboard: write logs for TensorBoard into the run's folder.
     """
 
     net: str
-    data: Path
     out: Path
     epochs: int = 16
     batch_size: int = 32
-    learning_rate: float = 1e-3
-    scale: float = 24.0
-    margin: float = 0.15
-    precision: str = "auto"
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    devices: Literal["one", "all"] = "one"
     seed: int = 1
+    guard: Literal["stop", "warn"] = "stop"
+    allow_leaks: bool = False
+    weights_file: Path | None = None
+    tensorboard: bool = False
 
 
-def train(config: TrainConfig) -> keras.Model:
-    """Trains a net and writes the run's folder.
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Epochs that are trained alike; only transfer learning has two."""
+
+    first: int
+    end: int
+    learning_rate: float
+    frozen: bool
+
+
+def train(config: TrainConfig) -> Path:
+    """Trains a net, or goes on training it, and writes the run's folder.
 
     Returns:
-        The net with the weights of the epoch whose validation accuracy was best.
+        The path of the report.
 
     Raises:
-        ValueError: if the net is unknown or the data cannot be split by session.
+        ValueError: if the net or an option is unknown, the data cannot be split or leak, or `out`
+            holds a run with other settings.
         FileNotFoundError: if there are no pictures.
+        NetIsDead: if the guard stopped it.
     """
-    split = split_by_session(load_palms(config.data))
+    settings = settings_of(config)
+    split = load_split(config)
+    leakage = find_leaks(split)
+    refuse_leaks(leakage, allow=config.allow_leaks)
     keras.utils.set_random_seed(config.seed)
-    keras.config.set_dtype_policy(choose_precision(config.precision))
-    model = build_net(config.net, len(split.train.identities))
-    config.out.mkdir(parents=True, exist_ok=True)
-    settings = json.dumps(asdict(config), default=str, indent=2)
-    (config.out / "config.json").write_text(settings + "\n")
-    _fit(keras.Model(model.input, model.output["similarity"]), split, config)
-    model.load_weights(config.out / "best.weights.h5")
-    return model
+    keras.config.set_dtype_policy(settings["precision"])
+    with distribute(config.devices):
+        identities = len(split.train.identities)
+        scores = scores_of(build_net(config.net, identities, config, input_px=config.size_px))
+        if config.weights == "imagenet" and not epochs_done(config.out):
+            load_imagenet(scores, config.weights_file)
+        config.out.mkdir(parents=True, exist_ok=True)
+        (config.out / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        guard = watch(scores, split, config)
+        fit(scores, split, config, guard)
+        load_best(scores, config.out)
+    return conclude(scores, split, settings, leakage.as_dict(), guard.findings, config.out)
 
 
-def _fit(model: keras.Model, split: Split, config: TrainConfig) -> None:
-    batches = Batches(split.train, config.batch_size, config.seed)
-    rate = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / 20,
-        decay_steps=len(batches) * max(config.epochs - 1, 1),
-        warmup_target=config.learning_rate,
-        warmup_steps=len(batches),
-    )
-    model.compile(
-        optimizer=keras.optimizers.Adam(rate, clipnorm=1.0),
-        loss=MarginLoss(config.scale, config.margin),
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as config.json holds it, `auto` resolved.
+
+    Raises:
+        ValueError: if `out` holds a run with other settings; they are named.
+    """
+    settings = json.loads(json.dumps(asdict(config), default=str))
+    path = config.out / "config.json"
+    if not path.exists():
+        return {**settings, "precision": choose_precision(config.precision)}
+    before = json.loads(path.read_text())
+    other = [
+        f"{name} {before.get(name)!r}, not {value!r}"
+        for name, value in settings.items()
+        if name not in FREE_TO_CHANGE and before.get(name) != value
+    ]
+    if other:
+        raise ValueError(
+            f"{config.out} holds a run with other settings ({'; '.join(other)}): "
+            "give the same to go on with it, or choose another --out"
+        )
+    return {**settings, "precision": before["precision"]}
+
+
+def loss_of(recipe: Recipe) -> keras.losses.Loss:
+    """CosFace for an embedding, cross-entropy for the paper's softmax."""
+    if recipe.head == "embedding":
+        return MarginLoss(recipe.scale, recipe.margin)
+    return keras.losses.SparseCategoricalCrossentropy()
+
+
+def watch(scores: keras.Model, split: Split, config: TrainConfig) -> Guard:
+    """Checks the input pipeline and sets a guard over the net.
+
+    Raises:
+        NetIsDead: if the net does not see what the recipe promises and `guard` is stop.
+    """
+    guard = Guard(probe_of(scores, split.train, config), config, stop=config.guard == "stop")
+    for problem in check_inputs(scores, batches_of(split, config), config):
+        guard.report(f"before epoch 1: {problem}")
+    return guard
+
+
+def probe_of(scores: keras.Model, train: Palms, recipe: Recipe) -> Probe:
+    """A few training pictures of as many identities as can be, to look into the net with."""
+    chosen = np.linspace(0, len(train) - 1, PROBE_PICTURES).astype(int)
+    pictures = np.ascontiguousarray(as_colour(train.pictures(chosen)))
+    return Probe(scores, pictures, train.labels[chosen], loss_of(recipe))
+
+
+def batches_of(split: Split, config: TrainConfig, epoch: int = 0) -> Batches:
+    """The training batches, from an epoch on."""
+    change = augment if config.augment == "palm" else None
+    return Batches(split.train, config.batch_size, config.seed, augment=change, epoch=epoch)
+
+
+def fit(scores: keras.Model, split: Split, config: TrainConfig, guard: Guard) -> None:
+    """Trains the epochs that are not done yet."""
+    open_set = split.kind == "identity"
+    checkpoint = Checkpoint(config.out, "val_rank_1" if open_set else "val_accuracy")
+    done = epochs_done(config.out)
+    for phase in phases_of(config):
+        if done >= phase.end:
+            continue
+        batches = batches_of(split, config, epoch=max(done, phase.first))
+        compile_phase(scores, phase, len(batches), config)
+        if done:
+            checkpoint.restore(scores, with_optimizer=done > phase.first)
+        try:
+            scores.fit(
+                batches,
+                initial_epoch=max(done, phase.first),
+                epochs=phase.end,
+                validation_data=None if open_set else Ordered(split.validation, 64),
+                callbacks=callbacks_of(split, config, guard, checkpoint),
+                shuffle=False,  # Batches does it, repeatably; Keras would by Python's own lots
+                verbose=0,
+            )
+        except KeyboardInterrupt:
+            checkpoint.keep_something()
+            raise
+        done = 0  # what is restored is restored once
+
+
+def phases_of(config: TrainConfig) -> list[Phase]:
+    """One phase, or two where ImageNet convolutions are frozen first."""
+    if config.weights == "none":
+        return [Phase(0, config.epochs, config.learning_rate, frozen=False)]
+    thaw = min(config.freeze_epochs, config.epochs)
+    frozen = Phase(0, thaw, config.learning_rate, frozen=True)
+    return [frozen, Phase(thaw, config.epochs, config.learning_rate / 10, frozen=False)]
+
+
+def compile_phase(scores: keras.Model, phase: Phase, steps: int, config: TrainConfig) -> None:
+    """Freezes or thaws the convolutions and gives the net a fresh optimizer."""
+    for layer in scores.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.trainable = not phase.frozen
+    rate: Any = phase.learning_rate
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            phase.learning_rate / 20,
+            decay_steps=steps * max(phase.end - phase.first - 1, 1),
+            warmup_target=phase.learning_rate,
+            warmup_steps=steps,
+        )
+    scores.compile(
+        optimizer=keras.optimizers.Adam(rate, clipnorm=config.clip_norm or None),
+        loss=loss_of(config),
         metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
     )
-    history = model.fit(
-        batches,
-        epochs=config.epochs,
-        validation_data=(as_colour(split.validation.images), split.validation.labels),
-        validation_batch_size=64,
-        callbacks=_callbacks(config.out),
-        verbose=0,
-    )
-    plot_history(history.history, config.out / "history.png")
 
 
-def _callbacks(out: Path) -> list[keras.callbacks.Callback]:
-    return [
-        TqdmCallback(verbose=1),
-        keras.callbacks.ModelCheckpoint(
-            out / "best.weights.h5", "val_accuracy", save_best_only=True, save_weights_only=True
-        ),
-        keras.callbacks.CSVLogger(out / "history.csv"),
+def callbacks_of(
+    split: Split, config: TrainConfig, guard: Guard, checkpoint: Checkpoint
+) -> list[keras.callbacks.Callback]:
+    """In the order in which they act; the checkpoint is last, so that it holds what they did."""
+    callbacks: list[keras.callbacks.Callback] = [
+        Reseed(config.seed),
+        TqdmCallback(verbose=1, initial=len(checkpoint.history)),
     ]
-
-
-def plot_history(history: dict[str, list[float]], target: Path) -> None:
-    """Draws loss and accuracy of training and validation by epoch."""
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        epochs = range(1, len(history[metric]) + 1)
-        axes.plot(epochs, history[metric], marker=".", label="training, with augmentation")
-        axes.plot(epochs, history[f"val_{metric}"], marker=".", label="validation session")
-        axes.set(xlabel="epoch", ylabel=metric)
-        axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(target, dpi=120)
-
-
-def choose_precision(asked: str) -> str:
-    """Resolves `auto`: bfloat16 on a GPU or on a CPU with AMX, else float32.
-
-    AVX512-BF16 without AMX is not enough: a VGG16 step took 32 ms an image in either precision.
-    """
-    if asked != "auto":
-        return asked
-    cpu = Path("/proc/cpuinfo")
-    has_amx = cpu.exists() and "amx_bf16" in cpu.read_text()
-    has_gpu = bool(keras.distribution.list_devices("gpu"))
-    return "mixed_bfloat16" if has_amx or has_gpu else "float32"
+    if split.kind == "identity":
+        callbacks.append(OpenSetScore(split.validation))
+    if config.schedule == "plateau":
+        callbacks.append(Plateau(checkpoint.history))
+    if config.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(os.fspath(config.out / "tensorboard")))
+    return [*callbacks, guard, checkpoint]

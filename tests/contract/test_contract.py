@@ -64,7 +64,7 @@ def test_numbers_that_float16_cannot_hold_survive_export(database: Path, tmp_pat
     similarity_only.save_weights(run / "best.weights.h5")
     store = ["--strangers", str(database), "--store", str(tmp_path)]
     assert main(["export", "--run", str(run), "--data", str(database), *store]) == 0
-    images = as_colour(load_palms(database).images[:8])
+    images = as_colour(load_palms(database).pictures(slice(8)))
     expected = np.asarray(net(images)["embedding"])
     found = load_nets(tmp_path, ["alexnet"], "openvino")[0].embed(images)
     assert (found * expected).sum(axis=1).min() > 0.9999
@@ -72,7 +72,7 @@ def test_numbers_that_float16_cannot_hold_survive_export(database: Path, tmp_pat
 
 @pytest.mark.parametrize("net", ["alexnet", "vgg16"])
 def test_both_engines_answer_as_the_exported_net(net: str, store: Path, database: Path) -> None:
-    images = as_colour(load_palms(database).images[:8])
+    images = as_colour(load_palms(database).pictures(slice(8)))
     openvino, tensorflow = (load_nets(store, [net], e)[0] for e in ("openvino", "tensorflow"))
     one, other = openvino.embed(images), tensorflow.embed(images)
     assert (one * other).sum(axis=1).min() > 0.999

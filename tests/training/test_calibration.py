@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from training.calibration import calibrate, posterior
-from training.evaluate import wilson_interval
+from training.rates import wilson_interval
 
 
 def test_thresholds_are_reached_by_their_share_of_impostors() -> None:

@@ -1,0 +1,214 @@
+"""Whole trainings on a toy database of 32 px, killed, resumed, interrupted, refused."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from training.checkpoint import Checkpoint, epochs_done, read_history
+from training.guard import NetIsDead
+from training.recipe import PRESETS
+from training.train import TrainConfig, settings_of, train
+
+REPOSITORY = Path(__file__).parents[2]
+
+Configure = Callable[..., TrainConfig]
+
+
+@pytest.fixture(autouse=True)
+def _restore_precision():
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def configure(database: Path, tmp_path: Path) -> Configure:
+    """A training of AlexNet at 32 px that takes seconds."""
+
+    def make(**changes: Any) -> TrainConfig:
+        options = {
+            "net": "alexnet",
+            "data": database,
+            "out": tmp_path / "run",
+            "size_px": 32,
+            "epochs": 3,
+            "batch_size": 4,
+            "precision": "float32",
+        }
+        return TrainConfig(**{**options, **changes})
+
+    return make
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    """All numbers of a run's last state, the optimizer's included."""
+    import h5py
+
+    found: list[np.ndarray] = []
+    with h5py.File(next(run.glob("state-*.weights.h5"))) as file:
+        file.visititems(lambda _, item: found.append(item[()]) if hasattr(item, "shape") else None)
+    return found
+
+
+def without_times(run: Path) -> list[dict[str, float]]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(run)]
+
+
+class Stop(keras.callbacks.Callback):
+    """Raises at the first batch of an epoch."""
+
+    def __init__(self, epoch: int, error: type[BaseException]) -> None:
+        super().__init__()
+        self._epoch, self._error, self._now = epoch, error, 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._now = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._now == self._epoch:
+            raise self._error
+
+
+def stop_in(monkeypatch: pytest.MonkeyPatch, epoch: int, error: type[BaseException]) -> None:
+    import training.train as module
+
+    original = module.callbacks_of
+    monkeypatch.setattr(
+        module, "callbacks_of", lambda *args: [Stop(epoch, error), *original(*args)]
+    )
+
+
+def test_a_run_writes_everything_that_tells_what_it_was(configure: Configure) -> None:
+    config = configure()
+    report = train(config)
+    assert report.read_text().startswith("<!doctype html>")
+    result = json.loads((config.out / "result.json").read_text())
+    settings = json.loads((config.out / "config.json").read_text())
+    assert result["test"]["pictures"] == 12
+    assert result["epochs"] == 3
+    assert settings["augment"] == "palm"
+    assert settings["size_px"] == 32
+    assert [row["epoch"] for row in read_history(config.out)] == [1, 2, 3]
+    assert (config.out / "history.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    whole = configure(out=tmp_path / "whole", schedule=schedule, epochs=5)
+    train(whole)
+    cut = configure(out=tmp_path / "cut", schedule=schedule, epochs=5)
+    with monkeypatch.context() as patch:
+        stop_in(patch, 2, RuntimeError)
+        with pytest.raises(RuntimeError):
+            train(cut)
+    assert epochs_done(cut.out) == 2
+    train(cut)
+    assert without_times(cut.out) == without_times(whole.out)
+    for one, other in zip(weights(whole.out), weights(cut.out), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_killed_with_signal_9_is_resumed_by_the_same_command(
+    configure: Configure, tmp_path: Path, database: Path
+) -> None:
+    command = [sys.executable, "-m", "training", "train", "--net", "alexnet", "--size-px", "32"]
+    command += ["--epochs", "4", "--batch-size", "4", "--precision", "float32"]
+    command += ["--data", str(database), "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and epochs_done(tmp_path / "run") < 1:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    done = epochs_done(tmp_path / "run")
+    assert 1 <= done < 4
+    assert not (tmp_path / "run" / "result.json").exists()
+    train(configure(epochs=4))
+    train(configure(epochs=4, out=tmp_path / "whole"))
+    assert without_times(tmp_path / "run") == without_times(tmp_path / "whole")
+
+
+def test_an_interrupted_first_epoch_leaves_weights_that_load(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_in(monkeypatch, 0, KeyboardInterrupt)
+    config = configure()
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    from training.nets import build_net, scores_of
+
+    scores_of(build_net("alexnet", 4, config, input_px=32)).load_weights(
+        config.out / "best.weights.h5"
+    )
+
+
+def test_a_finished_run_is_left_alone(configure: Configure) -> None:
+    train(configure())
+    before = weights(configure().out)
+    train(configure())
+    for one, other in zip(before, weights(configure().out), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_other_settings_do_not_go_on_with_a_run(configure: Configure) -> None:
+    config = configure(epochs=1)
+    train(config)
+    with pytest.raises(ValueError, match=r"other settings \(epochs 1, not 2; seed 1, not 7\)"):
+        settings_of(configure(epochs=2, seed=7))
+    assert (
+        settings_of(configure(epochs=1, precision="auto", guard="warn"))["precision"] == "float32"
+    )
+
+
+def test_the_question_as_posted_is_refused_before_its_first_epoch(configure: Configure) -> None:
+    posted = asdict(PRESETS["as-posted"])
+    config = configure(net="vgg16", **posted)
+    with pytest.raises(NetIsDead) as caught:
+        train(config)
+    assert "block1_conv1 sees 1" in str(caught.value)
+    assert "--input rescaled promises 0 to 1" in str(caught.value)
+    assert "the preprocessing is built and not connected" in str(caught.value)
+    assert epochs_done(config.out) == 0
+
+
+def test_an_open_set_split_is_judged_on_strangers(configure: Configure, tmp_path: Path) -> None:
+    from training.synthesize import SynthesisConfig, synthesize
+
+    synthesize(SynthesisConfig(tmp_path / "palms", identities=10, sessions=2, shots=2))
+    config = configure(data=tmp_path / "palms", split="identity", epochs=2)
+    train(config)
+    result = json.loads((config.out / "result.json").read_text())
+    assert set(result["test"]) == {"rank_1", "eer"}
+    assert "val_rank_1" in read_history(config.out)[0]
+
+
+def test_tensorboard_logs_are_written_when_asked_for(configure: Configure) -> None:
+    config = configure(epochs=1, tensorboard=True)
+    train(config)
+    assert list((config.out / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+def test_the_best_epochs_weights_are_kept_not_the_last(tmp_path: Path) -> None:
+    image = keras.Input((1,))
+    model = keras.Model(image, keras.layers.Dense(1, use_bias=False, name="dense")(image))
+    model.compile(optimizer="sgd", loss="mse")
+    checkpoint = Checkpoint(tmp_path, "val_accuracy")
+    checkpoint.set_model(model)
+    for epoch, accuracy in enumerate([0.5, 0.9, 0.7]):
+        model.set_weights([np.array([[epoch + 1.0]])])
+        checkpoint.on_epoch_begin(epoch)
+        checkpoint.on_epoch_end(epoch, {"val_accuracy": accuracy})
+    model.load_weights(tmp_path / "best.weights.h5")
+    assert model.get_weights()[0] == 2
+    assert [path.name for path in tmp_path.glob("state-*")] == ["state-0003.weights.h5"]

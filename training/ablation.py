@@ -1,0 +1,285 @@
+"""From the question's code to a net that learns, one change at a time.
+
+Every cell trains one net with one recipe for a few epochs and writes down whether it learned and,
+layer by layer, what went on inside. docs/why-vgg-does-not-learn.md is written from its output.
+"""
+
+import gc
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from training.ablation_report import write_ablation
+from training.augmentation import augment
+from training.checkpoint import Plateau, Reseed
+from training.data import Batches, DataOptions, Ordered
+from training.diagnosis import Probe
+from training.guard import Guard, find_death
+from training.nets import NETS, build_net, scores_of
+from training.rates import wilson_interval
+from training.recipe import PRESETS, Recipe
+from training.split import Split, load_split
+from training.train import Phase, compile_phase, probe_of
+from training.transfer import DONORS, load_imagenet
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One recipe of the table.
+
+    Attributes:
+        name: of its folder.
+        change: what it changes, in words.
+        recipe: the whole of it.
+        nets: for which it makes sense.
+    """
+
+    name: str
+    change: str
+    recipe: Recipe
+    nets: tuple[str, ...] = NETS
+
+
+_POSTED = PRESETS["as-posted"]
+_WIRED = replace(_POSTED, wiring="connected", augment="none")  # rescaling alone
+_EMBEDDING = replace(_WIRED, head="embedding")
+
+CELLS = (
+    Cell("as-posted", "the question's code", _POSTED),
+    Cell("rescaling", "rescaling connected", _WIRED),
+    Cell("augmentation", "augmentation connected, rescaling not",
+         replace(_POSTED, wiring="connected", input="raw")),
+    Cell("both", "both connected", replace(_POSTED, wiring="connected")),
+    Cell("he", "rescaling, He initialisation", replace(_WIRED, init="he_normal")),
+    Cell("warm-up", "rescaling, warm-up and cosine schedule, clipped gradients",
+         replace(_WIRED, schedule="cosine", clip_norm=1.0)),
+    Cell("posted-1e-4", "the question's code, Adam 1e-4", replace(_POSTED, learning_rate=1e-4)),
+    Cell("rate-3e-4", "rescaling, Adam 3e-4", replace(_WIRED, learning_rate=3e-4)),
+    Cell("rate-1e-4", "rescaling, Adam 1e-4", replace(_WIRED, learning_rate=1e-4)),
+    Cell("he-1e-4", "rescaling, He, Adam 1e-4",
+         replace(_WIRED, init="he_normal", learning_rate=1e-4)),
+    Cell("bare", "AlexNet without its two BatchNorms, otherwise as posted",
+         replace(_POSTED, normalization="bare"), ("alexnet",)),
+    Cell("batch-raw", "the question's code, BatchNorm",
+         replace(_POSTED, normalization="batch")),
+    Cell("batch", "rescaling, BatchNorm", replace(_WIRED, normalization="batch")),
+    Cell("batch-1e-4", "rescaling, BatchNorm, Adam 1e-4",
+         replace(_WIRED, normalization="batch", learning_rate=1e-4)),
+    Cell("weight", "rescaling, weight standardisation",
+         replace(_WIRED, normalization="weight")),
+    Cell("weight-1e-4", "rescaling, weight standardisation, Adam 1e-4",
+         replace(_WIRED, normalization="weight", learning_rate=1e-4)),
+    Cell("embedding", "rescaling, embedding head", _EMBEDDING),
+    Cell("embedding-1e-4", "rescaling, embedding head, Adam 1e-4",
+         replace(_EMBEDDING, learning_rate=1e-4)),
+    Cell("embedding-batch", "rescaling, embedding head, BatchNorm",
+         replace(_EMBEDDING, normalization="batch")),
+    Cell("embedding-weight", "rescaling, embedding head, weight standardisation",
+         replace(_EMBEDDING, normalization="weight")),
+    Cell("shipped", "the shipped recipe", PRESETS["shipped"]),
+    Cell("original", "the question's code, original filters", replace(_POSTED, filters="original")),
+    Cell("original-weight", "original filters, rescaling, embedding head, weight standardisation",
+         replace(_EMBEDDING, normalization="weight", filters="original"), ("vgg16",)),
+    Cell("transfer", "original filters, ImageNet weights", PRESETS["transfer"], tuple(DONORS)),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large a cell's training is."""
+
+    size_px: int
+    identities: int | None
+    epochs: int
+
+
+SCALES = {"quick": Scale(48, 40, 8), "full": Scale(224, None, 6)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblateConfig(DataOptions):
+    """What `python -m training ablate` does; --scale quick takes 30 minutes on two cores.
+
+    A cell that is done is not trained again. The split is the question's by default: whether a
+    net learns at all is asked here, not whether it knows a palm on another day.
+
+    Attributes:
+        out: folder of the results: <scale>/<net>/<cell>-<seed>.json, table.md and the plots.
+        scale: quick (48 px, 40 identities, 8 epochs) or full (224 px, all identities, 6 epochs).
+        nets: names of the nets.
+        cells: names of the cells; all by default.
+        seeds: each cell is trained with each.
+        epochs: instead of the scale's.
+        weights_file: ImageNet weights for the cell `transfer`, which is left out without.
+    """
+
+    out: Path
+    split: str = "seed"
+    scale: Literal["quick", "full"] = "quick"
+    nets: tuple[str, ...] = NETS
+    cells: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (1,)
+    epochs: int | None = None
+    weights_file: Path | None = None
+
+
+def ablate(config: AblateConfig) -> Path:
+    """Trains the cells that are not done yet and writes the table and the plots.
+
+    Returns:
+        The path of the table.
+
+    Raises:
+        ValueError: if a net or a cell is unknown, or the data cannot be split.
+    """
+    todo = _plan(config)
+    scale = SCALES[config.scale]
+    folder = config.out / config.scale
+    folder.mkdir(parents=True, exist_ok=True)
+    split: Split | None = None
+    for net, cell, seed in tqdm(todo, "cells", unit="cell"):
+        target = folder / net / f"{cell.name}-{seed}.json"
+        if target.exists():
+            continue
+        split = split or _load(config, scale)
+        target.parent.mkdir(exist_ok=True)
+        result = run_cell(net, cell, seed, split, config.epochs or scale.epochs, config)
+        unfinished = target.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(result) + "\n")
+        unfinished.replace(target)
+        tqdm.write(f"{net} {cell.name} {seed}: {result['state']}, {result['best']:.1%}")
+    return write_ablation(folder, [cell.name for cell in CELLS])
+
+
+def run_cell(
+    net: str, cell: Cell, seed: int, split: Split, epochs: int, config: AblateConfig
+) -> dict[str, Any]:
+    """Trains one cell and says what became of it."""
+    keras.backend.clear_session()
+    gc.collect()
+    keras.utils.set_random_seed(seed)
+    recipe, train = cell.recipe, split.train
+    scores = scores_of(
+        build_net(net, len(train.identities), recipe, input_px=SCALES[config.scale].size_px)
+    )
+    if recipe.weights == "imagenet":
+        load_imagenet(scores, config.weights_file)
+    change = augment if recipe.augment == "palm" else None
+    batches = Batches(train, 32, seed, augment=change)
+    compile_phase(
+        scores, Phase(0, epochs, recipe.learning_rate, frozen=False), len(batches), recipe
+    )
+    probe = probe_of(scores, train, recipe)
+    guard, trace = Guard(probe, recipe, stop=False), Trace(probe)
+    plateau = [Plateau([])] if recipe.schedule == "plateau" else []
+    start = time.perf_counter()
+    history = scores.fit(
+        batches,
+        epochs=epochs,
+        validation_data=Ordered(split.validation, 64),
+        callbacks=[Reseed(seed), *plateau, guard, trace],
+        shuffle=False,  # Batches does it
+        verbose=0,
+    ).history
+    seconds = (time.perf_counter() - start) / len(history["loss"])
+    return {
+        "net": net,
+        "cell": cell.name,
+        "change": cell.change,
+        "seed": seed,
+        "recipe": asdict(recipe),
+        "identities": len(train.identities),
+        "training_pictures": len(train),
+        "validation_pictures": len(split.validation),
+        **_verdict(history, trace, len(split.validation), len(train.identities)),
+        "seconds_per_epoch": round(seconds, 1),
+        "guard": guard.findings,
+        "history": history,
+        "trace": trace.records,
+    }
+
+
+class Trace(keras.callbacks.Callback):
+    """Looks inside before the first step, after 1, 2, 4, ... steps, and after every epoch.
+
+    Attributes:
+        records: `{"step": n, "layers": [...]}`, oldest first.
+    """
+
+    def __init__(self, probe: Probe) -> None:
+        """Creates the callback."""
+        super().__init__()
+        self.records: list[dict[str, Any]] = []
+        self._probe = probe
+        self._step = 0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Before the first step."""
+        self._look()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """After steps that are powers of two, in the first epoch."""
+        self._step += 1
+        if len(self.records) <= self._step.bit_length() and self._step.bit_count() == 1:
+            self._look()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """After every epoch; a net without any gradient twice in a row is not trained further."""
+        before = self.signals
+        self._look()
+        if max(before[0].gradient, self.signals[0].gradient) == 0:
+            self.model.stop_training = True
+
+    def _look(self) -> None:
+        self.signals = self._probe.look()
+        layers = [asdict(signal) for signal in self.signals]
+        self.records.append({"step": self._step, "layers": layers})
+
+
+def _verdict(
+    history: dict[str, list[float]], trace: Trace, pictures: int, identities: int
+) -> dict[str, Any]:
+    """learned: clearly better than chance; dead: the same answer to all; slow: neither."""
+    best = float(np.nanmax([0.0, *history["val_accuracy"]]))
+    least, _ = wilson_interval(round(best * pictures), pictures)
+    death = find_death(trace.signals)
+    learned = least > 2 / identities
+    return {
+        "state": "learned" if learned else "dead" if death else "slow",
+        "best": best,
+        "death": death,
+    }
+
+
+def _plan(config: AblateConfig) -> list[tuple[str, Cell, int]]:
+    """Every cell to train, net by net."""
+    known = {cell.name: cell for cell in CELLS}
+    for kind, asked, names in (("net", config.nets, NETS), ("cell", config.cells, tuple(known))):
+        if unknown := [name for name in asked if name not in names]:
+            raise ValueError(f"unknown {kind} {unknown[0]!r}: choose among {', '.join(names)}")
+    chosen = [known[name] for name in config.cells or known]
+    return [
+        (net, cell, seed)
+        for net in config.nets
+        for cell in chosen
+        for seed in config.seeds
+        if net in cell.nets and (cell.recipe.weights == "none" or config.weights_file)
+    ]
+
+
+def _load(config: AblateConfig, scale: Scale) -> Split:
+    """The database at the scale's size, cut down to its first identities."""
+    split = load_split(replace(config, size_px=scale.size_px))
+    if scale.identities is None or scale.identities >= len(split.train.identities):
+        return split
+    few = [
+        part.select(part.labels < scale.identities).relabelled()
+        for part in (split.train, split.validation, split.test)
+    ]
+    return replace(split, train=few[0], validation=few[1], test=few[2])

@@ -1,0 +1,142 @@
+"""The ablation's table and plots, from the cells' files alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+CURVES = ("as-posted", "both", "he", "rate-1e-4", "batch", "weight-1e-4", "embedding-weight")
+DEPTH = ("as-posted", "rate-1e-4", "batch", "embedding-weight")
+"""Cells drawn in the plots: the failure, its supposed cures, and what works."""
+
+MARKS = {"learned": "**learned**", "slow": "slow", "dead": "dead"}
+
+Result = dict[str, Any]
+
+
+def write_ablation(folder: Path, order: list[str]) -> Path:
+    """Writes table.md and, for every net, <net>-loss.png, <net>-depth.png and <net>-death.png.
+
+    Args:
+        folder: holds <net>/<cell>-<seed>.json.
+        order: the cells' names as the table lists them.
+
+    Returns:
+        The path of table.md.
+    """
+    nets = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    table = []
+    for net in nets:
+        results = read_results(folder / net, order)
+        table += [f"## {net}", "", *as_table(results), ""]
+        by_cell = {result["cell"]: result for result in reversed(results)}  # the first seed's
+        plot_losses(by_cell, folder / f"{net}-loss.png")
+        plot_depth(by_cell, folder / f"{net}-depth.png")
+        if "as-posted" in by_cell:
+            plot_death(by_cell["as-posted"], folder / f"{net}-death.png")
+    target = folder / "table.md"
+    target.write_text("\n".join(table))
+    return target
+
+
+def read_results(folder: Path, order: list[str]) -> list[Result]:
+    """The cells that are done, in the table's order, each cell's seeds in theirs."""
+    results = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    return sorted(results, key=lambda r: (order.index(r["cell"]), r["seed"]))
+
+
+def as_table(results: list[Result]) -> list[str]:
+    """A row for each cell and seed."""
+    first = results[0]
+    lines = [
+        f"{first['training_pictures']} training and {first['validation_pictures']} validation "
+        f"pictures of {first['identities']} identities; chance is {1 / first['identities']:.2%}, "
+        f"ln {first['identities']} = {np.log(first['identities']):.3f}.",
+        "",
+        "| cell | what it is | seed | outcome | best validation | last loss | answers differ by "
+        "| gradient, first layer | guard | s/epoch |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for r in results:
+        last = r["trace"][-1]["layers"]
+        guard = r["guard"][0].split(":")[0] if r["guard"] else ""
+        lines.append(
+            f"| {r['cell']} | {r['change']} | {r['seed']} | {MARKS[r['state']]} | {r['best']:.1%} "
+            f"| {r['history']['loss'][-1]:.3f} | {last[-1]['spread']:.0e} "
+            f"| {last[0]['gradient']:.0e} | {guard} | {r['seconds_per_epoch']:.0f} |"
+        )
+    return lines
+
+
+def plot_losses(by_cell: dict[str, Result], target: Path) -> None:
+    """Validation accuracy and training loss by epoch; the losses of two heads differ in kind."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name in (name for name in CURVES if name in by_cell):
+        result = by_cell[name]
+        epochs = range(1, len(result["history"]["loss"]) + 1)
+        right.plot(epochs, result["history"]["val_accuracy"], marker=".", label=result["change"])
+        if result["recipe"]["head"] == "paper":
+            left.plot(epochs, result["history"]["loss"], marker=".", label=result["change"])
+    identities = next(iter(by_cell.values()))["identities"]
+    chance = f"ln {identities}"
+    left.axhline(np.log(identities), color="grey", linestyle="--", linewidth=1, label=chance)
+    right.axhline(1 / identities, color="grey", linestyle="--", linewidth=1)
+    left.set(xlabel="epoch", ylabel="training loss (paper's head)")
+    right.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.02))
+    right.legend(fontsize="small")
+    left.legend(fontsize="small")
+    _save(figure, target)
+
+
+def plot_depth(by_cell: dict[str, Result], target: Path) -> None:
+    """Spread, dead units and gradient by depth, before the first step and at the end."""
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    axes = figure.subplots(2, 3, sharex=True)
+    for row, (index, when) in zip(axes, ((0, "at the start"), (-1, "at the end")), strict=True):
+        for name in (name for name in DEPTH if name in by_cell):
+            layers = by_cell[name]["trace"][index]["layers"]
+            _draw_layers(row, layers, by_cell[name]["change"])
+        for ax, title in zip(row, _TITLES, strict=True):
+            ax.set_title(f"{title}, {when}", fontsize="medium")
+    axes[0, 0].legend(fontsize="small")
+    _save(figure, target)
+
+
+def plot_death(result: Result, target: Path) -> None:
+    """The same by steps of the first epoch: how the net as posted dies."""
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    row = figure.subplots(1, 3)
+    for record in result["trace"][:7]:
+        _draw_layers(row, record["layers"], f"after {record['step']} steps")
+    for ax, title in zip(row, _TITLES, strict=True):
+        ax.set_title(title, fontsize="medium")
+    row[0].legend(fontsize="small")
+    _save(figure, target)
+
+
+_TITLES = ("how much pictures differ (spread)", "share of dead units", "gradient (rms)")
+
+
+def _draw_layers(row: Any, layers: list[dict[str, Any]], label: str) -> None:
+    """One line in each of three axes; layers from the image to the answer."""
+    names = [layer["layer"].removeprefix("block") for layer in layers]
+    for ax, key in zip(row, ("spread", "dead", "gradient"), strict=True):
+        values = np.array([layer[key] for layer in layers])
+        ax.plot(
+            names, values if key == "dead" else np.maximum(values, 1e-9), marker=".", label=label
+        )
+        _label_depth(ax, log=key != "dead")
+
+
+def _label_depth(ax: Axes, log: bool) -> None:
+    ax.set_yscale("log" if log else "linear")
+    ax.tick_params(axis="x", rotation=90, labelsize="x-small")
+    ax.grid(alpha=0.3)
+
+
+def _save(figure: Figure, target: Path) -> None:
+    figure.savefig(target, dpi=110)

@@ -1,0 +1,135 @@
+"""Tells within two epochs that a net is dead, which layer died, and what to change.
+
+A net that stays at the loss ln C, for C identities, answers the same whatever picture it sees. The
+loss alone cannot tell it from a slow beginner, whose answers differ a little from picture to
+picture: that difference is what is watched. docs/why-vgg-does-not-learn.md has the measurements.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from training.diagnosis import LayerSignal, Probe
+from training.recipe import Recipe
+
+WATCHED_EPOCHS = 2
+DEAD_SPREAD = 1e-5
+"""Spread of the answers over pictures under which the net has stopped to tell them apart. float32's
+rounding leaves 2e-7; the least of a net that came to learn later was 4e-5 (see the ablation)."""
+
+ALIKE_SPREAD = 1e-2
+"""Spread of a layer's output under which it is where the pictures became alike; alive: 0.1 to 1."""
+
+DEAD_UNITS = 0.9
+"""Share of units at 0 from which a layer is where the net died."""
+
+
+class NetIsDead(ValueError):
+    """The guard stopped a training; the message says which layer died and what to change."""
+
+
+class Guard(keras.callbacks.Callback):
+    """Looks into the net after each of the first two epochs, and at the loss after every batch.
+
+    Attributes:
+        findings: what was wrong, one line each; empty for a net that learns.
+        signals: what the probe saw before the first epoch and after every epoch, oldest first.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        recipe: Recipe,
+        *,
+        stop: bool = True,
+        epochs: int = WATCHED_EPOCHS,
+    ) -> None:
+        """Creates the guard.
+
+        Args:
+            probe: looks into the net, on pictures of several identities.
+            recipe: what advice is given on.
+            stop: end a training that is dead, with `NetIsDead`, or go on and only write it down.
+            epochs: how many are watched.
+        """
+        super().__init__()
+        self.findings: list[str] = []
+        self.signals: list[list[LayerSignal]] = []
+        self._probe = probe
+        self._recipe = recipe
+        self._stop = stop
+        self._epochs = epochs
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Looks at the net as it was initialised."""
+        self.signals.append(self._probe.look())
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Ends a training whose loss is no number any more."""
+        loss = (logs or {}).get("loss", 0.0)
+        if not np.isfinite(loss) and not self.findings:
+            rate = self._recipe.learning_rate
+            self.report(
+                f"the loss is {loss} after step {batch + 1}: lower --learning-rate "
+                f"(it is {rate:g}) or set --clip-norm 1"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at the net after an epoch."""
+        if epoch >= self._epochs or self.findings:
+            return
+        signals = self._probe.look()
+        self.signals.append(signals)
+        if died := find_death(signals):
+            loss = (logs or {}).get("loss", np.nan)
+            self.report(
+                f"epoch {epoch + 1}: {died}; the loss is {loss:.3f}, chance is "
+                f"ln {self.model.output.shape[-1]} = {np.log(self.model.output.shape[-1]):.3f}. "
+                f"{advise(self._recipe)}"
+            )
+
+    def report(self, finding: str) -> None:
+        """Writes a finding down, and ends the training unless it is only to warn."""
+        self.findings.append(finding)
+        if self._stop:
+            raise NetIsDead(finding)
+        tqdm.write(f"guard: {finding}")
+
+
+def find_death(signals: list[LayerSignal]) -> str | None:
+    """Which layer made all pictures alike; None if the answers still differ.
+
+    Args:
+        signals: of a probe, from the image to the answer.
+    """
+    if not all(np.isfinite(s.rms) for s in signals):
+        broken = next(s for s in signals if not np.isfinite(s.rms))
+        return f"{broken.layer} puts out values that are not finite"
+    if signals[-1].spread >= DEAD_SPREAD:
+        return None
+    died = next(
+        (s for s in signals if s.dead >= DEAD_UNITS or s.spread < ALIKE_SPREAD), signals[-1]
+    )
+    return (
+        f"the net gives every picture the same answer: {died.layer} died ({died.dead:.0%} of its "
+        f"units are 0 for every picture), and the gradient at {signals[0].layer} is "
+        f"{signals[0].gradient:.0e}"
+    )
+
+
+def advise(recipe: Recipe) -> str:
+    """What to change, in the order in which the ablation saw it help."""
+    advice: list[str] = []
+    if recipe.wiring == "disconnected":
+        advice.append("connect the preprocessing (--wiring connected)")
+    if recipe.normalization in ("none", "bare"):
+        advice.append("standardise the kernels (--normalization weight) or use batch")
+    if recipe.head == "paper":
+        advice.append("use --head embedding")
+    if recipe.learning_rate > 1e-4:
+        advice.append(f"lower --learning-rate from {recipe.learning_rate:g} to 1e-4")
+    if not advice:
+        advice.append("lower --learning-rate, and look at the pictures and labels")
+    return f"Change: {', or '.join(advice)}; docs/why-vgg-does-not-learn.md compares them"

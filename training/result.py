@@ -1,0 +1,128 @@
+"""A finished run's test: judged once, with the weights of the best epoch, and written down."""
+
+import json
+import platform
+import time
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from training.checkpoint import read_history
+from training.data import Palms, in_batches
+from training.openset import judge_strangers
+from training.rates import wilson_interval
+from training.report import RunRecord, write_report
+from training.split import Split
+
+
+def conclude(
+    scores: keras.Model,
+    split: Split,
+    settings: dict[str, Any],
+    leakage: dict[str, Any],
+    findings: list[str],
+    out: Path,
+) -> Path:
+    """Judges the net on the test part and writes result.json and report.html.
+
+    Args:
+        scores: the net with the weights of its best epoch.
+        split: what it was trained and is judged on.
+        settings: the run's configuration.
+        leakage: what `training.leakage` found.
+        findings: the guard's.
+        out: the run's folder.
+
+    Returns:
+        The path of the report.
+    """
+    history = read_history(out)
+    if split.kind == "identity":
+        found, metrics = None, judge_strangers(scores, split.test)
+    else:
+        found = predict(scores, split.test)
+        metrics = judge(found, split.test.labels)
+    environment = describe_environment(settings)
+    result = {
+        "net": settings["net"],
+        "split": str(split),
+        "test": metrics,
+        "epochs": len(history),
+        "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
+        "guard": findings,
+        "leakage": leakage,
+        "environment": environment,
+    }
+    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    plot_history(history, out / "history.png")
+    record = RunRecord(
+        title=f"{settings['net']}, {out.name}",
+        config=settings,
+        environment=environment,
+        split=split,
+        leakage=leakage,
+        history=history,
+        guard=findings,
+        test_scores=found,
+        metrics=metrics,
+    )
+    write_report(record, out / "report.html")
+    return out / "report.html"
+
+
+def plot_history(history: list[dict[str, float]], target: Path) -> None:
+    """Draws loss and accuracy of training and validation by epoch."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
+            points = [(row["epoch"], row[name]) for row in history if name in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker=".", label=label)
+        axes.set(xlabel="epoch", ylabel=metric)
+        axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(target, dpi=120)
+
+
+def predict(scores: keras.Model, palms: Palms, batch_size: int = 64) -> NDArray[np.float32]:
+    """Similarities or probabilities float32 [N, C] of all pictures, in order."""
+    parts = [scores(batch, training=False) for batch in in_batches(palms, batch_size)]
+    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts]).astype(np.float32)
+
+
+def judge(found: NDArray[np.float32], labels: NDArray[np.int32]) -> dict[str, Any]:
+    """Accuracy with its count and 95 % interval, and top-5."""
+    order = np.argsort(-found, axis=1)
+    right = int((order[:, 0] == labels).sum())
+    return {
+        "pictures": len(labels),
+        "correct": right,
+        "accuracy": right / len(labels),
+        "accuracy_interval": wilson_interval(right, len(labels)),
+        "top_5": float((order[:, :5] == labels[:, None]).any(axis=1).mean()),
+    }
+
+
+def describe_environment(settings: dict[str, Any]) -> dict[str, Any]:
+    """What the run was computed with."""
+    return {
+        "backend": keras.backend.backend(),
+        "precision": settings["precision"],
+        "devices": [str(d) for d in keras.distribution.list_devices()],
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "libraries": {name: library_version(name) for name in ("keras", "numpy")},
+        "finished": time.strftime("%Y-%m-%d %H:%M %Z"),
+    }
+
+
+def _processor() -> str:
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
