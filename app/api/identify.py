@@ -8,11 +8,11 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app.api.problems import documented
 from app.api.schemas import (
-    MAX_NAME_LENGTH,
-    NAME,
+    MAX_SUBJECT_ID_LENGTH,
     Candidate,
     Enrollment,
     Identification,
+    Name,
     Quality,
     Subject,
     Threshold,
@@ -72,13 +72,8 @@ def enroll(
     ],
     images: EnrolledImages,
     name: Annotated[
-        str | SkipJsonSchema[None],
-        Form(
-            max_length=MAX_NAME_LENGTH,
-            pattern=NAME,
-            description="Free text of one line.",
-            examples=["Ada Lovelace"],
-        ),
+        Name | SkipJsonSchema[None],
+        Form(description="Free text of one line.", examples=["Ada Lovelace"]),
     ] = None,
     hand: Annotated[Hand | SkipJsonSchema[None], Form(description="Which hand it is.")] = None,
     add: Annotated[
@@ -126,7 +121,14 @@ def identify(
 def verify(
     identifier: IdentifierDep,
     request_id: RequestIdDep,
-    subject_id: Annotated[str, Form(description="Who it is claimed to be.", examples=["p017"])],
+    subject_id: Annotated[
+        str,
+        Form(
+            max_length=MAX_SUBJECT_ID_LENGTH,
+            description="Who it is claimed to be.",
+            examples=["p017"],
+        ),
+    ],
     images: ProbeImages,
 ) -> Verification:
     """Compares one palm with one subject's templates only."""

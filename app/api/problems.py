@@ -15,11 +15,12 @@ from app.api.middleware import REQUEST_ID_HEADER
 from app.gallery.gallery import GalleryUnusable, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
 from app.palm.decode import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
+from app.validation import complaint
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-_MAX_ECHO = 80  # characters of an offending value that are sent back
+SEND_IMAGES = "send multipart/form-data with one or more `images`, as curl -F images=@palm.png does"
 
 
 class NotReady(Exception):
@@ -28,6 +29,16 @@ class NotReady(Exception):
 
 class Overloaded(Exception):
     """No place became free in time."""
+
+
+class UploadUnkept(Exception):
+    """A large upload could not be put into a temporary file while it is read."""
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(
+            f"an upload cannot be kept while it is read: {why.strerror or why}; make room in the "
+            "service's folder for temporary files (TMPDIR), or send smaller images"
+        )
 
 
 class Kind(NamedTuple):
@@ -49,6 +60,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     UnsuitableImage: Kind(422, "image-unsuitable", "Unsuitable image"),
     GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
+    UploadUnkept: Kind(503, "upload-unkept", "No room for the upload"),
     Overloaded: Kind(503, "overloaded", "Service overloaded", retry_after_s=1),
 }
 
@@ -124,15 +136,32 @@ async def _answer_known(request: Request, error: Exception) -> JSONResponse:
 
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [_field_error(item) for item in error.errors()]
+    # An optional field's value is refused twice, the second time for not being None.
+    refused = [item for item in error.errors() if item["type"] != "none_required"]
+    errors = [_field_error(item) for item in refused]
     detail = "; ".join(f"{item.field}: {item.message}" for item in errors)
     return _problem(request, Kind(422, "request-invalid", "Invalid request"), detail, errors)
 
 
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, OSError):  # FastAPI takes it for the caller's fault, a 400
+        return await _answer_known(request, UploadUnkept(error.__cause__))
     kind = Kind(error.status_code, "", HTTPStatus(error.status_code).phrase)
-    return _problem(request, kind, error.detail, headers=error.headers)
+    return _problem(request, kind, _advised(request, error), headers=error.headers)
+
+
+def _advised(request: Request, error: HTTPException) -> str:
+    """What the framework says, with what to do."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return "there is nothing at this path; /docs lists what there is"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"this path does not take {request.method}; /docs lists what it takes"
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        is_form = request.headers.get("content-type", "").startswith("multipart/")
+        advice = SEND_IMAGES if is_form else "/docs shows what to send"
+        return f"{error.detail.rstrip('.')}; {advice}"
+    return error.detail
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> JSONResponse:
@@ -165,12 +194,16 @@ def _problem(
 def _field_error(item: Mapping[str, Any]) -> FieldError:
     """Names the field as the caller knows it, and the value unless it is a file."""
     _, *path = item["loc"]
-    message = item["msg"]
-    if "Expected UploadFile" in message:
-        message = "must be a file, with a file name in its part of the form"
-    elif isinstance(item["input"], str | int | float):
-        message = f"{message}, not {item['input']!r:.{_MAX_ECHO}}"
-    return FieldError(field=".".join(map(str, path)) or "body", message=message)
+    if not path or item["type"] == "json_invalid":
+        return FieldError(field="body", message="must be a JSON object, as application/json")
+    # What follows a field's name is the position in a list, or pydantic's name of a type.
+    field = ".".join(str(part) for part in path if part == path[0] or isinstance(part, int))
+    message = complaint(item)
+    if item["type"] == "missing":
+        message = f"is required; {SEND_IMAGES}" if field == "images" else "is required"
+    elif "Expected UploadFile" in message:
+        message = f"must be a file, with a file name in its part of the form; {SEND_IMAGES}"
+    return FieldError(field=field, message=message)
 
 
 def _titles(status: int) -> str:

@@ -1,17 +1,31 @@
 """What the service answers, as JSON."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app import answers
 from app.decision import Decision
 from app.ensemble import Ensemble, Net
 from app.gallery.gallery import Hand, Origin
 
-MAX_NAME_LENGTH = 200
-NAME = r"^[^\x00-\x1f\x7f]*$"  # no control characters: not every database can keep NUL
+MAX_SUBJECT_ID_LENGTH = 255
+"""Of a subject to look up: an identity from training is the name of a folder."""
+
+# Control characters (not every database can keep NUL), what ends a line, and Unicode's
+# Bidi_Control (UAX #9): these turn round what stands beside the name.
+_UNFIT_FOR_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def _check_name(name: str) -> str:
+    if _UNFIT_FOR_A_NAME.search(name):
+        raise ValueError("must be one line without control characters")
+    return name
+
+
+Name = Annotated[str, Field(max_length=200), AfterValidator(_check_name)]
 
 
 class Answer(BaseModel):
@@ -50,7 +64,7 @@ class SubjectChanges(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "Ada"}})
 
-    name: str | None = Field(default=None, max_length=MAX_NAME_LENGTH, pattern=NAME)
+    name: Name | None = None
     hand: Hand | None = None
 
 

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, status
 
 from app.api.problems import documented
-from app.api.schemas import Subject, SubjectChanges, Subjects
+from app.api.schemas import MAX_SUBJECT_ID_LENGTH, Subject, SubjectChanges, Subjects
 from app.api.service import GalleryDep
 
 # Identities that a net was trained on may be named otherwise than `NEW_SUBJECT_ID` asks, and must
 # be erasable all the same: so any text is looked up.
-SubjectId = Annotated[str, Path(examples=["p017"])]
+SubjectId = Annotated[str, Path(max_length=MAX_SUBJECT_ID_LENGTH, examples=["p017"])]
 
 router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
 

@@ -1,6 +1,7 @@
 """Enroll, identify and verify over HTTP."""
 
 import logging
+import tempfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,12 @@ def test_verify_names_an_unknown_subject(client: TestClient) -> None:
     assert_problem(response, 404, "ghost")
 
 
+def test_a_subject_id_that_is_too_long_is_not_sent_back_whole(client: TestClient) -> None:
+    response = client.post("/v1/verify", data={"subject_id": "z" * 3000}, files=images(png(1)))
+    assert_problem(response, 422, "subject_id", "at most 255")
+    assert len(response.text) < 1000
+
+
 def test_enrolling_an_existing_subject_needs_add(client: TestClient) -> None:
     ada = {"subject_id": "ada"}
     client.post("/v1/enroll", data=ada, files=images(png(50)))
@@ -167,11 +174,17 @@ def test_the_number_of_images_is_limited(client: TestClient, path: str, count: i
 
 
 def test_images_sent_as_text_are_refused(client: TestClient) -> None:
-    assert_problem(client.post("/v1/identify", data={"images": "palm.png"}), 422, "a file")
+    response = client.post("/v1/identify", data={"images": "palm.png"})
+    assert_problem(response, 422, "a file", "multipart/form-data")
 
 
-def test_json_instead_of_a_form_is_refused(client: TestClient) -> None:
-    assert_problem(client.post("/v1/identify", json={"images": []}), 422, "images")
+def test_anything_but_a_form_is_refused_and_the_form_explained(client: TestClient) -> None:
+    for response in (
+        client.post("/v1/identify", json={"images": []}),
+        client.post("/v1/identify", content=png(1), headers={"content-type": "image/png"}),
+        client.post("/v1/identify"),
+    ):
+        assert_problem(response, 422, "multipart/form-data", "one or more `images`")
 
 
 @pytest.mark.parametrize("subject_id", [None, "", "a" * 65, "-a", "a b", "a/b", "ä", "a\n", "../a"])
@@ -183,19 +196,50 @@ def test_an_odd_subject_id_is_refused(client: TestClient, subject_id: str | None
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("name", "n" * 201), ("name", "a\0b"), ("hand", "both"), ("add", "perhaps")],
+    ("field", "value", "word"),
+    [
+        ("name", "n" * 201, "at most 200 characters"),
+        ("name", "a\0b", "control characters"),
+        ("name", "a\nb", "one line"),
+        ("name", "a\u2028b", "one line"),
+        ("name", "gpj.\u202egnp", "control characters"),
+        ("hand", "both", "'left' or 'right', not 'both'"),
+        ("add", "perhaps", "boolean"),
+    ],
 )
-def test_an_odd_field_is_named(client: TestClient, field: str, value: str) -> None:
+def test_an_odd_field_is_named_once_in_the_caller_s_words(
+    client: TestClient, field: str, value: str, word: str
+) -> None:
     data = {"subject_id": "ada", field: value}
-    assert_problem(client.post("/v1/enroll", data=data, files=images(png(50))), 422, field)
+    response = client.post("/v1/enroll", data=data, files=images(png(50)))
+    assert_problem(response, 422, word)
+    assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
-def test_a_mangled_form_is_refused(client: TestClient) -> None:
-    headers = {"content-type": "multipart/form-data; boundary=x"}
-    assert_problem(client.post("/v1/identify", content=b"--y\r\nz", headers=headers), 400)
-    headers = {"content-type": "multipart/form-data"}
-    assert_problem(client.post("/v1/identify", content=b"--y\r\nz", headers=headers), 400)
+def test_a_name_may_have_any_letters(client: TestClient) -> None:
+    name = "Ада \u0645\u0631\u06cc\u0645 Müller-\u674e \U0001f590"
+    data = {"subject_id": "ada", "name": name}
+    answer = client.post("/v1/enroll", data=data, files=images(png(50))).json()
+    assert answer["subject"]["name"] == name
+
+
+def test_a_mangled_form_is_refused_and_the_form_explained(client: TestClient) -> None:
+    for content_type in ("multipart/form-data; boundary=x", "multipart/form-data"):
+        headers = {"content-type": content_type}
+        response = client.post("/v1/identify", content=b"--y\r\nz", headers=headers)
+        assert_problem(response, 400, "multipart", "one or more `images`")
+
+
+def test_an_upload_that_the_disk_has_no_room_for_is_the_service_s_fault(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = settings.model_copy(update={"max_body_mb": 4})
+    with TestClient(create_app(large, load_ensemble=load_toy_ensemble)) as client:
+        logging.getLogger("app").addHandler(caplog.handler)
+        monkeypatch.setattr(tempfile, "tempdir", "/dev/full")  # no folder to put files into
+        response = client.post("/v1/identify", files=images(png(1) + b"x" * 2**21))
+    assert_problem(response, 503, "make room", "temporary files")
+    assert "make room" in caplog.text
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])

@@ -1,5 +1,6 @@
 """The gallery over HTTP."""
 
+import pytest
 from fastapi.testclient import TestClient
 
 from tests.app.api.conftest import images, png
@@ -41,14 +42,33 @@ def test_a_subject_is_shown_and_changed(client: TestClient) -> None:
 
 
 def test_a_wrong_change_is_refused(client: TestClient) -> None:
-    for changes in ({"origin": "trained"}, {"hand": "both"}, {"name": "n" * 201}, {"name": "a\0b"}):
+    for changes in (
+        {"origin": "trained"},
+        {"hand": "both"},
+        {"name": "n" * 201},
+        {"name": "a\u202eb"},
+    ):
         response = client.patch("/v1/subjects/p001", json=changes)
         assert_problem(response, 422, next(iter(changes)))
-    assert_problem(client.patch("/v1/subjects/p001", content=b"{"), 422)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[", b"[]", b"null", b"name=Ada"])
+def test_a_change_that_is_no_json_object_is_refused(client: TestClient, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    response = client.patch("/v1/subjects/p001", content=body, headers=headers)
+    assert_problem(response, 422, "must be a JSON object")
+    assert [error["field"] for error in response.json()["errors"]] == ["body"]
+
+
+def test_a_change_that_is_no_text_is_refused(client: TestClient) -> None:
+    headers = {"content-type": "application/json"}
+    response = client.patch("/v1/subjects/p001", content=b"{\xff", headers=headers)
+    assert_problem(response, 400, "/docs")
 
 
 def test_an_unknown_subject_is_404(client: TestClient) -> None:
     assert_problem(client.get("/v1/subjects/ghost"), 404, "ghost")
+    assert_problem(client.get("/v1/subjects/" + "z" * 256), 422, "subject_id", "at most 255")
     assert_problem(client.patch("/v1/subjects/ghost", json={"name": "x"}), 404, "ghost")
     assert_problem(client.delete("/v1/subjects/ghost"), 404, "ghost")
 

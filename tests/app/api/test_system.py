@@ -179,9 +179,9 @@ def test_an_unexpected_error_is_a_problem_that_gives_nothing_away(settings: Sett
 
 
 def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
-    assert_problem(client.get("/v1/nothing"), 404)
+    assert_problem(client.get("/v1/nothing"), 404, "/docs")
     response = client.put("/v1/identify")
-    assert_problem(response, 405)
+    assert_problem(response, 405, "PUT", "/docs")
     assert response.headers["allow"] == "POST"
 
 
