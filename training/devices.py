@@ -34,7 +34,10 @@ def distribute(devices: str) -> AbstractContextManager[Any]:
 
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         names = [device.name for device in tf.config.list_logical_devices(kind)]
-        return tf.distribute.MirroredStrategy(names).scope()
+        # Not TensorFlow's default, collectives: several synchronised BatchNorms start those in
+        # another order on each device, and the training ends with mismatched shapes.
+        reduction = tf.distribute.ReductionToOneDevice()
+        return tf.distribute.MirroredStrategy(names, cross_device_ops=reduction).scope()
     raise ValueError(f"--devices all needs the backend jax or tensorflow, and this is {backend}")
 
 

@@ -120,7 +120,7 @@ def _alexnet_body(x: Any, conv: Conv, recipe: Recipe) -> Any:
         x = conv(x, filters, side, strides, name=f"conv{index}")
         if index in (1, 2):
             x = keras.layers.MaxPooling2D(3, 2, padding="same", name=f"pool{index}")(x)
-            x = keras.layers.BatchNormalization(name=f"norm{index}")(x) if own_norms else x
+            x = _norm(f"norm{index}")(x) if own_norms else x
     return keras.layers.MaxPooling2D(3, 2, padding="same", name="pool3")(x)
 
 
@@ -142,7 +142,7 @@ def _conv(recipe: Recipe, folded: bool) -> Conv:
         if recipe.normalization != "batch":
             return plain(filters, side, strides, activation="relu", name=name)(x)
         x = plain(filters, side, strides, use_bias=False, name=name)(x)
-        x = keras.layers.BatchNormalization(name=f"{name}_norm")(x)
+        x = _norm(f"{name}_norm")(x)
         return keras.layers.ReLU(name=f"{name}_relu")(x)
 
     def plain(filters: int, side: int, strides: int, **options: Any) -> keras.layers.Layer:
@@ -153,10 +153,16 @@ def _conv(recipe: Recipe, folded: bool) -> Conv:
     return apply
 
 
+def _norm(name: str) -> keras.layers.Layer:
+    """BatchNorm over the whole batch, on however many devices it is; JAX does so by itself."""
+    apart = keras.backend.backend() == "tensorflow"
+    return keras.layers.BatchNormalization(synchronized=apart, name=name)
+
+
 def _embedding_head(x: Any, identities: int, embedding_size: int) -> dict[str, Any]:
     x = keras.layers.Dropout(0.2, name="dropout")(x)
     x = keras.layers.Dense(embedding_size, use_bias=False, name="dense")(x)
-    x = keras.layers.BatchNormalization(name="dense_norm")(x)
+    x = _norm("dense_norm")(x)
     embedding = UnitLength(name="embedding")(x)
     similarity = CosineClassifier(identities, name="similarity")(embedding)
     return {"embedding": embedding, "similarity": similarity}
