@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from training.augmentation import augment
+from training.augmentation import _enlarge, _grain, augment
 from training.data import (
     Batches,
     DataOptions,
@@ -319,3 +319,17 @@ def test_augmented_palm_is_not_mirrored() -> None:
         changed = augment(image, np.random.default_rng(seed)).astype(float)
         dark = changed < changed.max() / 4
         assert dark[:, :112].sum() > dark[:, 112:].sum()
+
+
+def test_light_and_bend_are_the_cubic_interpolation_of_opencv() -> None:
+    grid = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    expected = cv2.resize(grid, (224, 224), interpolation=cv2.INTER_CUBIC)
+    np.testing.assert_allclose(_enlarge(grid, 224), expected, atol=1e-5)
+
+
+def test_grain_is_white_and_hardly_ever_twice_the_same() -> None:
+    rng = np.random.default_rng(0)
+    one, other = _grain(224, rng), _grain(224, rng)
+    assert one.std() == pytest.approx(1, rel=0.02)
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.02
+    assert abs(np.corrcoef(one[:, :-1].ravel(), one[:, 1:].ravel())[0, 1]) < 0.02
