@@ -22,7 +22,7 @@ class LayerSignal:
         spread: how much of the output tells pictures apart: the root mean square, over units, of
             the standard deviation over pictures, divided by `rms`. 0: the same for every picture.
         dead: share of units (channels of a convolution) that are 0 at every place of every picture.
-        gradient: root mean square of the loss's gradient to its kernel.
+        gradient: root mean square of the loss's gradient to its kernel; 0 if it is frozen.
         step: `gradient` over the kernel's own root mean square.
     """
 
@@ -52,9 +52,10 @@ class Probe:
         self._layers = [layer for layer in scores.layers if kernel_of(layer) is not None]
         outputs = [_after_activation(scores, layer) for layer in self._layers]
         self._activations = keras.Model(scores.input, outputs)
-        self._recorder = _GradientRecorder()
         self._twin = keras.Model(scores.input, scores.output)  # the same weights
-        self._twin.compile(optimizer=self._recorder, loss=loss)
+        self._loss = loss
+        self._recorder = _GradientRecorder()
+        self._recorded: list[str] = []
 
     def look(self) -> list[LayerSignal]:
         """Every layer with a kernel of its own, from the image to the answer."""
@@ -68,15 +69,18 @@ class Probe:
 
     def _gradients(self) -> dict[str, NDArray[Any]]:
         """The loss's gradient to every trainable weight, by its path, on any backend."""
+        weights = self._twin.trainable_variables
+        if self._recorded != (paths := [weight.path for weight in weights]):
+            self._recorded, self._recorder = paths, _GradientRecorder()  # layers froze or thawed
+            self._twin.compile(optimizer=self._recorder, loss=self._loss)
         states = self._twin.non_trainable_variables
         kept = [keras.ops.convert_to_numpy(state) for state in states]
         self._twin.train_on_batch(self._images, self._labels)
         for state, value in zip(states, kept, strict=True):
             state.assign(value)  # a training step moves BatchNorm's averages and dropout's seed
-        weights = self._twin.trainable_variables
         return {
-            weight.path: keras.ops.convert_to_numpy(gradient)
-            for weight, gradient in zip(weights, self._recorder.recorded, strict=True)
+            path: keras.ops.convert_to_numpy(gradient)
+            for path, gradient in zip(paths, self._recorder.recorded, strict=True)
         }
 
 
@@ -95,7 +99,7 @@ def _measure(
     kernel = kernel_of(layer)
     weights = keras.ops.convert_to_numpy(kernel)
     rms = _rms(output)
-    gradient = _rms(gradients[kernel.path])
+    gradient = _rms(gradients[kernel.path]) if kernel.path in gradients else 0.0  # frozen
     return LayerSignal(
         layer=layer.name,
         rms=rms,
