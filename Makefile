@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev run nets test check fmt lock clean
+.PHONY: help setup dev run nets paper ablation test check fmt lock clean
 
 help: ## Name the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +39,24 @@ nets: $(VENV)/.dev ## Make palms, train, export and judge the three nets (docs/r
 	$(BIN)/python -m training evaluate $(DATA) --out runs/evaluation.json
 
 DATA := --data data/palms --strangers data/strangers
+
+# The paper's protocol: 4,096 training, 1,280 validation and 1,024 test pictures, drawn by lot.
+paper: $(VENV)/.dev ## Train and judge the three nets by the paper's random split (docs/results.md)
+	test -d data/palms || $(BIN)/python -m training synthesize --out data/palms
+	test -d data/strangers || $(BIN)/python -m training synthesize --out data/strangers \
+		--identities 200 --shots 4 --seed 2 --prefix n
+	set -e; for net in alexnet vgg16 vgg19; do \
+		$(BIN)/python -m training train --net $$net --split seed --data data/palms \
+			--out runs/paper/$$net; \
+		test -d runs/paper/store/$$net || $(BIN)/python -m training export \
+			--run runs/paper/$$net --store runs/paper/store $(DATA); done
+	$(BIN)/python -m training fuse --split seed --store runs/paper/store $(DATA)
+	$(BIN)/python -m training evaluate --split seed --store runs/paper/store $(DATA) \
+		--out runs/paper/evaluation.json
+
+ablation: $(VENV)/.dev ## From the question's code to a net that learns (docs/why-vgg-does-not-learn.md)
+	test -d data/palms || $(BIN)/python -m training synthesize --out data/palms
+	$(BIN)/python -m training ablate --data data/palms --out runs/ablation
 
 test: $(VENV)/.dev ## Run every test
 	$(BIN)/pytest

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keras
-import numpy as np
 from tqdm import tqdm
 
-from training.ablation_report import write_ablation
+from training.ablation_report import outcome_of, write_ablation
 from training.augmentation import augment
 from training.checkpoint import Plateau, Reseed
 from training.data import Batches, DataOptions, Ordered
 from training.diagnosis import Probe
-from training.guard import Guard, find_death
+from training.guard import Guard
 from training.nets import NETS, build_net, scores_of
-from training.rates import wilson_interval
 from training.recipe import PRESETS, Recipe
 from training.split import Split, load_split
 from training.train import Phase, compile_phase, probe_of
@@ -153,7 +151,7 @@ def ablate(config: AblateConfig) -> Path:
         unfinished = target.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(result) + "\n")
         unfinished.replace(target)
-        tqdm.write(f"{net} {cell.name} {seed}: {result['state']}, {result['best']:.1%}")
+        tqdm.write(f"{net} {cell.name} {seed}: {outcome_of(result)}")
     return write_ablation(folder, [cell.name for cell in CELLS])
 
 
@@ -197,7 +195,6 @@ def run_cell(
         "identities": len(train.identities),
         "training_pictures": len(train),
         "validation_pictures": len(split.validation),
-        **_verdict(history, trace, len(split.validation), len(train.identities)),
         "seconds_per_epoch": round(seconds, 1),
         "guard": guard.findings,
         "history": history,
@@ -240,21 +237,6 @@ class Trace(keras.callbacks.Callback):
         self.signals = self._probe.look()
         layers = [asdict(signal) for signal in self.signals]
         self.records.append({"step": self._step, "layers": layers})
-
-
-def _verdict(
-    history: dict[str, list[float]], trace: Trace, pictures: int, identities: int
-) -> dict[str, Any]:
-    """learned: clearly better than chance; dead: the same answer to all; slow: neither."""
-    best = float(np.nanmax([0.0, *history["val_accuracy"]]))
-    least, _ = wilson_interval(round(best * pictures), pictures)
-    death = find_death(trace.signals)
-    learned = least > 2 / identities
-    return {
-        "state": "learned" if learned else "dead" if death else "slow",
-        "best": best,
-        "death": death,
-    }
 
 
 def _plan(config: AblateConfig) -> list[tuple[str, Cell, int]]:

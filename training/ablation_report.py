@@ -8,6 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.diagnosis import LayerSignal
+from training.guard import find_death
+from training.rates import wilson_interval
+
 CURVES = ("as-posted", "both", "he", "rate-1e-4", "batch", "weight-1e-4", "embedding-weight")
 DEPTH = ("as-posted", "rate-1e-4", "batch", "embedding-weight")
 """Cells drawn in the plots: the failure, its supposed cures, and what works."""
@@ -56,29 +60,47 @@ def as_table(results: list[Result]) -> list[str]:
         f"pictures of {first['identities']} identities; chance is {1 / first['identities']:.2%}, "
         f"ln {first['identities']} = {np.log(first['identities']):.3f}.",
         "",
-        "| cell | what it is | seed | outcome | best validation | last loss | answers differ by "
-        "| gradient, first layer | guard | s/epoch |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| cell | what it is | seed | outcome | last loss | last training accuracy "
+        "| best validation | answers differ by | gradient, first layer | guard | s/epoch |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in results:
-        last = r["trace"][-1]["layers"]
+        last, history = r["trace"][-1]["layers"], r["history"]
         guard = r["guard"][0].split(":")[0] if r["guard"] else ""
         lines.append(
-            f"| {r['cell']} | {r['change']} | {r['seed']} | {MARKS[r['state']]} | {r['best']:.1%} "
-            f"| {r['history']['loss'][-1]:.3f} | {last[-1]['spread']:.0e} "
+            f"| {r['cell']} | {r['change']} | {r['seed']} | {MARKS[outcome_of(r)]} "
+            f"| {history['loss'][-1]:.3f} | {history['accuracy'][-1]:.1%} "
+            f"| {max(history['val_accuracy']):.1%} | {last[-1]['spread']:.0e} "
             f"| {last[0]['gradient']:.0e} | {guard} | {r['seconds_per_epoch']:.0f} |"
         )
     return lines
 
 
+def outcome_of(result: Result) -> str:
+    """What became of a cell.
+
+    Returns:
+        learned: surely more than twice as many training pictures right as chance gets, in the last
+        epoch; dead: the answers do not differ from picture to picture; slow: neither. Training
+        pictures, since BatchNorm's running averages need more steps than --scale quick has: a net
+        that knows its training pictures may be at chance on others until they arrive.
+    """
+    right = result["history"]["accuracy"][-1] * result["training_pictures"]
+    least, _ = wilson_interval(round(right), result["training_pictures"])
+    if least > 2 / result["identities"]:
+        return "learned"
+    signals = [LayerSignal(**layer) for layer in result["trace"][-1]["layers"]]
+    return "dead" if find_death(signals) else "slow"
+
+
 def plot_losses(by_cell: dict[str, Result], target: Path) -> None:
-    """Validation accuracy and training loss by epoch; the losses of two heads differ in kind."""
+    """Training loss and accuracy by epoch; the losses of two heads differ in kind."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in (name for name in CURVES if name in by_cell):
         result = by_cell[name]
         epochs = range(1, len(result["history"]["loss"]) + 1)
-        right.plot(epochs, result["history"]["val_accuracy"], marker=".", label=result["change"])
+        right.plot(epochs, result["history"]["accuracy"], marker=".", label=result["change"])
         if result["recipe"]["head"] == "paper":
             left.plot(epochs, result["history"]["loss"], marker=".", label=result["change"])
     identities = next(iter(by_cell.values()))["identities"]
@@ -86,7 +108,7 @@ def plot_losses(by_cell: dict[str, Result], target: Path) -> None:
     left.axhline(np.log(identities), color="grey", linestyle="--", linewidth=1, label=chance)
     right.axhline(1 / identities, color="grey", linestyle="--", linewidth=1)
     left.set(xlabel="epoch", ylabel="training loss (paper's head)")
-    right.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.02))
+    right.set(xlabel="epoch", ylabel="training accuracy", ylim=(0, 1.02))
     right.legend(fontsize="small")
     left.legend(fontsize="small")
     _save(figure, target)

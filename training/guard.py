@@ -124,6 +124,8 @@ def advise(recipe: Recipe) -> str:
     advice: list[str] = []
     if recipe.wiring == "disconnected":
         advice.append("connect the preprocessing (--wiring connected)")
+    elif recipe.input == "raw":
+        advice.append("rescale the input (--input rescaled)")
     if recipe.normalization in ("none", "bare"):
         advice.append("standardise the kernels (--normalization weight) or use batch")
     if recipe.head == "paper":
