@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.diagnosis import LayerSignal
-from training.guard import find_death
+from training.guard import WATCHED_EPOCHS, find_death
 from training.rates import wilson_interval
 
 CURVES = ("as-posted", "both", "he", "rate-1e-4", "batch", "weight-1e-4", "embedding-weight")
@@ -66,7 +66,7 @@ def as_table(results: list[Result]) -> list[str]:
     ]
     for r in results:
         last, history = r["trace"][-1]["layers"], r["history"]
-        guard = r["guard"][0].split(":")[0] if r["guard"] else ""
+        guard = f"epoch {stopped}" if (stopped := stopped_in(r)) else ""
         lines.append(
             f"| {r['cell']} | {r['change']} | {r['seed']} | {MARKS[outcome_of(r)]} "
             f"| {history['loss'][-1]:.3f} | {history['accuracy'][-1]:.1%} "
@@ -89,8 +89,21 @@ def outcome_of(result: Result) -> str:
     least, _ = wilson_interval(round(right), result["training_pictures"])
     if least > 2 / result["identities"]:
         return "learned"
-    signals = [LayerSignal(**layer) for layer in result["trace"][-1]["layers"]]
-    return "dead" if find_death(signals) else "slow"
+    return "dead" if find_death(_signals(result["trace"][-1])) else "slow"
+
+
+def stopped_in(result: Result) -> int | None:
+    """Epoch after which the guard would have stopped the cell; None if it would not."""
+    steps = result["training_pictures"] // 32
+    for record in result["trace"]:
+        epoch, rest = divmod(record["step"], steps)
+        if rest == 0 and 1 <= epoch <= WATCHED_EPOCHS and find_death(_signals(record)):
+            return epoch
+    return None
+
+
+def _signals(record: dict[str, Any]) -> list[LayerSignal]:
+    return [LayerSignal(**layer) for layer in record["layers"]]
 
 
 def plot_losses(by_cell: dict[str, Result], target: Path) -> None:

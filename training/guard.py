@@ -5,6 +5,7 @@ loss alone cannot tell it from a slow beginner, whose answers differ a little fr
 picture: that difference is what is watched. docs/why-vgg-does-not-learn.md has the measurements.
 """
 
+import sys
 from typing import Any
 
 import keras
@@ -15,9 +16,18 @@ from training.diagnosis import LayerSignal, Probe
 from training.recipe import Recipe
 
 WATCHED_EPOCHS = 2
+
+STUCK_LOSS = 0.02
+"""How near to ln C the cross-entropy of a net stands that has not begun to learn."""
+
 DEAD_SPREAD = 1e-5
 """Spread of the answers over pictures under which the net has stopped to tell them apart. float32's
-rounding leaves 2e-7; the least of a net that came to learn later was 4e-5 (see the ablation)."""
+rounding leaves 2e-7; the least of a net that recovered without BatchNorm was 6e-5."""
+
+DEAD_STEP = 1e-3
+"""Gradient to the first kernel, over that kernel's own size, under which nothing reaches it. Nets
+with BatchNorm, whose running averages lag in the first epochs, may give all pictures one answer
+there and yet learn: their gradient was 1e-2 and more, that of dead nets 1e-4 and less."""
 
 ALIKE_SPREAD = 1e-2
 """Spread of a layer's output under which it is where the pictures became alike; alive: 0.1 to 1."""
@@ -61,6 +71,7 @@ class Guard(keras.callbacks.Callback):
         self._recipe = recipe
         self._stop = stop
         self._epochs = epochs
+        self._dead = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Looks at the net as it was initialised."""
@@ -69,7 +80,8 @@ class Guard(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Ends a training whose loss is no number any more."""
         loss = (logs or {}).get("loss", 0.0)
-        if not np.isfinite(loss) and not self.findings:
+        if not np.isfinite(loss) and not self._dead:
+            self._dead = True
             rate = self._recipe.learning_rate
             self.report(
                 f"the loss is {loss} after step {batch + 1}: lower --learning-rate "
@@ -78,24 +90,32 @@ class Guard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the net after an epoch."""
-        if epoch >= self._epochs or self.findings:
+        if epoch >= self._epochs or self._dead:
             return
         signals = self._probe.look()
         self.signals.append(signals)
+        loss, identities = (logs or {}).get("loss", np.nan), self.model.output.shape[-1]
+        chance = float(np.log(identities))
+        standing = f"the loss is {loss:.3f}, chance is ln {identities} = {chance:.3f}"
         if died := find_death(signals):
-            loss = (logs or {}).get("loss", np.nan)
-            self.report(
-                f"epoch {epoch + 1}: {died}; the loss is {loss:.3f}, chance is "
-                f"ln {self.model.output.shape[-1]} = {np.log(self.model.output.shape[-1]):.3f}. "
-                f"{advise(self._recipe)}"
+            self._dead = True
+            self.report(f"epoch {epoch + 1}: {died}; {standing}. {advise(self._recipe)}")
+        elif epoch + 1 == self._epochs and abs(loss - chance) < STUCK_LOSS:
+            spread = signals[-1].spread
+            self._note(
+                f"epoch {epoch + 1}: alive, but it has not begun to learn: its answers differ by "
+                f"{spread:.0e} from picture to picture; {standing}. {advise(self._recipe)}"
             )
 
     def report(self, finding: str) -> None:
         """Writes a finding down, and ends the training unless it is only to warn."""
-        self.findings.append(finding)
+        self._note(finding)
         if self._stop:
             raise NetIsDead(finding)
-        tqdm.write(f"guard: {finding}")
+
+    def _note(self, finding: str) -> None:
+        self.findings.append(finding)
+        tqdm.write(f"guard: {finding}", file=sys.stderr)
 
 
 def find_death(signals: list[LayerSignal]) -> str | None:
@@ -107,7 +127,7 @@ def find_death(signals: list[LayerSignal]) -> str | None:
     if not all(np.isfinite(s.rms) for s in signals):
         broken = next(s for s in signals if not np.isfinite(s.rms))
         return f"{broken.layer} puts out values that are not finite"
-    if signals[-1].spread >= DEAD_SPREAD:
+    if signals[-1].spread >= DEAD_SPREAD or signals[0].step >= DEAD_STEP:
         return None
     died = next(
         (s for s in signals if s.dead >= DEAD_UNITS or s.spread < ALIKE_SPREAD), signals[-1]

@@ -6,8 +6,8 @@ from training.guard import Guard, NetIsDead, advise, find_death
 from training.recipe import PRESETS, Recipe
 
 
-def signal(layer: str, spread: float, dead: float = 0.1, gradient: float = 1e-3) -> LayerSignal:
-    return LayerSignal(layer, rms=1.0, spread=spread, dead=dead, gradient=gradient, step=1e-3)
+def signal(layer: str, spread: float, dead: float = 0.1, gradient: float = 1e-2) -> LayerSignal:
+    return LayerSignal(layer, rms=1.0, spread=spread, dead=dead, gradient=gradient, step=gradient)
 
 
 class Looks:
@@ -26,7 +26,12 @@ DEAD = [
     signal("conv2", 0.0, dead=1.0),
     signal("probabilities", 1e-7),
 ]
-SLOW = [signal("conv1", 0.2), signal("conv2", 0.05), signal("probabilities", 4e-5)]
+SLOW = [
+    signal("conv1", 0.2, gradient=1e-5),
+    signal("conv2", 0.05),
+    signal("probabilities", 4e-5),
+]
+LAGGING = [signal("conv1", 0.2), signal("dense1", 0.2, dead=0.95), signal("probabilities", 0.0)]
 
 
 def guard(*looks: list[LayerSignal], recipe: Recipe = PRESETS["as-posted"], stop: bool = True):
@@ -49,9 +54,18 @@ def test_a_dead_net_is_stopped_with_the_layer_that_died_and_what_to_change() -> 
 
 
 def test_a_net_that_tells_pictures_apart_ever_so_little_is_let_go_on() -> None:
-    watching = guard(ALIVE, SLOW, ALIVE)
+    watching = guard(ALIVE, SLOW, SLOW)
     watching.on_epoch_end(0, {"loss": 5.0752})
     watching.on_epoch_end(1, {"loss": 5.07})
+    (finding,) = watching.findings
+    assert finding.startswith("epoch 2: alive, but it has not begun to learn")
+
+
+def test_a_net_whose_running_averages_lag_is_let_go_on() -> None:
+    """With BatchNorm all pictures may get one answer at first, while gradients flow."""
+    watching = guard(ALIVE, LAGGING, ALIVE)
+    watching.on_epoch_end(0, {"loss": 4.1})
+    watching.on_epoch_end(1, {"loss": 3.7})
     assert watching.findings == []
 
 
@@ -74,8 +88,20 @@ def test_a_guard_that_only_warns_writes_down_and_goes_on() -> None:
     assert len(watching.findings) == 1
 
 
+def test_what_was_wrong_before_the_first_epoch_does_not_blind_a_guard_that_warns() -> None:
+    watching = guard(ALIVE, DEAD, ALIVE, stop=False)
+    watching.report("before epoch 1: the preprocessing is not connected")
+    watching.on_epoch_end(0, {"loss": 5.0752})
+    watching.on_epoch_end(1, {"loss": 5.0752})
+    assert [finding.split(":")[0] for finding in watching.findings] == ["before epoch 1", "epoch 1"]
+
+
 def test_the_first_layer_where_pictures_became_alike_is_named() -> None:
-    fading = [signal("conv1", 0.2), signal("conv2", 5e-3, dead=0.5), signal("answer", 1e-7)]
+    fading = [
+        signal("conv1", 0.2, gradient=1e-7),
+        signal("conv2", 5e-3, dead=0.5),
+        signal("answer", 1e-7),
+    ]
     assert "conv2 died (50%" in str(find_death(fading))
     assert find_death(ALIVE) is None
 
