@@ -1,5 +1,6 @@
 """How well embeddings tell palms apart that the net was never trained on."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,6 +9,11 @@ from numpy.typing import NDArray
 
 from training.data import Palms, in_batches
 from training.rates import equal_error_rate
+
+PAIRS_AT_ONCE = 1 << 22
+"""Similarities in a block: 16 MiB."""
+
+Float32 = NDArray[np.float32]
 
 
 class OpenSetScore(keras.callbacks.Callback):
@@ -31,36 +37,74 @@ def judge_strangers(scores: keras.Model, palms: Palms, batch_size: int = 64) -> 
 
     Args:
         scores: a net with an embedding head.
-        palms: at least two pictures of every identity.
+        palms: whom to compare; who has a template only is somebody to be mistaken for.
         batch_size: pictures at a time.
 
     Returns:
-        `rank_1`: share of probes whose most similar template is of their own identity; `eer`: the
-        rate at which false matches and false non-matches are equally frequent. Templates are the
-        pictures of the first session or, with no second one, each identity's first half.
+        `rank_1`: share of probes whose most similar template is of their own identity; `eer`: as
+        `equal_error_rate` defines it. Templates are the pictures of each identity's first session
+        or, where nobody has a second one, the first half of its shots.
+
+    Raises:
+        ValueError: as `require_pairs` does.
     """
+    require_pairs(palms)
     embed = keras.Model(scores.input, scores.get_layer("embedding").output)
     parts = [
         keras.ops.convert_to_numpy(embed(x, training=False)) for x in in_batches(palms, batch_size)
     ]
-    embeddings = np.concatenate(parts)
-    gallery = _gallery(palms)
-    similarity = embeddings[~gallery] @ embeddings[gallery].T
-    genuine = palms.labels[~gallery][:, None] == palms.labels[gallery][None]
-    hits = genuine[np.arange(len(genuine)), similarity.argmax(axis=1)]
+    embeddings = np.concatenate(parts).astype(np.float32)
+    hits, genuine = [], []
+    for similarity, same in _compare(embeddings, palms):
+        hits.append(same[np.arange(len(same)), similarity.argmax(axis=1)])
+        genuine.append(similarity[same])
+    impostors = (similarity[~same] for similarity, same in _compare(embeddings, palms))
     return {
-        "rank_1": float(hits.mean()),
-        "eer": equal_error_rate(similarity[genuine], similarity[~genuine]),
+        "rank_1": float(np.concatenate(hits).mean()),
+        "eer": equal_error_rate(np.concatenate(genuine), impostors),
     }
 
 
+def require_pairs(palms: Palms) -> None:
+    """Whether `judge_strangers` finds somebody to recognize and to mistake; costs nothing.
+
+    Raises:
+        ValueError: if there is one identity only, or no identity with a template and a probe.
+    """
+    count = len(np.unique(palms.labels))
+    if count > 1 and not _gallery(palms).all():
+        return
+    lack = f"none of {count} identities has a second picture" if count > 1 else "one identity only"
+    raise ValueError(
+        f"{lack}, such as {palms.files[0]}, so there is nothing to compare in a split by identity: "
+        "add pictures, or choose another --split"
+    )
+
+
+def _compare(embeddings: Float32, palms: Palms) -> Iterator[tuple[Float32, NDArray[np.bool_]]]:
+    """Similarities [P, T] of some probes to all templates, and which are of one identity.
+
+    All at once would be 400 MB at 20,000 pictures, and several times that while they are sorted.
+    """
+    gallery = _gallery(palms)
+    probes, templates = np.flatnonzero(~gallery), embeddings[gallery]
+    step = max(PAIRS_AT_ONCE // len(templates), 1)
+    for start in range(0, len(probes), step):
+        chosen = probes[start : start + step]
+        same = palms.labels[chosen][:, None] == palms.labels[gallery][None]
+        yield embeddings[chosen] @ templates.T, same
+
+
 def _gallery(palms: Palms) -> NDArray[np.bool_]:
-    """Which pictures are templates, [N]."""
-    first = palms.sessions.min()
-    if (palms.sessions > first).any():
-        return palms.sessions == first
-    chosen = np.zeros(len(palms), bool)
+    """Which pictures are templates, [N]; every other has a template of its own identity."""
+    first = np.full(len(palms.identities), palms.sessions.max())
+    np.minimum.at(first, palms.labels, palms.sessions)
+    chosen = palms.sessions == first[palms.labels]
+    if not chosen.all():
+        return chosen
     for label in np.unique(palms.labels):
-        own = np.flatnonzero(palms.labels == label)
-        chosen[own[: max(len(own) // 2, 1)]] = True
+        own = palms.labels == label
+        # By shot: one moment in two bands, or in both hands, must not be parted.
+        shots = np.unique(palms.shots[own])
+        chosen[own] = np.isin(palms.shots[own], shots[: max(len(shots) // 2, 1)])
     return chosen
