@@ -32,7 +32,7 @@ nets: $(VENV)/.dev ## Make palms, train, export and judge the three nets (docs/r
 	test -d data/strangers || $(BIN)/python -m training synthesize --out data/strangers \
 		--identities 200 --shots 4 --seed 2 --prefix n
 	set -e; for spec in alexnet:14 vgg16:16 vgg19:16; do net=$${spec%:*}; \
-		test -d runs/$$net || $(BIN)/python -m training train --net $$net --epochs $${spec#*:} \
+		$(BIN)/python -m training train --net $$net --epochs $${spec#*:} \
 			--data data/palms --out runs/$$net; \
 		$(BIN)/python -m training export --run runs/$$net $(DATA); done
 	$(BIN)/python -m training fuse $(DATA)
@@ -46,9 +46,9 @@ paper: $(VENV)/.dev ## Train and judge the three nets by the paper's random spli
 	test -d data/strangers || $(BIN)/python -m training synthesize --out data/strangers \
 		--identities 200 --shots 4 --seed 2 --prefix n
 	set -e; for net in alexnet vgg16 vgg19; do \
-		$(BIN)/python -m training train --net $$net --split seed --data data/palms \
+		$(BIN)/python -m training train --net $$net --split seed --epochs 12 --data data/palms \
 			--out runs/paper/$$net; \
-		test -d runs/paper/store/$$net || $(BIN)/python -m training export \
+		test -d runs/paper/store/$$net/1 || $(BIN)/python -m training export \
 			--run runs/paper/$$net --store runs/paper/store $(DATA); done
 	$(BIN)/python -m training fuse --split seed --store runs/paper/store $(DATA)
 	$(BIN)/python -m training evaluate --split seed --store runs/paper/store $(DATA) \

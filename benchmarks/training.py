@@ -65,9 +65,10 @@ def main() -> None:
     machine = describe_machine()
     precision = choose_precision("auto")
     shipped = PRESETS["shipped"]
+    student = replace(PRESETS["student"], augment="none")  # as posted, it reaches no picture
     rows = [
-        Row("student: BatchNorm, plain fit", PRESETS["student"], "float32"),
-        Row(f"student, {precision}", PRESETS["student"], precision),
+        Row("student: BatchNorm, plain fit, no augmentation", student, "float32"),
+        Row(f"student, {precision}", student, precision),
         Row("shipped recipe, float32", shipped, "float32"),
         Row(f"shipped recipe, {precision}", shipped, precision),
         # The mechanism alone: same input, same head, BatchNorm against weight standardisation.
@@ -136,7 +137,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         outside = 1 - row["bare_step_ms"] / row["step_ms"]
         lines.append(
             f"| {row['name']} | {row['images_per_s']:.1f} | {row['images_per_s'] / first:.2f} "
-            f"| {row['step_ms']:.0f} | {row['bare_step_ms']:.0f} | {max(outside, 0):.1%} |"
+            f"| {row['step_ms']:.0f} | {row['bare_step_ms']:.0f} | {outside:.1%} |"
         )
     return "\n".join(lines)
 

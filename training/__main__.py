@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{command.command}: {_in_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{command.command}: stopped; the same command goes on with it", file=sys.stderr)
+        resumable = command.command in ("train", "ablate")
+        further = "; the same command goes on with it" if resumable else ""
+        print(f"{command.command}: stopped{further}", file=sys.stderr)
         return 130
     return 0
 

@@ -23,7 +23,7 @@ from training.guard import Guard
 from training.nets import NETS, build_net, scores_of
 from training.recipe import PRESETS, Recipe
 from training.split import Split, load_split
-from training.train import Phase, compile_phase, probe_of
+from training.train import compile_phase, phases_of, probe_of
 from training.transfer import DONORS, load_imagenet
 
 
@@ -138,16 +138,18 @@ def ablate(config: AblateConfig) -> Path:
     """
     todo = _plan(config)
     scale = SCALES[config.scale]
+    epochs = config.epochs or scale.epochs
+    split = _load(config, scale)
     folder = config.out / config.scale
     folder.mkdir(parents=True, exist_ok=True)
-    split: Split | None = None
     for net, cell, seed in tqdm(todo, "cells", unit="cell"):
         target = folder / net / f"{cell.name}-{seed}.json"
+        what = {"recipe": asdict(cell.recipe), "epochs": epochs, "dataset": split.train.sha256}
         if target.exists():
+            _require_same(json.loads(target.read_text()), what, target)
             continue
-        split = split or _load(config, scale)
         target.parent.mkdir(exist_ok=True)
-        result = run_cell(net, cell, seed, split, config.epochs or scale.epochs, config)
+        result = {**run_cell(net, cell, seed, split, epochs, config), **what}
         unfinished = target.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(result) + "\n")
         unfinished.replace(target)
@@ -170,28 +172,30 @@ def run_cell(
         load_imagenet(scores, config.weights_file)
     change = augment if recipe.augment == "palm" else None
     batches = Batches(train, 32, seed, augment=change)
-    compile_phase(
-        scores, Phase(0, epochs, recipe.learning_rate, frozen=False), len(batches), recipe
-    )
     probe = probe_of(scores, train, recipe)
     guard, trace = Guard(probe, recipe, stop=False), Trace(probe)
-    plateau = [Plateau([])] if recipe.schedule == "plateau" else []
+    history: dict[str, list[float]] = {}
     start = time.perf_counter()
-    history = scores.fit(
-        batches,
-        epochs=epochs,
-        validation_data=Ordered(split.validation, 64),
-        callbacks=[Reseed(seed), *plateau, guard, trace],
-        shuffle=False,  # Batches does it
-        verbose=0,
-    ).history
+    for phase in phases_of(recipe, epochs):
+        compile_phase(scores, phase, len(batches), recipe)
+        plateau = [Plateau([])] if recipe.schedule == "plateau" else []
+        done = scores.fit(
+            batches,
+            initial_epoch=phase.first,
+            epochs=phase.end,
+            validation_data=Ordered(split.validation, 64),
+            callbacks=[Reseed(seed), *plateau, guard, trace],
+            shuffle=False,  # Batches does it
+            verbose=0,
+        ).history
+        for name, values in done.items():
+            history.setdefault(name, []).extend(values)
     seconds = (time.perf_counter() - start) / len(history["loss"])
     return {
         "net": net,
         "cell": cell.name,
         "change": cell.change,
         "seed": seed,
-        "recipe": asdict(recipe),
         "identities": len(train.identities),
         "training_pictures": len(train),
         "validation_pictures": len(split.validation),
@@ -234,9 +238,18 @@ class Trace(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _look(self) -> None:
+        _ = self.model  # on JAX, asking for it brings the weights up to date
         self.signals = self._probe.look()
         layers = [asdict(signal) for signal in self.signals]
         self.records.append({"step": self._step, "layers": layers})
+
+
+def _require_same(done: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
+    """A table must not mix cells of other data or settings."""
+    if other := [name for name, value in asked.items() if done.get(name) != value]:
+        raise ValueError(
+            f"{path} is of another {' and '.join(other)}: remove it, or choose another --out"
+        )
 
 
 def _plan(config: AblateConfig) -> list[tuple[str, Cell, int]]:
@@ -257,11 +270,16 @@ def _plan(config: AblateConfig) -> list[tuple[str, Cell, int]]:
 
 def _load(config: AblateConfig, scale: Scale) -> Split:
     """The database at the scale's size, cut down to its first identities."""
+    if config.split == "identity":
+        raise ValueError("--split identity has no accuracy to compare: choose seed or session")
     split = load_split(replace(config, size_px=scale.size_px))
     if scale.identities is None or scale.identities >= len(split.train.identities):
         return split
     few = [
-        part.select(part.labels < scale.identities).relabelled()
+        replace(
+            part.select(part.labels < scale.identities),
+            identities=part.identities[: scale.identities],
+        )
         for part in (split.train, split.validation, split.test)
     ]
     return replace(split, train=few[0], validation=few[1], test=few[2])

@@ -9,14 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.diagnosis import LayerSignal
-from training.guard import WATCHED_EPOCHS, find_death
+from training.guard import STUCK_LOSS, WATCHED_EPOCHS, find_death
 from training.rates import wilson_interval
 
 CURVES = ("as-posted", "both", "he", "rate-1e-4", "batch", "weight-1e-4", "embedding-weight")
 DEPTH = ("as-posted", "rate-1e-4", "batch", "embedding-weight")
 """Cells drawn in the plots: the failure, its supposed cures, and what works."""
 
-MARKS = {"learned": "**learned**", "slow": "slow", "dead": "dead"}
+MARKS = {"learned": "**learned**", "stuck": "at chance", "dead": "dead"}
+
+NO_GRADIENT = 1e-6
+"""Gradient to the first kernel, over that kernel's size, that is nothing but rounding."""
 
 Result = dict[str, Any]
 
@@ -31,7 +34,7 @@ def write_ablation(folder: Path, order: list[str]) -> Path:
     Returns:
         The path of table.md.
     """
-    nets = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    nets = sorted({path.parent.name for path in folder.glob("*/*.json")})
     table = []
     for net in nets:
         results = read_results(folder / net, order)
@@ -66,40 +69,42 @@ def as_table(results: list[Result]) -> list[str]:
     ]
     for r in results:
         last, history = r["trace"][-1]["layers"], r["history"]
-        guard = f"epoch {stopped}" if (stopped := stopped_in(r)) else ""
         lines.append(
             f"| {r['cell']} | {r['change']} | {r['seed']} | {MARKS[outcome_of(r)]} "
             f"| {history['loss'][-1]:.3f} | {history['accuracy'][-1]:.1%} "
             f"| {max(history['val_accuracy']):.1%} | {last[-1]['spread']:.0e} "
-            f"| {last[0]['gradient']:.0e} | {guard} | {r['seconds_per_epoch']:.0f} |"
+            f"| {last[0]['gradient']:.0e} | {guard_says(r)} | {r['seconds_per_epoch']:.0f} |"
         )
     return lines
 
 
 def outcome_of(result: Result) -> str:
-    """What became of a cell.
+    """What became of a cell, by its accuracy and the gradient in the end.
 
     Returns:
         learned: surely more than twice as many training pictures right as chance gets, in the last
-        epoch; dead: the answers do not differ from picture to picture; slow: neither. Training
-        pictures, since BatchNorm's running averages need more steps than --scale quick has: a net
-        that knows its training pictures may be at chance on others until they arrive.
+        epoch; dead: not, and no gradient reaches the first layer any more; stuck: not, though one
+        does. Training pictures, since BatchNorm's running averages need more steps than --scale
+        quick has: a net that knows its training pictures may be at chance on others till then.
     """
     right = result["history"]["accuracy"][-1] * result["training_pictures"]
     least, _ = wilson_interval(round(right), result["training_pictures"])
     if least > 2 / result["identities"]:
         return "learned"
-    return "dead" if find_death(_signals(result["trace"][-1])) else "slow"
+    return "dead" if result["trace"][-1]["layers"][0]["step"] < NO_GRADIENT else "stuck"
 
 
-def stopped_in(result: Result) -> int | None:
-    """Epoch after which the guard would have stopped the cell; None if it would not."""
-    steps = result["training_pictures"] // 32
+def guard_says(result: Result) -> str:
+    """What the guard does in the first two epochs: stop, note, or nothing."""
+    steps = max(result["training_pictures"] // 32, 1)
     for record in result["trace"]:
         epoch, rest = divmod(record["step"], steps)
         if rest == 0 and 1 <= epoch <= WATCHED_EPOCHS and find_death(_signals(record)):
-            return epoch
-    return None
+            return f"stops, epoch {epoch}"
+    losses = result["history"]["loss"][:WATCHED_EPOCHS]
+    near = abs(losses[-1] - np.log(result["identities"])) < STUCK_LOSS
+    paper = result["recipe"]["head"] == "paper"
+    return f"notes, epoch {len(losses)}" if near and paper else ""
 
 
 def _signals(record: dict[str, Any]) -> list[LayerSignal]:

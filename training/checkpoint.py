@@ -3,6 +3,7 @@
 import csv
 import os
 import time
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Checkpoint(keras.callbacks.Callback):
             monitor: figure by which the best epoch is chosen; higher is better.
         """
         super().__init__()
-        self.history = read_history(folder)
+        self.history = read_history(folder)[: epochs_done(folder)]
         self._folder = folder
         self._monitor = monitor
 
@@ -40,13 +41,11 @@ class Checkpoint(keras.callbacks.Callback):
             model: the net.
             with_optimizer: also the optimizer's memory; not where a new phase begins.
         """
-        done = epochs_done(self._folder)
-        self.history = self.history[:done]
         if with_optimizer:
             model.optimizer.build(model.trainable_variables)
         else:
             model = keras.Model(model.input, model.output)
-        model.load_weights(self._folder / _STATE.format(done))
+        model.load_weights(self._folder / _STATE.format(epochs_done(self._folder)))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the epoch's clock."""
@@ -61,21 +60,20 @@ class Checkpoint(keras.callbacks.Callback):
         self.history.append(row)
         write_history(self._folder, self.history)
         if row[self._monitor] > best:
-            self._save_best()
+            self._save_best(self.model)
         _save_whole(self.model, self._folder / _STATE.format(epoch + 1))
         for old in self._folder.glob("state-*.weights.h5"):
             if old.name != _STATE.format(epoch + 1):
                 old.unlink()
 
-    def keep_something(self) -> None:
+    def keep_something(self, model: keras.Model) -> None:
         """Writes the weights as they are, where no epoch's end has written any yet."""
         if not (self._folder / BEST).exists():
-            self._save_best()
+            self._save_best(model)
 
-    def _save_best(self) -> None:
+    def _save_best(self, model: keras.Model) -> None:
         """Without the optimizer's memory, two thirds of a state."""
-        bare = keras.Model(self.model.input, self.model.output)
-        _save_whole(bare, self._folder / BEST)
+        _save_whole(keras.Model(model.input, model.output), self._folder / BEST)
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):
@@ -89,7 +87,10 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Counts the epochs that are done, without changing the rate once more."""
         super().on_train_begin(logs)
+        if not self._history:
+            return
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.model.optimizer.learning_rate = self._history[0]["learning_rate"]
         for row in self._history:
             super().on_epoch_end(int(row["epoch"]) - 1, dict(row))
         self.model.optimizer.learning_rate = rate
@@ -136,15 +137,25 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
     """Writes history.csv anew, whole or not at all."""
-    unfinished = folder / f".{HISTORY}"
-    with unfinished.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(unfinished, folder / HISTORY)
+    text = StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(folder / HISTORY, text.getvalue())
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    unfinished = target.with_name(f".{target.name}")
+    unfinished.write_text(text)
+    os.replace(unfinished, target)
 
 
 def _save_whole(model: keras.Model, target: Path) -> None:
     unfinished = target.with_name(f".{target.name}")
     model.save_weights(unfinished)
+    with unfinished.open("rb") as file:
+        os.fsync(
+            file.fileno()
+        )  # before the name is given: a power cut must not leave an empty file
     os.replace(unfinished, target)

@@ -22,7 +22,7 @@ class LayerSignal:
         spread: how much of the output tells pictures apart: the root mean square, over units, of
             the standard deviation over pictures, divided by `rms`. 0: the same for every picture.
         dead: share of units (channels of a convolution) that are 0 at every place of every picture.
-        gradient: root mean square of the loss's gradient to its kernel; 0 if it is frozen.
+        gradient: root mean square of the loss's gradient to its kernel; NaN if it is frozen.
         step: `gradient` over the kernel's own root mean square.
     """
 
@@ -99,7 +99,7 @@ def _measure(
     kernel = kernel_of(layer)
     weights = keras.ops.convert_to_numpy(kernel)
     rms = _rms(output)
-    gradient = _rms(gradients[kernel.path]) if kernel.path in gradients else 0.0  # frozen
+    gradient = _rms(gradients[kernel.path]) if kernel.path in gradients else np.nan  # frozen
     return LayerSignal(
         layer=layer.name,
         rms=rms,

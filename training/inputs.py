@@ -24,10 +24,6 @@ PROMISED_RANGE = {
 TOLERANCE = 0.05
 """Share of the promised range by which interpolation and float16 may leave it."""
 
-MIN_LIKENESS = 0.2
-"""Least mean correlation of an augmented picture with its own source: pairs of different palms
-came to 0.0, the shipped augmentation to 0.7."""
-
 
 def check_inputs(scores: keras.Model, batches: Batches, recipe: Recipe) -> list[str]:
     """Looks at what reaches the first convolution.
@@ -67,7 +63,7 @@ def _check_range(values: NDArray[np.float32], layer: str, promised: str) -> str 
 
 
 def _check_augmentation(seen: keras.Model, batches: Batches, augment: str) -> str | None:
-    """Two looks at the same pictures must differ where augmentation is asked for, else agree."""
+    """Two looks at the same pictures must differ where augmentation is asked for."""
     palms, chosen = batches.palms, batches.chosen(0)
     if augment == "palm":
         looks = [batches[0][0], as_colour(palms.pictures(chosen))]
@@ -89,27 +85,18 @@ def _check_augmentation(seen: keras.Model, batches: Batches, augment: str) -> st
 def _check_labels(batches: Batches, columns: int) -> list[str]:
     """Labels fit the net's columns, and pictures stand beside their own labels."""
     palms, chosen = batches.palms, batches.chosen(0)
-    images, labels = batches[0]
+    _, labels = batches[0]
     problems: list[str] = []
     if columns != len(palms.identities):
         problems.append(f"the net has {columns} outputs for {len(palms.identities)} identities")
     if absent := len(palms.identities) - len(np.unique(palms.labels)):
         problems.append(f"{absent} of {len(palms.identities)} identities have no training picture")
-    likeness = _correlation(images[..., 0], palms.pictures(chosen))
-    if not np.array_equal(labels, palms.labels[chosen]) or likeness < MIN_LIKENESS:
+    if not np.array_equal(labels, palms.labels[chosen]):
         problems.append(
-            "the first batch's pictures do not stand beside their own labels (correlation with "
-            f"their sources {likeness:.2f}): pictures and labels are in different orders"
+            "the first batch's pictures do not stand beside their own labels: pictures and labels "
+            "are in different orders"
         )
     return problems
-
-
-def _correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Mean Pearson correlation of pictures [B, H, W] with their partners."""
-    a, b = (x.reshape(len(x), -1).astype(np.float32) for x in (one, other))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return float(((a * b).sum(axis=1) / np.maximum(lengths, 1e-6)).mean())
 
 
 def _run(model: keras.Model, images: Any, *, training: bool) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ def build_net(
     if recipe.head == "paper":
         outputs = _paper_head(x, identities, recipe.init)
     else:
-        outputs = _embedding_head(x, identities, embedding_size)
+        outputs = _embedding_head(x, identities, embedding_size, recipe.init)
     return keras.Model(images, outputs, name=net)
 
 
@@ -159,9 +159,10 @@ def _norm(name: str) -> keras.layers.Layer:
     return keras.layers.BatchNormalization(synchronized=apart, name=name)
 
 
-def _embedding_head(x: Any, identities: int, embedding_size: int) -> dict[str, Any]:
+def _embedding_head(x: Any, identities: int, size: int, init: str) -> dict[str, Any]:
     x = keras.layers.Dropout(0.2, name="dropout")(x)
-    x = keras.layers.Dense(embedding_size, use_bias=False, name="dense")(x)
+    dense = keras.layers.Dense(size, use_bias=False, kernel_initializer=init, name="dense")
+    x = dense(x)
     x = _norm("dense_norm")(x)
     embedding = UnitLength(name="embedding")(x)
     similarity = CosineClassifier(identities, name="similarity")(embedding)

@@ -11,7 +11,14 @@ import numpy as np
 from tqdm.keras import TqdmCallback
 
 from training.augmentation import augment
-from training.checkpoint import Checkpoint, Plateau, Reseed, epochs_done, load_best
+from training.checkpoint import (
+    Checkpoint,
+    Plateau,
+    Reseed,
+    epochs_done,
+    load_best,
+    write_whole,
+)
 from training.data import Batches, DataOptions, Ordered, Palms, as_colour
 from training.devices import choose_precision, distribute
 from training.diagnosis import Probe
@@ -19,17 +26,18 @@ from training.guard import Guard
 from training.inputs import check_inputs
 from training.layers import MarginLoss
 from training.leakage import find_leaks, refuse_leaks
-from training.nets import build_net, scores_of
+from training.nets import NETS, build_net, scores_of
 from training.openset import OpenSetScore
 from training.recipe import Recipe
 from training.result import conclude
 from training.split import Split, load_split
-from training.transfer import load_imagenet
+from training.transfer import load_imagenet, require_weights
 
 PROBE_PICTURES = 32
 
-FREE_TO_CHANGE = ("allow_leaks", "data", "guard", "out", "precision", "scratch", "tensorboard")
-"""Settings with which a stopped run may go on though they differ: they do not change the result."""
+FREE_TO_CHANGE = ("allow_leaks", "data", "guard", "out", "scratch", "tensorboard")
+"""Settings with which a stopped run may go on though they differ: they do not change the result.
+Another place is no other data: those are compared by their digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +95,9 @@ def train(config: TrainConfig) -> Path:
         FileNotFoundError: if there are no pictures.
         NetIsDead: if the guard stopped it.
     """
-    settings = settings_of(config)
+    require_sensible(config)
     split = load_split(config)
+    settings = settings_of(config, split.train.sha256)
     leakage = find_leaks(split)
     refuse_leaks(leakage, allow=config.allow_leaks)
     keras.utils.set_random_seed(config.seed)
@@ -98,25 +107,47 @@ def train(config: TrainConfig) -> Path:
         scores = scores_of(build_net(config.net, identities, config, input_px=config.size_px))
         if config.weights == "imagenet" and not epochs_done(config.out):
             load_imagenet(scores, config.weights_file)
-        config.out.mkdir(parents=True, exist_ok=True)
-        (config.out / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
         guard = watch(scores, split, config)
+        config.out.mkdir(parents=True, exist_ok=True)
+        write_whole(config.out / "config.json", json.dumps(settings, indent=2) + "\n")
         fit(scores, split, config, guard)
         load_best(scores, config.out)
     return conclude(scores, split, settings, leakage.as_dict(), guard.findings, config.out)
 
 
-def settings_of(config: TrainConfig) -> dict[str, Any]:
+def require_sensible(config: TrainConfig) -> None:
+    """Refuses what would fail or mislead only after hours of decoding or training.
+
+    Raises:
+        ValueError: with what to choose instead.
+    """
+    if config.net not in NETS:
+        raise ValueError(f"unknown net {config.net!r}: choose one of {', '.join(NETS)}")
+    for name in ("batch_size", "epochs", "size_px"):
+        if getattr(config, name) < 1:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be at least 1, not {getattr(config, name)}")
+    if config.split == "identity" and config.head == "paper":
+        raise ValueError("the paper's head knows no strangers: --split identity needs an embedding")
+    if config.split == "identity" and config.schedule == "plateau":
+        raise ValueError("--schedule plateau needs a validation loss: --split identity has none")
+    if config.weights == "imagenet":
+        require_weights(config.net, config.weights_file)
+
+
+def settings_of(config: TrainConfig, dataset_sha256: str) -> dict[str, Any]:
     """The configuration as config.json holds it, `auto` resolved.
 
     Raises:
-        ValueError: if `out` holds a run with other settings; they are named.
+        ValueError: if `out` holds epochs of a run with other settings or data; they are named.
     """
     settings = json.loads(json.dumps(asdict(config), default=str))
-    path = config.out / "config.json"
-    if not path.exists():
+    settings["dataset_sha256"] = dataset_sha256
+    if not epochs_done(config.out):
         return {**settings, "precision": choose_precision(config.precision)}
-    before = json.loads(path.read_text())
+    before = json.loads((config.out / "config.json").read_text())
+    if config.precision == "auto":
+        settings["precision"] = before["precision"]
     other = [
         f"{name} {before.get(name)!r}, not {value!r}"
         for name, value in settings.items()
@@ -127,7 +158,7 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
             f"{config.out} holds a run with other settings ({'; '.join(other)}): "
             "give the same to go on with it, or choose another --out"
         )
-    return {**settings, "precision": before["precision"]}
+    return settings
 
 
 def loss_of(recipe: Recipe) -> keras.losses.Loss:
@@ -143,7 +174,13 @@ def watch(scores: keras.Model, split: Split, config: TrainConfig) -> Guard:
     Raises:
         NetIsDead: if the net does not see what the recipe promises and `guard` is stop.
     """
-    guard = Guard(probe_of(scores, split.train, config), config, stop=config.guard == "stop")
+    log = config.out / "guard.txt"
+    if not epochs_done(config.out):
+        log.unlink(missing_ok=True)  # of a run that was stopped, and begins anew
+    probe = probe_of(scores, split.train, config)
+    guard = Guard(probe, config, stop=config.guard == "stop", log=log)
+    if guard.findings:
+        return guard
     for problem in check_inputs(scores, batches_of(split, config), config):
         guard.report(f"before epoch 1: {problem}")
     return guard
@@ -167,7 +204,7 @@ def fit(scores: keras.Model, split: Split, config: TrainConfig, guard: Guard) ->
     open_set = split.kind == "identity"
     checkpoint = Checkpoint(config.out, "val_rank_1" if open_set else "val_accuracy")
     done = epochs_done(config.out)
-    for phase in phases_of(config):
+    for phase in phases_of(config, config.epochs):
         if done >= phase.end:
             continue
         batches = batches_of(split, config, epoch=max(done, phase.first))
@@ -185,21 +222,22 @@ def fit(scores: keras.Model, split: Split, config: TrainConfig, guard: Guard) ->
                 verbose=0,
             )
         except KeyboardInterrupt:
-            checkpoint.keep_something()
+            checkpoint.keep_something(scores)
             raise
         done = 0  # what is restored is restored once
 
 
-def phases_of(config: TrainConfig) -> list[Phase]:
+def phases_of(recipe: Recipe, epochs: int) -> list[Phase]:
     """One phase, or two where ImageNet convolutions are frozen first."""
-    if config.weights == "none":
-        return [Phase(0, config.epochs, config.learning_rate, frozen=False)]
-    thaw = min(config.freeze_epochs, config.epochs)
-    frozen = Phase(0, thaw, config.learning_rate, frozen=True)
-    return [frozen, Phase(thaw, config.epochs, config.learning_rate / 10, frozen=False)]
+    if recipe.weights == "none":
+        return [Phase(0, epochs, recipe.learning_rate, frozen=False)]
+    thaw = min(recipe.freeze_epochs, epochs)
+    frozen = Phase(0, thaw, recipe.learning_rate, frozen=True)
+    fine = Phase(thaw, epochs, recipe.learning_rate / 10, frozen=False)
+    return [phase for phase in (frozen, fine) if phase.first < phase.end]
 
 
-def compile_phase(scores: keras.Model, phase: Phase, steps: int, config: TrainConfig) -> None:
+def compile_phase(scores: keras.Model, phase: Phase, steps: int, config: Recipe) -> None:
     """Freezes or thaws the convolutions and gives the net a fresh optimizer."""
     for layer in scores.layers:
         if isinstance(layer, keras.layers.Conv2D):

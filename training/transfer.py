@@ -20,23 +20,31 @@ def load_imagenet(scores: keras.Model, weights_file: Path | None) -> None:
             of that layout.
         OSError: if the file cannot be read, or the download fails.
     """
-    if scores.name not in DONORS:
-        raise ValueError(
-            f"Keras has no ImageNet weights for {scores.name}: train it from scratch "
-            f"(--weights none), or choose {' or '.join(DONORS)}"
-        )
+    require_weights(scores.name, weights_file)
     donor = _load_donor(scores.name, weights_file)
     ours = {layer.name: layer for layer in scores.layers}
     for layer in donor.layers:
         if not isinstance(layer, keras.layers.Conv2D):
             continue
         twin = ours.get(layer.name)
-        if not isinstance(twin, keras.layers.Conv2D) or twin.kernel.shape != layer.kernel.shape:
+        shapes = [w.shape for w in twin.weights] if isinstance(twin, keras.layers.Conv2D) else []
+        if shapes != [w.shape for w in layer.weights]:
             raise ValueError(
                 f"{layer.name} does not fit ImageNet's {tuple(layer.kernel.shape)}: transfer "
                 "needs --filters original and --normalization none (--preset transfer)"
             )
         twin.set_weights(layer.get_weights())
+
+
+def require_weights(net: str, weights_file: Path | None) -> None:
+    """Raises what `load_imagenet` would, as far as names tell."""
+    if net not in DONORS:
+        raise ValueError(
+            f"Keras has no ImageNet weights for {net}: train it from scratch "
+            f"(--weights none), or choose {' or '.join(DONORS)}"
+        )
+    if weights_file is not None and not weights_file.is_file():
+        raise OSError(f"{weights_file} is not there: --weights-file names Keras's .h5 without top")
 
 
 def _load_donor(net: str, weights_file: Path | None) -> keras.Model:
@@ -48,8 +56,6 @@ def _load_donor(net: str, weights_file: Path | None) -> keras.Model:
                 f"Keras could not download the ImageNet weights of {net} ({error}): give them "
                 "as --weights-file"
             ) from error
-    if not weights_file.is_file():
-        raise OSError(f"{weights_file} is not there: --weights-file names Keras's .h5 without top")
     donor = DONORS[net](include_top=False, weights=None)
     try:
         donor.load_weights(weights_file)

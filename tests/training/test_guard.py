@@ -114,4 +114,4 @@ def test_values_that_are_not_finite_are_found_with_their_layer() -> None:
 def test_advice_fits_the_recipe() -> None:
     assert "--wiring" not in advise(Recipe())
     assert "1e-4" in advise(Recipe(learning_rate=1e-3))
-    assert "--head embedding" in advise(PRESETS["student"])
+    assert "--preset shipped" in advise(PRESETS["student"])

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 
-from training.checkpoint import Checkpoint, epochs_done, read_history
+from training.checkpoint import Checkpoint, Plateau, epochs_done, read_history
 from training.guard import NetIsDead
 from training.recipe import PRESETS
 from training.train import TrainConfig, settings_of, train
@@ -182,6 +182,40 @@ def test_the_question_as_posted_is_refused_before_its_first_epoch(configure: Con
     assert epochs_done(config.out) == 0
 
 
+def test_a_run_that_was_refused_may_be_mended_in_the_same_folder(configure: Configure) -> None:
+    posted = asdict(PRESETS["as-posted"]) | {"head": "embedding", "epochs": 1}
+    with pytest.raises(NetIsDead):
+        train(configure(**posted))
+    train(configure(**posted | {"wiring": "connected"}))
+    assert json.loads((configure().out / "result.json").read_text())["guard"] == []
+
+
+def test_what_the_guard_found_outlives_an_interruption(configure: Configure) -> None:
+    posted = asdict(PRESETS["as-posted"]) | {"head": "embedding", "epochs": 1, "guard": "warn"}
+    train(configure(**posted))
+    train(configure(**posted))  # nothing left to do but the report
+    found = json.loads((configure().out / "result.json").read_text())["guard"]
+    assert len(found) == 2
+    assert "--input rescaled promises 0 to 1" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"net": "resnet"}, "unknown net 'resnet'"),
+        ({"batch_size": 0}, "--batch-size must be at least 1, not 0"),
+        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"split": "identity", "head": "paper"}, "needs an embedding"),
+        ({"split": "identity", "schedule": "plateau"}, "needs a validation loss"),
+    ],
+)
+def test_senseless_settings_are_refused_before_anything_is_read(
+    configure: Configure, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(configure(data=tmp_path / "nowhere", **changes))
+
+
 def test_an_open_set_split_is_judged_on_strangers(configure: Configure, tmp_path: Path) -> None:
     from training.synthesize import SynthesisConfig, synthesize
 
@@ -197,6 +231,55 @@ def test_tensorboard_logs_are_written_when_asked_for(configure: Configure) -> No
     config = configure(epochs=1, tensorboard=True)
     train(config)
     assert list((config.out / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+def recorded(tmp_path: Path, count: int) -> keras.Model:
+    """A model after some epochs, each with its files."""
+    image = keras.Input((1,))
+    model = keras.Model(image, keras.layers.Dense(1, use_bias=False, name="dense")(image))
+    model.compile(optimizer="sgd", loss="mse")
+    checkpoint = Checkpoint(tmp_path, "val_accuracy")
+    checkpoint.set_model(model)
+    for epoch in range(count):
+        checkpoint.on_epoch_begin(epoch)
+        checkpoint.on_epoch_end(epoch, {"val_accuracy": 0.5, "val_loss": 1.0})
+    return model
+
+
+def test_an_epoch_whose_state_was_not_written_does_not_count(tmp_path: Path) -> None:
+    """A kill between history.csv and the state: the epoch is done once more."""
+    recorded(tmp_path, 1)
+    next(tmp_path.glob("state-*")).unlink()
+    assert read_history(tmp_path) != []
+    assert Checkpoint(tmp_path, "val_accuracy").history == []
+
+
+def test_a_plateau_goes_on_counting_where_it_stopped() -> None:
+    """Keras's own callback over all epochs is the reference; cut after each of them."""
+    losses = [3.0, 2.0, *[2.0] * 9]
+
+    def rates(model: keras.Model, plateau: Plateau, epochs: range) -> list[dict[str, float]]:
+        rows = []
+        plateau.set_model(model)
+        plateau.on_train_begin()
+        for epoch in epochs:
+            plateau.on_epoch_end(epoch, {"val_loss": losses[epoch]})
+            rate = float(model.optimizer.learning_rate)
+            rows.append({"epoch": epoch + 1, "val_loss": losses[epoch], "learning_rate": rate})
+        return rows
+
+    def fresh(rate: float) -> keras.Model:
+        image = keras.Input((1,))
+        model = keras.Model(image, keras.layers.Dense(1)(image))
+        model.compile(optimizer=keras.optimizers.SGD(rate), loss="mse")
+        return model
+
+    whole = rates(fresh(1e-4), Plateau([]), range(len(losses)))
+    assert len({row["learning_rate"] for row in whole}) > 2
+    for cut in range(1, len(losses)):
+        model = fresh(whole[cut - 1]["learning_rate"])
+        rest = rates(model, Plateau(whole[:cut]), range(cut, len(losses)))
+        assert rest == whole[cut:], cut
 
 
 def test_the_best_epochs_weights_are_kept_not_the_last(tmp_path: Path) -> None:
