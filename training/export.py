@@ -6,7 +6,9 @@ Needs the TensorFlow backend; the weights may come from a training on any backen
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from hashlib import file_digest
 from importlib.metadata import version as library_version
@@ -22,6 +24,7 @@ from training.calibration import Calibration, calibrate
 from training.data import DataOptions, Palms, in_batches, load_palms
 from training.nets import build_net, fold, scores_of
 from training.recipe import Recipe
+from training.scratch import default_scratch
 from training.split import Split, load_split, split_strangers
 
 GOLDEN_IMAGES = 3
@@ -37,7 +40,7 @@ OF_ONE_MACHINE = ("data", "out", "scratch", "weights_file")
 Float32 = NDArray[np.float32]
 
 
-class ExportMismatch(Exception):
+class ExportMismatch(ValueError):
     """The reloaded artefact does not answer as the trained net does; nothing was exported."""
 
 
@@ -52,6 +55,7 @@ class ExportConfig:
             thresholds, the second half is left to `evaluate`.
         store: models_store.
         version: version to write; by default one more than the highest.
+        scratch: folder for the decoded pictures, in an unnamed file that ends with the process.
     """
 
     run: Path
@@ -59,6 +63,7 @@ class ExportConfig:
     strangers: Path
     store: Path = Path("models_store")
     version: int | None = None
+    scratch: Path = field(default_factory=default_scratch)
 
 
 def export(config: ExportConfig) -> Path:
@@ -70,11 +75,13 @@ def export(config: ExportConfig) -> Path:
     Raises:
         FileExistsError: if the version exists.
         ExportMismatch: if the reloaded artefact differs from the trained net.
-        ValueError: if the run's net has no embedding, or the run was split by identity.
+        ValueError: if the run's net has no embedding, the run was split by identity, or the
+            database is no longer what it was trained on.
     """
     settings: dict[str, Any] = json.loads((config.run / "config.json").read_text())
     options = _options_of(settings, config)
     split = load_split(options)
+    _require_same_data(settings, split, config)
     strangers = load_palms(config.strangers, options.size_px, scratch=options.scratch)
     known_strangers, _ = split_strangers(strangers)
     model = _load_folded(settings, len(split.train.identities), options.size_px, config.run)
@@ -88,20 +95,42 @@ def export(config: ExportConfig) -> Path:
         raise FileExistsError(
             f"{target} exists and versions are immutable: choose another --version"
         )
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    _write_saved_model(model, calibration, unfinished)
-    np.save(unfinished / "prototypes.npy", prototypes)
-    chosen = np.arange(GOLDEN_IMAGES) * (len(split.validation) // GOLDEN_IMAGES)
-    golden = split.validation.pictures(chosen)
-    _write_golden(model, unfinished, np.repeat(golden[..., None], 3, axis=3))
     accuracy = float((genuine.argmax(axis=1) == split.validation.labels).mean())
     manifest = _manifest(model, target, split, calibration, settings)
     manifest["metrics"] = {"validation_accuracy": accuracy, "validation_images": len(genuine)}
-    manifest["files"] = _checksums(unfinished)
-    (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    unfinished.rename(target)
+    with _unfinished(target) as folder:
+        _write_saved_model(model, calibration, folder)
+        np.save(folder / "prototypes.npy", prototypes)
+        chosen = np.arange(GOLDEN_IMAGES) * (len(split.validation) // GOLDEN_IMAGES)
+        golden = split.validation.pictures(chosen)
+        _write_golden(model, folder, np.repeat(golden[..., None], 3, axis=3))
+        manifest["files"] = _checksums(folder)
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return target
+
+
+@contextmanager
+def _unfinished(target: Path) -> Iterator[Path]:
+    """A folder that becomes `target` when all of it is written, and else is gone."""
+    folder = target.with_name(f".{target.name}.unfinished")
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    try:
+        yield folder
+        folder.rename(target)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _require_same_data(settings: dict[str, Any], split: Split, config: ExportConfig) -> None:
+    """Lots drawn from other pictures would put training pictures into validation and test."""
+    trained = settings.get("dataset_sha256")  # None: a run of an earlier version did not say it
+    if trained not in (None, split.train.sha256):
+        raise ValueError(
+            f"{config.data} is not what {config.run} was trained on: its pictures have the digest "
+            f"{split.train.sha256[:12]}, not {trained[:12]}; give the --data of the training as it "
+            "was, or train again"
+        )
 
 
 def _options_of(settings: dict[str, Any], config: ExportConfig) -> DataOptions:
@@ -119,7 +148,7 @@ def _options_of(settings: dict[str, Any], config: ExportConfig) -> DataOptions:
     known = {name: settings[name] for name in READING if name in settings}
     if "bands" in known:  # JSON has no tuples
         known["bands"] = tuple(known["bands"])
-    return DataOptions(data=config.data, **known)
+    return DataOptions(data=config.data, scratch=config.scratch, **known)
 
 
 def embed(model: keras.Model, palms: Palms, batch_size: int = 64) -> Float32:
@@ -185,7 +214,10 @@ def _write_golden(model: keras.Model, folder: Path, images: NDArray[np.uint8]) -
         again = np.asarray(serve(images=tf.constant(inputs))["embedding"])
         cosine = (found * np.resize(expected, found.shape)).sum(axis=1).min()
         if 1 - cosine > MAX_DIFFERENCE or not np.array_equal(found, again):
-            raise ExportMismatch(f"batch {batch}: cosine {cosine:.6f} between net and artefact")
+            raise ExportMismatch(
+                f"batch {batch}: cosine {cosine:.6f} between net and artefact, so nothing was "
+                "exported: are the run's weights whole and finite?"
+            )
     outputs = {name: np.asarray(t) for name, t in serve(images=tf.constant(images)).items()}
     np.savez_compressed(folder / "golden.npz", images=images, **outputs)
 

@@ -1,17 +1,23 @@
 """What export and evaluate refuse; what they write is in tests/contract."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+import training.export
+from training.__main__ import main
 from training.artefact import _require_same_split
-from training.data import Palms
+from training.data import Palms, load_palms
 from training.export import ExportConfig, _options_of, export
+from training.nets import build_net, scores_of
+from training.recipe import PRESETS
 from training.split import split_palms
 
 
@@ -60,3 +66,84 @@ def test_a_net_is_not_judged_on_its_training_pictures(make_palms: Callable[..., 
         _require_same_split(
             artefact(**trained), replace(by_seed, test=replace(by_seed.test, sha256=""))
         )
+
+
+@pytest.fixture(scope="module")
+def run(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run split by seed, as `train` leaves it; what its net learned does not matter here."""
+    folder = tmp_path_factory.mktemp("export") / "run"
+    folder.mkdir()
+    net = scores_of(build_net("alexnet", 4, PRESETS["shipped"], input_px=32))
+    net.save_weights(folder / "best.weights.h5")
+    settings = {"net": "alexnet", "data": str(database), "size_px": 32, "split": "seed"}
+    digest = load_palms(database, 32).sha256
+    (folder / "config.json").write_text(json.dumps({**settings, "dataset_sha256": digest}))
+    return folder
+
+
+def test_a_database_that_changed_since_the_training_is_refused(
+    run: Path, database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = Path(shutil.copytree(database, tmp_path / "changed"))
+    shutil.copyfile(changed / "p001/s1/01.png", changed / "p001/s1/99.png")
+    places = ["--strangers", str(database), "--store", str(tmp_path / "store")]
+    command = ["export", "--run", str(run), *places, "--data"]
+    assert main([*command, str(changed)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"export: {changed} is not what {run} was trained on: ")
+    assert error.endswith("give the --data of the training as it was, or train again")
+    assert not (tmp_path / "store").exists()
+    assert main([*command, str(database)]) == 0
+
+
+def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(
+    run: Path, database: Path, tmp_path: Path
+) -> None:
+    earlier = Path(shutil.copytree(run, tmp_path / "run"))
+    settings = json.loads((run / "config.json").read_text())
+    del settings["dataset_sha256"]
+    (earlier / "config.json").write_text(json.dumps(settings))
+    config = ExportConfig(earlier, database, database, store=tmp_path / "store")
+    assert (export(config) / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
+def test_an_export_that_is_stopped_leaves_nothing(
+    stop: type[BaseException],
+    run: Path,
+    database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(folder: Path) -> dict[str, str]:
+        assert (folder / "saved_model.pb").exists()
+        raise stop
+
+    monkeypatch.setattr(training.export, "_checksums", stopped)
+    with pytest.raises(stop):
+        export(ExportConfig(run, database, database, store=tmp_path / "store"))
+    assert list((tmp_path / "store" / "alexnet").iterdir()) == []
+
+
+def test_an_artefact_that_answers_otherwise_is_one_line_and_exit_code_2(
+    run: Path,
+    database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(training.export, "_as_stored", lambda weight: np.zeros_like(weight))
+    places = ["--data", str(database), "--strangers", str(database), "--store", str(tmp_path / "s")]
+    assert main(["export", "--run", str(run), *places]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("export: batch 1: cosine ")
+
+
+def test_export_keeps_decoded_pictures_where_it_is_told(
+    run: Path, database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--data", str(database), "--strangers", str(database), "--store", str(tmp_path)]
+    nowhere = str(tmp_path / "nowhere")
+    assert main(["export", "--run", str(run), *places, "--scratch", nowhere]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"cannot be kept in {nowhere}" in error
+    assert error.endswith("name another folder with --scratch")
