@@ -45,9 +45,9 @@ paper: $(VENV)/.dev ## Train and judge the three nets by the paper's random spli
 	test -d data/palms || $(BIN)/python -m training synthesize --out data/palms
 	test -d data/strangers || $(BIN)/python -m training synthesize --out data/strangers \
 		--identities 200 --shots 4 --seed 2 --prefix n
-	set -e; for net in alexnet vgg16 vgg19; do \
-		$(BIN)/python -m training train --net $$net --split seed --epochs 12 --data data/palms \
-			--out runs/paper/$$net; \
+	set -e; for spec in alexnet:12 vgg16:10 vgg19:10; do net=$${spec%:*}; \
+		$(BIN)/python -m training train --net $$net --split seed --epochs $${spec#*:} \
+			--data data/palms --out runs/paper/$$net; \
 		test -d runs/paper/store/$$net/1 || $(BIN)/python -m training export \
 			--run runs/paper/$$net --store runs/paper/store $(DATA); done
 	$(BIN)/python -m training fuse --split seed --store runs/paper/store $(DATA)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 
-from training.checkpoint import Checkpoint, Plateau, epochs_done, read_history
+from training.checkpoint import Checkpoint, Plateau, epochs_done, load_best, read_history
 from training.guard import NetIsDead
 from training.recipe import PRESETS
 from training.train import TrainConfig, settings_of, train
@@ -164,11 +164,13 @@ def test_a_finished_run_is_left_alone(configure: Configure) -> None:
 def test_other_settings_do_not_go_on_with_a_run(configure: Configure) -> None:
     config = configure(epochs=1)
     train(config)
+    digest = json.loads((config.out / "config.json").read_text())["dataset_sha256"]
     with pytest.raises(ValueError, match=r"other settings \(epochs 1, not 2; seed 1, not 7\)"):
-        settings_of(configure(epochs=2, seed=7))
-    assert (
-        settings_of(configure(epochs=1, precision="auto", guard="warn"))["precision"] == "float32"
-    )
+        settings_of(configure(epochs=2, seed=7), digest)
+    with pytest.raises(ValueError, match=r"other settings \(dataset_sha256"):
+        settings_of(config, "another")
+    found = settings_of(configure(epochs=1, precision="auto", guard="warn"), digest)
+    assert found["precision"] == "float32"
 
 
 def test_the_question_as_posted_is_refused_before_its_first_epoch(configure: Configure) -> None:
@@ -292,6 +294,6 @@ def test_the_best_epochs_weights_are_kept_not_the_last(tmp_path: Path) -> None:
         model.set_weights([np.array([[epoch + 1.0]])])
         checkpoint.on_epoch_begin(epoch)
         checkpoint.on_epoch_end(epoch, {"val_accuracy": accuracy})
-    model.load_weights(tmp_path / "best.weights.h5")
+    load_best(model, tmp_path)
     assert model.get_weights()[0] == 2
     assert [path.name for path in tmp_path.glob("state-*")] == ["state-0003.weights.h5"]

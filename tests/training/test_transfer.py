@@ -63,7 +63,7 @@ def test_convolutions_are_frozen_first_and_fine_tuned_after(
         weights_file=weights_file,
         **options,
     )
-    assert [(p.end, p.frozen, p.learning_rate) for p in phases_of(config)] == [
+    assert [(p.end, p.frozen, p.learning_rate) for p in phases_of(config, config.epochs)] == [
         (1, True, 1e-3),
         (2, False, pytest.approx(1e-4)),
     ]
