@@ -162,6 +162,8 @@ def _load_folded(
 ) -> keras.Model:
     names = {field.name for field in fields(Recipe)} & settings.keys()
     recipe = Recipe(**{name: settings[name] for name in names})
+    # A training before this in the same process may have left bfloat16, which is too coarse.
+    keras.config.set_dtype_policy("float32")
     trained = build_net(settings["net"], identities, recipe, input_px=input_px)
     scores_of(trained).load_weights(run / "best.weights.h5")
     return fold(trained, recipe)

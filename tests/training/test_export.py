@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -136,6 +137,20 @@ def test_an_artefact_that_answers_otherwise_is_one_line_and_exit_code_2(
     places = ["--data", str(database), "--strangers", str(database), "--store", str(tmp_path / "s")]
     assert main(["export", "--run", str(run), *places]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("export: batch 1: cosine ")
+
+
+@pytest.fixture
+def bfloat16() -> Iterator[None]:
+    """As after a training in the same process."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_export_computes_in_float32_whatever_the_training_did(run: Path) -> None:
+    net = training.export._load_folded(json.loads((run / "config.json").read_text()), 4, 32, run)
+    assert {layer.compute_dtype for layer in net.layers if layer.weights} == {"float32"}
 
 
 def test_export_keeps_decoded_pictures_where_it_is_told(
