@@ -24,15 +24,10 @@ Array = NDArray[np.floating]
 class EvaluateConfig(DataOptions):
     """What `python -m training evaluate` does; two minutes for three nets on two cores.
 
+    Give it the database that the nets were trained on and the options they were trained with; the
+    test part is judged.
+
     Attributes:
-        data: the database the nets were trained on; give it the options they were trained with.
-        layout: auto, or one of `training.layouts.LAYOUTS`.
-        classes: palm or person.
-        bands: wavelengths in nm to take where a database has several.
-        size_px: side of the nets' input.
-        split: auto, session or seed; the test part is judged.
-        split_seed: of the split that draws lots.
-        scratch: folder for the decoded pictures, in an unnamed file that ends with the process.
         strangers: palms of nobody in `data`, in any layout; their second half is the test.
         store: models_store.
         nets: names of the nets; the highest version of each is judged.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,10 @@ from training.split import load_split, split_strangers
 class FuseConfig(DataOptions):
     """What `python -m training fuse` does; a minute for three nets on two cores.
 
+    Give it the database that the nets were trained on and the options they were trained with; the
+    validation part calibrates.
+
     Attributes:
-        data: the database the nets were trained on; give it the options they were trained with.
-        layout: auto, or one of `training.layouts.LAYOUTS`.
-        classes: palm or person.
-        bands: wavelengths in nm to take where a database has several.
-        size_px: side of the nets' input.
-        split: auto, session or seed; the validation part calibrates.
-        split_seed: of the split that draws lots.
-        scratch: folder for the decoded pictures, in an unnamed file that ends with the process.
         strangers: palms of nobody in `data`, in any layout; their first half calibrates.
         store: models_store; fusion.json is written there.
         nets: names of the nets; the highest version of each takes part.
@@ -68,11 +64,22 @@ def fuse(config: FuseConfig) -> Path:
             entries.append({"nets": keys, "weights": weights, **calibration.as_manifest()})
     target = config.store / "fusion.json"
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    content = {"schema_version": 1, "created_at": created, "fusions": entries}
+    content = {
+        "schema_version": 1,
+        "created_at": created,
+        "sha256": checksum(entries),
+        "fusions": entries,
+    }
     unfinished = target.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(content, indent=1) + "\n")
     unfinished.replace(target)
     return target
+
+
+def checksum(fusions: Any) -> str:
+    """SHA-256 of the entries as JSON without spaces, keys sorted; the service computes it too."""
+    canonical = json.dumps(fusions, sort_keys=True, separators=(",", ":"))
+    return sha256(canonical.encode()).hexdigest()
 
 
 def weigh(nets: Sequence[Calibration]) -> list[float]:
@@ -91,9 +98,13 @@ def read_fusion(store: Path, keys: Sequence[str]) -> tuple[list[float], Calibrat
 
     Raises:
         FileNotFoundError: if fusion.json is missing or does not have them.
+        ValueError: if it is not as `fuse` wrote it.
     """
     path = store / "fusion.json"
-    for entry in json.loads(path.read_text())["fusions"] if path.exists() else []:
+    content = json.loads(path.read_text()) if path.exists() else {"fusions": []}
+    if content.get("sha256", found := checksum(content["fusions"])) != found:
+        raise ValueError(f"{path} was changed since it was written: run `fuse` again")
+    for entry in content["fusions"]:
         if entry["nets"] == list(keys):
             return entry["weights"], Calibration.of(entry)
     raise FileNotFoundError(f"{path} has no entry for {', '.join(keys)}: run `fuse` first")

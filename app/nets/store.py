@@ -1,9 +1,10 @@
 """models_store: finds a version, proves that it is whole, and loads it into an engine."""
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -211,7 +212,9 @@ def _load_fusion(path: Path, nets: Sequence[LoadedNet]) -> Fusion:
     if len(set(keys)) < len(keys):
         raise NetMissing(f"a net is named twice among {', '.join(keys)}: name each once")
     try:
-        manifest = FusionManifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        manifest = FusionManifest.model_validate_json(content)
+        _check_fusions(path, content, manifest.sha256)
     except FileNotFoundError:
         manifest = FusionManifest(schema_version=1, fusions=())
     except (OSError, ValidationError) as error:
@@ -225,3 +228,14 @@ def _load_fusion(path: Path, nets: Sequence[LoadedNet]) -> Fusion:
         f"{path} does not say what {' + '.join(keys)} mean together: "
         "run `python -m training fuse`, or name versions in PALM_NETS that it has"
     )
+
+
+def _check_fusions(path: Path, content: bytes, expected: str | None) -> None:
+    """Compares the checksum that `training.fusion` computed, over JSON without spaces."""
+    fusions = json.loads(content)["fusions"]
+    canonical = json.dumps(fusions, sort_keys=True, separators=(",", ":"))
+    found = sha256(canonical.encode()).hexdigest()
+    if expected not in (None, found):
+        raise NetCorrupt(
+            f"the fusions of {path} have SHA-256 {found}, the file says {expected}: restore it"
+        )

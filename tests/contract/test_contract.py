@@ -1,6 +1,7 @@
 """Training and service meet here only: what one writes, the other serves with equal answers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ from app.nets.store import NetCorrupt, load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from training.__main__ import main
 from training.data import as_colour, load_palms
+from training.fusion import read_fusion
 from training.nets import build_net
 from training.synthesize import SynthesisConfig, synthesize
 
@@ -55,7 +57,7 @@ def test_weights_take_two_bytes_each(store: Path) -> None:
 def test_numbers_that_float16_cannot_hold_survive_export(database: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     config = ["--data", str(database), "--out", str(run), "--epochs", "1", "--batch-size", "4"]
-    assert main(["train", "--net", "alexnet", *config]) == 0
+    assert main(["train", "--net", "alexnet", *config, "--precision", "float32"]) == 0
     net = build_net("alexnet", identities=4)
     similarity_only = keras.Model(net.input, net.output["similarity"])
     similarity_only.load_weights(run / "best.weights.h5")
@@ -115,6 +117,19 @@ def test_version_is_immutable_and_a_changed_file_is_refused(store: Path, tmp_pat
     (copy / "variables" / "variables.index").write_bytes(b"x")
     with pytest.raises(NetCorrupt, match=r"variables\.index has SHA-256"):
         load_nets(tmp_path / "store", ["alexnet"], "openvino")
+
+
+def test_a_changed_digit_of_the_fusion_is_refused_on_both_sides(
+    store: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(store, tmp_path / "store"))
+    fusion = json.loads((copy / "fusion.json").read_text())
+    fusion["fusions"][0]["temperature"] += 1e-9
+    (copy / "fusion.json").write_text(json.dumps(fusion))
+    with pytest.raises(NetCorrupt, match=r"fusion\.json have SHA-256"):
+        load_ensemble(copy, ["alexnet", "vgg16"], "openvino")
+    with pytest.raises(ValueError, match=r"fusion\.json was changed"):
+        read_fusion(copy, ["alexnet/1", "vgg16/1"])
 
 
 def test_command_line_says_what_is_wrong_and_exits_with_2(

@@ -1,5 +1,6 @@
 """What the store serves and what it refuses."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -12,12 +13,14 @@ import pytest
 
 from app.decision import Threshold
 from app.gallery.gallery import NetKey
+from app.nets.manifest import FusionManifest
 from app.nets.store import (
     LoadedNet,
     NetCorrupt,
     NetMismatch,
     NetMissing,
     NetUnusable,
+    _check_fusions,
     load_ensemble,
     load_nets,
 )
@@ -274,6 +277,29 @@ def test_a_fusion_that_makes_no_sense_is_corrupt(two_nets: Path, changes: dict[s
     with pytest.raises(NetCorrupt, match=r"fusion\.json") as refusal:
         load_ensemble(two_nets, ["toy", "other"], "openvino")
     assert_one_line(refusal)
+
+
+def test_a_fusion_with_a_changed_digit_is_corrupt(two_nets: Path) -> None:
+    path = two_nets / "fusion.json"
+    content = json.loads(path.read_text())
+    canonical = json.dumps(content["fusions"], sort_keys=True, separators=(",", ":"))
+    content["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
+    path.write_text(json.dumps(content, indent=1))
+    assert load_ensemble(two_nets, ["toy", "other"], "openvino").fusion.weights == (0.75, 0.25)
+
+    path.write_text(path.read_text().replace('"similarity": 0.4', '"similarity": 0.1'))
+    with pytest.raises(
+        NetCorrupt, match=r"fusion\.json .*SHA-256 \w{64}, the file says"
+    ) as refusal:
+        load_ensemble(two_nets, ["toy", "other"], "openvino")
+    assert_one_line(refusal)
+
+
+def test_the_shipped_fusion_has_its_checksum() -> None:
+    path = Path(__file__).parents[3] / "models_store" / "fusion.json"
+    manifest = FusionManifest.model_validate_json(path.read_bytes())
+    assert manifest.sha256
+    _check_fusions(path, path.read_bytes(), manifest.sha256)
 
 
 def test_a_net_cannot_vote_twice(models_dir: Path) -> None:

@@ -1,0 +1,63 @@
+"""fusion.json is read as it was written, or not at all; what writes it is in tests/contract."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from training.__main__ import main
+from training.calibration import Calibration, Threshold
+from training.fusion import checksum, read_fusion, weigh
+
+KEYS = ["alexnet/1", "vgg16/1"]
+CALIBRATION = Calibration(0.05, (Threshold(0.1, 0.2, 1000), Threshold(1e-05, 0.7093388349, 1000)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A models store with fusion.json alone."""
+    fusions = [{"nets": KEYS, "weights": [0.75, 0.25], **CALIBRATION.as_manifest()}]
+    content = {"schema_version": 1, "sha256": checksum(fusions), "fusions": fusions}
+    (tmp_path / "fusion.json").write_text(json.dumps(content, indent=1))
+    return tmp_path
+
+
+def test_a_fusion_is_read_as_it_was_written(store: Path) -> None:
+    assert read_fusion(store, KEYS) == ([0.75, 0.25], CALIBRATION)
+
+
+def test_a_fusion_that_is_not_there_is_named(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no entry for vgg16/1, vgg19/1: run `fuse` first"):
+        read_fusion(store, ["vgg16/1", "vgg19/1"])
+    with pytest.raises(FileNotFoundError, match="run `fuse` first"):
+        read_fusion(tmp_path / "nowhere", KEYS)
+
+
+def test_a_changed_digit_is_refused(store: Path) -> None:
+    path = store / "fusion.json"
+    path.write_text(path.read_text().replace("0.7093", "0.1093"))
+    with pytest.raises(ValueError, match=r"fusion\.json was changed .*: run `fuse` again"):
+        read_fusion(store, KEYS)
+
+
+def test_a_fusion_of_an_earlier_version_has_no_checksum(store: Path) -> None:
+    path = store / "fusion.json"
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    path.write_text(json.dumps(content))
+    assert read_fusion(store, KEYS)[0] == [0.75, 0.25]
+
+
+def test_a_sharper_net_weighs_more() -> None:
+    nets = [Calibration(temperature, CALIBRATION.thresholds) for temperature in (0.02, 0.06)]
+    assert weigh(nets) == pytest.approx([0.75, 0.25])
+
+
+@pytest.mark.parametrize("command", ["fuse", "evaluate"])
+def test_help_names_every_option_once(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    named = re.findall(r"^ {8}(\w+):", capsys.readouterr().out, re.MULTILINE)
+    assert {"data", "layout", "size_px", "scratch", "strangers", "nets"} <= set(named)
+    assert len(named) == len(set(named)), named
