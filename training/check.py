@@ -1,29 +1,27 @@
 """Whether a database can be trained on: what is in it, what cannot be read, what would mislead."""
 
 import json
-import os
 import textwrap
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from tqdm import tqdm
 
-from training.data import READ_AHEAD, DataOptions, Palms, label_pictures, read_picture
-from training.databases import Index, Picture, index_database
+from training.data import DataOptions, Palms
+from training.databases import Index, index_database
 from training.leakage import Leakage, find_leaks
-from training.scratch import PictureFile
+from training.scan import grey_range, read_through
 from training.split import Split, split_palms
 
 SHOWN = 20
 """Lines of one kind in the text, beyond which the JSON is easier to read; unreadable files are
 listed to the last."""
+
+MIN_GREY_LEVELS = 32
+"""Decoding makes 65535 255, so 10 or 12 bits in a 16-bit file fill 5 or 17 levels: nearly black."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +49,7 @@ class CheckResult:
         left_out: picture files that are not taken, by reason.
         unreadable: reason by path, of all that cannot be read.
         sizes: pictures by size and mode as in the files, such as "800x600 RGB".
+        grey_range: 1st and 99th percentile of the decoded pictures' grey levels, 0 to 255.
         images_per_identity: min, median and max of the readable ones.
         too_few: number of readable pictures of each identity that has fewer than three, which is
             one for each part.
@@ -66,6 +65,7 @@ class CheckResult:
     left_out: dict[str, int]
     unreadable: dict[str, str]
     sizes: dict[str, int]
+    grey_range: tuple[int, int]
     images_per_identity: dict[str, float]
     too_few: dict[str, int]
     split: dict[str, Any]
@@ -78,6 +78,12 @@ class CheckResult:
         problems = []
         if self.unreadable:
             problems.append(f"{len(self.unreadable)} files cannot be read: replace or remove them")
+        darkest, brightest = self.grey_range
+        if brightest - darkest + 1 < MIN_GREY_LEVELS:
+            problems.append(
+                f"the pictures fill {brightest - darkest + 1} of 256 grey levels ({darkest} to "
+                f"{brightest}): rescale the files to the full range, which in 16 bits is 0 to 65535"
+            )
         if self.split_error:
             problems.append(self.split_error)
         if self.leakage and self.leakage.pairs:
@@ -111,6 +117,9 @@ class CheckResult:
             "left out": [f"{count} {reason}" for reason, count in self.left_out.items()],
             "unreadable": [f"{path}: {why}" for path, why in self.unreadable.items()],
             "sizes": _first([f"{size}: {count}" for size, count in self.sizes.items()]),
+            "grey levels": [
+                "{} to {} of 0 to 255, but for 1 % at either end".format(*self.grey_range)
+            ],
             "per identity": [_phrase(self.images_per_identity)],
             "too few": _first(few) and ["fewer than one picture for each part:", *_first(few)],
             "split": [self.split_error] if self.split_error else _split_lines(self.split),
@@ -135,7 +144,7 @@ def check(config: CheckConfig) -> CheckResult:
     index = index_database(
         config.data, layout=config.layout, classes=config.classes, bands=config.bands
     )
-    palms, sizes, unreadable = _read_through(index, config)
+    palms, sizes, unreadable = read_through(index, config)
     split, error = _try_split(palms, config)
     per_identity = np.bincount(palms.labels, minlength=len(palms.identities))
     result = CheckResult(
@@ -145,6 +154,7 @@ def check(config: CheckConfig) -> CheckResult:
         left_out=index.left_out,
         unreadable=unreadable,
         sizes=dict(sizes.most_common()),
+        grey_range=grey_range(palms),
         images_per_identity=_spread(per_identity),
         too_few={
             palms.identities[i]: int(per_identity[i]) for i in np.flatnonzero(per_identity < 3)
@@ -160,55 +170,6 @@ def check(config: CheckConfig) -> CheckResult:
         print(result)
         raise ValueError(f"{config.data}: {result.verdict}")
     return result
-
-
-def _read_through(index: Index, config: CheckConfig) -> tuple[Palms, Counter[str], dict[str, str]]:
-    """All readable pictures, how many there are of each size, and what is wrong with the others."""
-    sizes: Counter[str] = Counter()
-    unreadable: dict[str, str] = {}
-    readable: list[Picture] = []
-
-    def pictures() -> Iterator[NDArray[np.uint8]]:
-        for picture, found in zip(index.pictures, _scan(index, config), strict=True):
-            if isinstance(found, str):
-                unreadable[picture.path] = found
-                continue
-            size, pixels = found
-            sizes[size] += 1
-            readable.append(picture)
-            yield pixels
-
-    shape = (len(index.pictures), config.size_px, config.size_px)
-    pixels = PictureFile.write(pictures(), shape, config.scratch)
-    if not readable:
-        first, why = next(iter(unreadable.items()))
-        raise ValueError(
-            f"{config.data}: none of the {len(unreadable)} pictures can be read, such as {first}: "
-            f"{why}"
-        )
-    return label_pictures(replace(index, pictures=tuple(readable)), pixels, ""), sizes, unreadable
-
-
-def _scan(index: Index, config: CheckConfig) -> Iterator[tuple[str, NDArray[np.uint8]] | str]:
-    """Of each picture in order the size with the decoded pixels, or why it cannot be read."""
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(index.files), desc=f"reading {config.data}", leave=False) as progress,
-    ):
-        for start in range(0, len(index.files), READ_AHEAD):
-            window = index.files[start : start + READ_AHEAD]
-            for found in pool.map(lambda file: _scan_one(config, file), window):
-                yield found
-                progress.update()
-
-
-def _scan_one(config: CheckConfig, file: str) -> tuple[str, NDArray[np.uint8]] | str:
-    try:
-        pixels, _ = read_picture(config.data, file, config.size_px)
-    except ValueError as error:
-        return " ".join(str(error.__cause__ or error).split())
-    with Image.open(config.data / file) as image:
-        return f"{image.width}x{image.height} {image.mode}", pixels
 
 
 def _try_split(palms: Palms, config: CheckConfig) -> tuple[Split | None, str | None]:

@@ -101,6 +101,49 @@ def test_sizes_are_counted_and_files_left_out_explained(folder: Path) -> None:
     assert sum(result.left_out.values()) == 1
 
 
+def write_deep(folder: Path, bits: int) -> Path:
+    """Ramps over all that so many bits hold, in 16-bit files; no two alike."""
+    for number in range(18):
+        path = folder / f"p{number // 6}" / f"s{number // 2 % 3}" / f"{number % 2}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rough = np.random.default_rng(number).uniform(0, 1, (SIDE, SIDE))
+        Image.fromarray((rough * (2**bits - 1)).astype(np.uint16)).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(("bits", "brightest"), [(10, 4), (12, 16)])
+def test_few_bits_in_a_16_bit_file_are_nearly_black_and_not_fit_to_train(
+    bits: int, brightest: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_deep(tmp_path / "db", bits)
+    config = CheckConfig(data=folder, size_px=SIDE, scratch=tmp_path, out=tmp_path / "check.json")
+    with pytest.raises(
+        ValueError,
+        match=rf"{brightest + 1} of 256 grey levels \(0 to {brightest}\): rescale .* 0 to 65535",
+    ):
+        check(config)
+    assert f"grey levels   0 to {brightest} of 0 to 255" in capsys.readouterr().out
+    assert json.loads((tmp_path / "check.json").read_text())["grey_range"] == [0, brightest]
+
+
+def test_all_of_16_bits_are_fit_to_train(tmp_path: Path) -> None:
+    folder = write_deep(tmp_path / "db", 16)
+    result = check(CheckConfig(data=folder, size_px=SIDE, scratch=tmp_path))
+    # Of evenly spread levels 1 % are left off at either end.
+    assert result.grey_range == (pytest.approx(2.55, abs=1), pytest.approx(252.45, abs=1))
+    assert result.problems == []
+
+
+def test_a_few_overexposed_pixels_do_not_hide_a_dark_database(tmp_path: Path) -> None:
+    folder = write_deep(tmp_path / "db", 12)
+    for path in folder.rglob("*.png"):
+        deep = np.array(Image.open(path))
+        deep[:4, :8] = 65535  # 0.3 %
+        Image.fromarray(deep).save(path)
+    with pytest.raises(ValueError, match=r"17 of 256 grey levels \(0 to 16\)"):
+        check(CheckConfig(data=folder, size_px=SIDE, scratch=tmp_path))
+
+
 def test_hands_and_persons_are_counted(tmp_path: Path) -> None:
     for number in range(12):
         person, hand, session = number // 4 + 1, "LR"[number // 2 % 2], number % 2 + 1
