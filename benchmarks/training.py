@@ -18,8 +18,9 @@ import numpy as np
 
 from benchmarks.machine import as_sentence, describe_machine
 from training.augmentation import augment
+from training.batches import Batches, as_colour
 from training.checkpoint import Reseed
-from training.data import Batches, Palms, as_colour, load_palms
+from training.data import Palms, load_palms
 from training.devices import choose_precision
 from training.nets import NETS, build_net, scores_of
 from training.recipe import PRESETS, Recipe

@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from training.ablation_report import outcome_of, write_ablation
 from training.augmentation import augment
+from training.batches import Batches, Ordered
 from training.checkpoint import Plateau, Reseed
-from training.data import Batches, DataOptions, Ordered
+from training.data import DataOptions
 from training.diagnosis import Probe
 from training.guard import Guard
 from training.nets import NETS, build_net, scores_of

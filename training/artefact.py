@@ -9,8 +9,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from training.batches import in_batches
 from training.calibration import Calibration
-from training.data import Palms, in_batches
+from training.data import Palms
 from training.split import Split
 
 

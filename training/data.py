@@ -1,13 +1,12 @@
-"""Palms: whose, of which session, which picture. Decoded once, kept on disk, read by the batch."""
+"""Palms: whose, of which session, which picture. Decoded once, kept on disk, read when used."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -21,7 +20,6 @@ READ_AHEAD = 256
 """Pictures in flight while decoding: 25 MiB of results at 224 px, however large the database is."""
 
 Pixels = NDArray[np.uint8]
-Augmentation = Callable[[Pixels, np.random.Generator], Pixels]
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: configurations inherit this beside other bases
@@ -209,97 +207,3 @@ def read_picture(folder: Path, file: str, size_px: int) -> tuple[Pixels, str]:
     picture = prepare(pixels, size_px)
     grey = picture[..., 0] if pixels.ndim == 2 else picture.mean(axis=2).round()
     return grey.astype(np.uint8), sha256(data).hexdigest()
-
-
-class Batches(keras.utils.PyDataset):
-    """Shuffled training batches; every epoch sees every picture once, in a new order.
-
-    A batch depends on the seed, the epoch and its index alone: a training that is resumed with the
-    epoch it stopped at sees what it would have seen uninterrupted. `fit` must be given
-    `shuffle=False`, or it asks for the batches in an order of Python's own generator. It also ends
-    an epoch before its first, so what it calls epoch 0 is epoch 1 here; resumed or not.
-
-    Attributes:
-        palms: what is learned.
-    """
-
-    def __init__(
-        self,
-        palms: Palms,
-        batch_size: int,
-        seed: int,
-        *,
-        augment: Augmentation | None = None,
-        epoch: int = 0,
-    ) -> None:
-        """Creates the batches.
-
-        Args:
-            palms: what to learn.
-            batch_size: pictures in a batch.
-            seed: of the order and of the augmentation.
-            augment: changes one picture uint8 [H, W]; None leaves them as they are.
-            epoch: the first to run, from 0.
-        """
-        # One worker: Keras's pool of several would draw on after the epoch's end.
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
-        self.palms = palms
-        self._batch_size = batch_size
-        self._seed = seed
-        self._augment = augment
-        self._begin(epoch)
-
-    def __len__(self) -> int:
-        """Batches in an epoch; a rest smaller than a batch waits for the next epoch."""
-        return max(len(self.palms) // self._batch_size, 1)
-
-    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
-        """Images uint8 [B, H, W, 3] and labels int32 [B] of one batch."""
-        chosen = self.chosen(index)
-        images = self.palms.pictures(chosen)
-        if self._augment is not None:
-            rng = np.random.default_rng([self._seed, self._epoch, index, 1])
-            images = np.stack([self._augment(image, rng) for image in images])
-        return as_colour(images), self.palms.labels[chosen]
-
-    def chosen(self, index: int) -> NDArray[np.int64]:
-        """Positions in `palms` of one batch's pictures."""
-        return self._order[index * self._batch_size :][: self._batch_size]
-
-    def on_epoch_end(self) -> None:
-        """Draws the next epoch's order."""
-        self._begin(self._epoch + 1)
-
-    def _begin(self, epoch: int) -> None:
-        self._epoch = epoch
-        self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self.palms))
-
-
-class Ordered(keras.utils.PyDataset):
-    """All pictures once and in order, for validation; the last batch may be smaller."""
-
-    def __init__(self, palms: Palms, batch_size: int) -> None:
-        """Creates the batches."""
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
-        self._palms = palms
-        self._batch_size = batch_size
-
-    def __len__(self) -> int:
-        """Batches in all."""
-        return -(-len(self._palms) // self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
-        """Images uint8 [<= B, H, W, 3] and labels int32 [<= B] of one batch."""
-        chosen = slice(index * self._batch_size, (index + 1) * self._batch_size)
-        return as_colour(self._palms.pictures(chosen)), self._palms.labels[chosen]
-
-
-def as_colour(images: Pixels) -> Pixels:
-    """Grey [N, H, W] as the nets take it, [N, H, W, 3]; a view, not a copy."""
-    return np.broadcast_to(images[..., None], (*images.shape, 3))
-
-
-def in_batches(palms: Palms, batch_size: int) -> Iterator[Pixels]:
-    """All pictures in order, in pieces of uint8 [<= batch_size, H, W, 3], read as they are used."""
-    for start in range(0, len(palms), batch_size):
-        yield as_colour(palms.pictures(slice(start, start + batch_size)))

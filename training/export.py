@@ -20,8 +20,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from training.batches import in_batches
 from training.calibration import Calibration, calibrate
-from training.data import DataOptions, Palms, in_batches, load_palms
+from training.data import DataOptions, Palms, load_palms
 from training.nets import build_net, fold, scores_of
 from training.recipe import Recipe
 from training.scratch import default_scratch

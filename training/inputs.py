@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Batches, as_colour
+from training.batches import Batches, as_colour
 from training.diagnosis import kernel_of
 from training.recipe import Recipe
 

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Palms, in_batches
+from training.batches import in_batches
+from training.data import Palms
 from training.rates import equal_error_rate
 
 PAIRS_AT_ONCE = 1 << 22

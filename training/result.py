@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from training.batches import in_batches
 from training.checkpoint import read_history
-from training.data import Palms, in_batches
+from training.data import Palms
 from training.openset import judge_strangers
 from training.rates import wilson_interval
 from training.report import RunRecord, write_report

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +13,7 @@ import numpy as np
 from tqdm.keras import TqdmCallback
 
 from training.augmentation import augment
+from training.batches import Batches, Ordered, as_colour
 from training.checkpoint import (
     Checkpoint,
     Plateau,
@@ -19,7 +22,7 @@ from training.checkpoint import (
     load_best,
     write_whole,
 )
-from training.data import Batches, DataOptions, Ordered, Palms, as_colour
+from training.data import DataOptions, Palms
 from training.devices import choose_precision, distribute
 from training.diagnosis import Probe
 from training.guard import Guard
@@ -27,7 +30,7 @@ from training.inputs import check_inputs
 from training.layers import MarginLoss
 from training.leakage import find_leaks, refuse_leaks
 from training.nets import NETS, build_net, scores_of
-from training.openset import OpenSetScore
+from training.openset import OpenSetScore, require_pairs
 from training.recipe import Recipe
 from training.result import conclude
 from training.split import Split, load_split
@@ -97,12 +100,14 @@ def train(config: TrainConfig) -> Path:
     """
     require_sensible(config)
     split = load_split(config)
+    if split.kind == "identity":
+        for part in (split.validation, split.test):
+            require_pairs(part)
     settings = settings_of(config, split.train.sha256)
     leakage = find_leaks(split)
     refuse_leaks(leakage, allow=config.allow_leaks)
     keras.utils.set_random_seed(config.seed)
-    keras.config.set_dtype_policy(settings["precision"])
-    with distribute(config.devices):
+    with computing_in(settings["precision"]), distribute(config.devices):
         identities = len(split.train.identities)
         scores = scores_of(build_net(config.net, identities, config, input_px=config.size_px))
         if config.weights == "imagenet" and not epochs_done(config.out):
@@ -113,6 +118,17 @@ def train(config: TrainConfig) -> Path:
         fit(scores, split, config, guard)
         load_best(scores, config.out)
     return conclude(scores, split, settings, leakage.as_dict(), guard.findings, config.out)
+
+
+@contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Sets Keras's dtype policy, and sets it back: what follows in the process has its own."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def require_sensible(config: TrainConfig) -> None:

@@ -13,7 +13,8 @@ from app.identifier import Identifier
 from app.nets.store import NetCorrupt, load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from training.__main__ import main
-from training.data import as_colour, load_palms
+from training.batches import as_colour
+from training.data import load_palms
 from training.fusion import read_fusion
 from training.nets import build_net
 from training.synthesize import SynthesisConfig, synthesize

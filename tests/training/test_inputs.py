@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from training.augmentation import augment
-from training.data import Batches, Palms, load_palms
+from training.batches import Batches
+from training.data import Palms, load_palms
 from training.inputs import check_inputs
 from training.nets import build_net, scores_of
 from training.recipe import PRESETS, Recipe
