@@ -1,10 +1,10 @@
-"""Trains on one device and on all; run by test_devices.py under each backend.
+"""Trains on one device, on all, or on one of two processes; run by test_devices.py.
 
-python -m tests.training.two_devices DATABASE OUT
+python -m tests.training.two_devices DATABASE OUT DEVICES...
 """
 
+import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +14,67 @@ if keras.backend.backend() == "tensorflow":  # before anything else uses it
     import tensorflow as tf
 
     processor = tf.config.list_physical_devices("CPU")[0]
-    half = tf.config.LogicalDeviceConfiguration()
-    tf.config.set_logical_device_configuration(processor, [half, half])
+    parts = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["DEVICES"])
+    tf.config.set_logical_device_configuration(processor, parts)
 else:
+    import jax
+
     sys.modules["tensorflow"] = None  # a machine that trains with JAX does without
+    if "COORDINATOR" in os.environ:
+        jax.distributed.initialize(os.environ["COORDINATOR"], 2, int(os.environ["PROCESS"]))
 
 import training.train as module
+from training.devices import adam, distribute, process_share, require_agreement
 
 build_net = module.build_net
 
 
 def build_without_dropout(*arguments: Any, **options: Any) -> keras.Model:
-    """Over two devices dropout draws other lots; everything else must agree."""
+    """Over several devices dropout draws other lots; everything else must agree."""
     net = build_net(*arguments, **options)
     net.get_layer("dropout").rate = 0.0
     return net
 
 
+def plain_descent(learning_rate: Any, clip_norm: float) -> keras.optimizers.Adam:
+    """Adam divides by the gradient's size, and so would hide a wrong one; but not with this."""
+    optimizer = adam(learning_rate, clip_norm)
+    optimizer.epsilon = 1.0
+    return optimizer
+
+
+def disagree() -> str:
+    """What two processes are told that start differently."""
+    require_agreement(seed=1, precision="float32")
+    try:
+        require_agreement(seed=1, precision=f"float{os.environ['PROCESS']}")
+    except ValueError as error:
+        return str(error)
+    return "nothing"
+
+
 if __name__ == "__main__":
     module.build_net = build_without_dropout
-    # Of a gradient that is mere rounding Adam makes a step of full length; a large epsilon not.
-    keras.optimizers.Adam = partial(keras.optimizers.Adam, epsilon=0.1)
-    for devices in ("one", "all"):
+    module.adam = plain_descent
+    database, out, *choices = sys.argv[1:]
+    for devices in choices:
         config = module.TrainConfig(
             net="alexnet",
-            data=Path(sys.argv[1]),
-            out=Path(sys.argv[2]) / devices,
+            data=Path(database),
+            out=Path(out) / devices,
             size_px=32,
-            epochs=2,
-            batch_size=4,
+            epochs=4,
+            batch_size=10,
             devices=devices,
             precision="float32",
+            augment="none",
+            schedule="constant",
+            learning_rate=3.0,
+            clip_norm=0.1,
         )
         module.train(config)
     print(len(keras.distribution.list_devices()))
+    if "PROCESS" in os.environ:
+        with distribute("all"):
+            print(process_share())
+            print(disagree())
