@@ -45,11 +45,11 @@ def figures(run: Path) -> np.ndarray:
     return np.array(rows, float)[:, chosen]
 
 
-@pytest.mark.parametrize(("backend", "devices"), [("tensorflow", 2), ("jax", 5)])
+@pytest.mark.parametrize(("backend", "devices"), [("tensorflow", 2), ("jax", 10)])
 def test_several_devices_have_the_figures_of_one(
     backend: str, devices: int, database: Path, tmp_path: Path
 ) -> None:
-    """Among five neither the 12 validation pictures nor the 32 that the guard looks at divide."""
+    """Among ten neither the 12 validation pictures nor the 32 that the guard looks at divide."""
     lines = train(database, tmp_path, "one", "all", backend=backend, devices=devices)
     assert lines[-1] == str(devices)
     one = figures(tmp_path / "one")
