@@ -55,7 +55,8 @@ def _check() -> tuple[type, Callable[[Any], Any]]:
 
 
 def _train() -> tuple[type, Callable[[Any], Any]]:
-    from training.train import TrainConfig, train
+    from training.config import TrainConfig
+    from training.train import train
 
     return TrainConfig, train
 

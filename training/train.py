@@ -4,9 +4,9 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,58 +22,25 @@ from training.checkpoint import (
     load_best,
     write_whole,
 )
-from training.data import DataOptions, Palms
-from training.devices import choose_precision, distribute
+from training.config import TrainConfig, require_sensible, settings_of
+from training.data import Palms
+from training.devices import adam, distribute, require_agreement
 from training.diagnosis import Probe
 from training.guard import Guard
 from training.inputs import check_inputs
 from training.layers import MarginLoss
 from training.leakage import find_leaks, refuse_leaks
-from training.nets import NETS, build_net, scores_of
+from training.nets import build_net, scores_of
 from training.openset import OpenSetScore, require_pairs
 from training.recipe import Recipe
 from training.result import conclude
 from training.split import Split, load_split
-from training.transfer import load_imagenet, require_weights
+from training.transfer import load_imagenet
 
 PROBE_PICTURES = 32
 
-FREE_TO_CHANGE = ("allow_leaks", "data", "guard", "out", "scratch", "tensorboard")
-"""Settings with which a stopped run may go on though they differ: they do not change the result.
-Another place is no other data: those are compared by their digest."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig(DataOptions, Recipe):
-    """What `python -m training train` does; docs/training.md says how long it takes.
-
-    The same command again goes on with a run that was stopped.
-
-    Attributes:
-        net: one of `training.nets.NETS`.
-        out: folder of the run: best.weights.h5, history.csv, config.json, result.json, report.html.
-        epochs: passes over the training pictures.
-        batch_size: pictures per step, over all devices.
-        precision: float32, mixed_bfloat16, or auto: bfloat16 where the machine gains by it.
-        devices: one, or all of this machine.
-        seed: of weights, order and augmentation.
-        guard: stop a net that is dead or does not see what it should, or warn only.
-        allow_leaks: train though copies of one photograph are on both sides of the split.
-        weights_file: ImageNet weights to use instead of downloading Keras's.
-        tensorboard: write logs for TensorBoard into the run's folder.
-    """
-
-    net: str
-    out: Path
-    epochs: int = 16
-    batch_size: int = 32
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
-    devices: Literal["one", "all"] = "one"
-    seed: int = 1
-    guard: Literal["stop", "warn"] = "stop"
-    allow_leaks: bool = False
-    weights_file: Path | None = None
-    tensorboard: bool = False
+OWN_TO_A_MACHINE = ("data", "out", "scratch", "weights_file")
+"""Settings in which the processes of one training may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +75,8 @@ def train(config: TrainConfig) -> Path:
     refuse_leaks(leakage, allow=config.allow_leaks)
     keras.utils.set_random_seed(config.seed)
     with computing_in(settings["precision"]), distribute(config.devices):
+        alike = {name: value for name, value in settings.items() if name not in OWN_TO_A_MACHINE}
+        require_agreement(**alike, epochs_done=epochs_done(config.out))
         identities = len(split.train.identities)
         scores = scores_of(build_net(config.net, identities, config, input_px=config.size_px))
         if config.weights == "imagenet" and not epochs_done(config.out):
@@ -129,52 +98,6 @@ def computing_in(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def require_sensible(config: TrainConfig) -> None:
-    """Refuses what would fail or mislead only after hours of decoding or training.
-
-    Raises:
-        ValueError: with what to choose instead.
-    """
-    if config.net not in NETS:
-        raise ValueError(f"unknown net {config.net!r}: choose one of {', '.join(NETS)}")
-    for name in ("batch_size", "epochs", "size_px"):
-        if getattr(config, name) < 1:
-            option = name.replace("_", "-")
-            raise ValueError(f"--{option} must be at least 1, not {getattr(config, name)}")
-    if config.split == "identity" and config.head == "paper":
-        raise ValueError("the paper's head knows no strangers: --split identity needs an embedding")
-    if config.split == "identity" and config.schedule == "plateau":
-        raise ValueError("--schedule plateau needs a validation loss: --split identity has none")
-    if config.weights == "imagenet":
-        require_weights(config.net, config.weights_file)
-
-
-def settings_of(config: TrainConfig, dataset_sha256: str) -> dict[str, Any]:
-    """The configuration as config.json holds it, `auto` resolved.
-
-    Raises:
-        ValueError: if `out` holds epochs of a run with other settings or data; they are named.
-    """
-    settings = json.loads(json.dumps(asdict(config), default=str))
-    settings["dataset_sha256"] = dataset_sha256
-    if not epochs_done(config.out):
-        return {**settings, "precision": choose_precision(config.precision)}
-    before = json.loads((config.out / "config.json").read_text())
-    if config.precision == "auto":
-        settings["precision"] = before["precision"]
-    other = [
-        f"{name} {before.get(name)!r}, not {value!r}"
-        for name, value in settings.items()
-        if name not in FREE_TO_CHANGE and before.get(name) != value
-    ]
-    if other:
-        raise ValueError(
-            f"{config.out} holds a run with other settings ({'; '.join(other)}): "
-            "give the same to go on with it, or choose another --out"
-        )
-    return settings
 
 
 def loss_of(recipe: Recipe) -> keras.losses.Loss:
@@ -267,9 +190,9 @@ def compile_phase(scores: keras.Model, phase: Phase, steps: int, config: Recipe)
             warmup_steps=steps,
         )
     scores.compile(
-        optimizer=keras.optimizers.Adam(rate, clipnorm=config.clip_norm or None),
+        optimizer=adam(rate, config.clip_norm),
         loss=loss_of(config),
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
     )
 
 

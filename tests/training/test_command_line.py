@@ -111,7 +111,7 @@ def test_imagenet_weights_for_alexnet_are_refused_with_the_reason(
 
 def test_an_option_overrides_its_preset(capsys: pytest.CaptureFixture[str]) -> None:
     from training.__main__ import _parse
-    from training.train import TrainConfig
+    from training.config import TrainConfig
 
     options = ["--net", "vgg16", "--data", "d", "--out", "o", "--bands", "850,940"]
     posted = _parse(

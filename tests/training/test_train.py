@@ -15,19 +15,14 @@ import numpy as np
 import pytest
 
 from training.checkpoint import Checkpoint, Plateau, epochs_done, load_best, read_history
+from training.config import TrainConfig, settings_of
 from training.guard import NetIsDead
 from training.recipe import PRESETS
-from training.train import TrainConfig, settings_of, train
+from training.train import train
 
 REPOSITORY = Path(__file__).parents[2]
 
 Configure = Callable[..., TrainConfig]
-
-
-@pytest.fixture(autouse=True)
-def _restore_precision():
-    yield
-    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture
@@ -151,6 +146,11 @@ def test_an_interrupted_first_epoch_leaves_weights_that_load(
     scores_of(build_net("alexnet", 4, config, input_px=32)).load_weights(
         config.out / "best.weights.h5"
     )
+
+
+def test_a_trainings_precision_ends_with_it(configure: Configure) -> None:
+    train(configure(epochs=1, precision="mixed_bfloat16"))
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_a_finished_run_is_left_alone(configure: Configure) -> None:

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+from training.config import TrainConfig
 from training.nets import build_net, scores_of
 from training.recipe import PRESETS, Recipe
-from training.train import TrainConfig, phases_of, train
+from training.train import phases_of, train
 from training.transfer import load_imagenet
 
 
