@@ -27,9 +27,9 @@ DEAD = [
     signal("probabilities", 1e-7),
 ]
 SLOW = [
-    signal("conv1", 0.2, gradient=1e-5),
+    signal("conv1", 0.2, gradient=9e-5),
     signal("conv2", 0.05),
-    signal("probabilities", 4e-5),
+    signal("probabilities", 6e-5),
 ]
 LAGGING = [signal("conv1", 0.2), signal("dense1", 0.2, dead=0.95), signal("probabilities", 0.0)]
 
