@@ -113,7 +113,7 @@ def _signals(record: dict[str, Any]) -> list[LayerSignal]:
 
 def plot_losses(by_cell: dict[str, Result], target: Path) -> None:
     """Training loss and accuracy by epoch; the losses of two heads differ in kind."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in (name for name in CURVES if name in by_cell):
         result = by_cell[name]
@@ -122,14 +122,11 @@ def plot_losses(by_cell: dict[str, Result], target: Path) -> None:
         if result["recipe"]["head"] == "paper":
             left.plot(epochs, result["history"]["loss"], marker=".", label=result["change"])
     identities = next(iter(by_cell.values()))["identities"]
-    chance = f"ln {identities}"
-    left.axhline(np.log(identities), color="grey", linestyle="--", linewidth=1, label=chance)
-    right.axhline(1 / identities, color="grey", linestyle="--", linewidth=1)
-    left.set(xlabel="epoch", ylabel="training loss (paper's head)")
+    left.axhline(np.log(identities), color="grey", linestyle="--", linewidth=1)
+    right.axhline(1 / identities, color="grey", linestyle="--", linewidth=1, label="chance")
+    left.set(xlabel="epoch", ylabel=f"training loss (paper's head); dashed: ln {identities}")
     right.set(xlabel="epoch", ylabel="training accuracy", ylim=(0, 1.02))
-    right.legend(fontsize="small")
-    left.legend(fontsize="small")
-    _save(figure, target)
+    _save(figure, right, target)
 
 
 def plot_depth(by_cell: dict[str, Result], target: Path) -> None:
@@ -142,20 +139,18 @@ def plot_depth(by_cell: dict[str, Result], target: Path) -> None:
             _draw_layers(row, layers, by_cell[name]["change"])
         for ax, title in zip(row, _TITLES, strict=True):
             ax.set_title(f"{title}, {when}", fontsize="medium")
-    axes[0, 0].legend(fontsize="small")
-    _save(figure, target)
+    _save(figure, axes[0, 0], target)
 
 
 def plot_death(result: Result, target: Path) -> None:
     """The same by steps of the first epoch: how the net as posted dies."""
-    figure = Figure(figsize=(12, 4), layout="constrained")
+    figure = Figure(figsize=(12, 4.6), layout="constrained")
     row = figure.subplots(1, 3)
     for record in result["trace"][:7]:
         _draw_layers(row, record["layers"], f"after {record['step']} steps")
     for ax, title in zip(row, _TITLES, strict=True):
         ax.set_title(title, fontsize="medium")
-    row[0].legend(fontsize="small")
-    _save(figure, target)
+    _save(figure, row[0], target)
 
 
 _TITLES = ("how much pictures differ (spread)", "share of dead units", "gradient (rms)")
@@ -178,5 +173,9 @@ def _label_depth(ax: Axes, log: bool) -> None:
     ax.grid(alpha=0.3)
 
 
-def _save(figure: Figure, target: Path) -> None:
+def _save(figure: Figure, labelled: Axes, target: Path) -> None:
+    """Writes the figure with one legend below all its axes, where it hides no line."""
+    figure.legend(
+        *labelled.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+    )
     figure.savefig(target, dpi=110)
