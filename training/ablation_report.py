@@ -176,6 +176,10 @@ def _label_depth(ax: Axes, log: bool) -> None:
 def _save(figure: Figure, labelled: Axes, target: Path) -> None:
     """Writes the figure with one legend below all its axes, where it hides no line."""
     figure.legend(
-        *labelled.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+        *labelled.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize="small",
     )
     figure.savefig(target, dpi=110)
