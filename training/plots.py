@@ -35,20 +35,22 @@ POINTS = 4_000
 _PIXELS = ("#3b82c4", "#e05a33")  # right and wrong, where pixels cannot take a page's colours
 
 
-def draw_curves(history: History, classes: int) -> dict[str, Markup]:
+def draw_curves(history: History, classes: int, *, cross_entropy: bool = True) -> dict[str, Markup]:
     """Loss, accuracy and learning rate by epoch, as far as the history has them.
 
     Args:
         history: a dict for each epoch; see `training.report.RunRecord`.
         classes: the number of identities C: a net that knows nothing has the loss ln C and the
             accuracy 1 / C, and both are drawn.
+        cross_entropy: the loss is one, so that ln C is chance; CosFace's is on another scale.
     """
     plots = {}
     if lines := _series(history, "loss", "val_loss"):
         figure, axes = _axes()
         _draw(axes, lines)
-        chance = float(np.log(classes))
-        _draw_chance(axes, chance, f"knows nothing: ln {classes} = {chance:.2f}")
+        if cross_entropy:
+            chance = float(np.log(classes))
+            _draw_chance(axes, chance, f"knows nothing: ln {classes} = {chance:.2f}")
         axes.set_ylim(bottom=0)
         plots["Loss"] = _to_svg(figure, "loss by epoch")
     if lines := _series(history, "accuracy", "val_accuracy", "val_rank_1"):

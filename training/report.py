@@ -116,7 +116,11 @@ def _describe(record: RunRecord) -> dict[str, Any]:
         "parts": _count_parts(record.split),
         "leakage": record.leakage,
         "guard": record.guard,
-        "curves": draw_curves(record.history, len(train.identities)),
+        "curves": draw_curves(
+            record.history,
+            len(train.identities),
+            cross_entropy=record.config.get("head") != "embedding",
+        ),
         "metrics": _rows(record.metrics),
         "config": _rows(record.config),
         "environment": _rows(record.environment),

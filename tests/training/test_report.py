@@ -91,6 +91,12 @@ def test_curves_show_chance(tmp_path: Path) -> None:
     assert "chance: 1 of 4" in page
 
 
+def test_ln_c_is_no_measure_of_cosfaces_loss(tmp_path: Path) -> None:
+    page = render(make_record(config={"head": "embedding"}), tmp_path)
+    assert "knows nothing" not in page
+    assert "chance: 1 of 4" in page
+
+
 def test_confusions_are_counted_by_true_and_found_identity(tmp_path: Path) -> None:
     labels = np.array([0, 0, 0, 1, 1, 2, 2], np.int32)
     found = np.array([0, 1, 1, 0, 1, 2, 0])
