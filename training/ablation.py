@@ -103,7 +103,7 @@ SCALES = {"quick": Scale(48, 40, 8), "full": Scale(224, None, 6)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblateConfig(DataOptions):
-    """What `python -m training ablate` does; --scale quick takes 30 minutes on two cores.
+    """What `python -m training ablate` does; --scale quick takes an hour or more on two cores.
 
     A cell that is done is not trained again. The split is the question's by default: whether a
     net learns at all is asked here, not whether it knows a palm on another day.
