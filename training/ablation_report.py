@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.diagnosis import LayerSignal
-from training.guard import STUCK_LOSS, WATCHED_EPOCHS, find_death
+from training.guard import STUCK_LOSS, FIRST_EPOCHS, find_death
 from training.rates import wilson_interval
 
 CURVES = ("as-posted", "both", "he", "rate-1e-4", "batch", "weight-1e-4", "embedding-weight")
@@ -95,13 +95,13 @@ def outcome_of(result: Result) -> str:
 
 
 def guard_says(result: Result) -> str:
-    """What the guard does in the first two epochs: stop, note, or nothing."""
+    """What the guard does: stop, note at the end of the first two epochs, or nothing."""
     steps = max(result["training_pictures"] // 32, 1)
     for record in result["trace"]:
         epoch, rest = divmod(record["step"], steps)
-        if rest == 0 and 1 <= epoch <= WATCHED_EPOCHS and find_death(_signals(record)):
+        if rest == 0 and epoch >= 1 and find_death(_signals(record)):
             return f"stops, epoch {epoch}"
-    losses = result["history"]["loss"][:WATCHED_EPOCHS]
+    losses = result["history"]["loss"][:FIRST_EPOCHS]
     near = abs(losses[-1] - np.log(result["identities"])) < STUCK_LOSS
     paper = result["recipe"]["head"] == "paper"
     return f"notes, epoch {len(losses)}" if near and paper else ""

@@ -1,4 +1,4 @@
-"""Tells within two epochs that a net is dead, which layer died, and what to change.
+"""Tells after every epoch whether a net is dead, which layer died, and what to change.
 
 A net that stays at the loss ln C, for C identities, answers the same whatever picture it sees. The
 loss alone cannot tell it from a slow beginner, whose answers differ a little from picture to
@@ -16,7 +16,8 @@ from tqdm import tqdm
 from training.diagnosis import LayerSignal, Probe
 from training.recipe import Recipe
 
-WATCHED_EPOCHS = 2
+FIRST_EPOCHS = 2
+"""Nearly all nets that die do so in these; what has not begun to learn by then is told."""
 
 STUCK_LOSS = 0.02
 """How near to ln C the cross-entropy of a net stands that has not begun to learn."""
@@ -43,7 +44,7 @@ class NetIsDead(ValueError):
 
 
 class Guard(keras.callbacks.Callback):
-    """Looks into the net after each of the first two epochs, and at the loss after every batch.
+    """Looks into the net after every epoch, and at the loss after every batch.
 
     Attributes:
         findings: what was wrong, one line each; empty for a net that learns.
@@ -92,13 +93,15 @@ class Guard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the net after an epoch."""
-        if epoch >= WATCHED_EPOCHS or self._dead:
+        if self._dead:
             return
         signals = self._probe.look()
         self.signals.append(signals)
         loss, identities = (logs or {}).get("loss", np.nan), self.model.output.shape[-1]
         chance = float(np.log(identities))
-        standing = f"the loss is {loss:.3f}, chance is ln {identities} = {chance:.3f}"
+        standing = f"the loss is {loss:.3f}"
+        if self._recipe.head == "paper":  # a margin's loss has another measure
+            standing += f", chance is ln {identities} = {chance:.3f}"
         if died := find_death(signals):
             self._dead = True
             self.report(f"epoch {epoch + 1}: {died}; {standing}. {advise(self._recipe)}")
@@ -112,7 +115,7 @@ class Guard(keras.callbacks.Callback):
     def _is_stuck(self, epoch: int, from_chance: float) -> bool:
         """At the watch's end, with a loss that ln C is the measure of: CosFace's is another."""
         at_chance = abs(from_chance) < STUCK_LOSS and self._recipe.head == "paper"
-        return at_chance and epoch + 1 == WATCHED_EPOCHS
+        return at_chance and epoch + 1 == FIRST_EPOCHS
 
     def report(self, finding: str) -> None:
         """Writes a finding down, and ends the training unless it is only to warn."""

@@ -69,10 +69,13 @@ def test_a_net_whose_running_averages_lag_is_let_go_on() -> None:
     assert watching.findings == []
 
 
-def test_after_two_epochs_nothing_is_watched_any_more() -> None:
-    watching = guard(ALIVE, ALIVE, ALIVE)  # a fourth look would fail
-    for epoch in range(4):
-        watching.on_epoch_end(epoch, {"loss": 1.0})
+def test_a_net_that_dies_late_is_stopped_too() -> None:
+    """The ablation's VGG19 with standardised kernels and the paper's head died in epoch 7."""
+    watching = guard(*[ALIVE] * 7, DEAD)
+    for epoch in range(6):
+        watching.on_epoch_end(epoch, {"loss": 3.6})
+    with pytest.raises(NetIsDead, match="epoch 7"):
+        watching.on_epoch_end(6, {"loss": 3.6})
 
 
 def test_a_loss_that_is_no_number_ends_the_training_at_that_step() -> None:
