@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{command.command}: {_in_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        resumable = command.command in ("train", "ablate")
+        resumable = command.command in ("pretrain", "train", "finetune", "ablate")
         further = "; the same command goes on with it" if resumable else ""
         print(f"{command.command}: stopped{further}", file=sys.stderr)
         return 130
@@ -48,6 +48,12 @@ def _synthesize() -> tuple[type, Callable[[Any], Any]]:
     return SynthesisConfig, synthesize
 
 
+def _gallery() -> tuple[type, Callable[[Any], Any]]:
+    from training.contact_sheet import GalleryConfig, draw_contact_sheet
+
+    return GalleryConfig, draw_contact_sheet
+
+
 def _check() -> tuple[type, Callable[[Any], Any]]:
     from training.check import CheckConfig, check
 
@@ -59,6 +65,18 @@ def _train() -> tuple[type, Callable[[Any], Any]]:
     from training.train import train
 
     return TrainConfig, train
+
+
+def _pretrain() -> tuple[type, Callable[[Any], Any]]:
+    from training.pretrain import PretrainConfig, pretrain
+
+    return PretrainConfig, pretrain
+
+
+def _finetune() -> tuple[type, Callable[[Any], Any]]:
+    from training.finetune import FinetuneConfig, finetune
+
+    return FinetuneConfig, finetune
 
 
 def _ablate() -> tuple[type, Callable[[Any], Any]]:
@@ -85,15 +103,25 @@ def _evaluate() -> tuple[type, Callable[[Any], Any]]:
     return EvaluateConfig, lambda config: as_markdown(evaluate(config))
 
 
+def _benchmark() -> tuple[type, Callable[[Any], Any]]:
+    from training.benchmark import BenchmarkConfig, benchmark
+
+    return BenchmarkConfig, benchmark
+
+
 # Imported only when asked for: `synthesize` needs no TensorFlow, and --help answers at once.
 _COMMANDS = {
     "synthesize": _synthesize,
+    "gallery": _gallery,
     "check": _check,
+    "pretrain": _pretrain,
     "train": _train,
+    "finetune": _finetune,
     "ablate": _ablate,
     "export": _export,
     "fuse": _fuse,
     "evaluate": _evaluate,
+    "benchmark": _benchmark,
 }
 
 
@@ -106,9 +134,8 @@ def _parse(command: str, config_type: Any, arguments: list[str]) -> Any:
     )
     hints = get_type_hints(config_type)
     for field in dataclasses.fields(config_type):
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}", **_option(field, hints[field.name])
-        )
+        name = field.metadata.get("option", field.name).replace("_", "-")
+        parser.add_argument(f"--{name}", dest=field.name, **_option(field, hints[field.name]))
     if presets := _presets(config_type):
         parser.add_argument(
             "--preset", choices=presets, default="shipped", help="recipe to start from"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.diagnosis import LayerSignal
-from training.guard import STUCK_LOSS, FIRST_EPOCHS, find_death
+from training.guard import FIRST_EPOCHS, STUCK_LOSS, find_death
 from training.rates import wilson_interval
 
 CURVES = ("as-posted", "both", "he", "rate-1e-4", "batch", "weight-1e-4", "embedding-weight")

@@ -1,27 +1,62 @@
 """What makes one synthetic palm itself: its vessels, creases and skin, as image layers.
 
-A palm is drawn once on a canvas larger than the picture, so that a shot can move, turn and bend it
-without running out of skin. The picture is the canvas's middle (`training.capture`).
+A palm is grown in three dimensions in pixels of `PX_PER_MM`, then seen through the skin: what lies
+deeper is fainter and more blurred. It is drawn once on a canvas larger than the picture, so that a
+shot can move, turn and bend it without running out of skin (`training.capture`).
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
+Layers = NDArray[np.uint8]
 
-CANVAS_PX = 320
-"""Side of the canvas; the picture shows its middle 224 px."""
+PX_PER_MM = 2.0
+"""A region of interest of 64 mm is 128 px, about what palm databases cut out."""
 
-LAYERS = ("deep_veins", "branch_veins", "principal_lines", "wrinkles", "texture")
+CANVAS_PX = 176
+"""Side of the canvas, 88 mm; the picture shows its middle 128 px."""
+
+LAYERS = ("deep_veins", "shallow_veins", "principal_lines", "wrinkles", "texture")
 """Order of the layers in `draw_palm`'s result."""
 
 MURRAY_EXPONENT = 3.0
 """r_parent^3 = sum(r_child^3): C. D. Murray, PNAS 12 (1926), least work of blood flow."""
 
-_SPROUTING = 0.17  # share of the arch's nodes, 8 px apart, that may send out a branch
+SKIN_SCATTERING_PER_MM = 4.6 * (850 / 500) ** -1.421
+"""Reduced scattering of skin at 850 nm: S. L. Jacques, Phys. Med. Biol. 58 (2013), table 1."""
+
+SKIN_ABSORPTION_PER_MM = 0.03
+"""Absorption of skin in the near infrared; its order of magnitude is from the same review."""
+
+BLOOD_ABSORPTION_PER_MM = 0.4
+"""Absorption of venous whole blood about 850 nm, rounded: N. Bosschaart et al., Lasers Med. Sci. 29
+(2014)."""
+
+EFFECTIVE_ATTENUATION_PER_MM = float(
+    np.sqrt(3 * SKIN_ABSORPTION_PER_MM * (SKIN_ABSORPTION_PER_MM + SKIN_SCATTERING_PER_MM))
+)
+"""How fast diffuse light fades with depth: the diffusion approximation, mu_eff."""
+
+BLUR_PER_DEPTH = 0.5
+"""Standard deviation of a vessel's blur, in depths. The half width of the depth-dependent
+point-spread function of K. Shimizu et al., Applied Optics 44 (2005), is about 0.6 depths."""
+
+DEPTH_MM = (0.6, 5.0)
+"""Where veins lie under the skin; an assumption, wide on purpose."""
+
+LEAF_RADIUS_MM = (0.16, 0.32)
+"""Radius of the finest branches that still show; the trunks' follow by Murray's law."""
+
+_STEP_PX = 3.5
+_REACH_PX = 50.0
+_KILL_PX = 6.5
+_SPROUTING = 0.25  # share of the trunks' nodes that may send out a branch
+_DEPTH_BINS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +64,9 @@ class VesselTree:
     """A vascular tree in canvas pixels.
 
     Attributes:
-        points: float32 [M, 2], x and y of every node.
-        parents: int32 [M], index of the node upstream, -1 at the two wrist roots.
+        points: float32 [M, 3], x, y and depth under the skin of every node.
+        parents: int32 [M], index of the node upstream, -1 at the wrist roots; a child stands
+            after its parent.
         radii: float32 [M], vessel radius in px at the node, by Murray's law.
     """
 
@@ -39,180 +75,218 @@ class VesselTree:
     radii: Float32
 
 
-def draw_palm(rng: np.random.Generator) -> Float32:
+def draw_palm(rng: np.random.Generator) -> Layers:
     """Draws the identity layers of one palm.
 
     Args:
         rng: the identity's own generator; equal generators draw equal palms.
 
     Returns:
-        float32 [5, CANVAS_PX, CANVAS_PX] in the order of `LAYERS`. Veins, lines and wrinkles are
-        0 (none) to 1 (darkest); texture has mean 0 and standard deviation 1.
+        uint8 [5, CANVAS_PX, CANVAS_PX] in the order of `LAYERS`. Veins, lines and wrinkles are
+        0 (none) to 255 (darkest); texture has mean 128, and 32 is its standard deviation.
     """
-    tree = grow_vessels(rng)
-    deep, branches = _draw_vessels(tree, rng)
-    return np.stack(
-        [deep, branches, _draw_principal_lines(rng), _draw_wrinkles(rng), _draw_texture(rng)]
-    )
+    deep, shallow = _draw_vessels(grow_vessels(rng), rng)
+    layers = np.stack([deep, shallow, _draw_principal_lines(rng), _draw_wrinkles(rng)])
+    palm = np.concatenate([layers, _draw_texture(rng)[None]])
+    return palm[:, :, ::-1].copy() if rng.random() < 0.5 else palm  # a left hand or a right one
 
 
-def grow_vessels(
-    rng: np.random.Generator, step_px: float = 6.0, reach_px: float = 90.0, kill_px: float = 11.0
-) -> VesselTree:
-    """Grows a palm's vessels by space colonisation from an arch between two wrist roots.
+def grow_vessels(rng: np.random.Generator) -> VesselTree:
+    """Grows a palm's vessels by space colonisation from its trunks.
 
     Runions, Lane and Prusinkiewicz, "Modeling Trees with a Space Colonization Algorithm" (2007):
     tissue points attract the nearest node within reach, a node grows one step towards the mean of
     its attractors, and a point is supplied once a node comes within the kill distance.
-
-    Args:
-        rng: source of the palm's individuality.
-        step_px: length of one growth step.
-        reach_px: distance over which tissue attracts a vessel.
-        kill_px: distance at which tissue counts as supplied.
-
-    Returns:
-        The tree, with radii by Murray's law.
     """
-    points, parents = _palmar_arch(rng)
+    points, parents = _trunks(rng)
     tissue = _tissue_points(rng)
-    arch_px = np.where(rng.random(len(points)) < _SPROUTING, 0, np.inf)
-    for _ in range(120):
-        gaps = np.linalg.norm(tissue[:, None] - points[None], axis=2)
-        gaps[:, : len(arch_px)] += arch_px
-        nearest = gaps.argmin(axis=1)
-        distance = gaps[np.arange(len(tissue)), nearest]
-        pulled = (distance < reach_px) & (distance > kill_px)
+    sprouts = np.flatnonzero(rng.random(len(points)) < _SPROUTING)
+    nearest, distance = _nearest(tissue, points, sprouts)
+    for _ in range(60):
+        kept = distance > _KILL_PX
+        tissue, nearest, distance = tissue[kept], nearest[kept], distance[kept]
+        pulled = distance < _REACH_PX
         if not pulled.any():
             break
         growing, owner = np.unique(nearest[pulled], return_inverse=True)
-        pull = np.zeros((len(growing), 2), np.float32)
         direction = (tissue[pulled] - points[nearest[pulled]]) / distance[pulled, None]
+        pull = rng.normal(0, 0.25, (len(growing), 3))
         np.add.at(pull, owner, direction)
-        pull += rng.normal(0, 0.25, pull.shape)
         pull /= np.linalg.norm(pull, axis=1, keepdims=True) + 1e-6
-        points = np.concatenate([points, points[growing] + step_px * pull]).astype(np.float32)
+        grown = np.arange(len(points), len(points) + len(growing))
+        points = np.concatenate([points, points[growing] + _STEP_PX * pull]).astype(np.float32)
         parents = np.concatenate([parents, growing.astype(np.int32)])
-        tissue = tissue[distance > kill_px]
-    return VesselTree(points, parents, _murray_radii(parents, rng.uniform(0.8, 1.15)))
+        candidate, closer = _nearest(tissue, points, grown)
+        nearest = np.where(closer < distance, candidate, nearest)
+        distance = np.minimum(closer, distance)
+    leaf = rng.uniform(*LEAF_RADIUS_MM) * PX_PER_MM
+    return VesselTree(_meander(points, rng), parents, _murray_radii(parents, leaf))
 
 
-def _palmar_arch(rng: np.random.Generator) -> tuple[Float32, NDArray[np.int32]]:
-    """Two chains of nodes from the wrist that meet in the palmar arch; [M, 2] and parents [M]."""
-    left = np.array([rng.normal(0.32, 0.07), 1.02]) * CANVAS_PX
-    right = np.array([rng.normal(0.68, 0.07), 1.02]) * CANVAS_PX
-    apex = np.array([rng.normal(0.5, 0.1), rng.normal(0.46, 0.08)]) * CANVAS_PX
+def _nearest(
+    tissue: Float32, points: Float32, among: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], Float32]:
+    """Of some nodes the nearest to every tissue point, and how far it is."""
+    if not len(among):
+        return np.zeros(len(tissue), np.int64), np.full(len(tissue), np.inf, np.float32)
+    gaps = tissue[:, None] - points[among][None]
+    squares = np.einsum("tnd,tnd->tn", gaps, gaps)
+    best = squares.argmin(axis=1)
+    return among[best], np.sqrt(squares[np.arange(len(tissue)), best])
+
+
+def _trunks(rng: np.random.Generator) -> tuple[Float32, NDArray[np.int32]]:
+    """Two chains from the wrist that meet in the palmar arch, and from it to the finger gaps."""
+    side, depth = CANVAS_PX, np.array(DEPTH_MM) * PX_PER_MM
+    apex = np.array([rng.normal(0.5, 0.13) * side, rng.normal(0.45, 0.12) * side, depth.mean()])
     points: list[NDArray[np.floating]] = []
     parents: list[int] = []
-    for root, side in ((left, -1), (right, 1)):
-        bulge = (root + apex) / 2 + np.array([side * rng.normal(30, 16), rng.normal(-10, 14)])
-        steps = max(int(np.linalg.norm(root - apex) / 8), 2)
-        for index, t in enumerate(np.linspace(0, 1, steps)):
-            points.append((1 - t) ** 2 * root + 2 * t * (1 - t) * bulge + t**2 * apex)
-            parents.append(-1 if index == 0 else len(points) - 2)
+    arch: list[int] = []
+    for x, outwards in ((0.32, -1), (0.68, 1)):
+        root = np.array([rng.normal(x, 0.11) * side, 1.03 * side, rng.uniform(*depth)])
+        bulge = (root + apex) / 2 + np.array([outwards * rng.normal(18, 10), rng.normal(-6, 8), 0])
+        arch += _append_chain(points, parents, -1, (root, bulge, apex))
+    for x in (0.22, 0.42, 0.62, 0.82):
+        if rng.random() < 0.2:  # not everybody has every digital vein within sight
+            continue
+        start = int(rng.choice(arch[len(arch) // 4 :]))
+        gap = np.array([rng.normal(x, 0.06) * side, -0.03 * side, rng.uniform(*depth)])
+        bend = (points[start] + gap) / 2 + np.append(rng.normal(0, 8, 2), 0)
+        _append_chain(points, parents, start, (points[start], bend, gap))
     return np.array(points, np.float32), np.array(parents, np.int32)
 
 
+def _append_chain(
+    points: list[NDArray[np.floating]],
+    parents: list[int],
+    start: int,
+    curve: tuple[NDArray[np.floating], ...],
+) -> list[int]:
+    """Adds nodes along a quadratic Bezier curve, hanging on node `start`; their indices."""
+    steps = max(int(np.linalg.norm(curve[2] - curve[0]) / 5), 2)
+    added: list[int] = []
+    for t in np.linspace(0, 1, steps)[int(start >= 0) :]:
+        points.append((1 - t) ** 2 * curve[0] + 2 * t * (1 - t) * curve[1] + t**2 * curve[2])
+        parents.append(added[-1] if added else start)
+        added.append(len(points) - 1)
+    return added
+
+
 def _tissue_points(rng: np.random.Generator) -> Float32:
-    """Points to be supplied, [A, 2] in px, denser where this palm is denser."""
-    density = _smooth_noise(rng, sigma_px=40)
-    candidates = rng.uniform(0, CANVAS_PX, (int(rng.uniform(140, 320)), 2))
-    column, row = candidates.astype(int).T
-    return candidates[density[row, column] > rng.normal(0, 1, len(candidates))].astype(np.float32)
+    """Points to be supplied, [A, 3] in px, denser where this palm is denser."""
+    density = _smooth_noise(rng, sigma_px=22)
+    count = int(rng.uniform(140, 340))
+    flat = rng.uniform(0, CANVAS_PX, (count, 2))
+    depth = rng.uniform(*DEPTH_MM, count) * PX_PER_MM
+    column, row = flat.astype(int).T
+    kept = density[row, column] > rng.normal(0, 1, count)
+    return np.c_[flat, depth][kept].astype(np.float32)
+
+
+def _meander(points: Float32, rng: np.random.Generator) -> Float32:
+    """Bends the whole tree smoothly: no vessel runs straight, and no two palms alike."""
+    coarse = rng.normal(0, 1, (9, 9, 2)) * rng.uniform(3, 7)
+    field = cv2.resize(
+        coarse.astype(np.float32), (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC
+    )
+    column, row = np.clip(points[:, :2], 0, CANVAS_PX - 1).astype(int).T
+    return points + np.pad(field[row, column], ((0, 0), (0, 1)))
 
 
 def _murray_radii(parents: NDArray[np.int32], leaf_radius_px: float) -> Float32:
-    """Radius of every node; a child always stands after its parent in the arrays."""
-    cubes = np.zeros(len(parents), np.float64)
+    """Radius of every node."""
+    cubes = [0.0] * len(parents)
     for node in range(len(parents) - 1, -1, -1):
-        if cubes[node] == 0:
-            cubes[node] = leaf_radius_px**MURRAY_EXPONENT
+        cubes[node] = cubes[node] or leaf_radius_px**MURRAY_EXPONENT
         if parents[node] >= 0:
             cubes[parents[node]] += cubes[node]
-    return (cubes ** (1 / MURRAY_EXPONENT)).astype(np.float32)
+    return (np.array(cubes) ** (1 / MURRAY_EXPONENT)).astype(np.float32)
 
 
-def _draw_vessels(tree: VesselTree, rng: np.random.Generator) -> tuple[Float32, Float32]:
-    """Thick deep vessels and their branches as two layers, blurred by the skin above them."""
-    depth = _smooth_noise(rng, sigma_px=45)
-    split_px = float(np.quantile(tree.radii, rng.uniform(0.55, 0.75)))
-    layers = np.zeros((2, CANVAS_PX, CANVAS_PX), np.float32)
-    for node, parent in enumerate(tree.parents):
-        if parent < 0:
-            continue
-        start, end = tree.points[parent], tree.points[node]
-        column, row = np.clip(end, 0, CANVAS_PX - 1).astype(int)
-        contrast = float(np.clip(0.75 + 0.2 * depth[row, column], 0.15, 1))
-        layer = layers[0 if tree.radii[node] > split_px else 1]
-        _draw_segment(layer, start, end, contrast, 1.5 * float(tree.radii[node]))
-    deep = cv2.GaussianBlur(layers[0], (0, 0), rng.uniform(3.0, 6.0))
-    branches = cv2.GaussianBlur(layers[1], (0, 0), rng.uniform(1.8, 3.6))
-    return _to_unit_peak(deep), _to_unit_peak(branches)
+def _draw_vessels(tree: VesselTree, rng: np.random.Generator) -> tuple[Layers, Layers]:
+    """The deeper half of the vessels and the shallower one, as the skin above lets them be seen."""
+    child = np.flatnonzero(tree.parents >= 0)
+    ends = np.stack([tree.points[tree.parents[child]], tree.points[child]], axis=1)
+    depth_mm = np.clip(ends[:, :, 2].mean(axis=1) / PX_PER_MM, *DEPTH_MM)
+    path_mm = 2 * tree.radii[child] / PX_PER_MM
+    absorbed = 1 - np.exp(-BLOOD_ABSORPTION_PER_MM * path_mm)
+    contrast = absorbed * np.exp(-2 * EFFECTIVE_ATTENUATION_PER_MM * depth_mm)
+    width = np.maximum(np.rint(2 * tree.radii[child]), 1).astype(int)
+    order = np.argsort(depth_mm)
+    split = np.quantile(np.arange(len(order)), np.linspace(0, 1, _DEPTH_BINS + 1)).astype(int)
+    seen: list[Float32] = []
+    for first, last in pairwise(split):
+        chosen = order[first:last]
+        drawn = np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
+        for px in np.unique(width[chosen]):
+            alike = chosen[width[chosen] == px]
+            lines = np.rint(ends[alike, :, :2] * 16).astype(np.int32)
+            cv2.polylines(drawn, list(lines), False, float(contrast[alike].mean()), int(px), 8, 4)
+        sigma = BLUR_PER_DEPTH * float(depth_mm[chosen].mean()) * PX_PER_MM
+        seen.append(cv2.GaussianBlur(drawn, (0, 0), max(sigma * rng.uniform(0.7, 1.1), 0.8)))
+    half = _DEPTH_BINS // 2
+    shallow, deep = np.sum(seen[:half], axis=0), np.sum(seen[half:], axis=0)
+    return _to_full_range(deep), _to_full_range(shallow)
 
 
-def _draw_principal_lines(rng: np.random.Generator) -> Float32:
-    """Heart, head and life line: three long creases, sharper and darker than veins."""
-    layer = np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
-    heart = ((0.95, 0.36), (0.6, 0.42), (0.3, 0.12))
-    head = ((0.08, 0.38), (0.45, 0.42), (0.9, 0.68))
-    life = ((0.08, 0.36), (0.5, 0.5), (0.36, 1.02))
+def _draw_principal_lines(rng: np.random.Generator) -> Layers:
+    """Heart, head and life line: long creases, sharper and darker than veins, and their forks."""
+    layer = np.zeros((CANVAS_PX, CANVAS_PX), np.uint8)
+    heart = ((0.97, 0.34), (0.6, 0.40), (0.3, 0.1))
+    head = ((0.06, 0.38), (0.45, 0.42), (0.9, 0.68))
+    life = ((0.06, 0.36), (0.52, 0.5), (0.36, 1.02))
     for line in (heart, head, life):
-        control = (np.array(line) + rng.normal(0, 0.07, (3, 2))) * CANVAS_PX
-        _draw_curve(layer, control, rng, float(rng.uniform(0.5, 1)), float(rng.uniform(1.6, 3.6)))
-    return _to_unit_peak(cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.6, 1.3)))
+        control = (np.array(line) + rng.normal(0, 0.065, (3, 2))) * CANVAS_PX
+        width = rng.uniform(1.0, 2.2)
+        _draw_curve(layer, control, rng, rng.uniform(0.5, 1), width)
+        for _ in range(rng.integers(0, 4)):  # forks and companions
+            beside = control + rng.normal(0, 5, (3, 2))
+            _draw_curve(layer, beside, rng, rng.uniform(0.2, 0.7), 0.6 * width)
+    return _to_full_range(cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.5, 1.0)))
 
 
-def _draw_wrinkles(rng: np.random.Generator) -> Float32:
-    """Ten to seventy short fine creases, with a preferred direction of this palm."""
-    layer = np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
-    preferred = rng.uniform(0, np.pi)
-    for _ in range(rng.integers(10, 70)):
+def _draw_wrinkles(rng: np.random.Generator) -> Layers:
+    """Ten to a hundred and twenty fine creases, along two directions that this palm prefers."""
+    layer = np.zeros((CANVAS_PX, CANVAS_PX), np.uint8)
+    preferred = rng.uniform(0, np.pi, 2)
+    for _ in range(rng.integers(10, 120)):
         centre = rng.uniform(0, CANVAS_PX, 2)
-        angle = preferred + rng.normal(0, 0.7)
-        half = rng.uniform(10, 70) / 2 * np.array([np.cos(angle), np.sin(angle)])
-        control = np.stack([centre - half, centre + rng.normal(0, 5, 2), centre + half])
-        _draw_curve(layer, control, rng, float(rng.uniform(0.3, 1)), float(rng.uniform(0.8, 1.8)))
-    return _to_unit_peak(cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.5, 0.9)))
+        angle = preferred[rng.integers(2)] + rng.normal(0, 0.5)
+        half = rng.gamma(2.2, 10.0) / 2 * np.array([np.cos(angle), np.sin(angle)])
+        control = np.stack([centre - half, centre + rng.normal(0, 3, 2), centre + half])
+        _draw_curve(layer, control, rng, rng.uniform(0.25, 1), rng.uniform(0.5, 1.3))
+    return _to_full_range(cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.4, 0.7)))
 
 
-def _draw_texture(rng: np.random.Generator) -> Float32:
-    """Skin mottling at four widths, zero mean, unit standard deviation."""
+def _draw_texture(rng: np.random.Generator) -> Layers:
+    """Skin mottling at four widths."""
     amounts = rng.uniform(0.2, 1, 4)
     total = sum(
         amount * _smooth_noise(rng, sigma)
-        for amount, sigma in zip(amounts, (2.0, 5.0, 14.0, 35.0), strict=True)
+        for amount, sigma in zip(amounts, (1.2, 3.0, 8.0, 20.0), strict=True)
     )
-    return (total / np.linalg.norm(amounts)).astype(np.float32)
+    return np.clip(128 + 32 * total / np.linalg.norm(amounts), 0, 255).astype(np.uint8)
 
 
 def _draw_curve(
-    layer: Float32,
+    layer: Layers,
     control: NDArray[np.floating],
     rng: np.random.Generator,
     strength: float,
     width_px: float,
 ) -> None:
-    """Draws a quadratic Bezier curve [3, 2] that thins out towards its ends."""
-    t = np.linspace(0, 1, 14)[:, None]
+    """Draws a quadratic Bezier curve [3, 2], trembling a little, that thins out at its ends.
+
+    A line thinner than a pixel is drawn fainter instead.
+    """
+    t = np.linspace(0, 1, 13)[:, None]
     points = (1 - t) ** 2 * control[0] + 2 * t * (1 - t) * control[1] + t**2 * control[2]
-    length_px = np.linalg.norm(control[2] - control[0])
-    points += rng.normal(0, 0.004 * length_px, points.shape)
-    taper = np.sin(np.pi * np.clip(t[:, 0], 0.08, 0.92)) ** 0.5
-    for start, end, thin in zip(points[:-1], points[1:], taper[1:], strict=True):
-        _draw_segment(layer, start, end, strength * float(thin), width_px * float(thin))
-
-
-def _draw_segment(
-    layer: Float32,
-    start: NDArray[np.floating],
-    end: NDArray[np.floating],
-    strength: float,
-    width_px: float,
-) -> None:
-    """Draws one line to 1/16 px; a line thinner than a pixel is drawn fainter instead."""
-    (x0, y0), (x1, y1) = np.rint(np.stack([start, end]) * 16).astype(int).tolist()
-    colour = strength * min(width_px, 1.0)
-    cv2.line(layer, (x0, y0), (x1, y1), colour, max(round(width_px), 1), cv2.LINE_8, 4)
+    points += rng.normal(0, 0.004 * np.linalg.norm(control[2] - control[0]), points.shape)
+    fixed = np.rint(points * 16).astype(np.int32)
+    colour = 255 * strength * min(width_px, 1.0)
+    for part, thin in ((fixed, 0.6), (fixed[2:-2], 1.0)):
+        px = max(round(width_px * thin), 1)
+        cv2.polylines(layer, [part], False, colour * thin, px, cv2.LINE_AA, 4)
 
 
 def _smooth_noise(rng: np.random.Generator, sigma_px: float) -> Float32:
@@ -225,7 +299,7 @@ def _smooth_noise(rng: np.random.Generator, sigma_px: float) -> Float32:
     return cv2.resize(small, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
 
 
-def _to_unit_peak(layer: Float32) -> Float32:
-    """Scales a layer so that its darkest hundredth reaches 1."""
-    peak = float(np.quantile(layer, 0.99))
-    return np.clip(layer / max(peak, 1e-3), 0, 1).astype(np.float32)
+def _to_full_range(layer: NDArray[np.generic]) -> Layers:
+    """Scales a layer so that its darkest hundredth reaches 255."""
+    peak = max(float(np.percentile(layer[::2, ::2], 99)), 1e-3)
+    return cv2.convertScaleAbs(np.asarray(layer, np.float32), alpha=255 / peak)

@@ -39,34 +39,53 @@ class Artefact:
 
     def similarities(self, palms: Palms, batch_size: int = 64) -> NDArray[np.float32]:
         """float32 [N, C] of all pictures, in order."""
+        return self._answers(palms, "similarity", batch_size)
+
+    def embeddings(self, palms: Palms, batch_size: int = 64) -> NDArray[np.float32]:
+        """float32 [N, D] of all pictures, in order, rows of unit length."""
+        return self._answers(palms, "embedding", batch_size)
+
+    def _answers(self, palms: Palms, output: str, batch_size: int) -> NDArray[np.float32]:
         total = -(-len(palms) // batch_size)
         parts = [
-            np.asarray(self._serve(images=tf.constant(batch))["similarity"])
+            np.asarray(self._serve(images=tf.constant(batch))[output])
             for batch in tqdm(in_batches(palms, batch_size), self.key, total)
         ]
         return np.concatenate(parts)
 
 
 def load_highest(store: Path, nets: tuple[str, ...], split: Split) -> list[Artefact]:
-    """The highest version of each net.
+    """The highest version of each net, to be judged on the test of what it was trained on.
 
     Raises:
         FileNotFoundError: if a net has no version.
         ValueError: if a net takes pictures of another size, or was trained on other identities or
             on pictures that this split has in its validation or test.
     """
-    artefacts = [Artefact(_highest(store / net)) for net in nets]
+    artefacts = load_for_size(store, nets, split.test.pixels.shape[1])
     for artefact in artefacts:
         _require_same_split(artefact, split)
-        if artefact.input_px != split.test.pixels.shape[1]:
-            raise ValueError(
-                f"{artefact.key} takes pictures of {artefact.input_px} px, and these have "
-                f"{split.test.pixels.shape[1]}: give --size-px {artefact.input_px}"
-            )
         if artefact.identities != split.test.identities:
             raise ValueError(
                 f"{artefact.key} was trained on other identities than those in the data: "
                 "train the nets on one database"
+            )
+    return artefacts
+
+
+def load_for_size(store: Path, nets: tuple[str, ...], size_px: int) -> list[Artefact]:
+    """The highest version of each net, whatever it was trained on.
+
+    Raises:
+        FileNotFoundError: if a net has no version.
+        ValueError: if a net takes pictures of another size.
+    """
+    artefacts = [Artefact(_highest(store / net)) for net in nets]
+    for artefact in artefacts:
+        if artefact.input_px != size_px:
+            raise ValueError(
+                f"{artefact.key} takes pictures of {artefact.input_px} px, and these have "
+                f"{size_px}: give --size-px {artefact.input_px}"
             )
     return artefacts
 

@@ -24,7 +24,7 @@ def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     if rng.random() < 0.5:
         moved = cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.3, 1.6))
     lit = moved * _relight(image.shape[0], rng)
-    lit += rng.uniform(0, 5) * _grain(image.shape[0], rng)
+    lit += rng.uniform(0, 5) * grain(image.shape[0], rng)
     if rng.random() < 0.2:
         _cover(lit, rng)
     return np.clip(lit, 0, 255, out=lit).astype(np.uint8)
@@ -40,7 +40,7 @@ def _move(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint
     bend = rng.normal(0, 0.01 * rng.random() * side, (2, 4, 4)).astype(np.float32)
     line = np.arange(side, dtype=np.float32)
     x, y = (
-        _enlarge(bend[axis], side)
+        enlarge(bend[axis], side)
         + turn[axis, 0] * line
         + (turn[axis, 1] * line + (turn[axis, 2] + np.float32(shift[axis])))[:, None]
         for axis in (0, 1)
@@ -52,11 +52,11 @@ def _move(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint
 def _relight(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """A slow change of light, [side, side], around a change of gain."""
     gains = rng.uniform(0.7, 1.3) + rng.normal(0, 0.12, (3, 3))
-    return _enlarge(gains.astype(np.float32), side)
+    return enlarge(gains.astype(np.float32), side)
 
 
-def _enlarge(grid: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Cubic interpolation of [k, k] to [side, side], as two small products: 30 times faster."""
+def enlarge(grid: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Cubic interpolation of [k, k] to [side, side], as two small products: cv2.resize is slow."""
     spread = _interpolation(grid.shape[0], side)
     return spread @ grid @ spread.T
 
@@ -69,8 +69,8 @@ def _interpolation(count: int, side: int) -> NDArray[np.float32]:
     return np.stack([np.asarray(column, np.float32)[:, 0] for column in columns], axis=1)
 
 
-def _grain(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """White noise of deviation 1, [side, side]: a window of a field that is drawn once."""
+def grain(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """White noise of deviation 1, [side, side]: a window of a field drawn once, for speed."""
     top, left = rng.integers(0, side, 2)
     return _noise_field(2 * side)[top : top + side, left : left + side]
 

@@ -2,30 +2,38 @@
 
 Ranges are wide on purpose and follow what near-infrared palm databases show: low contrast, uneven
 light, speckles, line noise, and pose differing by a few degrees, percent and pixels even after the
-region of interest was cut out.
+region of interest was cut out. Two styles share the anatomy: nets train on `TRAINING`; `HELD_OUT`
+has cameras whose faults training never draws, and is for judging only.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.anatomy import CANVAS_PX, LAYERS, Float32
+from training.anatomy import CANVAS_PX, LAYERS, Float32, Layers
+from training.augmentation import enlarge, grain
 
-PICTURE_PX = 224
+PICTURE_PX = 128
 """Side of the picture."""
 
 # Depth of each layer's shading in a typical session, as a share of the skin's brightness.
 _TYPICAL_SHADE = {
     "deep_veins": 0.16,
-    "branch_veins": 0.10,
-    "principal_lines": 0.12,
-    "wrinkles": 0.07,
-    "texture": 0.025,
+    "shallow_veins": 0.13,
+    "principal_lines": 0.14,
+    "wrinkles": 0.13,
+    "texture": 0.12,
 }
-_VANISHING = 0.04  # chance that a session shows next to nothing of a layer
-_BRIGHT_CREASES = 0.15  # chance that creases reflect light instead of shadowing it
+_LEAST_CONTRAST = 0.75  # of the veins and creases together, of their typical shading
+_FAINT = 0.05  # chance that a session shows little of a layer
+_FEW_CREASES = 0.2  # chance that it shows little of any crease: long waves enter the skin deeper
+_FEW_VEINS = 0.05  # chance that it shows little of any vein: a cold hand
+_BRIGHT_CREASES = 0.1  # chance that creases reflect light instead of shadowing it
+_COLUMNS, _ROWS = np.meshgrid(*[np.arange(PICTURE_PX, dtype=np.float32) - (PICTURE_PX - 1) / 2] * 2)
+_REST = np.array([0, 0, 0, 0, 128], np.float32)  # what a layer holds where there is nothing of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,127 +42,244 @@ class Session:
 
     Attributes:
         shades: float32 [5], shading of each layer of `LAYERS`; positive is darker.
+        prominence: float32 [2, PICTURE_PX, PICTURE_PX], factor by which veins and skin stand out
+            in every place: pressure empties veins, and skin dries in patches.
         dilation_px: width added to the veins (warm hand) or taken away (cold hand).
-        light: float32 [CANVAS_PX, CANVAS_PX], illumination, mean 1.
+        stretch: float32 [2, 5, 5], how this visit's hand is spread: displacements in px.
+        light: float32 [PICTURE_PX, PICTURE_PX], illumination, mean about 1.
         exposure: brightness of plain skin, 0 to 1.
         gamma: exponent of the sensor's response.
-        blur_px: standard deviation of the lens's blur.
+        blur_px: width of the lens's blur.
         noise: standard deviation of the read noise, of a range of 1.
+        inverted: float32 [PICTURE_PX, PICTURE_PX], 1 where contrast is as it should be, -1 where
+            it is inverted; None if nowhere.
+        pattern: float32 [PICTURE_PX, PICTURE_PX] that the sensor adds to every shot; None if none.
     """
 
     shades: Float32
+    prominence: Float32
     dilation_px: int
+    stretch: Float32
     light: Float32
     exposure: float
     gamma: float
     blur_px: float
     noise: float
+    inverted: Float32 | None
+    pattern: Float32 | None
 
 
-def draw_session(rng: np.random.Generator) -> Session:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """A family of cameras: what differs between the pictures for training and those held out.
+
+    Attributes:
+        blur: blurs float32 [PICTURE_PX, PICTURE_PX] by a width in px.
+        displace: draws the region of interest's displacement, [2] in px.
+        quality: lowest and highest JPEG quality.
+        no_creases: chance that a session shows neither lines nor wrinkles.
+        inverts: chance that a session inverts the contrast in a part of the picture.
+        patterned: chance that the sensor adds a pattern of its own.
+    """
+
+    blur: Callable[[Float32, float, np.random.Generator], Float32]
+    displace: Callable[[np.random.Generator], NDArray[np.floating]]
+    quality: tuple[int, int]
+    no_creases: float = 0.0
+    inverts: float = 0.0
+    patterned: float = 0.0
+
+
+def draw_session(rng: np.random.Generator, style: Style) -> Session:
     """Draws the state of one visit."""
     shades = np.array([_TYPICAL_SHADE[layer] for layer in LAYERS], np.float32)
-    shades *= rng.uniform(0.55, 1.45, len(LAYERS)).astype(np.float32)
-    shades[rng.random(len(LAYERS)) < _VANISHING] *= 0.1
+    factors = np.exp(rng.normal(0, 0.3, len(LAYERS)))
+    factors[rng.random(len(LAYERS)) < _FAINT] *= 0.15
+    factors[:2] *= rng.uniform(0.1, 0.4) if rng.random() < _FEW_VEINS else 1
+    factors[2:4] *= rng.uniform(0.05, 0.4) if rng.random() < _FEW_CREASES else 1
+    # A camera that shows next to nothing at all is no palm-vein camera.
+    factors *= max(1, _LEAST_CONTRAST / factors[:4].mean())
+    shades *= factors.astype(np.float32)
     if rng.random() < _BRIGHT_CREASES:
         shades[2:4] *= -0.6
+    if rng.random() < style.no_creases:
+        shades[2:4] = 0
     return Session(
         shades=shades,
+        prominence=np.exp(np.stack([_coarse(rng, 0.2, 4), _coarse(rng, 0.2, 5)])),
         dilation_px=int(rng.integers(-1, 2)),
+        stretch=rng.normal(0, 0.6, (2, 5, 5)).astype(np.float32),
         light=_draw_light(rng),
-        exposure=rng.uniform(0.42, 0.72),
-        gamma=rng.uniform(0.7, 1.45),
-        blur_px=rng.uniform(0.4, 1.8),
-        noise=rng.uniform(0.006, 0.025),
+        exposure=rng.uniform(0.3, 0.75),
+        gamma=rng.uniform(0.65, 1.5),
+        blur_px=rng.uniform(0.3, 1.3),
+        noise=rng.uniform(0.003, 0.02),
+        inverted=_draw_inversion(rng) if rng.random() < style.inverts else None,
+        pattern=_draw_pattern(rng) if rng.random() < style.patterned else None,
     )
 
 
-def shoot(palm: Float32, session: Session, rng: np.random.Generator) -> NDArray[np.uint8]:
+def shoot(
+    palm: Layers, session: Session, rng: np.random.Generator, style: Style
+) -> NDArray[np.uint8]:
     """Takes one picture.
 
     Args:
-        palm: float32 [5, CANVAS_PX, CANVAS_PX] of `training.anatomy.draw_palm`.
-        session: the visit.
+        palm: uint8 [5, CANVAS_PX, CANVAS_PX] of `training.anatomy.draw_palm`.
+        session: the visit, of the same style.
         rng: the shot's own generator.
+        style: whose camera.
 
     Returns:
         uint8 [PICTURE_PX, PICTURE_PX], grey.
     """
-    shades = session.shades * rng.uniform(0.75, 1.25, len(LAYERS)).astype(np.float32)
-    veins = _dilate(shades[0] * palm[0] + shades[1] * palm[1], session.dilation_px)
-    shading = veins + np.tensordot(shades[2:], palm[2:], axes=1)
-    skin = session.exposure * rng.uniform(0.9, 1.1) * (1 - shading)
-    picture = cv2.remap(skin, *_pose(rng), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    picture *= _middle(session.light)  # the lamp stays where it is when the hand moves
+    shading = _shading(palm, session, rng, style)
+    if session.inverted is not None:
+        shading *= session.inverted
+    picture = session.exposure * rng.uniform(0.9, 1.1) * (1 - shading) * session.light
+    picture *= 1 + _coarse(rng, 0.04, 4)
     _add_specular_spots(picture, rng)
-    picture = cv2.GaussianBlur(picture, (0, 0), session.blur_px * rng.uniform(0.8, 1.3))
-    picture = np.clip(picture, 0, 1) ** session.gamma
-    picture = _add_sensor_noise(picture, session.noise, rng)
-    return _compress(np.clip(picture * 255, 0, 255).astype(np.uint8), rng)
+    picture = style.blur(picture, session.blur_px * rng.uniform(0.8, 1.3), rng)
+    picture = cv2.pow(np.clip(picture, 0, 1), session.gamma)
+    if session.pattern is not None:
+        picture += session.pattern
+    picture += _sensor_noise(picture, session.noise, rng)
+    return _compress(np.clip(picture * 255, 0, 255).astype(np.uint8), style, rng)
 
 
-def _pose(rng: np.random.Generator) -> tuple[Float32, Float32]:
+def _shading(palm: Layers, session: Session, rng: np.random.Generator, style: Style) -> Float32:
+    """How much darker than plain skin every pixel is, after the pose."""
+    shades = session.shades * rng.uniform(0.75, 1.25, len(LAYERS)).astype(np.float32) / 255
+    shades[4] *= 255 / 128  # texture's 32 levels are one standard deviation, a quarter of its shade
+    layers = palm.astype(np.float32).reshape(len(LAYERS), -1)
+    veins = _dilate((shades[:2] @ layers[:2]).reshape(CANVAS_PX, CANVAS_PX), session.dilation_px)
+    skin = (shades[2:] @ layers[2:] - shades @ _REST).reshape(CANVAS_PX, CANVAS_PX)
+    x, y = _pose(session, rng, style)
+    slip_x, slip_y = rng.normal(0, 0.4, 2).astype(np.float32)  # skin slides over what is below it
+    seen_veins = cv2.remap(veins, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    seen_skin = cv2.remap(
+        skin, x + slip_x, y + slip_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    return session.prominence[0] * seen_veins + session.prominence[1] * seen_skin
+
+
+def _pose(session: Session, rng: np.random.Generator, style: Style) -> tuple[Float32, Float32]:
     """Maps of canvas x and y, float32 [PICTURE_PX, PICTURE_PX] each: turn, scale, shift, bend."""
-    angle = np.deg2rad(rng.normal(0, 3.5))
-    scale = np.exp(rng.normal(0, 0.045))
-    squeeze = np.exp(rng.normal(0, 0.02))  # a hand that leans shortens one way
-    half = PICTURE_PX / 2
-    rows, columns = np.mgrid[-half:half, -half:half].astype(np.float32)
-    x = scale * squeeze * (np.cos(angle) * columns - np.sin(angle) * rows)
-    y = scale / squeeze * (np.sin(angle) * columns + np.cos(angle) * rows)
-    shift = np.clip(rng.normal(0, 7, 2), -16, 16) + CANVAS_PX / 2
-    bend = rng.normal(0, rng.uniform(0.5, 2.5), (2, 5, 5)).astype(np.float32)
-    x += shift[0] + cv2.resize(bend[0], (PICTURE_PX, PICTURE_PX), interpolation=cv2.INTER_CUBIC)
-    y += shift[1] + cv2.resize(bend[1], (PICTURE_PX, PICTURE_PX), interpolation=cv2.INTER_CUBIC)
-    return x.astype(np.float32), y.astype(np.float32)
+    angle = np.deg2rad(rng.normal(0, 2.5))
+    scale = np.exp(rng.normal(0, 0.03))
+    squeeze, shear = np.exp(rng.normal(0, 0.015)), rng.normal(0, 0.015)  # a hand that leans
+    turn = np.array([[np.cos(angle), shear - np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = (scale * turn * [[squeeze, 1], [1, 1 / squeeze]]).astype(np.float32)
+    shift = (style.displace(rng) + (CANVAS_PX - 1) / 2).astype(np.float32)
+    bend = session.stretch + rng.normal(0, rng.uniform(0.2, 0.8), (2, 5, 5)).astype(np.float32)
+    bend_x, bend_y = (enlarge(grid, PICTURE_PX) for grid in bend)
+    x = turn[0, 0] * _COLUMNS + turn[0, 1] * _ROWS + (shift[0] + bend_x)
+    y = turn[1, 0] * _COLUMNS + turn[1, 1] * _ROWS + (shift[1] + bend_y)
+    return x, y
 
 
 def _draw_light(rng: np.random.Generator) -> Float32:
-    """A lamp's fall-off: a slope, a wide spot and a slow ripple, mean 1."""
-    rows, columns = np.mgrid[-1 : 1 : CANVAS_PX * 1j, -1 : 1 : CANVAS_PX * 1j].astype(np.float32)
-    slope = rng.normal(0, 0.14) * columns + rng.normal(0, 0.14) * rows
+    """A lamp's fall-off: a slope, a wide spot and a slow ripple."""
+    rows, columns = np.mgrid[-1:1:9j, -1:1:9j]
+    slope = rng.normal(0, 0.16) * columns + rng.normal(0, 0.16) * rows
     centre = rng.normal(0, 0.35, 2)
     distance = (columns - centre[0]) ** 2 + (rows - centre[1]) ** 2
-    spot = rng.uniform(0, 0.5) * np.exp(-distance / rng.uniform(0.4, 1.6))
-    ripple = cv2.resize(
-        rng.normal(0, 0.06, (4, 4)).astype(np.float32),
-        (CANVAS_PX, CANVAS_PX),
-        interpolation=cv2.INTER_CUBIC,
-    )
-    light = np.maximum(1 + slope + spot + ripple, 0.25)
-    return (light / light.mean()).astype(np.float32)
+    spot = rng.uniform(0, 0.6) * np.exp(-distance / rng.uniform(0.4, 1.6))
+    light = np.maximum(1 + slope + spot + rng.normal(0, 0.05, (9, 9)), 0.25)
+    return enlarge((light / light.mean()).astype(np.float32), PICTURE_PX)
+
+
+def _coarse(rng: np.random.Generator, deviation: float, cells: int) -> Float32:
+    """A smooth random field [PICTURE_PX, PICTURE_PX] of mean 0."""
+    return enlarge(deviation * rng.standard_normal((cells, cells), np.float32), PICTURE_PX)
+
+
+def _draw_inversion(rng: np.random.Generator) -> Float32:
+    """Inverts the contrast in a round patch, an eighth of the picture or less, with a soft edge."""
+    centre = rng.uniform(-0.4, 0.4, 2) * PICTURE_PX
+    radius = rng.uniform(0.1, 0.2) * PICTURE_PX
+    distance = np.hypot(_COLUMNS - centre[0], _ROWS - centre[1])
+    return np.tanh((distance - radius) / 2).astype(np.float32)
+
+
+def _draw_pattern(rng: np.random.Generator) -> Float32:
+    """A sensor's fixed pattern: interlaced rows, a coarse grid, and pixels of unequal gain."""
+    rows, columns = np.arange(PICTURE_PX)[:, None], np.arange(PICTURE_PX)[None]
+    period = rng.integers(6, 17)
+    interlace = rng.uniform(-0.02, 0.02) * (rows % 2)
+    grid = rng.uniform(-0.03, 0.03) * ((rows % period == 0) | (columns % period == 0))
+    unequal = rng.uniform(0, 0.02) * rng.standard_normal((PICTURE_PX, PICTURE_PX))
+    return (interlace + grid + unequal).astype(np.float32)
 
 
 def _dilate(veins: Float32, width_px: int) -> Float32:
-    """Widens the veins by about `width_px`, or narrows them where it is negative."""
+    """Widens the veins by about `width_px` on both sides together, or narrows them."""
     if width_px == 0:
         return veins
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(width_px) + 1,) * 2)
+    kernel = np.ones((2, 2), np.uint8)
     return cv2.dilate(veins, kernel) if width_px > 0 else cv2.erode(veins, kernel)
 
 
 def _add_specular_spots(picture: Float32, rng: np.random.Generator) -> None:
-    """Adds up to eight small highlights, in place."""
+    """Adds up to eight small highlights or specks of dirt, in place."""
     for _ in range(rng.integers(0, 9)):
-        x, y = rng.integers(0, PICTURE_PX, 2).tolist()
-        cv2.circle(picture, (x, y), int(rng.integers(1, 4)), rng.uniform(0.7, 1), cv2.FILLED)
+        x, y = rng.integers(0, PICTURE_PX * 16, 2).tolist()
+        brightness = rng.uniform(0.7, 1) if rng.random() < 0.7 else rng.uniform(0.05, 0.3)
+        cv2.circle(picture, (x, y), int(rng.uniform(8, 40)), brightness, cv2.FILLED, shift=4)
 
 
-def _add_sensor_noise(picture: Float32, noise: float, rng: np.random.Generator) -> Float32:
-    """Adds shot noise (grows with the signal), read noise and column noise."""
-    grain = rng.standard_normal(picture.shape, np.float32)
+def _sensor_noise(picture: Float32, noise: float, rng: np.random.Generator) -> Float32:
+    """Shot noise (grows with the signal), read noise, and noise of whole columns and rows."""
     columns = rng.standard_normal((1, PICTURE_PX), np.float32)
-    return picture + noise * (0.4 + np.sqrt(picture)) * grain + 0.35 * noise * columns
+    rows = rng.standard_normal((PICTURE_PX, 1), np.float32)
+    lines = rng.uniform(0, 0.6, 2).astype(np.float32)
+    return noise * (
+        (0.4 + np.sqrt(picture)) * grain(PICTURE_PX, rng) + lines[0] * columns + lines[1] * rows
+    )
 
 
-def _compress(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Passes the picture through the sensor's JPEG of quality 50 to 95."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 96))]
+def _compress(
+    picture: NDArray[np.uint8], style: Style, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Passes the picture through the sensor's JPEG."""
+    low, high = style.quality
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(low, high + 1))]
     _, jpeg = cv2.imencode(".jpg", picture, quality)
     return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
-def _middle(canvas: Float32) -> Float32:
-    """The picture's part of a canvas."""
-    margin = (CANVAS_PX - PICTURE_PX) // 2
-    return canvas[margin : margin + PICTURE_PX, margin : margin + PICTURE_PX]
+def _lens_blur(picture: Float32, width_px: float, rng: np.random.Generator) -> Float32:
+    """A lens: Gaussian."""
+    del rng
+    return cv2.GaussianBlur(picture, (0, 0), width_px)
+
+
+def _motion_blur(picture: Float32, width_px: float, rng: np.random.Generator) -> Float32:
+    """A hand that moves: a straight line of four widths, in any direction."""
+    side, angle = 11, rng.uniform(0, np.pi)
+    reach = 2 * width_px * np.array([np.cos(angle), np.sin(angle)])
+    kernel = np.zeros((side, side), np.float32)
+    ends = np.rint((side // 2 + np.stack([-reach, reach])) * 16).astype(int).tolist()
+    cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_8, 4)
+    return cv2.filter2D(picture, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
+
+
+TRAINING = Style(
+    blur=_lens_blur,
+    displace=lambda rng: np.clip(rng.normal(0, 0.04 * PICTURE_PX, 2), -10, 10),
+    quality=(50, 95),
+)
+"""What nets learn from."""
+
+HELD_OUT = Style(
+    blur=_motion_blur,
+    displace=lambda rng: rng.uniform(-0.08, 0.08, 2) * PICTURE_PX,
+    quality=(40, 40),
+    no_creases=0.25,
+    inverts=0.3,
+    patterned=0.7,
+)
+"""What training never draws: motion instead of defocus, sensor patterns, creases off, contrast
+inverted in part, JPEG 40, the region of interest misplaced evenly by up to 8 %."""
+
+STYLES = {"training": TRAINING, "held-out": HELD_OUT}

@@ -12,6 +12,8 @@ import numpy as np
 
 HISTORY = "history.csv"
 BEST = "best.weights.h5"
+ADAPTED = "adapted.weights.h5"
+"""A fine-tuning's result: its best epoch, less what was taken back of it."""
 _STATE = "state-{:04}.weights.h5"  # weights and optimizer after so many epochs
 
 

@@ -12,7 +12,7 @@ from training.nets import NETS
 from training.recipe import Recipe
 from training.transfer import require_weights
 
-FREE_TO_CHANGE = ("allow_leaks", "data", "guard", "out", "scratch", "tensorboard")
+FREE_TO_CHANGE = ("allow_leaks", "data", "guard", "out", "scratch", "start", "tensorboard")
 """Settings with which a stopped run may go on though they differ: they do not change the result.
 Another place is no other data: those are compared by their digest."""
 
@@ -78,12 +78,16 @@ def settings_of(config: TrainConfig, dataset_sha256: str) -> dict[str, Any]:
     Raises:
         ValueError: if `out` holds epochs of a run with other settings or data; they are named.
     """
-    settings = json.loads(json.dumps(asdict(config), default=str))
-    settings["dataset_sha256"] = dataset_sha256
-    if not epochs_done(config.out):
-        return {**settings, "precision": choose_precision(config.precision)}
-    before = json.loads((config.out / "config.json").read_text())
-    if config.precision == "auto":
+    return resumable_settings({**asdict(config), "dataset_sha256": dataset_sha256}, config.out)
+
+
+def resumable_settings(chosen: dict[str, Any], out: Path) -> dict[str, Any]:
+    """What a run is to be made with as JSON holds it, `auto` resolved; as `settings_of` raises."""
+    settings: dict[str, Any] = json.loads(json.dumps(chosen, default=str))
+    if not epochs_done(out):
+        return {**settings, "precision": choose_precision(settings["precision"])}
+    before = json.loads((out / "config.json").read_text())
+    if settings["precision"] == "auto":
         settings["precision"] = before["precision"]
     other = [
         f"{name} {before.get(name)!r}, not {value!r}"
@@ -92,7 +96,7 @@ def settings_of(config: TrainConfig, dataset_sha256: str) -> dict[str, Any]:
     ]
     if other:
         raise ValueError(
-            f"{config.out} holds a run with other settings ({'; '.join(other)}): "
+            f"{out} holds a run with other settings ({'; '.join(other)}): "
             "give the same to go on with it, or choose another --out"
         )
     return settings

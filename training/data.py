@@ -23,8 +23,8 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: configurations inherit this beside other bases
-class DataOptions:
-    """Which pictures, and how they are split; docs/databases.md explains each choice.
+class ReadingOptions:
+    """Which pictures, and how they are read; docs/databases.md explains each choice.
 
     Attributes:
         data: folder of the database.
@@ -32,8 +32,6 @@ class DataOptions:
         classes: palm (a left and a right hand are two identities) or person.
         bands: wavelengths in nm to take where a database has several (CASIA).
         size_px: side to which every picture is cropped and resized.
-        split: auto, session, identity or seed.
-        split_seed: of the splits that draw lots.
         scratch: folder for the decoded pictures, in an unnamed file that ends with the process.
     """
 
@@ -42,9 +40,20 @@ class DataOptions:
     classes: str = "palm"
     bands: tuple[int, ...] = (850, 940)
     size_px: int = 224
+    scratch: Path = field(default_factory=default_scratch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(ReadingOptions):
+    """Which pictures, and how they are split; docs/databases.md explains each choice.
+
+    Attributes:
+        split: auto, session, identity or seed.
+        split_seed: of the splits that draw lots.
+    """
+
     split: str = "auto"
     split_seed: int = 1
-    scratch: Path = field(default_factory=default_scratch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +127,7 @@ def load_palms(
     Args:
         folder: the database.
         size_px: side to which every picture is cropped and resized, as the service does it.
-        layout: as in `DataOptions`, and so are classes, bands and scratch.
+        layout: as in `ReadingOptions`, and so are classes, bands and scratch.
         classes: palm or person.
         bands: wavelengths in nm.
         scratch: by default `default_scratch()`.
@@ -146,7 +155,7 @@ def load_palms(
     return label_pictures(index, pixels, digest.hexdigest())
 
 
-def load_database(options: DataOptions) -> Palms:
+def load_database(options: ReadingOptions) -> Palms:
     """`load_palms` with the options of a command."""
     return load_palms(
         options.data,

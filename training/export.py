@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import file_digest
 from importlib.metadata import version as library_version
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from training.batches import in_batches
 from training.calibration import Calibration, calibrate
+from training.checkpoint import ADAPTED, BEST
 from training.data import DataOptions, Palms, load_palms
-from training.nets import build_net, fold, scores_of
-from training.recipe import Recipe
+from training.nets import build_net, embedder_of, fold, scores_of
+from training.recipe import recipe_of
 from training.scratch import default_scratch
 from training.split import Split, load_split, split_strangers
 
@@ -35,7 +36,7 @@ MAX_DIFFERENCE = 1e-4
 READING = ("layout", "classes", "bands", "size_px", "split", "split_seed")
 """What of a run's configuration says how it read and split its database."""
 
-OF_ONE_MACHINE = ("data", "out", "scratch", "weights_file")
+OF_ONE_MACHINE = ("data", "out", "scratch", "start", "weights_file")
 """What of it is nobody else's business."""
 
 Float32 = NDArray[np.float32]
@@ -50,8 +51,9 @@ class ExportConfig:
     """What `python -m training export` does; half a minute a net on two cores.
 
     Attributes:
-        run: folder of `python -m training train`.
-        data: the database the run was trained on; it is read and split as the run did it.
+        run: folder of `python -m training train`, `pretrain` or `finetune`.
+        data: the database whose identities the net is to know; one that the run was trained on is
+            read and split as the run did it.
         strangers: palms of nobody in `data`, in any layout; the first half of them calibrates the
             thresholds, the second half is left to `evaluate`.
         store: models_store.
@@ -97,7 +99,7 @@ def export(config: ExportConfig) -> Path:
             f"{target} exists and versions are immutable: choose another --version"
         )
     accuracy = float((genuine.argmax(axis=1) == split.validation.labels).mean())
-    manifest = _manifest(model, target, split, calibration, settings)
+    manifest = _manifest(model, target, split, calibration, settings, config.data)
     manifest["metrics"] = {"validation_accuracy": accuracy, "validation_images": len(genuine)}
     with _unfinished(target) as folder:
         _write_saved_model(model, calibration, folder)
@@ -161,12 +163,15 @@ def embed(model: keras.Model, palms: Palms, batch_size: int = 64) -> Float32:
 def _load_folded(
     settings: dict[str, Any], identities: int, input_px: int, run: Path
 ) -> keras.Model:
-    names = {field.name for field in fields(Recipe)} & settings.keys()
-    recipe = Recipe(**{name: settings[name] for name in names})
+    recipe = recipe_of(settings)
     # A training before this in the same process may have left bfloat16, which is too coarse.
     keras.config.set_dtype_policy("float32")
-    trained = build_net(settings["net"], identities, recipe, input_px=input_px)
-    scores_of(trained).load_weights(run / "best.weights.h5")
+    command = settings.get("command", "train")
+    tuned = command == "finetune"  # from a folded net
+    trained = build_net(settings["net"], identities, recipe, input_px=input_px, folded=tuned)
+    # A pre-training has no prototypes.
+    learned = embedder_of(trained) if command == "pretrain" else scores_of(trained)
+    learned.load_weights(run / (ADAPTED if tuned else BEST))
     return fold(trained, recipe)
 
 
@@ -231,6 +236,7 @@ def _manifest(
     split: Split,
     calibration: Calibration,
     settings: dict[str, Any],
+    data: Path,
 ) -> dict[str, Any]:
     size = model.input.shape[1]
     return {
@@ -245,7 +251,7 @@ def _manifest(
         **calibration.as_manifest(),
         "training": {k: v for k, v in settings.items() if k not in OF_ONE_MACHINE},
         "dataset": {
-            "name": Path(settings["data"]).name,
+            "name": data.resolve().name,
             "sha256": split.train.sha256,
             "split": split.kind,
             "split_seed": split.seed,

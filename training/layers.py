@@ -168,3 +168,34 @@ class MarginLoss(keras.losses.Loss):
         own = ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype)
         logits = self.scale * (y_pred - self.margin * own)
         return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
+class PairLoss(keras.losses.Loss):
+    """CosFace with the batch's other pictures in the place of prototypes.
+
+    Every picture has to find the other one of its own palm among all others of the batch:
+    cross-entropy of scale * (similarity - margin at the true one). So each step teaches what tells
+    palms apart, however many there are and though none comes often. Without the margin it is the
+    loss of N pairs: K. Sohn, NIPS 2016; margin: Wang et al., arXiv 1801.09414.
+    """
+
+    def __init__(self, scale: float = 24.0, margin: float = 0.1, **options: Any) -> None:
+        """Creates the loss.
+
+        Args:
+            scale: factor from similarity to logit.
+            margin: what the true one's similarity must win by.
+            options: as of `keras.losses.Loss`.
+        """
+        super().__init__(name="pair_loss", **options)
+        self.scale = scale
+        self.margin = margin
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Loss [B] of labels int [B], each of which comes twice, and embeddings float32 [B, D]."""
+        labels = ops.reshape(y_true, (-1,))
+        itself = ops.eye(ops.shape(labels)[0], dtype=y_pred.dtype)
+        own = ops.cast(labels[:, None] == labels[None], y_pred.dtype) - itself
+        logits = self.scale * (ops.matmul(y_pred, ops.transpose(y_pred)) - self.margin * own)
+        logits = logits - 1e4 * itself  # nobody is to find itself
+        return ops.logsumexp(logits, axis=1) - ops.sum(own * logits, axis=1)

@@ -30,10 +30,6 @@ VGG_FILTERS = {"reduced": (32, 64, 96, 128, 128), "original": (64, 128, 256, 512
 VGG_REPEATS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each block: Simonyan and Zisserman, arXiv 1409.1556, configurations D and E."""
 
-ALEXNET_CONTRAST_PX = 112
-VGG_CONTRAST_PX = 75
-"""Side to which local contrast shrinks the image: it keeps the veins and spares the work."""
-
 Conv = Callable[..., Any]
 
 
@@ -43,7 +39,6 @@ def build_net(
     recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
     *,
     input_px: int = 224,
-    embedding_size: int = 256,
     folded: bool = False,
 ) -> keras.Model:
     """Builds a net from uint8 [B, input_px, input_px, 3] to named outputs.
@@ -53,13 +48,12 @@ def build_net(
         identities: number of prototypes, or of the softmax's classes.
         recipe: how it is built.
         input_px: side of the input image.
-        embedding_size: length of the embedding.
         folded: for serving: plain convolutions (see `fold`) instead of trainable standardised
             ones, and no augmentation.
 
     Returns:
-        With the embedding head, a model with outputs `embedding` float32 [B, embedding_size], rows
-        of length 1, and `similarity` float32 [B, identities] in [-1, 1]; with the paper's head,
+        With the embedding head, a model with outputs `embedding` float32 [B, D], rows of length
+        1, and `similarity` float32 [B, identities] in [-1, 1]; with the paper's head,
         `probabilities` float32 [B, identities].
 
     Raises:
@@ -71,17 +65,16 @@ def build_net(
         recipe = replace(recipe, augment="none")
     conv = _conv(recipe, folded)
     images = keras.Input((input_px, input_px, 3), dtype="uint8", name="images")
+    x = preprocess(images, recipe)
     if net == "alexnet":
-        x = preprocess(images, recipe, contrast_px=ALEXNET_CONTRAST_PX, window_px=15)
         x = _alexnet_body(x, conv, recipe)
     else:
-        x = preprocess(images, recipe, contrast_px=VGG_CONTRAST_PX, window_px=11)
         x = _vgg_body(x, conv, VGG_FILTERS[recipe.filters], VGG_REPEATS[net])
     x = keras.layers.Flatten(name="flatten")(x)
     if recipe.head == "paper":
         outputs = _paper_head(x, identities, recipe.init)
     else:
-        outputs = _embedding_head(x, identities, embedding_size, recipe.init)
+        outputs = _embedding_head(x, identities, recipe.embedding_size, recipe.init)
     return keras.Model(images, outputs, name=net)
 
 
@@ -91,6 +84,11 @@ def scores_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.output[head], name=model.name)
 
 
+def embedder_of(model: keras.Model) -> keras.Model:
+    """The part of a net without prototypes: image to embedding."""
+    return keras.Model(model.input, model.output["embedding"], name=model.name)
+
+
 def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noqa: B008 (frozen)
     """Copies a trained net into plain convolutions, for serving; the outputs are the same."""
     folded = build_net(
@@ -98,7 +96,6 @@ def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noq
         trained.get_layer("similarity").identities,
         recipe,
         input_px=trained.input.shape[1],
-        embedding_size=trained.get_layer("dense").units,
         folded=True,
     )
     for layer in folded.layers:

@@ -20,9 +20,10 @@ Float32 = NDArray[np.float32]
 class OpenSetScore(keras.callbacks.Callback):
     """Adds `val_rank_1` and `val_eer` to an epoch's figures, where parts share no identity."""
 
-    def __init__(self, palms: Palms, batch_size: int = 64) -> None:
-        """Creates the callback; `palms` are the validation part."""
+    def __init__(self, palms: Palms, batch_size: int = 64, *, prefix: str = "val") -> None:
+        """Creates the callback; `palms` are the validation part, `prefix` what names it."""
         super().__init__()
+        self._prefix = prefix
         self._palms = palms
         self._batch_size = batch_size
 
@@ -30,7 +31,7 @@ class OpenSetScore(keras.callbacks.Callback):
         """Embeds all pictures and compares them."""
         found = judge_strangers(self.model, self._palms, self._batch_size)
         if logs is not None:
-            logs.update({f"val_{name}": value for name, value in found.items()})
+            logs.update({f"{self._prefix}_{name}": value for name, value in found.items()})
 
 
 def judge_strangers(scores: keras.Model, palms: Palms, batch_size: int = 64) -> dict[str, float]:
@@ -66,38 +67,31 @@ def judge_strangers(scores: keras.Model, palms: Palms, batch_size: int = 64) -> 
     }
 
 
-def require_pairs(palms: Palms) -> None:
-    """Whether `judge_strangers` finds somebody to recognize and to mistake; costs nothing.
+def require_pairs(
+    palms: Palms, advice: str = " in a split by identity: add pictures, or choose another --split"
+) -> None:
+    """Whether there is somebody to recognize and somebody to mistake; costs nothing.
+
+    Args:
+        palms: whom to compare.
+        advice: the error's end, which says what to do.
 
     Raises:
         ValueError: if there is one identity only, or no identity with a template and a probe.
     """
     count = len(np.unique(palms.labels))
-    if count > 1 and not _gallery(palms).all():
+    if count > 1 and not is_template(palms).all():
         return
     lack = f"none of {count} identities has a second picture" if count > 1 else "one identity only"
-    raise ValueError(
-        f"{lack}, such as {palms.files[0]}, so there is nothing to compare in a split by identity: "
-        "add pictures, or choose another --split"
-    )
+    raise ValueError(f"{lack}, such as {palms.files[0]}, so there is nothing to compare{advice}")
 
 
-def _compare(embeddings: Float32, palms: Palms) -> Iterator[tuple[Float32, NDArray[np.bool_]]]:
-    """Similarities [P, T] of some probes to all templates, and which are of one identity.
+def is_template(palms: Palms) -> NDArray[np.bool_]:
+    """Which pictures are templates, bool [N]; every other has a template of its own identity.
 
-    All at once would be 400 MB at 20,000 pictures, and several times that while they are sorted.
+    Those of each identity's first session or, where nobody has a second one, the first half of its
+    shots.
     """
-    gallery = _gallery(palms)
-    probes, templates = np.flatnonzero(~gallery), embeddings[gallery]
-    step = max(PAIRS_AT_ONCE // len(templates), 1)
-    for start in range(0, len(probes), step):
-        chosen = probes[start : start + step]
-        same = palms.labels[chosen][:, None] == palms.labels[gallery][None]
-        yield embeddings[chosen] @ templates.T, same
-
-
-def _gallery(palms: Palms) -> NDArray[np.bool_]:
-    """Which pictures are templates, [N]; every other has a template of its own identity."""
     first = np.full(len(palms.identities), palms.sessions.max())
     np.minimum.at(first, palms.labels, palms.sessions)
     chosen = palms.sessions == first[palms.labels]
@@ -109,3 +103,17 @@ def _gallery(palms: Palms) -> NDArray[np.bool_]:
         shots = np.unique(palms.shots[own])
         chosen[own] = np.isin(palms.shots[own], shots[: max(len(shots) // 2, 1)])
     return chosen
+
+
+def _compare(embeddings: Float32, palms: Palms) -> Iterator[tuple[Float32, NDArray[np.bool_]]]:
+    """Similarities [P, T] of some probes to all templates, and which are of one identity.
+
+    All at once would be 400 MB at 20,000 pictures, and several times that while they are sorted.
+    """
+    gallery = is_template(palms)
+    probes, templates = np.flatnonzero(~gallery), embeddings[gallery]
+    step = max(PAIRS_AT_ONCE // len(templates), 1)
+    for start in range(0, len(probes), step):
+        chosen = probes[start : start + step]
+        same = palms.labels[chosen][:, None] == palms.labels[gallery][None]
+        yield embeddings[chosen] @ templates.T, same

@@ -9,28 +9,32 @@ from training.layers import LocalContrast
 from training.recipe import Recipe
 
 
-def preprocess(images: Any, recipe: Recipe, *, contrast_px: int, window_px: int) -> Any:
+def preprocess(images: Any, recipe: Recipe) -> Any:
     """Maps uint8 [B, S, S, 3] to what the recipe's `input` says, after its augmentation.
 
     Args:
         images: the net's input.
-        recipe: `input`, `augment` and `wiring` count here.
-        contrast_px: for `contrast`, the side to which the image is shrunk, about.
-        window_px: for `contrast`, the neighbourhood in pixels of the smaller image.
+        recipe: `input`, `contrast_px`, `augment` and `wiring` count here.
 
     Returns:
         float32 [B, S, S, 3], or [B, about contrast_px, about contrast_px, 1] for `contrast`.
     """
     augmented = _paper_augmentation(images) if recipe.augment == "paper" else images
     if recipe.wiring == "disconnected":
-        _scale(images, recipe.input, contrast_px, window_px)  # built, and never used: the defect
-        return _scale(images, "raw", contrast_px, window_px)
-    return _scale(augmented, recipe.input, contrast_px, window_px)
+        _scale(images, recipe.input, recipe.contrast_px)  # built, and never used: the defect
+        return _scale(images, "raw", recipe.contrast_px)
+    return _scale(augmented, recipe.input, recipe.contrast_px)
 
 
-def _scale(images: Any, kind: str, contrast_px: int, window_px: int) -> Any:
+def contrast_shrink(image_px: int, contrast_px: int) -> int:
+    """By which whole number local contrast divides the image's side."""
+    return max(round(image_px / contrast_px), 1)
+
+
+def _scale(images: Any, kind: str, contrast_px: int) -> Any:
     if kind == "contrast":
-        shrink = max(round(images.shape[1] / contrast_px), 1)
+        shrink = contrast_shrink(images.shape[1], contrast_px)
+        window_px = 2 * round(contrast_px / 15) + 1  # some two veins wide
         return LocalContrast(shrink, window_px, name="contrast")(images)
     pixels = keras.layers.Rescaling(1.0, dtype="float32", name=f"{kind}_pixels")(images)
     if kind == "rescaled":

@@ -1,7 +1,8 @@
 """How a net is built and how it learns: every choice that the ablation changes, one at a time."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +20,13 @@ class Recipe:
         input: what the first layer sees: raw (0 to 255), rescaled (0 to 1), standardized (each
             picture to mean 0, deviation 1), contrast (local contrast) or imagenet (what the
             ImageNet weights expect).
+        contrast_px: side to which local contrast shrinks the image, about: it keeps the veins and
+            spares the work.
         augment: none, paper (the question's seven layers, in the graph) or palm (pose, light,
             blur; in the input pipeline).
         wiring: connected, or disconnected: the preprocessing layers are built and then not used,
             as in the question's code.
+        embedding_size: numbers in an embedding; embedding head only.
         learning_rate: Adam's; the peak of a cosine schedule.
         schedule: constant, plateau (a fifth after three epochs without progress), or cosine
             (after a warm-up of one epoch, down to 0).
@@ -39,8 +43,10 @@ class Recipe:
     normalization: Literal["none", "bare", "batch", "weight"] = "weight"
     init: str = "glorot_uniform"
     input: Literal["raw", "rescaled", "standardized", "contrast", "imagenet"] = "contrast"
+    contrast_px: int = 112
     augment: Literal["none", "paper", "palm"] = "palm"
     wiring: Literal["connected", "disconnected"] = "connected"
+    embedding_size: int = 256
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"
     clip_norm: float = 1.0
@@ -82,3 +88,9 @@ PRESETS = {
     ),
 }
 """Starting points for `--preset`; single options override them."""
+
+
+def recipe_of(settings: Mapping[str, Any]) -> Recipe:
+    """The recipe in a run's or a manifest's settings; what they do not name is as shipped."""
+    names = {field.name for field in fields(Recipe)} & settings.keys()
+    return Recipe(**{name: settings[name] for name in names})

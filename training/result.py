@@ -28,6 +28,8 @@ def conclude(
     leakage: dict[str, Any],
     findings: list[str],
     out: Path,
+    *,
+    extra: dict[str, Any] | None = None,
 ) -> Path:
     """Judges the net on the test part and writes result.json and report.html.
 
@@ -38,6 +40,7 @@ def conclude(
         leakage: what `training.leakage` found.
         findings: the guard's.
         out: the run's folder.
+        extra: more for result.json.
 
     Returns:
         The path of the report.
@@ -58,6 +61,7 @@ def conclude(
         "guard": findings,
         "leakage": leakage,
         "environment": environment,
+        **(extra or {}),
     }
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     plot_history(history, out / "history.png")
@@ -77,10 +81,12 @@ def conclude(
 
 
 def plot_history(history: list[dict[str, float]], target: Path) -> None:
-    """Draws loss and accuracy of training and validation by epoch."""
+    """Draws the loss, and the accuracy or the equal error rate, by epoch."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
+    second = "accuracy" if "accuracy" in history[0] or "val_accuracy" in history[0] else "eer"
+    parts = {"": "training", "val_": "validation", "held_out_": "held-out style"}
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", second), strict=True):
+        for name, label in ((f"{part}{metric}", label) for part, label in parts.items()):
             points = [(row["epoch"], row[name]) for row in history if name in row]
             if points:
                 axes.plot(*zip(*points, strict=True), marker=".", label=label)

@@ -176,8 +176,17 @@ def phases_of(recipe: Recipe, epochs: int) -> list[Phase]:
     return [phase for phase in (frozen, fine) if phase.first < phase.end]
 
 
-def compile_phase(scores: keras.Model, phase: Phase, steps: int, config: Recipe) -> None:
-    """Freezes or thaws the convolutions and gives the net a fresh optimizer."""
+def compile_phase(
+    scores: keras.Model,
+    phase: Phase,
+    steps: int,
+    config: Recipe,
+    loss: keras.losses.Loss | None = None,
+) -> None:
+    """Freezes or thaws the convolutions and gives the net a fresh optimizer.
+
+    Its loss is the recipe's unless another is given, which then has no accuracy.
+    """
     for layer in scores.layers:
         if isinstance(layer, keras.layers.Conv2D):
             layer.trainable = not phase.frozen
@@ -191,8 +200,8 @@ def compile_phase(scores: keras.Model, phase: Phase, steps: int, config: Recipe)
         )
     scores.compile(
         optimizer=adam(rate, config.clip_norm),
-        loss=loss_of(config),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+        loss=loss or loss_of(config),
+        weighted_metrics=[] if loss else [keras.metrics.SparseCategoricalAccuracy("accuracy")],
     )
 
 

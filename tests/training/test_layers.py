@@ -6,6 +6,7 @@ import pytest
 
 from training.layers import RELU_GAIN, CosineClassifier, LocalContrast, MarginLoss, ScaledConv2D
 from training.nets import NETS, VGG_REPEATS, build_net, fold
+from training.recipe import Recipe
 
 
 def randomise(model: keras.Model) -> None:
@@ -70,7 +71,7 @@ def test_signal_keeps_its_strength_through_all_convolutions(net: str) -> None:
 
 @pytest.mark.parametrize("net", NETS)
 def test_folded_net_answers_as_the_trained_one(net: str) -> None:
-    trained = build_net(net, 4, input_px=64, embedding_size=16)
+    trained = build_net(net, 4, Recipe(embedding_size=16), input_px=64)
     randomise(trained)
     images = pictures(3, 64)
     expected, found = trained(images, training=False), fold(trained)(images, training=False)
@@ -80,17 +81,17 @@ def test_folded_net_answers_as_the_trained_one(net: str) -> None:
 
 @pytest.mark.parametrize("net", NETS)
 def test_saved_and_reloaded_net_answers_the_same(net: str, tmp_path: Path) -> None:
-    model = build_net(net, 3, input_px=64, embedding_size=8)
+    model = build_net(net, 3, Recipe(embedding_size=8), input_px=64)
     randomise(model)
     model.save_weights(tmp_path / "w.weights.h5")
-    other = build_net(net, 3, input_px=64, embedding_size=8)
+    other = build_net(net, 3, Recipe(embedding_size=8), input_px=64)
     other.load_weights(tmp_path / "w.weights.h5")
     images = pictures(2, 64)
     np.testing.assert_array_equal(model(images)["embedding"], other(images)["embedding"])
 
 
 def test_embedding_has_unit_length_and_similarity_is_its_cosine() -> None:
-    model = build_net("alexnet", 5, input_px=64, embedding_size=12)
+    model = build_net("alexnet", 5, Recipe(embedding_size=12), input_px=64)
     outputs = model(pictures(4, 64), training=False)
     embedding = np.asarray(outputs["embedding"])
     prototypes = np.asarray(model.get_layer("similarity").prototypes)

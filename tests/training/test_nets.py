@@ -126,8 +126,10 @@ def test_initialiser_is_the_one_asked_for() -> None:
 def test_folded_net_answers_as_the_trained_one_whatever_its_normalisation(
     normalization: str,
 ) -> None:
-    recipe = Recipe(normalization=normalization, input="standardized", augment="paper")
-    trained = build_net("vgg16", 4, recipe, input_px=32, embedding_size=8)
+    recipe = Recipe(
+        normalization=normalization, input="standardized", augment="paper", embedding_size=8
+    )
+    trained = build_net("vgg16", 4, recipe, input_px=32)
     images = pictures(3, 32)
     found = fold(trained, recipe)(images, training=False)
     np.testing.assert_allclose(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import training.openset
 from training.data import Palms
-from training.openset import OpenSetScore, _gallery, judge_strangers, require_pairs
+from training.openset import OpenSetScore, is_template, judge_strangers, require_pairs
 
 MakePalms = Callable[..., Palms]
 
@@ -84,7 +84,7 @@ def test_blocks_say_what_a_comparison_of_every_pair_says(
     rng = np.random.default_rng(sessions)
     embeddings = rng.normal(size=(5, 8))[palms.labels] + rng.normal(0, 1, (len(palms), 8))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    expected = by_brute_force(embeddings, palms, _gallery(palms))
+    expected = by_brute_force(embeddings, palms, is_template(palms))
     assert 0 < expected["eer"] < 0.5
     assert 0.2 < expected["rank_1"] < 1
     assert judge_strangers(net_of(embeddings), palms, batch_size=7) == {
@@ -94,7 +94,7 @@ def test_blocks_say_what_a_comparison_of_every_pair_says(
 
 def test_templates_are_of_the_first_session(make_palms: MakePalms) -> None:
     palms = make_palms(2, sessions=3, shots=2)
-    np.testing.assert_array_equal(_gallery(palms), palms.sessions == 0)
+    np.testing.assert_array_equal(is_template(palms), palms.sessions == 0)
 
 
 def test_who_missed_the_first_session_has_templates_of_the_next(make_palms: MakePalms) -> None:
@@ -103,7 +103,7 @@ def test_who_missed_the_first_session_has_templates_of_the_next(make_palms: Make
     palms = whole.select((~late | (whole.sessions > 0)) & (~once | (whole.sessions == 2)))
     expected = {0: [0, 0], 1: [1, 1], 2: [2, 2]}  # the last is nobody's probe
     for label, sessions in expected.items():
-        assert palms.sessions[_gallery(palms) & (palms.labels == label)].tolist() == sessions
+        assert palms.sessions[is_template(palms) & (palms.labels == label)].tolist() == sessions
 
 
 @pytest.mark.parametrize(("shots", "templates"), [(1, 1), (2, 1), (3, 1), (4, 2)])
@@ -111,12 +111,12 @@ def test_without_a_second_session_the_first_half_of_the_shots_is_the_template(
     shots: int, templates: int, make_palms: MakePalms
 ) -> None:
     palms = make_palms(2, sessions=0, shots=shots)
-    np.testing.assert_array_equal(_gallery(palms), palms.shots < templates)
+    np.testing.assert_array_equal(is_template(palms), palms.shots < templates)
 
 
 def test_one_moment_in_two_bands_is_not_parted(make_palms: MakePalms) -> None:
     palms = make_palms(2, sessions=1, shots=3, bands=2)
-    np.testing.assert_array_equal(_gallery(palms), palms.shots < 1)
+    np.testing.assert_array_equal(is_template(palms), palms.shots < 1)
 
 
 def test_one_picture_each_is_refused_and_not_nan(make_palms: MakePalms) -> None:

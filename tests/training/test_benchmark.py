@@ -1,0 +1,231 @@
+"""The command from end to end on toy nets: what it writes, what it warns of, what it refuses."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from training.__main__ import main
+from training.artefact import Artefact
+from training.benchmark_report import as_html, as_markdown, name_rate
+from training.calibration import Calibration
+from training.data import load_palms
+from training.fusion import checksum
+from training.matchers import enrol, fuse_templates
+from training.nets import build_net, scores_of
+from training.recipe import PRESETS
+
+SIZE_PX = 32
+
+
+@pytest.fixture(scope="module")
+def store(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two versions of a toy net under two names, exported, and what fuses them."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    run, store = folder / "run", folder / "store"
+    run.mkdir()
+    net = scores_of(build_net("alexnet", 4, PRESETS["shipped"], input_px=SIZE_PX))
+    net.save_weights(run / "best.weights.h5")
+    settings = {"net": "alexnet", "data": str(database), "size_px": SIZE_PX, "split": "seed"}
+    (run / "config.json").write_text(json.dumps(settings))
+    places = ["--data", str(database), "--strangers", str(database), "--store", str(store)]
+    assert main(["export", "--run", str(run), *places]) == 0
+    # Another net by name is enough: what is fused is two columns of similarities.
+    shutil.copytree(store / "alexnet", store / "vgg16")
+    path = store / "vgg16/1/manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"net": "vgg16"}))
+    calibration = Calibration.of(manifest).as_manifest()
+    entry = {"nets": ["alexnet/1", "vgg16/1"], "weights": [0.75, 0.25], **calibration}
+    fusion = {"schema_version": 1, "sha256": checksum([entry]), "fusions": [entry]}
+    (store / "fusion.json").write_text(json.dumps(fusion))
+    return store
+
+
+def command(database: Path, store: Path, out: Path, *more: str) -> list[str]:
+    places = ["--data", str(database), "--store", str(store), "--out", str(out)]
+    return ["benchmark", *places, "--size-px", str(SIZE_PX), "--nets", "alexnet,vgg16", *more]
+
+
+@pytest.fixture(scope="module")
+def folder(database: Path, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command writes."""
+    out = tmp_path_factory.mktemp("report") / "new" / "folder"
+    assert main(command(database, store, out)) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> dict[str, Any]:
+    """What the JSON file holds."""
+    return json.loads((folder / "benchmark.json").read_text())
+
+
+def test_every_matcher_is_a_row_beside_the_classical_one(
+    folder: Path, report: dict[str, Any]
+) -> None:
+    names = ["alexnet", "vgg16", "fused", "classical"]
+    assert [one["name"] for one in report["matchers"]] == names
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "benchmark.html",
+        "benchmark.json",
+        "benchmark.md",
+    ]
+    table = (folder / "benchmark.md").read_text()
+    assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE) == ["matcher", *names]
+    assert "too few comparisons" in table  # no FMR of 1e-2 from 72 comparisons
+    assert "| not calibrated |" in table
+    assert table == as_markdown(report)
+
+
+def test_counts_are_those_of_the_database(report: dict[str, Any]) -> None:
+    database = report["database"]
+    # Four palms, three sessions, three shots: the first session is the template.
+    expected = {"identities": 4, "persons": 4, "sessions": 3, "templates": 12, "probes": 24}
+    assert {name: database[name] for name in expected} == expected
+    assert database["templates_are"] == "each identity's first session"
+    for one in report["matchers"]:
+        assert (one["genuine_comparisons"], one["impostor_comparisons"]) == (24, 72)
+        assert (one["rank_1"]["count"], one["rank_1"]["subjects"]) == (24, 4)
+        assert one["cmc"][0] == pytest.approx(one["rank_1"]["value"])
+        assert one["cmc"][-1] == 1  # among four identities it is one of four
+        assert [gallery["size"] for gallery in one["open_set"]] == [3]
+        shares = one["distributions"]
+        assert sum(shares["genuine"]) == pytest.approx(1) == sum(shares["impostors"])
+        assert all(rate is None for rate in one["fnmr"].values())
+
+
+def test_a_net_that_was_trained_on_the_database_is_named(
+    folder: Path, report: dict[str, Any]
+) -> None:
+    first = report["warnings"][0]
+    assert first.startswith("alexnet/1 was trained on pictures of this very database (4 of 4 ")
+    assert first in (folder / "benchmark.html").read_text().replace("&#39;", "'")
+    assert f"**{first}.**" in (folder / "benchmark.md").read_text()
+
+
+def test_the_page_is_whole_and_shows_no_picture_and_no_name_of_a_person(
+    folder: Path, report: dict[str, Any]
+) -> None:
+    page = (folder / "benchmark.html").read_text()
+    assert page.count("<svg") == 4 + 4  # a distribution each; DET, CMC, FNIR, reliability
+    assert not re.search(r"(href|src)=\"(?!#)", page), "it needs nothing beside it"
+    assert "<img" not in page
+    everything = page + (folder / "benchmark.md").read_text() + json.dumps(report)
+    assert not re.search(r"p00[1-4]|\.png", everything)
+    # Every colour that stood for one of the page's is replaced by it.
+    assert not re.search(r"#0[1-7]0[1-7]0[1-7]", page)
+    assert set(re.findall(r"var\((--[\w-]+)\)", page)) <= set(re.findall(r"(--[\w-]+):", page))
+
+
+def test_the_same_seed_writes_the_same_figures(
+    database: Path, store: Path, tmp_path: Path, report: dict[str, Any]
+) -> None:
+    assert main(command(database, store, tmp_path, "--no-classical")) == 0
+    again = json.loads((tmp_path / "benchmark.json").read_text())
+    assert again["matchers"] == report["matchers"][:-1]
+
+
+def test_a_template_is_what_enrolment_makes(database: Path, store: Path) -> None:
+    palms = load_palms(database, SIZE_PX)
+    artefact = Artefact(store / "alexnet/1")
+    embeddings = artefact.embeddings(palms)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    templates = enrol(embeddings, palms.labels)
+    own = embeddings[palms.labels == 2].mean(axis=0)
+    np.testing.assert_allclose(templates[2], own / np.linalg.norm(own), atol=1e-6)
+    prototypes = np.load(store / "alexnet/1/prototypes.npy")
+    # Inside the graph the prototypes are float16.
+    np.testing.assert_allclose(artefact.similarities(palms), embeddings @ prototypes.T, atol=1e-3)
+
+
+def test_fused_templates_give_the_weighted_sum_of_similarities() -> None:
+    rng = np.random.default_rng(1)
+    probes = [rng.normal(size=(5, d)).astype(np.float32) for d in (3, 4)]
+    templates = [rng.normal(size=(2, d)).astype(np.float32) for d in (3, 4)]
+    expected = 0.7 * probes[0] @ templates[0].T + 0.3 * probes[1] @ templates[1].T
+    np.testing.assert_allclose(fuse_templates([0.7, 0.3], probes, templates), expected, atol=1e-5)
+
+
+def test_without_an_error_the_rule_of_three_is_marked(report: dict[str, Any]) -> None:
+    perfect = json.loads(json.dumps(report))
+    for one in perfect["matchers"]:
+        rate = {"value": 0.0, "low": 0.0, "high": 0.75, "count": 24, "subjects": 4}
+        one["eer"] = rate | {"rule_of_three": True}
+    table = as_markdown(perfect)
+    assert "| 0.00% (0.00% to 75.00%†) |" in table
+    assert "† No error was seen" in table
+    assert "75.00%†" in as_html(perfect)
+
+
+def test_rates_are_named_as_the_field_does() -> None:
+    assert [name_rate(rate) for rate in (0.01, 1e-3, 1e-4)] == ["1e-2", "1e-3", "1e-4"]
+
+
+def no_version(store: Path, _: Path) -> list[str]:
+    return ["--nets", "vgg19"]
+
+
+def other_size(store: Path, _: Path) -> list[str]:
+    return ["--size-px", "48"]
+
+
+def not_fused(store: Path, _: Path) -> list[str]:
+    (store / "fusion.json").unlink()
+    return []
+
+
+def one_picture_each(_: Path, database: Path) -> list[str]:
+    for picture in database.glob("*/*/*"):
+        if picture.parent.name != "s1" or picture.stem != "01":
+            picture.unlink()
+    return []
+
+
+def one_identity(_: Path, database: Path) -> list[str]:
+    for folder in sorted(database.iterdir())[1:]:
+        shutil.rmtree(folder)
+    return []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (no_version, "vgg19 holds no version: export the net first"),
+        (other_size, "alexnet/1 takes pictures of 32 px.*give --size-px 32"),
+        (not_fused, "no entry for alexnet/1, vgg16/1: run `fuse` first"),
+        (one_picture_each, "none of 4 identities has a second picture.*: add pictures$"),
+        (one_identity, "identit"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_cannot_be_compared_is_one_line_and_exit_code_2_and_no_report(
+    spoil: Any,
+    message: str,
+    database: Path,
+    store: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = [Path(shutil.copytree(one, tmp_path / one.name)) for one in (store, database)]
+    more = spoil(*places)
+    capsys.readouterr()
+    assert main(command(places[1], places[0], tmp_path / "report", *more)) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1].split("\r")[-1].strip()
+    assert last.startswith("benchmark: ")
+    assert re.search(message, last), last
+    assert not (tmp_path / "report").exists()
+
+
+def test_help_names_every_option_once_and_no_split(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["benchmark", "--help"])
+    text = capsys.readouterr().out
+    named = re.findall(r"^ {8}(\w+):", text, re.MULTILINE)
+    assert {"data", "layout", "size_px", "scratch", "store", "nets", "seed", "out"} <= set(named)
+    assert len(named) == len(set(named)), named
+    assert "--split" not in text

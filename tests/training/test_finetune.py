@@ -1,0 +1,203 @@
+"""From synthetic palms to a user's own, on toy nets: pretrain, export, finetune, export again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.__main__ import main
+from training.capture import TRAINING
+from training.checkpoint import read_history
+from training.data import load_palms
+from training.finetune import Rehearsal, embed, mean_embeddings, take_back
+from training.nets import embedder_of
+from training.openset import OpenSetScore
+from training.shipped import at_side, load_shipped
+from training.split import split_palms
+from training.stream import strangers
+
+TOY = ["--watched", "4", "--precision", "float32"]
+PRETRAIN = ["pretrain", "--net", "alexnet", "--identities", "8", "--batch-size", "8", *TOY]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pre-training of two epochs at 32 px."""
+    out = tmp_path_factory.mktemp("pretrain") / "run"
+    assert main([*PRETRAIN, "--contrast-px", "32", "--epochs", "2", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def store(run: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is exported from it, with the database's identities."""
+    store = tmp_path_factory.mktemp("store")
+    assert main(export_of(run, database, store)) == 0
+    return store
+
+
+def export_of(run: Path, database: Path, store: Path) -> list[str]:
+    places = ["--data", str(database), "--strangers", str(database), "--store", str(store)]
+    return ["export", "--run", str(run), *places]
+
+
+def finetune(store: Path, database: Path, out: Path, *more: str) -> list[str]:
+    places = ["--from", str(store / "alexnet/1"), "--data", str(database), "--out", str(out)]
+    return ["finetune", *places, "--rehearsed", "4", "--batch-size", "8", *TOY, *more]
+
+
+@pytest.fixture(scope="module")
+def tuned(store: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two epochs of fine-tuning."""
+    out = tmp_path_factory.mktemp("finetune") / "run"
+    assert main(finetune(store, database, out, "--epochs", "2")) == 0
+    return out
+
+
+def test_a_pretraining_says_what_it_came_to(run: Path) -> None:
+    rows = read_history(run)
+    assert len(rows) == 2
+    assert {"loss", "val_eer", "val_rank_1", "held_out_eer"} <= rows[0].keys()
+    result = json.loads((run / "result.json").read_text())
+    assert result["pictures"] == 2 * 2 * 8
+    assert result["last"]["epoch"] == 2
+
+
+def test_a_stopped_pretraining_ends_as_one_that_was_not(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    options = [*PRETRAIN, "--contrast-px", "32", "--epochs", "2", "--out", str(out)]
+    judge = OpenSetScore.on_epoch_end
+
+    def stop_in_epoch_2(
+        self: OpenSetScore, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        if epoch == 1:
+            raise InterruptedError
+        judge(self, epoch, logs)
+
+    monkeypatch.setattr(OpenSetScore, "on_epoch_end", stop_in_epoch_2)
+    assert main(options) == 2
+    monkeypatch.undo()
+    assert len(read_history(out)) == 1
+    assert main(options) == 0
+    losses = [[row["loss"] for row in read_history(folder)] for folder in (run, out)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_a_shipped_net_comes_back_as_it_was_exported(store: Path, database: Path) -> None:
+    shipped = load_shipped(store / "alexnet/1")
+    golden = np.load(store / "alexnet/1/golden.npz")
+    found = shipped.model(golden["images"], training=False)
+    np.testing.assert_allclose(found["embedding"], golden["embedding"], atol=1e-4)
+    np.testing.assert_allclose(found["similarity"], golden["similarity"], atol=1e-4)
+    assert shipped.key == "alexnet/1"
+
+
+def test_the_smaller_twin_answers_as_the_net_on_shrunk_pictures(store: Path) -> None:
+    shipped = load_shipped(store / "alexnet/1")
+    images = np.load(store / "alexnet/1/golden.npz")["images"]
+    small = images.reshape(len(images), 32, 7, 32, 7, 3).mean(axis=(2, 4)).round().astype(np.uint8)
+    twin = embedder_of(at_side(shipped, 32, identities=1))
+    expected = embedder_of(shipped.model)(images, training=False)
+    cosines = (np.asarray(twin(small, training=False)) * np.asarray(expected)).sum(axis=1)
+    assert cosines.min() > 0.99  # rounded to 8 bits once more
+
+
+def test_a_finetuning_is_judged_and_can_be_exported(
+    tuned: Path, store: Path, database: Path
+) -> None:
+    result = json.loads((tuned / "result.json").read_text())
+    assert result["test"]["pictures"] == 4 * 3
+    assert result["strangers"]["eer_after"] <= result["strangers"]["eer_before"]
+    assert (tuned / "report.html").exists()
+    assert main(export_of(tuned, database, store)) == 0
+    manifest = json.loads((store / "alexnet/2/manifest.json").read_text())
+    assert manifest["training"]["from"] == "alexnet/1"
+    assert manifest["identities"] == ["p001", "p002", "p003", "p004"]
+    assert "start" not in manifest["training"]
+
+
+def test_a_finished_finetuning_is_not_trained_again(
+    tuned: Path, store: Path, database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (tuned / "history.csv").read_bytes()
+    assert main(finetune(store, database, tuned, "--epochs", "2")) == 0
+    assert (tuned / "history.csv").read_bytes() == before
+    assert main(finetune(store, database, tuned, "--epochs", "2", "--seed", "7")) == 2
+    assert "holds a run with other settings (seed 1, not 7)" in capsys.readouterr().err
+
+
+def test_what_costs_strangers_is_taken_back(store: Path) -> None:
+    shipped = load_shipped(store / "alexnet/1")
+    watched = strangers(6, 11, TRAINING, side_px=32)
+    ruined = at_side(shipped, 32, identities=3)
+    dense = ruined.get_layer("dense")
+    dense.set_weights([np.zeros_like(w) for w in dense.get_weights()])
+    kept, found = take_back(shipped, ruined, watched, identities=3)
+    assert found["share_kept"] < 1
+    assert found["eer_after"] <= found["eer_before"]
+    assert kept.output["similarity"].shape[-1] == 3
+
+
+def test_a_batch_pairs_the_users_palms_and_then_the_rehearsed(database: Path) -> None:
+    train = split_palms(load_palms(database, 32), by="session").train
+    batches = Rehearsal(train, None, people=3, seed=1, epoch=0)
+    images, labels = batches[0]
+    assert images.shape == (6, 32, 32, 3)
+    np.testing.assert_array_equal(labels[::2], labels[1::2])
+    assert len(set(labels)) == 3
+    again = Rehearsal(train, None, people=3, seed=1, epoch=0)[0]
+    np.testing.assert_array_equal(images, again[0])
+
+
+def test_prototypes_are_mean_embeddings_of_unit_length(store: Path, database: Path) -> None:
+    embedder = embedder_of(load_shipped(store / "alexnet/1").model)
+    palms = load_palms(database, 224)
+    prototypes = mean_embeddings(embedder, palms)
+    mean = embed(embedder, palms)[palms.labels == 2].mean(axis=0)
+    np.testing.assert_allclose(prototypes[2], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch-size", "2"], "--batch-size must be at least 4, not 2"),
+        (["--epochs", "0"], "--epochs must be at least 1, not 0"),
+        (["--rehearsed", "-1"], "--rehearsed must be at least 0, not -1"),
+        (["--devices", "all"], "use --devices one"),
+        (["--from", "nowhere"], "nowhere/manifest.json is missing: give the folder of a version"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    arguments: list[str],
+    message: str,
+    store: Path,
+    database: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(finetune(store, database, tmp_path / "out", *arguments)) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--net", "resnet"], "unknown net 'resnet'"),
+        (["--identities", "1"], "--identities must be at least 2, not 1"),
+        (["--pairs", "0"], "--pairs must be at least 1, not 0"),
+        (["--batch-size", "5"], "--batch-size must be an even number of at least 4, not 5"),
+        (["--watched", "1"], "--watched must be at least 2, not 1"),
+    ],
+)
+def test_a_pretraining_that_makes_no_sense_is_refused(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*PRETRAIN, "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,86 @@
+"""Synthetic palms without end, and the loss of pairs that learns from them."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from training.capture import HELD_OUT, TRAINING
+from training.layers import PairLoss
+from training.scratch import PictureFile
+from training.stream import PalmStream, strangers
+from training.synthesize import draw_palms
+
+
+@pytest.fixture(scope="module")
+def palms(tmp_path_factory: pytest.TempPathFactory) -> PictureFile:
+    return draw_palms(6, 1, tmp_path_factory.mktemp("scratch"))
+
+
+def stream(palms: PictureFile, epoch: int = 0, **options: int) -> PalmStream:
+    chosen = {"pairs": 2, "batch_size": 6, "side_px": 32, "seed": 1} | options
+    return PalmStream(palms, epoch=epoch, **chosen)
+
+
+def test_a_batch_holds_two_pictures_of_each_of_its_palms(palms: PictureFile) -> None:
+    images, labels = stream(palms, first_label=10)[0]
+    assert images.shape == (6, 32, 32, 3)
+    assert images.dtype == np.uint8
+    assert len(set(labels)) == 3
+    np.testing.assert_array_equal(labels[::2], labels[1::2])
+    assert labels.min() >= 10
+
+
+def test_an_epoch_shows_every_palm_equally_often(palms: PictureFile) -> None:
+    batches = stream(palms)
+    labels = np.concatenate([batches[i][1] for i in range(len(batches))])
+    assert np.bincount(labels).tolist() == [4] * 6
+
+
+def test_no_picture_comes_twice_and_a_resumed_epoch_is_the_same(palms: PictureFile) -> None:
+    batches = stream(palms)
+    seen = [image.tobytes() for i in range(len(batches)) for image in batches[i][0]]
+    batches.on_epoch_end()
+    again = [image.tobytes() for i in range(len(batches)) for image in batches[i][0]]
+    assert len(set(seen + again)) == len(seen + again) == 48
+    resumed = stream(palms, epoch=1)
+    np.testing.assert_array_equal(resumed[2][0], batches[2][0])
+
+
+def test_nobody_is_twice_in_a_batch_that_does_not_divide_the_palms(palms: PictureFile) -> None:
+    batches = stream(palms, batch_size=8)
+    assert len(batches) == 2
+    assert all(len(set(batches[i][1])) == 4 for i in range(len(batches)))
+
+
+def test_palms_are_those_of_the_seed(palms: PictureFile, tmp_path: Path) -> None:
+    same, other = draw_palms(2, 1, tmp_path), draw_palms(2, 2, tmp_path)
+    np.testing.assert_array_equal(same[np.arange(2)], palms[np.arange(2)])
+    assert not np.array_equal(other[np.arange(2)], palms[np.arange(2)])
+
+
+def test_strangers_have_their_style_and_their_visits() -> None:
+    found = strangers(2, 5, HELD_OUT, sessions=2, shots=3, side_px=48)
+    assert found.pictures().shape == (12, 48, 48)
+    assert found.labels.tolist() == [0] * 6 + [1] * 6
+    assert found.sessions.tolist() == [0, 0, 0, 1, 1, 1] * 2
+    assert not np.array_equal(
+        found.pictures(), strangers(2, 5, TRAINING, sessions=2, shots=3, side_px=48).pictures()
+    )
+
+
+def test_pair_loss_is_that_of_finding_ones_partner_among_all_others() -> None:
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(6, 5)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    labels, partner = np.array([7, 7, 2, 2, 4, 4]), [1, 0, 3, 2, 5, 4]
+    expected = []
+    for i in range(6):
+        others = [j for j in range(6) if j != i]
+        logits = [10 * (embeddings[i] @ embeddings[j] - 0.2 * (j == partner[i])) for j in others]
+        odds = np.exp(logits) / np.exp(logits).sum()
+        expected.append(-np.log(odds[others.index(partner[i])]))
+    loss = PairLoss(scale=10, margin=0.2)
+    found = loss.call(labels, keras.ops.convert_to_tensor(embeddings))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -1,0 +1,289 @@
+"""Adapts a shipped net to a user's own palms, and keeps what it knew about everybody else's.
+
+A few pictures of a few palms would soon be learned by heart. So half of every batch are synthetic
+palms, whose prototypes stand beside the user's: the net must go on telling strangers apart
+(rehearsal; A. Robins, "Catastrophic forgetting, rehearsal and pseudorehearsal", 1995). And what
+training still cost them is taken back afterwards by moving the weights towards where they came from
+(Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training.augmentation import augment
+from training.batches import as_colour, in_batches
+from training.capture import TRAINING
+from training.checkpoint import ADAPTED, epochs_done, load_best, write_whole
+from training.config import resumable_settings
+from training.data import DataOptions, Palms, Pixels
+from training.devices import distribute
+from training.layers import PairLoss
+from training.leakage import find_leaks, refuse_leaks
+from training.nets import embedder_of, scores_of
+from training.openset import OpenSetScore, judge_strangers
+from training.preprocessing import contrast_shrink
+from training.pretrain import STRANGERS_SEED, FitOptions, fit_stream
+from training.recipe import Recipe
+from training.result import conclude
+from training.shipped import Shipped, at_side, load_shipped
+from training.split import Split, load_split
+from training.stream import PalmStream, strangers
+from training.synthesize import draw_palms
+from training.train import computing_in
+
+REHEARSED_SEED = 2_000_003
+"""Of the synthetic palms that are rehearsed: neither pre-training's nor the watched strangers'."""
+
+SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""How much of the change is kept; the largest share that does not cost strangers anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(FitOptions, DataOptions):
+    """What `python -m training finetune` does: two minutes for 160 palms of 6 pictures each.
+
+    The same command again goes on with a run that was stopped. `export` then writes a version that
+    knows the database's identities.
+
+    Attributes:
+        start: --from, a version's folder, such as models_store/vgg16/2.
+        epochs: passes over the training pictures.
+        learning_rate: Adam's peak.
+        scale: factor from similarity to logit of the loss of pairs.
+        margin: what a palm's other picture must win by.
+        rehearsed: synthetic palms, of which half of every batch are; 0 for none.
+        allow_leaks: train though copies of one photograph are on both sides of the split.
+    """
+
+    start: Path = field(metadata={"option": "from"})
+    epochs: int = 30
+    learning_rate: float = 3e-4
+    scale: float = 20.0
+    margin: float = 0.1
+    rehearsed: int = 1000
+    allow_leaks: bool = False
+
+
+class Rehearsal(keras.utils.PyDataset):
+    """Pairs of the user's palms, augmented, beside pairs of synthetic ones, whose labels follow.
+
+    A batch depends on the seed, the epoch and its index alone.
+    """
+
+    def __init__(
+        self, own: Palms, others: PalmStream | None, people: int, seed: int, epoch: int
+    ) -> None:
+        """Creates the batches.
+
+        Args:
+            own: the user's training pictures.
+            others: the synthetic pairs; None for none.
+            people: of the user's palms in a batch, at most.
+            seed: of order and augmentation.
+            epoch: the first to run, from 0.
+        """
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        self._own, self._others, self._seed = own, others, seed
+        self._rows = [np.flatnonzero(own.labels == i) for i in range(len(own.identities))]
+        self._people = min(people, len(self._rows))
+        self._begin(epoch)
+
+    def __len__(self) -> int:
+        """Batches in which every picture comes once, more or less."""
+        return max(len(self._own) // (2 * self._people), 1)
+
+    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
+        """Images uint8 [B, S, S, 3] and labels int32 [B], each label twice."""
+        rng = np.random.default_rng([self._seed, self._epoch, index])
+        people = rng.permutation(len(self._rows))[: self._people]
+        # Of somebody with one picture both are that one, changed in two ways.
+        chosen = [rng.choice(self._rows[i], 2, replace=len(self._rows[i]) < 2) for i in people]
+        pictures = self._own.pictures(np.concatenate(chosen))
+        images = as_colour(np.stack([augment(picture, rng) for picture in pictures]))
+        labels = np.repeat(people, 2).astype(np.int32)
+        if self._others is None:
+            return images, labels
+        images_too, labels_too = self._others[index % len(self._others)]
+        return np.concatenate([images, images_too]), np.append(labels, labels_too)
+
+    def on_epoch_end(self) -> None:
+        """Draws the next epoch of both."""
+        self._begin(self._epoch + 1)
+        if self._others:
+            self._others.on_epoch_end()
+
+    def _begin(self, epoch: int) -> None:
+        self._epoch = epoch
+
+
+class Recognition(keras.callbacks.Callback):
+    """Adds `val_accuracy`: whose mean training embedding a validation picture is nearest to."""
+
+    def __init__(self, train: Palms, validation: Palms) -> None:
+        """Creates the callback."""
+        super().__init__()
+        self._train, self._validation = train, validation
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Embeds both parts."""
+        similarity = (
+            embed(self.model, self._validation) @ mean_embeddings(self.model, self._train).T
+        )
+        right = similarity.argmax(axis=1) == self._validation.labels
+        if logs is not None:
+            logs["val_accuracy"] = float(right.mean())
+
+
+def finetune(config: FinetuneConfig) -> Path:
+    """Fine-tunes a net, or goes on with it, and writes the run's folder.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        FileNotFoundError: if `start` is no version, or there are no pictures.
+        ValueError: if an option makes no sense, the data cannot be split or leak, or `out` holds a
+            run with other settings.
+        NetIsDead: if the guard stopped it.
+    """
+    _require_sensible(config)
+    shipped = load_shipped(config.start)
+    side_px = _side_of(shipped)
+    split = load_split(replace(config, size_px=side_px))
+    leakage = find_leaks(split)
+    refuse_leaks(leakage, allow=config.allow_leaks)
+    recipe = replace(
+        shipped.recipe,
+        augment="palm",
+        learning_rate=config.learning_rate,
+        scale=config.scale,
+        margin=config.margin,
+    )
+    chosen = {
+        **asdict(recipe),
+        **asdict(config),
+        "net": shipped.model.name,
+        "size_px": shipped.input_px,
+        "command": "finetune",
+        "from": shipped.key,
+        "dataset_sha256": split.train.sha256,
+    }
+    settings = resumable_settings(chosen, config.out)
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_whole(config.out / "config.json", json.dumps(settings, indent=2) + "\n")
+    keras.utils.set_random_seed(config.seed)
+    with computing_in(settings["precision"]), distribute(config.devices):
+        tuned = _fit(shipped, split, config, recipe, side_px)
+    watched = strangers(config.watched, STRANGERS_SEED, TRAINING, side_px=side_px)
+    final, found = take_back(shipped, tuned, watched, len(split.train.identities))
+    final.get_layer("similarity").set_weights([mean_embeddings(embedder_of(final), split.train)])
+    scores = scores_of(final)
+    scores.save_weights(config.out / ADAPTED)
+    extra = {"strangers": found}
+    return conclude(scores, split, settings, leakage.as_dict(), [], config.out, extra=extra)
+
+
+def _require_sensible(config: FinetuneConfig) -> None:
+    for name, least in (("batch_size", 4), ("epochs", 1), ("rehearsed", 0)):
+        if getattr(config, name) < least:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be at least {least}, not {getattr(config, name)}")
+    if config.devices != "one":
+        raise ValueError("a few palms are no work for several devices: use --devices one")
+
+
+def _side_of(shipped: Shipped) -> int:
+    """The side at which the net sees; smaller pictures spare the shrinking of every batch."""
+    if shipped.recipe.input != "contrast":
+        return shipped.input_px
+    return shipped.input_px // contrast_shrink(shipped.input_px, shipped.recipe.contrast_px)
+
+
+def _fit(
+    shipped: Shipped, split: Split, config: FinetuneConfig, recipe: Recipe, side_px: int
+) -> keras.Model:
+    """Trains all weights but the BatchNorms' and gives back the net of the best epoch."""
+    done = epochs_done(config.out)
+    model = at_side(shipped, side_px, identities=1)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False  # a few palms are no statistics
+    people = config.batch_size // (4 if config.rehearsed else 2)
+    others = None
+    if config.rehearsed:
+        others = PalmStream(
+            draw_palms(config.rehearsed, REHEARSED_SEED, config.scratch),
+            pairs=1,
+            batch_size=2 * people,
+            side_px=side_px,
+            seed=config.seed,
+            epoch=done,
+            first_label=len(split.train.identities),
+        )
+    batches = Rehearsal(split.train, others, people, config.seed, done)
+    open_set = split.kind == "identity"
+    watcher = (
+        OpenSetScore(split.validation) if open_set else Recognition(split.train, split.validation)
+    )
+    embedder, monitor = embedder_of(model), "val_rank_1" if open_set else "val_accuracy"
+    if done < config.epochs:
+        loss = PairLoss(config.scale, config.margin)
+        fit_stream(embedder, batches, config, recipe, loss, [watcher], monitor=monitor)
+    load_best(embedder, config.out)
+    return model
+
+
+def take_back(
+    shipped: Shipped, tuned: keras.Model, watched: Palms, identities: int
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Moves a tuned net towards the one it came from, until strangers lose nothing by it.
+
+    Args:
+        shipped: the net it came from.
+        tuned: what became of it.
+        watched: strangers to both, as the tuned net takes them.
+        identities: prototypes to make room for.
+
+    Returns:
+        The net in float32, without prototypes yet, and what was found: the share of the change that
+        is kept, and the strangers' EER before and after.
+    """
+    model = at_side(shipped, watched.pixels.shape[1], identities)
+    start = {layer.name: layer.get_weights() for layer in model.layers}
+    before = judge_strangers(embedder_of(model), watched)["eer"]
+    share, after = 0.0, before
+    for share in SHARES:
+        for layer in model.layers:
+            if layer.name != "similarity":
+                goal = tuned.get_layer(layer.name).get_weights()
+                pairs = zip(start[layer.name], goal, strict=True)
+                layer.set_weights([a + share * (b - a) for a, b in pairs])
+        after = judge_strangers(embedder_of(model), watched)["eer"]
+        if after <= before:
+            break
+    found = {
+        "identities": len(watched.identities),
+        "eer_before": before,
+        "eer_after": after,
+        "share_kept": share,
+    }
+    return model, found
+
+
+def embed(embedder: keras.Model, palms: Palms) -> NDArray[np.float32]:
+    """Embeddings float32 [N, D] of all pictures, in order."""
+    parts = [embedder(batch, training=False) for batch in in_batches(palms, 64)]
+    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+
+
+def mean_embeddings(embedder: keras.Model, palms: Palms) -> NDArray[np.float32]:
+    """Prototypes float32 [C, D]: every identity's mean embedding at unit length, as enrolment."""
+    embeddings = embed(embedder, palms)
+    means = [embeddings[palms.labels == i].mean(0) for i in range(len(palms.identities))]
+    return np.stack([mean / np.linalg.norm(mean) for mean in means]).astype(np.float32)

@@ -1,0 +1,237 @@
+"""Teaches a net what tells palms apart, on thousands of synthetic ones that no epoch repeats."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+from tqdm.keras import TqdmCallback
+
+from training.capture import HELD_OUT, TRAINING
+from training.checkpoint import (
+    Checkpoint,
+    Reseed,
+    epochs_done,
+    read_history,
+    write_whole,
+)
+from training.config import resumable_settings
+from training.devices import device_count, distribute, require_agreement, require_divisible
+from training.diagnosis import Probe
+from training.guard import Guard
+from training.layers import PairLoss
+from training.nets import NETS, build_net, embedder_of
+from training.openset import OpenSetScore
+from training.preprocessing import contrast_shrink
+from training.recipe import Recipe
+from training.result import describe_environment, plot_history
+from training.scratch import default_scratch
+from training.stream import PalmStream, strangers
+from training.synthesize import draw_palms
+from training.train import compile_phase, computing_in, phases_of
+
+SERVED_PX = 224
+"""Side of the pictures that the exported net takes; it shrinks them by a whole number."""
+
+STRANGERS_SEED = 1_000_003
+"""Of the palms a pre-training is watched with; its own are drawn with another seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How a training runs.
+
+    Attributes:
+        out: folder of the run: best.weights.h5, history.csv, config.json, result.json.
+        epochs: how often an epoch's pictures are drawn.
+        batch_size: pictures per step, over all devices.
+        precision: float32, mixed_bfloat16, or auto: bfloat16 where the machine gains by it.
+        devices: one, or all.
+        seed: of palms, pictures and weights.
+        guard: stop a net that is dead, or warn only.
+        watched: synthetic strangers, of two visits and two shots each, that it is judged on.
+        scratch: folder for palms and pictures, in unnamed files that end with the process.
+    """
+
+    out: Path
+    epochs: int = 20
+    batch_size: int = 128
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    devices: Literal["one", "all"] = "one"
+    seed: int = 1
+    guard: Literal["stop", "warn"] = "stop"
+    watched: int = 250
+    scratch: Path = field(default_factory=default_scratch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(FitOptions):
+    """What `python -m training pretrain` does; docs/training.md says how long it takes.
+
+    The same command again goes on with a run that was stopped. The net learns to embed; `export`
+    gives it prototypes, and `finetune` adapts it to a database.
+
+    Attributes:
+        net: one of `training.nets.NETS`.
+        identities: synthetic palms to tell apart.
+        pairs: pictures of each in an epoch, two by two; every one is of another visit.
+        contrast_px: side, about, at which the net sees.
+        embedding_size: numbers in an embedding.
+        learning_rate: Adam's peak.
+        scale: CosFace's factor from similarity to logit.
+        margin: CosFace's margin.
+    """
+
+    net: str
+    identities: int = 5000
+    pairs: int = 1
+    contrast_px: int = 112
+    embedding_size: int = 256
+    learning_rate: float = 1e-3
+    scale: float = 20.0
+    margin: float = 0.1
+
+    @property
+    def recipe(self) -> Recipe:
+        """The shipped recipe with these choices; the stream does what augmentation would."""
+        return Recipe(
+            augment="none",
+            contrast_px=self.contrast_px,
+            embedding_size=self.embedding_size,
+            learning_rate=self.learning_rate,
+            scale=self.scale,
+            margin=self.margin,
+        )
+
+    @property
+    def side_px(self) -> int:
+        """Side of the pictures after the exported net's shrinking, at which it is trained."""
+        return SERVED_PX // contrast_shrink(SERVED_PX, self.contrast_px)
+
+
+def pretrain(config: PretrainConfig) -> Path:
+    """Trains an embedding, or goes on training it, and writes the run's folder.
+
+    Returns:
+        The path of result.json.
+
+    Raises:
+        ValueError: if an option makes no sense, or `out` holds a run with other settings.
+        NetIsDead: if the guard stopped it.
+        OSError: if the drawn palms find no room in scratch.
+    """
+    _require_sensible(config)
+    chosen = {**asdict(config.recipe), **asdict(config), "command": "pretrain"}
+    settings = resumable_settings(chosen, config.out)
+    if epochs_done(config.out) < config.epochs:
+        _train(config, settings)
+    return _conclude(settings, config.out)
+
+
+def _require_sensible(config: PretrainConfig) -> None:
+    if config.net not in NETS:
+        raise ValueError(f"unknown net {config.net!r}: choose one of {', '.join(NETS)}")
+    leasts = {"identities": 2, "watched": 2, "epochs": 1, "pairs": 1, "embedding_size": 1}
+    for name, least in {**leasts, "contrast_px": 16}.items():
+        if getattr(config, name) < least:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be at least {least}, not {getattr(config, name)}")
+    if config.batch_size < 4 or config.batch_size % 2:
+        raise ValueError(
+            f"--batch-size must be an even number of at least 4, not {config.batch_size}"
+        )
+    with distribute(config.devices):
+        require_divisible(config.batch_size, device_count())
+
+
+def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
+    keras.utils.set_random_seed(config.seed)
+    palms = draw_palms(config.identities, config.seed, config.scratch)
+    watched = {
+        prefix: strangers(config.watched, STRANGERS_SEED, style, side_px=config.side_px)
+        for prefix, style in (("val", TRAINING), ("held_out", HELD_OUT))
+    }
+    with computing_in(settings["precision"]), distribute(config.devices):
+        require_agreement(epochs_done=epochs_done(config.out))
+        done = epochs_done(config.out)
+        stream = PalmStream(
+            palms,
+            pairs=config.pairs,
+            batch_size=config.batch_size,
+            side_px=config.side_px,
+            seed=config.seed,
+            epoch=done,
+        )
+        # Its prototypes are nobody's yet: export gives it those of a database.
+        net = build_net(config.net, 1, config.recipe, input_px=config.side_px)
+        config.out.mkdir(parents=True, exist_ok=True)
+        write_whole(config.out / "config.json", json.dumps(settings, indent=2) + "\n")
+        watchers = [OpenSetScore(palms, prefix=prefix) for prefix, palms in watched.items()]
+        loss = PairLoss(config.scale, config.margin)
+        fit_stream(embedder_of(net), stream, config, config.recipe, loss, watchers)
+
+
+def fit_stream(
+    scores: keras.Model,
+    batches: keras.utils.PyDataset,
+    config: FitOptions,
+    recipe: Recipe,
+    loss: keras.losses.Loss,
+    watchers: list[keras.callbacks.Callback],
+    *,
+    monitor: str = "val_rank_1",
+    **options: Any,
+) -> None:
+    """Trains the epochs that are not done yet, under a guard, keeping a state after each.
+
+    Args:
+        scores: from image to what the loss takes.
+        batches: an epoch's, from the first that is not done.
+        config: how long and where.
+        recipe: how the net learns.
+        loss: what it minimises.
+        watchers: callbacks that add figures to an epoch's.
+        monitor: the figure that the best epoch is chosen by.
+        options: for Keras's `fit`.
+    """
+    done = epochs_done(config.out)
+    checkpoint = Checkpoint(config.out, monitor)
+    images, labels = batches[0]
+    probe = Probe(scores, images[:32].copy(), labels[:32], loss)
+    guard = Guard(probe, recipe, stop=config.guard == "stop", log=config.out / "guard.txt")
+    (phase,) = phases_of(recipe, config.epochs)
+    compile_phase(scores, phase, len(batches), recipe, loss)
+    if done:
+        checkpoint.restore(scores, with_optimizer=True)
+    bar = TqdmCallback(verbose=1, initial=done)
+    try:
+        scores.fit(
+            batches,
+            initial_epoch=done,
+            epochs=config.epochs,
+            callbacks=[Reseed(config.seed), bar, *watchers, guard, checkpoint],
+            shuffle=False,  # the batches do it, repeatably
+            verbose=0,
+            **options,
+        )
+    except KeyboardInterrupt:
+        checkpoint.keep_something(scores)
+        raise
+
+
+def _conclude(settings: dict[str, Any], out: Path) -> Path:
+    """Writes what the run came to: result.json and history.png."""
+    history = read_history(out)
+    result = {
+        "net": settings["net"],
+        "watched": {"identities": settings["watched"], "sessions": 2, "shots": 2},
+        "last": history[-1],
+        "epochs": len(history),
+        "pictures": len(history) * 2 * settings["identities"] * settings["pairs"],
+        "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
+        "environment": describe_environment(settings),
+    }
+    write_whole(out / "result.json", json.dumps(result, indent=1) + "\n")
+    plot_history(history, out / "history.png")
+    return out / "result.json"

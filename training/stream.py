@@ -1,0 +1,130 @@
+"""Synthetic palms without end: every training picture is taken when it is needed, and once only."""
+
+import cv2
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training.anatomy import CANVAS_PX, LAYERS
+from training.batches import as_colour
+from training.capture import TRAINING, Style, draw_session, shoot
+from training.data import Palms, Pixels
+from training.devices import process_share
+from training.scratch import PictureFile
+from training.synthesize import draw_identity
+
+
+class PalmStream(keras.utils.PyDataset):
+    """Batches of pairs: each palm of a batch at two visits. No picture comes twice.
+
+    An epoch shows every identity equally often, in a new order; those that fill no batch wait for
+    the next. A batch depends on the seed, the
+    epoch and its index alone, so a training that goes on sees what it would have seen.
+    """
+
+    def __init__(
+        self,
+        palms: PictureFile,
+        *,
+        pairs: int,
+        batch_size: int,
+        side_px: int,
+        seed: int,
+        epoch: int = 0,
+        first_label: int = 0,
+    ) -> None:
+        """Creates the stream.
+
+        Args:
+            palms: identity layers of N palms, as `training.synthesize.draw_palms` keeps them.
+            pairs: of every identity in an epoch.
+            batch_size: pictures in a batch, an even number, over all devices.
+            side_px: side of the pictures.
+            seed: of the order, the visits and the shots.
+            epoch: the first to run, from 0.
+            first_label: label of the first identity.
+        """
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
+        self._palms = palms
+        self._identities = palms.shape[0]
+        self._pairs = pairs
+        self._people = min(batch_size // 2, self._identities)
+        self._share = process_share()
+        self._side_px = side_px
+        self._seed = seed
+        self._first_label = first_label
+        self._begin(epoch)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self._order) // self._people
+
+    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
+        """This process's images uint8 [B, side_px, side_px, 3] and labels int32 [B]."""
+        chosen = self._order[index * self._people :][: self._people][self._share]
+        images = np.empty((2 * len(chosen), self._side_px, self._side_px), np.uint8)
+        for slot, identity in enumerate(chosen):
+            palm = self._palms[np.array([identity])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
+            for shot in (2 * slot, 2 * slot + 1):
+                # Named by identity, not by slot: several processes share a batch.
+                lots = [self._seed, self._epoch, index, int(identity), shot % 2]
+                rng = np.random.default_rng(lots)
+                picture = shoot(palm, draw_session(rng, TRAINING), rng, TRAINING)
+                images[shot] = _resize(picture, self._side_px)
+        labels = np.repeat(chosen, 2) + self._first_label
+        return as_colour(images), labels.astype(np.int32)
+
+    def on_epoch_end(self) -> None:
+        """Draws the next epoch's order."""
+        self._begin(self._epoch + 1)
+
+    def _begin(self, epoch: int) -> None:
+        self._epoch = epoch
+        rng = np.random.default_rng([self._seed, epoch])
+        whole = self._identities // self._people * self._people  # nobody twice in a batch
+        orders = [rng.permutation(self._identities)[:whole] for _ in range(self._pairs)]
+        self._order = np.concatenate(orders)
+
+
+def strangers(
+    count: int, seed: int, style: Style, *, sessions: int = 2, shots: int = 2, side_px: int
+) -> Palms:
+    """Palms nobody trains on, in memory: what a pre-training is watched with.
+
+    Args:
+        count: identities.
+        seed: another than the training's draws other palms.
+        style: whose camera takes them.
+        sessions: visits of each.
+        shots: pictures at each visit.
+        side_px: side of the pictures.
+    """
+    pictures: list[Pixels] = []
+    for identity in range(count):
+        palm = draw_identity(seed, identity)
+        for visit in range(sessions):
+            session = draw_session(np.random.default_rng([seed, identity, visit + 1, 0]), style)
+            for shot in range(shots):
+                rng = np.random.default_rng([seed, identity, visit + 1, shot + 1])
+                pictures.append(_resize(shoot(palm, session, rng, style), side_px))
+    total = count * sessions * shots
+    visits = np.indices((count, sessions, shots)).reshape(3, total).astype(np.int32)
+    return Palms(
+        pixels=np.stack(pictures),
+        rows=np.arange(total),
+        labels=visits[0],
+        sessions=visits[1],
+        hands=np.full(total, -1, np.int8),
+        shots=visits[2],
+        identities=tuple(f"stranger {i}" for i in range(count)),
+        session_names=tuple(f"s{v + 1}" for v in range(sessions)),
+        files=tuple(f"stranger {i}, s{v + 1}, {s}" for i, v, s in visits.T.tolist()),
+        sha256="",
+    )
+
+
+def _resize(picture: Pixels, side_px: int) -> Pixels:
+    if picture.shape[0] == side_px:
+        return picture
+    resized = cv2.resize(picture, (side_px, side_px), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
