@@ -43,13 +43,13 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _synthesize() -> tuple[type, Callable[[Any], Any]]:
-    from training.synthesize import SynthesisConfig, synthesize
+    from training.synthetic.synthesize import SynthesisConfig, synthesize
 
     return SynthesisConfig, synthesize
 
 
 def _gallery() -> tuple[type, Callable[[Any], Any]]:
-    from training.contact_sheet import GalleryConfig, draw_contact_sheet
+    from training.synthetic.contact_sheet import GalleryConfig, draw_contact_sheet
 
     return GalleryConfig, draw_contact_sheet
 
@@ -104,7 +104,7 @@ def _evaluate() -> tuple[type, Callable[[Any], Any]]:
 
 
 def _benchmark() -> tuple[type, Callable[[Any], Any]]:
-    from training.benchmark import BenchmarkConfig, benchmark
+    from training.benchmark.command import BenchmarkConfig, benchmark
 
     return BenchmarkConfig, benchmark
 

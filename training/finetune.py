@@ -18,23 +18,22 @@ from numpy.typing import NDArray
 
 from training.augmentation import augment
 from training.batches import as_colour, in_batches
-from training.capture import TRAINING
 from training.checkpoint import ADAPTED, epochs_done, load_best, write_whole
 from training.config import resumable_settings
 from training.data import DataOptions, Palms, Pixels
 from training.devices import distribute
 from training.layers import PairLoss
 from training.leakage import find_leaks, refuse_leaks
-from training.nets import embedder_of, scores_of
+from training.nets import embedder_of, scores_of, working_side
 from training.openset import OpenSetScore, judge_strangers
-from training.preprocessing import contrast_shrink
 from training.pretrain import STRANGERS_SEED, FitOptions, fit_stream
 from training.recipe import Recipe
 from training.result import conclude
 from training.shipped import Shipped, at_side, load_shipped
 from training.split import Split, load_split
-from training.stream import PalmStream, strangers
-from training.synthesize import draw_palms
+from training.synthetic.capture import TRAINING
+from training.synthetic.stream import PalmStream, strangers
+from training.synthetic.synthesize import draw_palms
 from training.train import computing_in
 
 REHEARSED_SEED = 2_000_003
@@ -154,7 +153,7 @@ def finetune(config: FinetuneConfig) -> Path:
     """
     _require_sensible(config)
     shipped = load_shipped(config.start)
-    side_px = _side_of(shipped)
+    side_px = working_side(shipped.model.name, shipped.recipe, shipped.input_px)
     split = load_split(replace(config, size_px=side_px))
     leakage = find_leaks(split)
     refuse_leaks(leakage, allow=config.allow_leaks)
@@ -196,13 +195,6 @@ def _require_sensible(config: FinetuneConfig) -> None:
             raise ValueError(f"--{option} must be at least {least}, not {getattr(config, name)}")
     if config.devices != "one":
         raise ValueError("a few palms are no work for several devices: use --devices one")
-
-
-def _side_of(shipped: Shipped) -> int:
-    """The side at which the net sees; smaller pictures spare the shrinking of every batch."""
-    if shipped.recipe.input != "contrast":
-        return shipped.input_px
-    return shipped.input_px // contrast_shrink(shipped.input_px, shipped.recipe.contrast_px)
 
 
 def _fit(

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from training.layers import CosineClassifier, ScaledConv2D, UnitLength
-from training.preprocessing import preprocess
+from training.preprocessing import contrast_shrink, preprocess
 from training.recipe import Recipe
 
 NETS = ("alexnet", "vgg16", "vgg19")
@@ -29,6 +29,9 @@ VGG_FILTERS = {"reduced": (32, 64, 96, 128, 128), "original": (64, 128, 256, 512
 
 VGG_REPEATS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each block: Simonyan and Zisserman, arXiv 1409.1556, configurations D and E."""
+
+CONTRAST_PX = {"alexnet": 112, "vgg16": 75, "vgg19": 75}
+"""Side, about, at which a net sees local contrast, unless its recipe names another."""
 
 Conv = Callable[..., Any]
 
@@ -61,6 +64,7 @@ def build_net(
     """
     if net not in NETS:
         raise ValueError(f"unknown net {net!r}: choose one of {', '.join(NETS)}")
+    recipe = replace(recipe, contrast_px=recipe.contrast_px or CONTRAST_PX[net])
     if folded:
         recipe = replace(recipe, augment="none")
     conv = _conv(recipe, folded)
@@ -76,6 +80,16 @@ def build_net(
     else:
         outputs = _embedding_head(x, identities, recipe.embedding_size, recipe.init)
     return keras.Model(images, outputs, name=net)
+
+
+def working_side(net: str, recipe: Recipe, input_px: int) -> int:
+    """Side at which the first convolution sees a picture of `input_px`.
+
+    A net that is built for pictures of this side has the same weights and answers alike.
+    """
+    if recipe.input != "contrast":
+        return input_px
+    return input_px // contrast_shrink(input_px, recipe.contrast_px or CONTRAST_PX[net])
 
 
 def scores_of(model: keras.Model) -> keras.Model:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 History = Sequence[dict[str, float]]
 
 # Colours that stand for CSS variables until the SVG is written; no other part of a plot has them.
-_INK, _FAINT, _FIRST, _SECOND, _WRONG = "#010101", "#020202", "#030303", "#040404", "#050505"
+INK, _FAINT, FIRST, SECOND, WRONG = "#010101", "#020202", "#030303", "#040404", "#050505"
 _VARIABLES = {
-    _INK: "var(--ink-2)",
+    INK: "var(--ink-2)",
     _FAINT: "var(--line)",
-    _FIRST: "var(--series-1)",
-    _SECOND: "var(--series-2)",
-    _WRONG: "var(--wrong)",
+    FIRST: "var(--series-1)",
+    SECOND: "var(--series-2)",
+    WRONG: "var(--wrong)",
 }
 
 LABELLED = 40
@@ -46,27 +46,27 @@ def draw_curves(history: History, classes: int, *, cross_entropy: bool = True) -
     """
     plots = {}
     if lines := _series(history, "loss", "val_loss"):
-        figure, axes = _axes()
+        figure, axes = new_axes()
         _draw(axes, lines)
         if cross_entropy:
             chance = float(np.log(classes))
             _draw_chance(axes, chance, f"knows nothing: ln {classes} = {chance:.2f}")
         axes.set_ylim(bottom=0)
-        plots["Loss"] = _to_svg(figure, "loss by epoch")
+        plots["Loss"] = to_svg(figure, "loss by epoch")
     if lines := _series(history, "accuracy", "val_accuracy", "val_rank_1"):
-        figure, axes = _axes()
+        figure, axes = new_axes()
         _draw(axes, lines)
         _draw_chance(axes, 1 / classes, f"chance: 1 of {classes}")
         axes.set_ylim(-0.02, 1.02)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        plots["Accuracy"] = _to_svg(figure, "accuracy by epoch")
+        plots["Accuracy"] = to_svg(figure, "accuracy by epoch")
     if lines := _series(history, "learning_rate"):
-        figure, axes = _axes()
+        figure, axes = new_axes()
         _draw(axes, lines)
         axes.set_ylim(bottom=0)
         axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=False)
-        axes.yaxis.get_offset_text().set(color=_INK, fontsize=9)
-        plots["Learning rate"] = _to_svg(figure, "learning rate by epoch")
+        axes.yaxis.get_offset_text().set(color=INK, fontsize=9)
+        plots["Learning rate"] = to_svg(figure, "learning rate by epoch")
     return plots
 
 
@@ -78,14 +78,14 @@ def draw_confusion(confusion: NDArray[np.int64], identities: Sequence[str]) -> M
         identities: C names.
     """
     count = len(identities)
-    figure, axes = _axes(7.6, 7.6)
+    figure, axes = new_axes(7.6, 7.6)
     # Of 72 points an inch, the axes' six inches: one cell, or what the eye still finds.
     size = max(0.8 * 6 * 72 / count, 5.0)
     rows, columns = np.nonzero(confusion)
     wrong = rows != columns
     share = confusion[rows, columns] / np.maximum(confusion.sum(axis=1)[rows], 1)
     as_pixels = len(rows) > POINTS
-    colours = _PIXELS if as_pixels else (_FIRST, _WRONG)
+    colours = _PIXELS if as_pixels else (FIRST, WRONG)
     for chosen, colour in zip((~wrong, wrong), colours, strict=True):
         if not chosen.any():
             continue
@@ -106,7 +106,7 @@ def draw_confusion(confusion: NDArray[np.int64], identities: Sequence[str]) -> M
     names = [_shorten(identities[i]) for i in ticks]
     axes.set_xticks(ticks, names, rotation=90, parse_math=False)
     axes.set_yticks(ticks, names, parse_math=False)
-    return _to_svg(figure, "confusion matrix")
+    return to_svg(figure, "confusion matrix")
 
 
 def _series(history: History, *names: str) -> dict[str, tuple[list[float], list[float]]]:
@@ -124,16 +124,17 @@ def _series(history: History, *names: str) -> dict[str, tuple[list[float], list[
     return found
 
 
-def _axes(width: float = 3.9, height: float = 2.8) -> tuple[Figure, Axes]:
+def new_axes(width: float = 3.9, height: float = 2.8) -> tuple[Figure, Axes]:
+    """An empty plot in the page's style; inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_FAINT)
-    axes.tick_params(colors=_INK, labelsize=9, color=_FAINT)
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.label.set_color(_INK)
+    axes.tick_params(colors=INK, labelsize=9, color=_FAINT)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
     axes.grid(color=_FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes
@@ -146,7 +147,7 @@ def _draw(axes: Axes, lines: dict[str, tuple[list[float], list[float]]]) -> None
         axes.plot(
             epochs,
             values,
-            color=_SECOND if validation else _FIRST,
+            color=SECOND if validation else FIRST,
             linewidth=2,
             marker="o",
             markersize=3.5 if len(epochs) < 60 else 0,
@@ -155,11 +156,11 @@ def _draw(axes: Axes, lines: dict[str, tuple[list[float], list[float]]]) -> None
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch", fontsize=9)
     if len(lines) > 1:
-        axes.legend(frameon=False, labelcolor=_INK, fontsize=9)
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9)
 
 
 def _draw_chance(axes: Axes, level: float, text: str) -> None:
-    axes.axhline(level, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axhline(level, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
         text,
         (0.99, level),
@@ -167,7 +168,7 @@ def _draw_chance(axes: Axes, level: float, text: str) -> None:
         xytext=(0, 3),
         textcoords="offset points",
         ha="right",
-        color=_INK,
+        color=INK,
         fontsize=8.5,
     )
 
@@ -176,7 +177,7 @@ def _shorten(name: str) -> str:
     return name if len(name) <= 14 else f"{name[:13]}…"
 
 
-def _to_svg(figure: Figure, label: str) -> Markup:
+def to_svg(figure: Figure, label: str) -> Markup:
     """The figure as an inline SVG element: no declarations, no addresses, the page's colours."""
     file = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):

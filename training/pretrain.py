@@ -8,7 +8,6 @@ from typing import Any, Literal
 import keras
 from tqdm.keras import TqdmCallback
 
-from training.capture import HELD_OUT, TRAINING
 from training.checkpoint import (
     Checkpoint,
     Reseed,
@@ -21,14 +20,14 @@ from training.devices import device_count, distribute, require_agreement, requir
 from training.diagnosis import Probe
 from training.guard import Guard
 from training.layers import PairLoss
-from training.nets import NETS, build_net, embedder_of
+from training.nets import NETS, build_net, embedder_of, working_side
 from training.openset import OpenSetScore
-from training.preprocessing import contrast_shrink
 from training.recipe import Recipe
 from training.result import describe_environment, plot_history
 from training.scratch import default_scratch
-from training.stream import PalmStream, strangers
-from training.synthesize import draw_palms
+from training.synthetic.capture import HELD_OUT, TRAINING
+from training.synthetic.stream import PalmStream, strangers
+from training.synthetic.synthesize import draw_palms
 from training.train import compile_phase, computing_in, phases_of
 
 SERVED_PX = 224
@@ -76,7 +75,7 @@ class PretrainConfig(FitOptions):
         net: one of `training.nets.NETS`.
         identities: synthetic palms to tell apart.
         pairs: pictures of each in an epoch, two by two; every one is of another visit.
-        contrast_px: side, about, at which the net sees.
+        contrast_px: side, about, at which the net sees; 0 is its own.
         embedding_size: numbers in an embedding.
         learning_rate: Adam's peak.
         scale: CosFace's factor from similarity to logit.
@@ -86,7 +85,7 @@ class PretrainConfig(FitOptions):
     net: str
     identities: int = 5000
     pairs: int = 1
-    contrast_px: int = 112
+    contrast_px: int = 0
     embedding_size: int = 256
     learning_rate: float = 1e-3
     scale: float = 20.0
@@ -107,7 +106,7 @@ class PretrainConfig(FitOptions):
     @property
     def side_px(self) -> int:
         """Side of the pictures after the exported net's shrinking, at which it is trained."""
-        return SERVED_PX // contrast_shrink(SERVED_PX, self.contrast_px)
+        return working_side(self.net, self.recipe, SERVED_PX)
 
 
 def pretrain(config: PretrainConfig) -> Path:
@@ -133,7 +132,7 @@ def _require_sensible(config: PretrainConfig) -> None:
     if config.net not in NETS:
         raise ValueError(f"unknown net {config.net!r}: choose one of {', '.join(NETS)}")
     leasts = {"identities": 2, "watched": 2, "epochs": 1, "pairs": 1, "embedding_size": 1}
-    for name, least in {**leasts, "contrast_px": 16}.items():
+    for name, least in leasts.items():
         if getattr(config, name) < least:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} must be at least {least}, not {getattr(config, name)}")

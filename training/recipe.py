@@ -21,7 +21,7 @@ class Recipe:
             picture to mean 0, deviation 1), contrast (local contrast) or imagenet (what the
             ImageNet weights expect).
         contrast_px: side to which local contrast shrinks the image, about: it keeps the veins and
-            spares the work.
+            spares the work; 0 is the net's own.
         augment: none, paper (the question's seven layers, in the graph) or palm (pose, light,
             blur; in the input pipeline).
         wiring: connected, or disconnected: the preprocessing layers are built and then not used,
@@ -43,7 +43,7 @@ class Recipe:
     normalization: Literal["none", "bare", "batch", "weight"] = "weight"
     init: str = "glorot_uniform"
     input: Literal["raw", "rescaled", "standardized", "contrast", "imagenet"] = "contrast"
-    contrast_px: int = 112
+    contrast_px: int = 0
     augment: Literal["none", "paper", "palm"] = "palm"
     wiring: Literal["connected", "disconnected"] = "connected"
     embedding_size: int = 256

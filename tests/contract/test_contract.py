@@ -17,7 +17,7 @@ from training.batches import as_colour
 from training.data import load_palms
 from training.fusion import read_fusion
 from training.nets import build_net
-from training.synthesize import SynthesisConfig, synthesize
+from training.synthetic.synthesize import SynthesisConfig, synthesize
 
 
 @pytest.fixture(scope="session")

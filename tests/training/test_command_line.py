@@ -15,7 +15,7 @@ Spoil = Callable[[Path, pytest.MonkeyPatch], list[str]]
 
 def fill(folder: Path, identities: int, sessions: int, shots: int) -> None:
     """Writes textured pictures, <identity>/<session>/<picture>."""
-    from training.synthesize import SynthesisConfig, synthesize
+    from training.synthetic.synthesize import SynthesisConfig, synthesize
 
     config = SynthesisConfig(folder, identities=identities, sessions=sessions, shots=shots)
     synthesize(config)

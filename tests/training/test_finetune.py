@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from training.__main__ import main
-from training.capture import TRAINING
 from training.checkpoint import read_history
 from training.data import load_palms
 from training.finetune import Rehearsal, embed, mean_embeddings, take_back
@@ -15,7 +14,8 @@ from training.nets import embedder_of
 from training.openset import OpenSetScore
 from training.shipped import at_side, load_shipped
 from training.split import split_palms
-from training.stream import strangers
+from training.synthetic.capture import TRAINING
+from training.synthetic.stream import strangers
 
 TOY = ["--watched", "4", "--precision", "float32"]
 PRETRAIN = ["pretrain", "--net", "alexnet", "--identities", "8", "--batch-size", "8", *TOY]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from training.benchmark.comparisons import Comparisons, Lots
+from training.benchmark.reliability import BINS, answer, bin_of, expected_calibration_error, measure
+from training.benchmark.resampling import draw_subjects
 from training.calibration import Calibration, Threshold, posterior
-from training.comparisons import Comparisons, Lots
-from training.reliability import BINS, answer, bin_of, expected_calibration_error, measure
-from training.resampling import draw_subjects
 
 CALIBRATION = Calibration(0.05, (Threshold(0.1, 0.2, 10**6), Threshold(1e-5, 0.6, 10**6)))
 

@@ -7,11 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-import training.comparisons
-from training.comparisons import Comparisons, Lots
-from training.rates import equal_error_rate
-from training.resampling import Rate, draw_subjects, share
-from training.verification import (
+import training.benchmark.comparisons
+from training.benchmark.comparisons import Comparisons, Lots
+from training.benchmark.resampling import Rate, draw_subjects, share
+from training.benchmark.verification import (
     choose_thresholds,
     eer_of,
     fnmr_at,
@@ -21,6 +20,7 @@ from training.verification import (
     tally,
     threshold_at,
 )
+from training.rates import equal_error_rate
 
 Array = NDArray[np.floating]
 
@@ -107,7 +107,7 @@ def test_blocks_change_nothing(pairs_at_once: int, monkeypatch: pytest.MonkeyPat
     one = comparisons()
     thresholds = choose_thresholds(one, highest(one.impostors(), 200)[0], [])
     expected = tally(one, thresholds)
-    monkeypatch.setattr(training.comparisons, "PAIRS_AT_ONCE", pairs_at_once)
+    monkeypatch.setattr(training.benchmark.comparisons, "PAIRS_AT_ONCE", pairs_at_once)
     found = tally(one, thresholds)
     np.testing.assert_array_equal(found.genuine, expected.genuine)
     np.testing.assert_array_equal(found.impostors, expected.impostors)

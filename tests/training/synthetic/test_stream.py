@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from training.capture import HELD_OUT, TRAINING
 from training.layers import PairLoss
 from training.scratch import PictureFile
-from training.stream import PalmStream, strangers
-from training.synthesize import draw_palms
+from training.synthetic.capture import HELD_OUT, TRAINING
+from training.synthetic.stream import PalmStream, strangers
+from training.synthetic.synthesize import draw_palms
 
 
 @pytest.fixture(scope="module")

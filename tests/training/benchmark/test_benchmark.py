@@ -11,11 +11,11 @@ import pytest
 
 from training.__main__ import main
 from training.artefact import Artefact
-from training.benchmark_report import as_html, as_markdown, name_rate
+from training.benchmark.matchers import enrol, fuse_templates
+from training.benchmark.report import as_html, as_markdown, name_rate
 from training.calibration import Calibration
 from training.data import load_palms
 from training.fusion import checksum
-from training.matchers import enrol, fuse_templates
 from training.nets import build_net, scores_of
 from training.recipe import PRESETS
 

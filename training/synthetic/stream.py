@@ -5,13 +5,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.anatomy import CANVAS_PX, LAYERS
 from training.batches import as_colour
-from training.capture import TRAINING, Style, draw_session, shoot
 from training.data import Palms, Pixels
 from training.devices import process_share
 from training.scratch import PictureFile
-from training.synthesize import draw_identity
+from training.synthetic.anatomy import CANVAS_PX, LAYERS
+from training.synthetic.capture import TRAINING, Style, draw_session, shoot
+from training.synthetic.synthesize import draw_identity
 
 
 class PalmStream(keras.utils.PyDataset):
@@ -36,7 +36,7 @@ class PalmStream(keras.utils.PyDataset):
         """Creates the stream.
 
         Args:
-            palms: identity layers of N palms, as `training.synthesize.draw_palms` keeps them.
+            palms: identity layers of N palms, as `draw_palms` keeps them.
             pairs: of every identity in an epoch.
             batch_size: pictures in a batch, an even number, over all devices.
             side_px: side of the pictures.

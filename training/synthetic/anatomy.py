@@ -2,7 +2,7 @@
 
 A palm is grown in three dimensions in pixels of `PX_PER_MM`, then seen through the skin: what lies
 deeper is fainter and more blurred. It is drawn once on a canvas larger than the picture, so that a
-shot can move, turn and bend it without running out of skin (`training.capture`).
+shot can move, turn and bend it without running out of skin (`training.synthetic.capture`).
 """
 
 from dataclasses import dataclass

@@ -8,15 +8,15 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.plots import _FIRST, _INK, _SECOND, _WRONG, _axes, _to_svg
+from training.plots import FIRST, INK, SECOND, WRONG, new_axes, to_svg
 
 Matchers = Sequence[dict[str, Any]]
 
 # Stand for CSS variables until the SVG is written, as those of `training.plots` do.
 _THIRD, _FOURTH = "#060606", "#070707"
 _VARIABLES = {_THIRD: "var(--series-3)", _FOURTH: "var(--series-4)"}
-_COLOURS = (_FIRST, _SECOND, _THIRD, _FOURTH)
-_STYLES = {"fused": (_WRONG, "-", 2.4), "classical": (_INK, (0, (4, 2)), 1.6)}
+_COLOURS = (FIRST, SECOND, _THIRD, _FOURTH)
+_STYLES = {"fused": (WRONG, "-", 2.4), "classical": (INK, (0, (4, 2)), 1.6)}
 
 WIDE, HIGH = 6.0, 4.2
 """Inches, of the plots that hold every matcher."""
@@ -24,9 +24,9 @@ WIDE, HIGH = 6.0, 4.2
 
 def draw_distributions(matcher: dict[str, Any]) -> Markup:
     """Genuine and impostor similarities: the share of comparisons in each bin."""
-    figure, axes = _axes(3.9, 2.8)
+    figure, axes = new_axes(3.9, 2.8)
     found = matcher["distributions"]
-    for name, colour in (("impostors", _SECOND), ("genuine", _FIRST)):
+    for name, colour in (("impostors", SECOND), ("genuine", FIRST)):
         axes.stairs(found[name], found["edges"], color=colour, linewidth=1.6, label=name)
         axes.stairs(found[name], found["edges"], color=colour, alpha=0.2, fill=True)
     axes.set_xlabel("similarity", fontsize=9)
@@ -38,14 +38,14 @@ def draw_distributions(matcher: dict[str, Any]) -> Markup:
 
 def draw_det(matchers: Matchers) -> Markup:
     """FNMR against FMR, both logarithmic; the EER is where a curve meets the diagonal."""
-    figure, axes = _axes(WIDE, HIGH)
+    figure, axes = new_axes(WIDE, HIGH)
     for i, one in enumerate(matchers):
         fmr, fnmr = (np.array(one["det"][name]) for name in ("fmr", "fnmr"))
         # Of 0 there is no logarithm, and less than one error in all comparisons cannot be seen.
         seen = (fmr > 0) & (fnmr > 0)
         axes.plot(fmr[seen], fnmr[seen], **_style(one["name"], i))
     lowest = 1 / max(one["genuine_comparisons"] for one in matchers)
-    axes.plot([lowest, 1], [lowest, 1], color=_INK, linewidth=0.8, linestyle=(0, (1, 3)))
+    axes.plot([lowest, 1], [lowest, 1], color=INK, linewidth=0.8, linestyle=(0, (1, 3)))
     axes.set(xscale="log", yscale="log", xlabel="FMR", ylabel="FNMR", ylim=(lowest / 1.5, 1.2))
     axes.set_xlim(1 / max(one["impostor_comparisons"] for one in matchers), 1.2)
     _legend(axes)
@@ -54,7 +54,7 @@ def draw_det(matchers: Matchers) -> Markup:
 
 def draw_cmc(matchers: Matchers) -> Markup:
     """Share of probes whose own identity is among the first k."""
-    figure, axes = _axes(WIDE, HIGH)
+    figure, axes = new_axes(WIDE, HIGH)
     for i, one in enumerate(matchers):
         ranks = np.arange(1, len(one["cmc"]) + 1)
         axes.plot(ranks, one["cmc"], marker="o", markersize=3, **_style(one["name"], i))
@@ -67,7 +67,7 @@ def draw_cmc(matchers: Matchers) -> Markup:
 
 def draw_open_set(matchers: Matchers) -> Markup:
     """FNIR at each FPIR against gallery size; the bars are 95 % intervals."""
-    figure, axes = _axes(WIDE, HIGH)
+    figure, axes = new_axes(WIDE, HIGH)
     for i, one in enumerate(matchers):
         for j, fpir in enumerate(one["open_set"][0]["fnir"]):
             points = [(g["size"], g["fnir"][fpir]) for g in one["open_set"] if g["fnir"][fpir]]
@@ -102,8 +102,8 @@ def draw_open_set(matchers: Matchers) -> Markup:
 
 def draw_reliability(matchers: Matchers) -> Markup:
     """Share of right answers against confidence; a larger dot stands for more answers."""
-    figure, axes = _axes(WIDE, HIGH)
-    axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=(0, (1, 3)))
+    figure, axes = new_axes(WIDE, HIGH)
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (1, 3)))
     for i, one in enumerate(matchers):
         if not one["reliability"]:
             continue
@@ -130,11 +130,11 @@ def _legend(axes: Axes, columns: int = 1) -> None:
     axes.xaxis.label.set_fontsize(9)
     axes.yaxis.label.set_fontsize(9)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, labelcolor=_INK, fontsize=8.5, ncols=columns)
+        axes.legend(frameon=False, labelcolor=INK, fontsize=8.5, ncols=columns)
 
 
 def _finish(figure: Figure, label: str) -> Markup:
-    svg = _to_svg(figure, label)
+    svg = to_svg(figure, label)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
     return svg

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import training.classical
-from training.classical import MATCH_PX, compare, filter_pictures
-from training.comparisons import Lots
+import training.benchmark.classical
+from training.benchmark.classical import MATCH_PX, compare, filter_pictures
+from training.benchmark.comparisons import Lots
+from training.benchmark.identification import ranks
+from training.benchmark.matchers import compare_classically
 from training.data import Palms, load_palms
-from training.identification import ranks
-from training.matchers import compare_classically
 from training.openset import is_template
 from training.rates import equal_error_rate
 
@@ -76,7 +76,7 @@ def test_the_same_picture_is_1_and_an_even_one_is_0() -> None:
 def test_an_identity_is_its_best_template_picture(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training.classical, "BLOCK", block)
+    monkeypatch.setattr(training.benchmark.classical, "BLOCK", block)
     rng = np.random.default_rng(1)
     pictures = rng.normal(size=(7, MATCH_PX, MATCH_PX)).astype(np.float32)
     labels = np.array([0, 1, 1, 0, 1], np.int32)

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.synthesize import SynthesisConfig, photograph
+from training.synthetic.synthesize import SynthesisConfig, photograph
 
 GAP_PX = 4
 """White space between pictures; three times as much between visits."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import training.comparisons
-from training.comparisons import Comparisons, Lots
-from training.identification import (
+import training.benchmark.comparisons
+from training.benchmark.comparisons import Comparisons, Lots
+from training.benchmark.identification import (
     FPIRS,
     _search,
     cmc,
@@ -17,7 +17,7 @@ from training.identification import (
     open_set,
     ranks,
 )
-from training.resampling import Weights, draw_subjects
+from training.benchmark.resampling import Weights, draw_subjects
 
 Array = NDArray[np.floating]
 
@@ -83,7 +83,7 @@ def by_brute_force(one: Comparisons, enrolled: list[int], fpir: float) -> float:
 def test_open_set_errors_are_those_of_a_search_by_brute_force(
     pairs_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training.comparisons, "PAIRS_AT_ONCE", pairs_at_once)
+    monkeypatch.setattr(training.benchmark.comparisons, "PAIRS_AT_ONCE", pairs_at_once)
     rng = np.random.default_rng(4)
     own = np.repeat(np.arange(30), 40)
     similarities = rng.normal(0, 0.15, (1200, 30))

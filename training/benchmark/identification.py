@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.comparisons import Comparisons
-from training.resampling import Rate, Weights
-from training.verification import MIN_ERRORS, Array, is_stated
+from training.benchmark.comparisons import Comparisons
+from training.benchmark.resampling import Rate, Weights
+from training.benchmark.verification import MIN_ERRORS, Array, is_stated
 
 FPIRS = (1e-2, 1e-3)
 """Shares of strangers taken for somebody at which the field states FNIR."""

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.anatomy import CANVAS_PX, LAYERS, Layers, draw_palm
-from training.capture import STYLES, draw_session, shoot
 from training.scratch import PictureFile
+from training.synthetic.anatomy import CANVAS_PX, LAYERS, Layers, draw_palm
+from training.synthetic.capture import STYLES, draw_session, shoot
 
 
 @dataclass(frozen=True)

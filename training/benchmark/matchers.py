@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.artefact import Artefact
+from training.benchmark.classical import compare, filter_pictures
+from training.benchmark.comparisons import Comparisons, Lots
 from training.calibration import Calibration
-from training.classical import compare, filter_pictures
-from training.comparisons import Comparisons, Lots
 from training.data import Palms
 from training.fusion import read_fusion
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.comparisons import Comparisons
-from training.resampling import Weights
+from training.benchmark.comparisons import Comparisons
+from training.benchmark.resampling import Weights
 
 FMRS = (1e-2, 1e-3, 1e-4)
 """Operating points at which the field states FNMR."""

@@ -5,15 +5,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from training.benchmark_plots import (
+from training.benchmark.identification import FPIRS
+from training.benchmark.plots import (
     draw_cmc,
     draw_det,
     draw_distributions,
     draw_open_set,
     draw_reliability,
 )
-from training.identification import FPIRS
-from training.verification import FMRS
+from training.benchmark.verification import FMRS
 
 TOO_FEW = "too few comparisons"
 
@@ -30,7 +30,7 @@ def as_html(report: Report) -> str:
         lstrip_blocks=True,
     )
     matchers = report["matchers"]
-    return environment.get_template("benchmark.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         report=report,
         counts=_counts(report),
         header=_header(report),

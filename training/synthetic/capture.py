@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.anatomy import CANVAS_PX, LAYERS, Float32, Layers
 from training.augmentation import enlarge, grain
+from training.synthetic.anatomy import CANVAS_PX, LAYERS, Float32, Layers
 
 PICTURE_PX = 128
 """Side of the picture."""
@@ -93,12 +93,12 @@ class Style:
 def draw_session(rng: np.random.Generator, style: Style) -> Session:
     """Draws the state of one visit."""
     shades = np.array([_TYPICAL_SHADE[layer] for layer in LAYERS], np.float32)
-    factors = np.exp(rng.normal(0, 0.3, len(LAYERS)))
+    factors = np.exp(rng.normal(0, 0.25, len(LAYERS)))
     factors[rng.random(len(LAYERS)) < _FAINT] *= 0.15
     factors[:2] *= rng.uniform(0.1, 0.4) if rng.random() < _FEW_VEINS else 1
     factors[2:4] *= rng.uniform(0.05, 0.4) if rng.random() < _FEW_CREASES else 1
     # A camera that shows next to nothing at all is no palm-vein camera.
-    factors *= max(1, _LEAST_CONTRAST / factors[:4].mean())
+    factors[:4] *= max(1, _LEAST_CONTRAST / factors[:4].mean())
     shades *= factors.astype(np.float32)
     if rng.random() < _BRIGHT_CREASES:
         shades[2:4] *= -0.6
@@ -110,7 +110,7 @@ def draw_session(rng: np.random.Generator, style: Style) -> Session:
         dilation_px=int(rng.integers(-1, 2)),
         stretch=rng.normal(0, 0.6, (2, 5, 5)).astype(np.float32),
         light=_draw_light(rng),
-        exposure=rng.uniform(0.3, 0.75),
+        exposure=rng.uniform(0.3, 0.6),
         gamma=rng.uniform(0.65, 1.5),
         blur_px=rng.uniform(0.3, 1.3),
         noise=rng.uniform(0.003, 0.02),
@@ -125,7 +125,7 @@ def shoot(
     """Takes one picture.
 
     Args:
-        palm: uint8 [5, CANVAS_PX, CANVAS_PX] of `training.anatomy.draw_palm`.
+        palm: uint8 [5, CANVAS_PX, CANVAS_PX] of `training.synthetic.anatomy.draw_palm`.
         session: the visit, of the same style.
         rng: the shot's own generator.
         style: whose camera.
@@ -181,11 +181,11 @@ def _pose(session: Session, rng: np.random.Generator, style: Style) -> tuple[Flo
 def _draw_light(rng: np.random.Generator) -> Float32:
     """A lamp's fall-off: a slope, a wide spot and a slow ripple."""
     rows, columns = np.mgrid[-1:1:9j, -1:1:9j]
-    slope = rng.normal(0, 0.16) * columns + rng.normal(0, 0.16) * rows
+    slope = rng.normal(0, 0.12) * columns + rng.normal(0, 0.12) * rows
     centre = rng.normal(0, 0.35, 2)
     distance = (columns - centre[0]) ** 2 + (rows - centre[1]) ** 2
-    spot = rng.uniform(0, 0.6) * np.exp(-distance / rng.uniform(0.4, 1.6))
-    light = np.maximum(1 + slope + spot + rng.normal(0, 0.05, (9, 9)), 0.25)
+    spot = rng.uniform(0, 0.4) * np.exp(-distance / rng.uniform(0.4, 1.6))
+    light = np.maximum(1 + slope + spot + rng.normal(0, 0.03, (9, 9)), 0.25)
     return enlarge((light / light.mean()).astype(np.float32), PICTURE_PX)
 
 
@@ -206,9 +206,9 @@ def _draw_pattern(rng: np.random.Generator) -> Float32:
     """A sensor's fixed pattern: interlaced rows, a coarse grid, and pixels of unequal gain."""
     rows, columns = np.arange(PICTURE_PX)[:, None], np.arange(PICTURE_PX)[None]
     period = rng.integers(6, 17)
-    interlace = rng.uniform(-0.02, 0.02) * (rows % 2)
-    grid = rng.uniform(-0.03, 0.03) * ((rows % period == 0) | (columns % period == 0))
-    unequal = rng.uniform(0, 0.02) * rng.standard_normal((PICTURE_PX, PICTURE_PX))
+    interlace = rng.uniform(-0.012, 0.012) * (rows % 2)
+    grid = rng.uniform(-0.015, 0.015) * ((rows % period == 0) | (columns % period == 0))
+    unequal = rng.uniform(0, 0.012) * rng.standard_normal((PICTURE_PX, PICTURE_PX))
     return (interlace + grid + unequal).astype(np.float32)
 
 
@@ -275,8 +275,8 @@ HELD_OUT = Style(
     blur=_motion_blur,
     displace=lambda rng: rng.uniform(-0.08, 0.08, 2) * PICTURE_PX,
     quality=(40, 40),
-    no_creases=0.25,
-    inverts=0.3,
+    no_creases=0.15,
+    inverts=0.2,
     patterned=0.7,
 )
 """What training never draws: motion instead of defocus, sensor patterns, creases off, contrast

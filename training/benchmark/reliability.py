@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.benchmark.comparisons import Comparisons
+from training.benchmark.resampling import Rate, Weights
 from training.calibration import FPIR_TARGET, Calibration, posterior
-from training.comparisons import Comparisons
-from training.resampling import Rate, Weights
 
 BINS = 15
 """Of equal width, as Guo et al. have them."""

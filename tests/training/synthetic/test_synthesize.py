@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.anatomy import (
+from training.synthetic.anatomy import (
     CANVAS_PX,
     DEPTH_MM,
     MURRAY_EXPONENT,
@@ -12,9 +12,9 @@ from training.anatomy import (
     draw_palm,
     grow_vessels,
 )
-from training.capture import STYLES, draw_session
-from training.contact_sheet import GalleryConfig, draw_contact_sheet
-from training.synthesize import SynthesisConfig, photograph, synthesize
+from training.synthetic.capture import STYLES, draw_session
+from training.synthetic.contact_sheet import GalleryConfig, draw_contact_sheet
+from training.synthetic.synthesize import SynthesisConfig, photograph, synthesize
 
 
 def picture(database: Path, name: str) -> np.ndarray:

@@ -10,18 +10,13 @@ from typing import Any
 import numpy as np
 
 from training.artefact import Artefact, load_for_size
-from training.benchmark_report import as_html, as_markdown, name_rate
-from training.calibration import FPIR_TARGET, Calibration
-from training.comparisons import Comparisons, Lots
-from training.data import Palms, ReadingOptions, load_database
-from training.identification import DRAWS, cmc, gallery_sizes, open_set, ranks
-from training.matchers import Matcher, Nets, compare_classically
-from training.nets import NETS
-from training.openset import is_template, require_pairs
-from training.rates import equal_error_rate
-from training.reliability import ENROLLED_SHARE, answer, measure
-from training.resampling import RESAMPLES, Rate, Weights, draw_subjects, share
-from training.verification import (
+from training.benchmark.comparisons import Comparisons, Lots
+from training.benchmark.identification import DRAWS, cmc, gallery_sizes, open_set, ranks
+from training.benchmark.matchers import Matcher, Nets, compare_classically
+from training.benchmark.reliability import ENROLLED_SHARE, answer, measure
+from training.benchmark.report import as_html, as_markdown, name_rate
+from training.benchmark.resampling import RESAMPLES, Rate, Weights, draw_subjects, share
+from training.benchmark.verification import (
     FMRS,
     GRID,
     Tally,
@@ -34,6 +29,11 @@ from training.verification import (
     tally,
     threshold_at,
 )
+from training.calibration import FPIR_TARGET, Calibration
+from training.data import Palms, ReadingOptions, load_database
+from training.nets import NETS
+from training.openset import is_template, require_pairs
+from training.rates import equal_error_rate
 
 CMC_DEPTH = 20
 

@@ -1,0 +1,84 @@
+"""How fast synthetic palms are drawn and photographed, on one core.
+
+python -m benchmarks.generator [--palms 40] [--shots 24] [--json PATH]
+
+The bare engine beside it is what no such generator can spare: one bent remap of a drawn canvas and
+the sensor's JPEG. Processor time is counted, so what else the machine does changes little.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.machine import as_sentence, describe_machine
+from training.synthetic.anatomy import CANVAS_PX
+from training.synthetic.capture import PICTURE_PX, TRAINING, draw_session, shoot
+from training.synthetic.synthesize import draw_identity
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--palms", type=int, default=40, help="palms to draw")
+    parser.add_argument("--shots", type=int, default=24, help="pictures of each")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    palms = [draw_identity(1, i) for i in range(options.palms)]
+    palm_s = _processor_seconds(lambda i: draw_identity(1, i), options.palms)
+    shot_s = _processor_seconds(
+        lambda i: _photograph(palms[i % len(palms)], i), options.palms * options.shots
+    )
+    bare_s = _processor_seconds(_bare, 500)
+    each_s = shot_s + palm_s / options.shots
+    figures = {
+        "machine": describe_machine(),
+        "palm_ms": 1e3 * palm_s,
+        "shot_ms": 1e3 * shot_s,
+        "bare_ms": 1e3 * bare_s,
+        "shots_of_a_palm": options.shots,
+        "pictures_per_second": 1 / each_s,
+        "times_bare": each_s / bare_s,
+    }
+    print(as_sentence(figures["machine"]))
+    print(f"{PICTURE_PX} px, one core, {options.shots} pictures of a palm, each of another visit\n")
+    print("| | ms | pictures/s |\n|---|---|---|")
+    print(f"| a palm's layers, once | {1e3 * palm_s:.2f} | |")
+    print(f"| a visit and a shot | {1e3 * shot_s:.2f} | {1 / shot_s:.0f} |")
+    print(f"| a picture, all in all | {1e3 * each_s:.2f} | **{1 / each_s:.0f}** |")
+    print(f"| bare: remap and JPEG | {1e3 * bare_s:.2f} | {1 / bare_s:.0f} |")
+    print(f"\nA picture takes {each_s / bare_s:.1f} times the bare engine's time.")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def _processor_seconds(run: Callable[[int], object], count: int) -> float:
+    """Of one call, the mean over `count` after a warm-up."""
+    run(0)
+    start = time.process_time()
+    for i in range(count):
+        run(i)
+    return (time.process_time() - start) / count
+
+
+def _photograph(palm: np.ndarray, number: int) -> np.ndarray:
+    rng = np.random.default_rng([2, number])
+    return shoot(palm, draw_session(rng, TRAINING), rng, TRAINING)
+
+
+_CANVAS = np.random.default_rng(0).random((CANVAS_PX, CANVAS_PX), np.float32)
+_X, _Y = np.meshgrid(*[np.linspace(20, 150, PICTURE_PX, dtype=np.float32)] * 2)
+
+
+def _bare(number: int) -> np.ndarray:
+    moved = cv2.remap(_CANVAS, _X + number % 7, _Y, cv2.INTER_LINEAR)
+    _, jpeg = cv2.imencode(".jpg", (255 * moved).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 70])
+    return cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Synthetic palms: grown, photographed, written to disk or streamed into a training."""
