@@ -9,9 +9,11 @@ import keras
 from tqdm.keras import TqdmCallback
 
 from training.checkpoint import (
+    BEST,
     Checkpoint,
     Reseed,
     epochs_done,
+    load_best,
     read_history,
     write_whole,
 )
@@ -73,6 +75,7 @@ class PretrainConfig(FitOptions):
 
     Attributes:
         net: one of `training.nets.NETS`.
+        start: --from, a run of the same net whose best weights to start from.
         identities: synthetic palms to tell apart.
         pairs: pictures of each in an epoch, two by two; every one is of another visit.
         contrast_px: side, about, at which the net sees; 0 is its own.
@@ -83,6 +86,7 @@ class PretrainConfig(FitOptions):
     """
 
     net: str
+    start: Path | None = field(default=None, metadata={"option": "from"})
     identities: int = 5000
     pairs: int = 1
     contrast_px: int = 0
@@ -140,6 +144,8 @@ def _require_sensible(config: PretrainConfig) -> None:
         raise ValueError(
             f"--batch-size must be an even number of at least 4, not {config.batch_size}"
         )
+    if config.start and not (config.start / BEST).exists():
+        raise ValueError(f"--from {config.start} holds no {BEST}: name the folder of a run")
     with distribute(config.devices):
         require_divisible(config.batch_size, device_count())
 
@@ -164,11 +170,21 @@ def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
         )
         # Its prototypes are nobody's yet: export gives it those of a database.
         net = build_net(config.net, 1, config.recipe, input_px=config.side_px)
+        embedder = embedder_of(net)
+        if config.start and not done:
+            _load_start(embedder, config.start)
         config.out.mkdir(parents=True, exist_ok=True)
         write_whole(config.out / "config.json", json.dumps(settings, indent=2) + "\n")
         watchers = [OpenSetScore(palms, prefix=prefix) for prefix, palms in watched.items()]
         loss = PairLoss(config.scale, config.margin)
-        fit_stream(embedder_of(net), stream, config, config.recipe, loss, watchers)
+        fit_stream(embedder, stream, config, config.recipe, loss, watchers)
+
+
+def _load_start(embedder: keras.Model, run: Path) -> None:
+    try:
+        load_best(embedder, run)
+    except ValueError as error:
+        raise ValueError(f"--from {run} is of another net or recipe: {error}") from error
 
 
 def fit_stream(

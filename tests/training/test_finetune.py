@@ -3,15 +3,17 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from training.__main__ import main
-from training.checkpoint import read_history
+from training.checkpoint import load_best, read_history
 from training.data import load_palms
 from training.finetune import Rehearsal, embed, mean_embeddings, take_back
-from training.nets import embedder_of
+from training.nets import build_net, embedder_of
 from training.openset import OpenSetScore
+from training.recipe import Recipe
 from training.shipped import at_side, load_shipped
 from training.split import split_palms
 from training.synthetic.capture import TRAINING
@@ -185,9 +187,24 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_pretraining_may_start_from_another(run: Path, tmp_path: Path) -> None:
+    arguments = [*PRETRAIN, "--contrast-px", "32", "--epochs", "1", "--learning-rate", "0"]
+    assert main([*arguments, "--from", str(run), "--out", str(tmp_path / "run")]) == 0
+    start, found = (embedder_of(build(folder)) for folder in (run, tmp_path / "run"))
+    kernels = [net.get_layer("conv3").get_weights()[0] for net in (start, found)]
+    np.testing.assert_array_equal(*kernels)
+
+
+def build(run: Path) -> keras.Model:
+    net = build_net("alexnet", 1, Recipe(contrast_px=32, augment="none"), input_px=32)
+    load_best(embedder_of(net), run)
+    return net
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--from", "nowhere"], "--from nowhere holds no best.weights.h5"),
         (["--net", "resnet"], "unknown net 'resnet'"),
         (["--identities", "1"], "--identities must be at least 2, not 1"),
         (["--pairs", "0"], "--pairs must be at least 1, not 0"),
