@@ -72,16 +72,19 @@ def calibrate(genuine: Array, labels: NDArray[np.int32], strangers: Array) -> Ca
     )
     if not thresholds:
         raise ValueError(f"{impostors.size} impostor comparisons are too few: add strangers")
-    rough = Calibration(1.0, thresholds)
-    nobody = rough.threshold_at(FPIR_TARGET / genuine.shape[1])
+    candidates = [Calibration(t, thresholds) for t in np.geomspace(0.004, 0.4, 80).tolist()]
+    return min(candidates, key=lambda one: surprise(one, genuine, labels, strangers))
+
+
+def surprise(
+    calibration: Calibration, genuine: Array, labels: NDArray[np.int32], strangers: Array
+) -> float:
+    """Mean negative log-likelihood of the truth, of pictures as `calibrate` takes them."""
+    nobody = calibration.threshold_at(FPIR_TARGET / genuine.shape[1])
     truth = np.concatenate([labels + 1, np.zeros(len(strangers), labels.dtype)])
     similarities = np.concatenate([genuine, strangers])
-    candidates = np.geomspace(0.004, 0.4, 80)
-    losses = [
-        -np.log(posterior(similarities, nobody, t)[np.arange(len(truth)), truth] + 1e-12).mean()
-        for t in candidates
-    ]
-    return Calibration(float(candidates[int(np.argmin(losses))]), thresholds)
+    found = posterior(similarities, nobody, calibration.temperature)
+    return float(-np.log(found[np.arange(len(truth)), truth] + 1e-12).mean())
 
 
 def posterior(similarities: Array, threshold: float, temperature: float) -> Array:

@@ -63,8 +63,8 @@ class FinetuneConfig(FitOptions, DataOptions):
     start: Path = field(metadata={"option": "from"})
     epochs: int = 30
     learning_rate: float = 3e-4
-    scale: float = 20.0
-    margin: float = 0.1
+    scale: float = 24.0
+    margin: float = 0.15
     rehearsed: int = 1000
     allow_leaks: bool = False
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.artefact import load_highest
-from training.calibration import Calibration, calibrate
+from training.calibration import Calibration, calibrate, surprise
 from training.data import DataOptions, load_palms
 from training.nets import NETS
 from training.split import load_split, split_strangers
+
+EIGHTHS = 8
+"""Finer weights than eighths change next to nothing, and every one costs a calibration."""
+
+Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +59,8 @@ def fuse(config: FuseConfig) -> Path:
     entries: list[dict[str, Any]] = []
     for size in range(2, len(nets) + 1):
         for chosen in combinations(range(len(nets)), size):
-            weights = weigh([nets[i].calibration for i in chosen])
-            calibration = calibrate(
-                weighted_sum(weights, [known[i] for i in chosen]),
-                validation.labels,
-                weighted_sum(weights, [unknown[i] for i in chosen]),
+            weights, calibration = weigh(
+                [known[i] for i in chosen], validation.labels, [unknown[i] for i in chosen]
             )
             keys = [nets[i].key for i in chosen]
             entries.append({"nets": keys, "weights": weights, **calibration.as_manifest()})
@@ -82,10 +84,29 @@ def checksum(fusions: Any) -> str:
     return sha256(canonical.encode()).hexdigest()
 
 
-def weigh(nets: Sequence[Calibration]) -> list[float]:
-    """Weights with the sum 1: similarity over temperature is a log-odds, and log-odds add up."""
-    sharpness = np.array([1 / net.temperature for net in nets])
-    return (sharpness / sharpness.sum()).tolist()
+def weigh(
+    known: Sequence[Array], labels: NDArray[np.int32], unknown: Sequence[Array]
+) -> tuple[list[float], Calibration]:
+    """Weights in eighths, none of them 0, under which the truth surprises the least.
+
+    Args:
+        known: each net's similarities [N, C] of known palms' validation pictures.
+        labels: int32 [N], the true columns.
+        unknown: each net's similarities [M, C] of strangers' validation pictures.
+
+    Returns:
+        The weights, with the sum 1, and what their weighted similarity means.
+    """
+    found: list[tuple[float, list[float], Calibration]] = []
+    for parts in product(range(1, EIGHTHS + 1), repeat=len(known)):
+        if sum(parts) == EIGHTHS:
+            weights = [part / EIGHTHS for part in parts]
+            sums = weighted_sum(weights, known), weighted_sum(weights, unknown)
+            calibration = calibrate(sums[0], labels, sums[1])
+            loss = surprise(calibration, sums[0], labels, sums[1])
+            found.append((loss, weights, calibration))
+    _, weights, calibration = min(found, key=lambda one: one[0])
+    return weights, calibration
 
 
 def weighted_sum(weights: Sequence[float], similarities: Sequence[NDArray[Any]]) -> NDArray[Any]:

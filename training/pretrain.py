@@ -57,7 +57,7 @@ class FitOptions:
 
     out: Path
     epochs: int = 20
-    batch_size: int = 128
+    batch_size: int = 64
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
     devices: Literal["one", "all"] = "one"
     seed: int = 1
@@ -81,19 +81,19 @@ class PretrainConfig(FitOptions):
         contrast_px: side, about, at which the net sees; 0 is its own.
         embedding_size: numbers in an embedding.
         learning_rate: Adam's peak.
-        scale: CosFace's factor from similarity to logit.
-        margin: CosFace's margin.
+        scale: factor from similarity to logit.
+        margin: what a palm's other picture must win by.
     """
 
     net: str
     start: Path | None = field(default=None, metadata={"option": "from"})
-    identities: int = 5000
+    identities: int = 10_000
     pairs: int = 1
     contrast_px: int = 0
     embedding_size: int = 256
     learning_rate: float = 1e-3
-    scale: float = 20.0
-    margin: float = 0.1
+    scale: float = 24.0
+    margin: float = 0.15
 
     @property
     def recipe(self) -> Recipe:

@@ -4,11 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from training.__main__ import main
-from training.calibration import Calibration, Threshold
-from training.fusion import checksum, read_fusion, weigh
+from training.calibration import Calibration, Threshold, calibrate, surprise
+from training.fusion import checksum, read_fusion, weigh, weighted_sum
 
 KEYS = ["alexnet/1", "vgg16/1"]
 CALIBRATION = Calibration(0.05, (Threshold(0.1, 0.2, 1000), Threshold(1e-05, 0.7093388349, 1000)))
@@ -49,9 +50,23 @@ def test_a_fusion_of_an_earlier_version_has_no_checksum(store: Path) -> None:
     assert read_fusion(store, KEYS)[0] == [0.75, 0.25]
 
 
-def test_a_sharper_net_weighs_more() -> None:
-    nets = [Calibration(temperature, CALIBRATION.thresholds) for temperature in (0.02, 0.06)]
-    assert weigh(nets) == pytest.approx([0.75, 0.25])
+def similarities(rng: np.random.Generator, rows: int, noise: float) -> np.ndarray:
+    found = rng.normal(0, noise, (rows, 10))
+    found[np.arange(rows), np.arange(rows) % 10] += 0.5
+    return found
+
+
+def test_a_net_that_tells_palms_apart_better_weighs_more() -> None:
+    rng, labels = np.random.default_rng(0), np.arange(200, dtype=np.int32) % 10
+    known = [similarities(rng, 200, noise) for noise in (0.15, 0.22)]
+    unknown = [rng.normal(0, noise, (300, 10)) for noise in (0.15, 0.22)]
+    weights, calibration = weigh(known, labels, unknown)
+    assert weights[0] > 0.5
+    assert sum(weights) == 1
+    alone = calibrate(known[0], labels, unknown[0])
+    sums = weighted_sum(weights, known), weighted_sum(weights, unknown)
+    fused = surprise(calibration, sums[0], labels, sums[1])
+    assert fused < surprise(alone, known[0], labels, unknown[0])
 
 
 @pytest.mark.parametrize("command", ["fuse", "evaluate"])
