@@ -138,7 +138,7 @@ def _nearest(
 def _trunks(rng: np.random.Generator) -> tuple[Float32, NDArray[np.int32]]:
     """Two chains from the wrist that meet in the palmar arch, and from it to the finger gaps."""
     side, depth = CANVAS_PX, np.array(DEPTH_MM) * PX_PER_MM
-    apex = np.array([rng.normal(0.5, 0.13) * side, rng.normal(0.45, 0.12) * side, depth.mean()])
+    apex = np.array([rng.uniform(0.3, 0.7) * side, rng.uniform(0.25, 0.65) * side, depth.mean()])
     points: list[NDArray[np.floating]] = []
     parents: list[int] = []
     arch: list[int] = []
@@ -147,11 +147,11 @@ def _trunks(rng: np.random.Generator) -> tuple[Float32, NDArray[np.int32]]:
         bulge = (root + apex) / 2 + np.array([outwards * rng.normal(18, 10), rng.normal(-6, 8), 0])
         arch += _append_chain(points, parents, -1, (root, bulge, apex))
     for x in (0.22, 0.42, 0.62, 0.82):
-        if rng.random() < 0.2:  # not everybody has every digital vein within sight
+        if rng.random() < 0.3:  # not everybody has every digital vein within sight
             continue
         start = int(rng.choice(arch[len(arch) // 4 :]))
-        gap = np.array([rng.normal(x, 0.06) * side, -0.03 * side, rng.uniform(*depth)])
-        bend = (points[start] + gap) / 2 + np.append(rng.normal(0, 8, 2), 0)
+        gap = np.array([rng.normal(x, 0.09) * side, -0.03 * side, rng.uniform(*depth)])
+        bend = (points[start] + gap) / 2 + np.append(rng.normal(0, 12, 2), 0)
         _append_chain(points, parents, start, (points[start], bend, gap))
     return np.array(points, np.float32), np.array(parents, np.int32)
 
@@ -175,7 +175,7 @@ def _append_chain(
 def _tissue_points(rng: np.random.Generator) -> Float32:
     """Points to be supplied, [A, 3] in px, denser where this palm is denser."""
     density = _smooth_noise(rng, sigma_px=22)
-    count = int(rng.uniform(140, 340))
+    count = int(rng.uniform(120, 420))
     flat = rng.uniform(0, CANVAS_PX, (count, 2))
     depth = rng.uniform(*DEPTH_MM, count) * PX_PER_MM
     column, row = flat.astype(int).T
@@ -185,7 +185,7 @@ def _tissue_points(rng: np.random.Generator) -> Float32:
 
 def _meander(points: Float32, rng: np.random.Generator) -> Float32:
     """Bends the whole tree smoothly: no vessel runs straight, and no two palms alike."""
-    coarse = rng.normal(0, 1, (9, 9, 2)) * rng.uniform(3, 7)
+    coarse = rng.normal(0, 1, (9, 9, 2)) * rng.uniform(4, 9)
     field = cv2.resize(
         coarse.astype(np.float32), (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC
     )

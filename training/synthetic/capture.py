@@ -28,10 +28,10 @@ _TYPICAL_SHADE = {
     "texture": 0.12,
 }
 _LEAST_CONTRAST = 0.75  # of the veins and creases together, of their typical shading
-_FAINT = 0.05  # chance that a session shows little of a layer
-_FEW_CREASES = 0.2  # chance that it shows little of any crease: long waves enter the skin deeper
-_FEW_VEINS = 0.05  # chance that it shows little of any vein: a cold hand
-_BRIGHT_CREASES = 0.1  # chance that creases reflect light instead of shadowing it
+_FAINT = 0.03  # chance that a session shows little of a layer
+_FEW_CREASES = 0.1  # chance that it shows little of any crease: long waves enter the skin deeper
+_FEW_VEINS = 0.03  # chance that it shows little of any vein: a cold hand
+_BRIGHT_CREASES = 0.05  # chance that creases reflect light instead of shadowing it
 _COLUMNS, _ROWS = np.meshgrid(*[np.arange(PICTURE_PX, dtype=np.float32) - (PICTURE_PX - 1) / 2] * 2)
 _REST = np.array([0, 0, 0, 0, 128], np.float32)  # what a layer holds where there is nothing of it
 
@@ -93,10 +93,10 @@ class Style:
 def draw_session(rng: np.random.Generator, style: Style) -> Session:
     """Draws the state of one visit."""
     shades = np.array([_TYPICAL_SHADE[layer] for layer in LAYERS], np.float32)
-    factors = np.exp(rng.normal(0, 0.25, len(LAYERS)))
+    factors = np.exp(rng.normal(0, 0.2, len(LAYERS)))
     factors[rng.random(len(LAYERS)) < _FAINT] *= 0.15
-    factors[:2] *= rng.uniform(0.1, 0.4) if rng.random() < _FEW_VEINS else 1
-    factors[2:4] *= rng.uniform(0.05, 0.4) if rng.random() < _FEW_CREASES else 1
+    factors[:2] *= rng.uniform(0.2, 0.5) if rng.random() < _FEW_VEINS else 1
+    factors[2:4] *= rng.uniform(0.1, 0.5) if rng.random() < _FEW_CREASES else 1
     # A camera that shows next to nothing at all is no palm-vein camera.
     factors[:4] *= max(1, _LEAST_CONTRAST / factors[:4].mean())
     shades *= factors.astype(np.float32)
