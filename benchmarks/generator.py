@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.machine import as_sentence, describe_machine
 from training.synthetic.anatomy import CANVAS_PX
-from training.synthetic.capture import PICTURE_PX, TRAINING, draw_session, shoot
+from training.synthetic.capture import PICTURE_PX, TRAINING, draw_camera, draw_session, shoot
 from training.synthetic.synthesize import draw_identity
 
 
@@ -67,7 +67,7 @@ def _processor_seconds(run: Callable[[int], object], count: int) -> float:
 
 def _photograph(palm: np.ndarray, number: int) -> np.ndarray:
     rng = np.random.default_rng([2, number])
-    return shoot(palm, draw_session(rng, TRAINING), rng, TRAINING)
+    return shoot(palm, draw_session(rng, TRAINING, draw_camera(rng, TRAINING)), rng, TRAINING)
 
 
 _CANVAS = np.random.default_rng(0).random((CANVAS_PX, CANVAS_PX), np.float32)

@@ -78,7 +78,7 @@ def build_net(
     if recipe.head == "paper":
         outputs = _paper_head(x, identities, recipe.init)
     else:
-        outputs = _embedding_head(x, identities, recipe.embedding_size, recipe.init)
+        outputs = _embedding_head(x, identities, recipe)
     return keras.Model(images, outputs, name=net)
 
 
@@ -170,9 +170,11 @@ def _norm(name: str) -> keras.layers.Layer:
     return keras.layers.BatchNormalization(synchronized=apart, name=name)
 
 
-def _embedding_head(x: Any, identities: int, size: int, init: str) -> dict[str, Any]:
-    x = keras.layers.Dropout(0.2, name="dropout")(x)
-    dense = keras.layers.Dense(size, use_bias=False, kernel_initializer=init, name="dense")
+def _embedding_head(x: Any, identities: int, recipe: Recipe) -> dict[str, Any]:
+    x = keras.layers.Dropout(recipe.dropout, name="dropout")(x)
+    dense = keras.layers.Dense(
+        recipe.embedding_size, use_bias=False, kernel_initializer=recipe.init, name="dense"
+    )
     x = dense(x)
     x = _norm("dense_norm")(x)
     embedding = UnitLength(name="embedding")(x)

@@ -100,6 +100,7 @@ class PretrainConfig(FitOptions):
         """The shipped recipe with these choices; the stream does what augmentation would."""
         return Recipe(
             augment="none",
+            dropout=0.0,  # no picture comes twice, so none can be learned by heart
             contrast_px=self.contrast_px,
             embedding_size=self.embedding_size,
             learning_rate=self.learning_rate,

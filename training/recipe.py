@@ -27,6 +27,7 @@ class Recipe:
         wiring: connected, or disconnected: the preprocessing layers are built and then not used,
             as in the question's code.
         embedding_size: numbers in an embedding; embedding head only.
+        dropout: share of features that a training step hides from the embedding.
         learning_rate: Adam's; the peak of a cosine schedule.
         schedule: constant, plateau (a fifth after three epochs without progress), or cosine
             (after a warm-up of one epoch, down to 0).
@@ -47,6 +48,7 @@ class Recipe:
     augment: Literal["none", "paper", "palm"] = "palm"
     wiring: Literal["connected", "disconnected"] = "connected"
     embedding_size: int = 256
+    dropout: float = 0.2
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"
     clip_norm: float = 1.0

@@ -19,19 +19,18 @@ from training.synthetic.anatomy import CANVAS_PX, LAYERS, Float32, Layers
 PICTURE_PX = 128
 """Side of the picture."""
 
-# Depth of each layer's shading in a typical session, as a share of the skin's brightness.
+# Depth of each layer's shading in a typical camera, as a share of the skin's brightness.
 _TYPICAL_SHADE = {
     "deep_veins": 0.16,
     "shallow_veins": 0.13,
     "principal_lines": 0.14,
     "wrinkles": 0.13,
-    "texture": 0.12,
+    "texture": 0.07,
 }
 _LEAST_CONTRAST = 0.75  # of the veins and creases together, of their typical shading
-_FAINT = 0.03  # chance that a session shows little of a layer
-_FEW_CREASES = 0.1  # chance that it shows little of any crease: long waves enter the skin deeper
-_FEW_VEINS = 0.03  # chance that it shows little of any vein: a cold hand
-_BRIGHT_CREASES = 0.05  # chance that creases reflect light instead of shadowing it
+_FAINT = 0.12  # chance that a camera shows little of a layer
+_FAINT_VISIT = 0.06  # chance that a visit does: a cold hand, dry skin
+_BRIGHT_CREASES = 0.1  # chance that creases reflect light instead of shadowing it
 _COLUMNS, _ROWS = np.meshgrid(*[np.arange(PICTURE_PX, dtype=np.float32) - (PICTURE_PX - 1) / 2] * 2)
 _REST = np.array([0, 0, 0, 0, 128], np.float32)  # what a layer holds where there is nothing of it
 
@@ -77,7 +76,7 @@ class Style:
         blur: blurs float32 [PICTURE_PX, PICTURE_PX] by a width in px.
         displace: draws the region of interest's displacement, [2] in px.
         quality: lowest and highest JPEG quality.
-        no_creases: chance that a session shows neither lines nor wrinkles.
+        no_creases: chance that a camera shows neither lines nor wrinkles.
         inverts: chance that a session inverts the contrast in a part of the picture.
         patterned: chance that the sensor adds a pattern of its own.
     """
@@ -90,23 +89,34 @@ class Style:
     patterned: float = 0.0
 
 
-def draw_session(rng: np.random.Generator, style: Style) -> Session:
-    """Draws the state of one visit."""
-    shades = np.array([_TYPICAL_SHADE[layer] for layer in LAYERS], np.float32)
-    factors = np.exp(rng.normal(0, 0.2, len(LAYERS)))
-    factors[rng.random(len(LAYERS)) < _FAINT] *= 0.15
-    factors[:2] *= rng.uniform(0.2, 0.5) if rng.random() < _FEW_VEINS else 1
-    factors[2:4] *= rng.uniform(0.1, 0.5) if rng.random() < _FEW_CREASES else 1
-    # A camera that shows next to nothing at all is no palm-vein camera.
-    factors[:4] *= max(1, _LEAST_CONTRAST / factors[:4].mean())
-    shades *= factors.astype(np.float32)
+def draw_camera(rng: np.random.Generator, style: Style) -> Float32:
+    """Draws how a camera shows skin: by its wavelength, polarisation and distance.
+
+    What varies here varies from database to database, hardly from visit to visit.
+
+    Returns:
+        float32 [5], shading of each layer of `LAYERS` in its typical visit; positive is darker.
+    """
+    factors = np.exp(rng.normal(0, 0.35, len(LAYERS)))
+    factors[rng.random(len(LAYERS)) < _FAINT] *= 0.2
     if rng.random() < _BRIGHT_CREASES:
-        shades[2:4] *= -0.6
+        factors[2:4] *= -0.6
     if rng.random() < style.no_creases:
-        shades[2:4] = 0
+        factors[2:4] = 0
+    # A camera that shows next to nothing at all is no palm-vein camera.
+    factors[:4] *= max(1, _LEAST_CONTRAST / np.abs(factors[:4]).mean())
+    typical = [_TYPICAL_SHADE[layer] for layer in LAYERS]
+    return (typical * factors).astype(np.float32)
+
+
+def draw_session(rng: np.random.Generator, style: Style, camera: Float32) -> Session:
+    """Draws the state of one visit to a camera of `draw_camera`."""
+    changes = np.exp(rng.normal(0, 0.3, len(LAYERS)))
+    changes[rng.random(len(LAYERS)) < _FAINT_VISIT] *= 0.3
+    shades = camera * changes.astype(np.float32)
     return Session(
         shades=shades,
-        prominence=np.exp(np.stack([_coarse(rng, 0.2, 4), _coarse(rng, 0.2, 5)])),
+        prominence=np.exp(np.stack([_coarse(rng, 0.25, 4), _coarse(rng, 0.25, 5)])),
         dilation_px=int(rng.integers(-1, 2)),
         stretch=rng.normal(0, 0.6, (2, 5, 5)).astype(np.float32),
         light=_draw_light(rng),

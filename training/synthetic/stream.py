@@ -10,7 +10,7 @@ from training.data import Palms, Pixels
 from training.devices import process_share
 from training.scratch import PictureFile
 from training.synthetic.anatomy import CANVAS_PX, LAYERS
-from training.synthetic.capture import TRAINING, Style, draw_session, shoot
+from training.synthetic.capture import TRAINING, Style, draw_camera, draw_session, shoot
 from training.synthetic.synthesize import draw_identity
 
 
@@ -62,14 +62,16 @@ class PalmStream(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
         """This process's images uint8 [B, side_px, side_px, 3] and labels int32 [B]."""
         chosen = self._order[index * self._people :][: self._people][self._share]
+        # One camera a batch: else the camera would tell the pairs apart.
+        lots = [self._seed, self._epoch, index]
+        camera = draw_camera(np.random.default_rng(lots), TRAINING)
         images = np.empty((2 * len(chosen), self._side_px, self._side_px), np.uint8)
         for slot, identity in enumerate(chosen):
             palm = self._palms[np.array([identity])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
             for shot in (2 * slot, 2 * slot + 1):
                 # Named by identity, not by slot: several processes share a batch.
-                lots = [self._seed, self._epoch, index, int(identity), shot % 2]
-                rng = np.random.default_rng(lots)
-                picture = shoot(palm, draw_session(rng, TRAINING), rng, TRAINING)
+                rng = np.random.default_rng([*lots, int(identity), shot % 2])
+                picture = shoot(palm, draw_session(rng, TRAINING, camera), rng, TRAINING)
                 images[shot] = _resize(picture, self._side_px)
         labels = np.repeat(chosen, 2) + self._first_label
         return as_colour(images), labels.astype(np.int32)
@@ -102,8 +104,10 @@ def strangers(
     pictures: list[Pixels] = []
     for identity in range(count):
         palm = draw_identity(seed, identity)
+        camera = draw_camera(np.random.default_rng([seed, identity, 0, 1]), style)
         for visit in range(sessions):
-            session = draw_session(np.random.default_rng([seed, identity, visit + 1, 0]), style)
+            rng = np.random.default_rng([seed, identity, visit + 1, 0])
+            session = draw_session(rng, style, camera)
             for shot in range(shots):
                 rng = np.random.default_rng([seed, identity, visit + 1, shot + 1])
                 pictures.append(_resize(shoot(palm, session, rng, style), side_px))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from training.scratch import PictureFile
 from training.synthetic.anatomy import CANVAS_PX, LAYERS, Layers, draw_palm
-from training.synthetic.capture import STYLES, draw_session, shoot
+from training.synthetic.capture import STYLES, draw_camera, draw_session, shoot
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,10 @@ def photograph(config: SynthesisConfig, identity: int) -> list[list[NDArray[np.u
     """All shots of one palm by visit, as the configuration's seed and style have them."""
     style = STYLES[config.style]
     palm = draw_identity(config.seed, identity)
+    camera = draw_camera(_generator(config.seed, identity, shot=1), style)
     visits: list[list[NDArray[np.uint8]]] = []
     for visit in range(1, config.sessions + 1):
-        session = draw_session(_generator(config.seed, identity, visit), style)
+        session = draw_session(_generator(config.seed, identity, visit), style, camera)
         shots = range(1, config.shots + 1)
         generators = [_generator(config.seed, identity, visit, shot) for shot in shots]
         visits.append([shoot(palm, session, rng, style) for rng in generators])
@@ -121,7 +122,7 @@ def photograph(config: SynthesisConfig, identity: int) -> list[list[NDArray[np.u
 
 
 def _generator(seed: int, identity: int, visit: int = 0, shot: int = 0) -> np.random.Generator:
-    """A generator of its own for every palm, visit and shot, which count from 1.
+    """A generator of its own for every palm, camera, visit and shot, which count from 1.
 
     Always four numbers: NumPy pads shorter seeds with zeros, so [s, i] and [s, i, 0] are one seed.
     """
