@@ -24,7 +24,7 @@ from training.guard import Guard
 from training.layers import PairLoss
 from training.nets import NETS, build_net, embedder_of, working_side
 from training.openset import OpenSetScore
-from training.recipe import Recipe
+from training.recipe import Recipe, recipe_of
 from training.result import describe_environment, plot_history
 from training.scratch import default_scratch
 from training.synthetic.capture import HELD_OUT, TRAINING
@@ -75,7 +75,7 @@ class PretrainConfig(FitOptions):
 
     Attributes:
         net: one of `training.nets.NETS`.
-        start: --from, a run of the same net whose best weights to start from.
+        start: --from, a run from whose best weights to start; of another net those that fit.
         identities: synthetic palms to tell apart.
         pairs: pictures of each in an epoch, two by two; every one is of another visit.
         contrast_px: side, about, at which the net sees; 0 is its own.
@@ -173,7 +173,7 @@ def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
         net = build_net(config.net, 1, config.recipe, input_px=config.side_px)
         embedder = embedder_of(net)
         if config.start and not done:
-            _load_start(embedder, config.start)
+            _load_start(embedder, config, config.start)
         config.out.mkdir(parents=True, exist_ok=True)
         write_whole(config.out / "config.json", json.dumps(settings, indent=2) + "\n")
         watchers = [OpenSetScore(palms, prefix=prefix) for prefix, palms in watched.items()]
@@ -181,11 +181,23 @@ def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
         fit_stream(embedder, stream, config, config.recipe, loss, watchers)
 
 
-def _load_start(embedder: keras.Model, run: Path) -> None:
-    try:
-        load_best(embedder, run)
-    except ValueError as error:
-        raise ValueError(f"--from {run} is of another net or recipe: {error}") from error
+def _load_start(embedder: keras.Model, config: PretrainConfig, run: Path) -> None:
+    """Copies every layer that the other run's net has under the same name and in the same shape.
+
+    So a VGG19 can start from a VGG16: Simonyan and Zisserman, arXiv 1409.1556, section 3.1, start
+    their deeper nets from a shallower one.
+    """
+    settings = json.loads((run / "config.json").read_text())
+    recipe = recipe_of(settings)
+    other = embedder_of(build_net(settings["net"], 1, recipe, input_px=config.side_px))
+    load_best(other, run)
+    donors = {layer.name: layer for layer in other.layers}
+    for layer in embedder.layers:
+        own = [weight.shape for weight in layer.get_weights()]
+        if layer.name in donors and own:
+            values = donors[layer.name].get_weights()
+            if [value.shape for value in values] == own:
+                layer.set_weights(values)
 
 
 def fit_stream(

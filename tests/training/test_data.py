@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.augmentation import _enlarge, _grain, augment
+from training.augmentation import enlarge, grain, augment
 from training.data import DataOptions, Palms, load_database, load_palms
 from training.layouts import NAMED
 from training.scratch import default_scratch
@@ -221,12 +221,12 @@ def test_augmented_palm_is_not_mirrored() -> None:
 def test_light_and_bend_are_the_cubic_interpolation_of_opencv() -> None:
     grid = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
     expected = cv2.resize(grid, (224, 224), interpolation=cv2.INTER_CUBIC)
-    np.testing.assert_allclose(_enlarge(grid, 224), expected, atol=1e-5)
+    np.testing.assert_allclose(enlarge(grid, 224), expected, atol=1e-5)
 
 
 def test_grain_is_white_and_hardly_ever_twice_the_same() -> None:
     rng = np.random.default_rng(0)
-    one, other = _grain(224, rng), _grain(224, rng)
+    one, other = grain(224, rng), grain(224, rng)
     assert one.std() == pytest.approx(1, rel=0.02)
     assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.02
     assert abs(np.corrcoef(one[:, :-1].ravel(), one[:, 1:].ravel())[0, 1]) < 0.02

@@ -111,12 +111,12 @@ def draw_camera(rng: np.random.Generator, style: Style) -> Float32:
 
 def draw_session(rng: np.random.Generator, style: Style, camera: Float32) -> Session:
     """Draws the state of one visit to a camera of `draw_camera`."""
-    changes = np.exp(rng.normal(0, 0.3, len(LAYERS)))
-    changes[rng.random(len(LAYERS)) < _FAINT_VISIT] *= 0.3
+    changes = np.exp(rng.normal(0, 0.2, len(LAYERS)))
+    changes[rng.random(len(LAYERS)) < _FAINT_VISIT] *= 0.5
     shades = camera * changes.astype(np.float32)
     return Session(
         shades=shades,
-        prominence=np.exp(np.stack([_coarse(rng, 0.25, 4), _coarse(rng, 0.25, 5)])),
+        prominence=np.exp(np.stack([_coarse(rng, 0.2, 4), _coarse(rng, 0.2, 5)])),
         dilation_px=int(rng.integers(-1, 2)),
         stretch=rng.normal(0, 0.6, (2, 5, 5)).astype(np.float32),
         light=_draw_light(rng),
