@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.augmentation import enlarge, grain, augment
+from training.augmentation import augment, enlarge, grain
 from training.data import DataOptions, Palms, load_database, load_palms
 from training.layouts import NAMED
 from training.scratch import default_scratch
@@ -35,7 +35,7 @@ def test_labels_and_sessions_follow_the_folders(palms: Palms) -> None:
 
 
 def test_pictures_are_the_files_pixels(database: Path) -> None:
-    palms = load_palms(database)
+    palms = load_palms(database, 128)
     for i in (0, 17, 35):
         expected = cv2.imread(str(database / palms.files[i]), cv2.IMREAD_GRAYSCALE)
         np.testing.assert_array_equal(palms.pictures(np.array([i]))[0], expected)

@@ -71,10 +71,11 @@ def test_signal_keeps_its_strength_through_all_convolutions(net: str) -> None:
 
 @pytest.mark.parametrize("net", NETS)
 def test_folded_net_answers_as_the_trained_one(net: str) -> None:
-    trained = build_net(net, 4, Recipe(embedding_size=16), input_px=64)
+    recipe = Recipe(embedding_size=16)
+    trained = build_net(net, 4, recipe, input_px=64)
     randomise(trained)
     images = pictures(3, 64)
-    expected, found = trained(images, training=False), fold(trained)(images, training=False)
+    expected, found = trained(images, training=False), fold(trained, recipe)(images, training=False)
     np.testing.assert_allclose(found["embedding"], expected["embedding"], atol=1e-4)
     np.testing.assert_allclose(found["similarity"], expected["similarity"], atol=1e-4)
 
