@@ -45,7 +45,7 @@ data/palms: | $(VENV)/.dev
 
 # Nobody the nets know: for thresholds, and for the judgement.
 data/strangers: | $(VENV)/.dev
-	$(SYNTHESIZE) --identities 200 --shots 4 --seed 2 --prefix n
+	$(SYNTHESIZE) --identities 1000 --sessions 2 --shots 2 --seed 2 --prefix n
 
 # Nobody they know either, in the style that training never sees.
 data/held-out: | $(VENV)/.dev
