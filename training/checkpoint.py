@@ -61,7 +61,7 @@ class Checkpoint(keras.callbacks.Callback):
         best = max((r[self._monitor] for r in self.history), default=-np.inf)
         self.history.append(row)
         write_history(self._folder, self.history)
-        if row[self._monitor] > best:
+        if row[self._monitor] >= best:  # of equals the later one has learned more
             self._save_best(self.model)
         _save_whole(self.model, self._folder / _STATE.format(epoch + 1))
         for old in self._folder.glob("state-*.weights.h5"):

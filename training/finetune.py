@@ -61,6 +61,7 @@ class FinetuneConfig(FitOptions, DataOptions):
     """
 
     start: Path = field(metadata={"option": "from"})
+    watched: int = 600
     epochs: int = 30
     learning_rate: float = 3e-4
     scale: float = 24.0
@@ -236,6 +237,8 @@ def take_back(
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Moves a tuned net towards the one it came from, until strangers lose nothing by it.
 
+    Nothing: the EER of those watched rises by one probe at most.
+
     Args:
         shipped: the net it came from.
         tuned: what became of it.
@@ -249,6 +252,7 @@ def take_back(
     model = at_side(shipped, watched.pixels.shape[1], identities)
     start = {layer.name: layer.get_weights() for layer in model.layers}
     before = judge_strangers(embedder_of(model), watched)["eer"]
+    smallest = 1 / (watched.sessions > 0).sum()  # one probe: a finer rise cannot be seen
     share, after = 0.0, before
     for share in SHARES:
         for layer in model.layers:
@@ -257,7 +261,7 @@ def take_back(
                 pairs = zip(start[layer.name], goal, strict=True)
                 layer.set_weights([a + share * (b - a) for a, b in pairs])
         after = judge_strangers(embedder_of(model), watched)["eer"]
-        if after <= before:
+        if after - before <= smallest:
             break
     found = {
         "identities": len(watched.identities),
