@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.augmentation import augment
-from training.batches import as_colour, in_batches
+from training.batches import as_colour
 from training.checkpoint import ADAPTED, epochs_done, load_best, write_whole
 from training.config import resumable_settings
 from training.data import DataOptions, Palms, Pixels
@@ -28,7 +28,7 @@ from training.nets import embedder_of, scores_of, working_side
 from training.openset import OpenSetScore, judge_strangers
 from training.pretrain import STRANGERS_SEED, FitOptions, fit_stream
 from training.recipe import Recipe
-from training.result import conclude
+from training.result import conclude, predict
 from training.shipped import Shipped, at_side, load_shipped
 from training.split import Split, load_split
 from training.synthetic.capture import TRAINING
@@ -133,7 +133,7 @@ class Recognition(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Embeds both parts."""
         similarity = (
-            embed(self.model, self._validation) @ mean_embeddings(self.model, self._train).T
+            predict(self.model, self._validation) @ mean_embeddings(self.model, self._train).T
         )
         right = similarity.argmax(axis=1) == self._validation.labels
         if logs is not None:
@@ -190,7 +190,7 @@ def finetune(config: FinetuneConfig) -> Path:
 
 
 def _require_sensible(config: FinetuneConfig) -> None:
-    for name, least in (("batch_size", 4), ("epochs", 1), ("rehearsed", 0)):
+    for name, least in (("batch_size", 4), ("epochs", 1), ("watched", 2), ("rehearsed", 0)):
         if getattr(config, name) < least:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} must be at least {least}, not {getattr(config, name)}")
@@ -272,14 +272,8 @@ def take_back(
     return model, found
 
 
-def embed(embedder: keras.Model, palms: Palms) -> NDArray[np.float32]:
-    """Embeddings float32 [N, D] of all pictures, in order."""
-    parts = [embedder(batch, training=False) for batch in in_batches(palms, 64)]
-    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
-
-
 def mean_embeddings(embedder: keras.Model, palms: Palms) -> NDArray[np.float32]:
     """Prototypes float32 [C, D]: every identity's mean embedding at unit length, as enrolment."""
-    embeddings = embed(embedder, palms)
+    embeddings = predict(embedder, palms)
     means = [embeddings[palms.labels == i].mean(0) for i in range(len(palms.identities))]
     return np.stack([mean / np.linalg.norm(mean) for mean in means]).astype(np.float32)

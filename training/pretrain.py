@@ -159,8 +159,8 @@ def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
         for prefix, style in (("val", TRAINING), ("held_out", HELD_OUT))
     }
     with computing_in(settings["precision"]), distribute(config.devices):
-        require_agreement(epochs_done=epochs_done(config.out))
         done = epochs_done(config.out)
+        require_agreement(epochs_done=done)
         stream = PalmStream(
             palms,
             pairs=config.pairs,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -73,6 +73,18 @@ class Confusion:
     of: int
 
 
+def template_beside(module: Path) -> Template:
+    """report.html.j2 in a module's folder; a name that it misses is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(module.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
 def write_report(record: RunRecord, target: Path) -> None:
     """Writes the report, whole or not at all.
 
@@ -80,14 +92,7 @@ def write_report(record: RunRecord, target: Path) -> None:
         ValueError: if the scores do not fit the split's test part.
         OSError: if the file cannot be written.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(_describe(record))
+    page = template_beside(Path(__file__)).render(_describe(record))
     unfinished = target.with_name(f".{target.name}.unfinished")
     unfinished.write_text(page, encoding="utf-8")
     os.replace(unfinished, target)

@@ -10,10 +10,11 @@ import pytest
 from training.__main__ import main
 from training.checkpoint import load_best, read_history
 from training.data import load_palms
-from training.finetune import Rehearsal, embed, mean_embeddings, take_back
+from training.finetune import Rehearsal, mean_embeddings, take_back
 from training.nets import build_net, embedder_of
 from training.openset import OpenSetScore
 from training.recipe import Recipe
+from training.result import predict
 from training.shipped import at_side, load_shipped
 from training.split import split_palms
 from training.synthetic.capture import TRAINING
@@ -160,7 +161,7 @@ def test_prototypes_are_mean_embeddings_of_unit_length(store: Path, database: Pa
     embedder = embedder_of(load_shipped(store / "alexnet/1").model)
     palms = load_palms(database, 224)
     prototypes = mean_embeddings(embedder, palms)
-    mean = embed(embedder, palms)[palms.labels == 2].mean(axis=0)
+    mean = predict(embedder, palms)[palms.labels == 2].mean(axis=0)
     np.testing.assert_allclose(prototypes[2], mean / np.linalg.norm(mean), atol=1e-6)
 
 

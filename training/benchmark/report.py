@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from training.benchmark.identification import FPIRS
 from training.benchmark.plots import (
     draw_cmc,
@@ -14,6 +12,7 @@ from training.benchmark.plots import (
     draw_reliability,
 )
 from training.benchmark.verification import FMRS
+from training.report import template_beside
 
 TOO_FEW = "too few comparisons"
 
@@ -22,15 +21,8 @@ Report = dict[str, Any]
 
 def as_html(report: Report) -> str:
     """One page, self-contained; it shows no picture and names no file and no person."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     matchers = report["matchers"]
-    return environment.get_template("report.html.j2").render(
+    return template_beside(Path(__file__)).render(
         report=report,
         counts=_counts(report),
         header=_header(report),
