@@ -30,6 +30,32 @@ def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     return np.clip(lit, 0, 255, out=lit).astype(np.uint8)
 
 
+def disturb(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Spoils a picture as no camera of a style does, so that a net relies on no single clue.
+
+    Args:
+        image: uint8 [H, W], grey.
+        rng: source of the changes.
+
+    Returns:
+        uint8 [H, W]: part of it hidden, or with another part of the palm in its place; smeared;
+        with coarse grain; or with less resolution; often nothing, at times all of it.
+    """
+    side = image.shape[0]
+    spoilt = image.astype(np.float32)
+    if rng.random() < 0.3:
+        _cover(spoilt, rng, by=np.roll(spoilt, side // 2, (0, 1)) if rng.random() < 0.5 else None)
+    if rng.random() < 0.3:
+        spoilt = cv2.GaussianBlur(spoilt, (0, 0), rng.uniform(0.2, 2), sigmaY=rng.uniform(0.2, 2))
+    if rng.random() < 0.2:
+        small = cv2.resize(spoilt, None, fx=(scale := rng.uniform(0.45, 0.9)), fy=scale)
+        spoilt = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.3:
+        coarse = cv2.GaussianBlur(grain(side, rng), (0, 0), width := rng.uniform(0.4, 1.5))
+        spoilt += rng.uniform(0, 7) * width * coarse  # blurred noise is weaker by about its width
+    return np.clip(spoilt, 0, 255).astype(np.uint8)
+
+
 def _move(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Turns by about 4 degrees, scales by 5 %, shifts by 4 %, bends by up to 1 %."""
     side = image.shape[0]
@@ -80,9 +106,12 @@ def _noise_field(side: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((side, side), np.float32)
 
 
-def _cover(image: NDArray[np.float32], rng: np.random.Generator) -> None:
+def _cover(
+    image: NDArray[np.float32], rng: np.random.Generator, by: NDArray[np.float32] | None = None
+) -> None:
     """Hides one patch of up to a third of each side, in place: no single vein may decide."""
     side = image.shape[0]
     width, height = rng.integers(side // 10, side // 3, 2)
     x, y = rng.integers(0, side - width), rng.integers(0, side - height)
-    image[y : y + height, x : x + width] = image.mean()
+    patch = np.s_[y : y + height, x : x + width]
+    image[patch] = image.mean() if by is None else by[patch]

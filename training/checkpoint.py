@@ -24,17 +24,19 @@ class Checkpoint(keras.callbacks.Callback):
     name holds the number of epochs behind it; the history is cut to that when a run goes on.
     """
 
-    def __init__(self, folder: Path, monitor: str) -> None:
+    def __init__(self, folder: Path, monitor: str, kept: keras.Model | None = None) -> None:
         """Creates the callback.
 
         Args:
             folder: the run's.
             monitor: figure by which the best epoch is chosen; higher is better.
+            kept: the part of the model whose best weights are kept; all of it unless given.
         """
         super().__init__()
         self.history = read_history(folder)[: epochs_done(folder)]
         self._folder = folder
         self._monitor = monitor
+        self._kept = kept
 
     def restore(self, model: keras.Model, *, with_optimizer: bool) -> None:
         """Loads the last complete state into a compiled model.
@@ -75,6 +77,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _save_best(self, model: keras.Model) -> None:
         """Without the optimizer's memory, two thirds of a state."""
+        model = self._kept or model
         _save_whole(keras.Model(model.input, model.output), self._folder / BEST)
 
 

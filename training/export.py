@@ -25,6 +25,7 @@ from training.calibration import Calibration, calibrate
 from training.checkpoint import ADAPTED, BEST
 from training.data import DataOptions, Palms, load_palms
 from training.nets import build_net, embedder_of, fold, scores_of
+from training.openset import enrol
 from training.recipe import recipe_of
 from training.scratch import default_scratch
 from training.split import Split, load_split, split_strangers
@@ -177,9 +178,7 @@ def _load_folded(
 
 def _fit_prototypes(model: keras.Model, train: Palms) -> Float32:
     """Sets every prototype to the mean of its training embeddings, as enrolment does it."""
-    embeddings = embed(model, train)
-    means = np.stack([embeddings[train.labels == i].mean(0) for i in range(len(train.identities))])
-    prototypes = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    prototypes = enrol(embed(model, train), train.labels, len(train.identities))
     model.get_layer("similarity").set_weights([prototypes])
     return prototypes
 

@@ -25,7 +25,7 @@ from training.devices import distribute
 from training.layers import PairLoss
 from training.leakage import find_leaks, refuse_leaks
 from training.nets import embedder_of, scores_of, working_side
-from training.openset import OpenSetScore, judge_strangers
+from training.openset import OpenSetScore, enrol, judge_strangers
 from training.pretrain import STRANGERS_SEED, FitOptions, fit_stream
 from training.recipe import Recipe
 from training.result import conclude, predict
@@ -274,6 +274,4 @@ def take_back(
 
 def mean_embeddings(embedder: keras.Model, palms: Palms) -> NDArray[np.float32]:
     """Prototypes float32 [C, D]: every identity's mean embedding at unit length, as enrolment."""
-    embeddings = predict(embedder, palms)
-    means = [embeddings[palms.labels == i].mean(0) for i in range(len(palms.identities))]
-    return np.stack([mean / np.linalg.norm(mean) for mean in means]).astype(np.float32)
+    return enrol(predict(embedder, palms), palms.labels, len(palms.identities))

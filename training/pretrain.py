@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from tqdm.keras import TqdmCallback
 
 from training.checkpoint import (
@@ -21,12 +22,12 @@ from training.config import resumable_settings
 from training.devices import device_count, distribute, require_agreement, require_divisible
 from training.diagnosis import Probe
 from training.guard import Guard
-from training.layers import PairLoss
-from training.nets import NETS, build_net, embedder_of, working_side
-from training.openset import OpenSetScore
+from training.layers import MarginLoss, PairLoss
+from training.nets import NETS, build_net, embedder_of, scores_of, working_side
+from training.openset import OpenSetScore, enrol
 from training.recipe import Recipe, recipe_of
 from training.result import describe_environment, plot_history
-from training.scratch import default_scratch
+from training.scratch import PictureFile, default_scratch
 from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.stream import PalmStream, strangers
 from training.synthetic.synthesize import draw_palms
@@ -34,6 +35,9 @@ from training.train import compile_phase, computing_in, phases_of
 
 SERVED_PX = 224
 """Side of the pictures that the exported net takes; it shrinks them by a whole number."""
+
+PROTOTYPES_SEED = 3_000_003
+"""Of the visits from which prototypes start; the epochs' are drawn with other seeds."""
 
 STRANGERS_SEED = 1_000_003
 """Of the palms a pre-training is watched with; its own are drawn with another seed."""
@@ -70,12 +74,15 @@ class FitOptions:
 class PretrainConfig(FitOptions):
     """What `python -m training pretrain` does; docs/training.md says how long it takes.
 
-    The same command again goes on with a run that was stopped. The net learns to embed; `export`
-    gives it prototypes, and `finetune` adapts it to a database.
+    The same command again goes on with a run that was stopped. The net learns to embed, from pairs
+    first and, --from that, against prototypes of all palms: the one begins faster, the other tells
+    more alike palms apart. `export` gives it prototypes of a database, and `finetune` adapts it.
 
     Attributes:
         net: one of `training.nets.NETS`.
         start: --from, a run from whose best weights to start; of another net those that fit.
+        against: what each picture is compared with: the other pictures of its batch (pairs), or
+            one prototype for every palm (prototypes).
         identities: synthetic palms to tell apart.
         pairs: pictures of each in an epoch, two by two; every one is of another visit.
         contrast_px: side, about, at which the net sees; 0 is its own.
@@ -87,6 +94,7 @@ class PretrainConfig(FitOptions):
 
     net: str
     start: Path | None = field(default=None, metadata={"option": "from"})
+    against: Literal["pairs", "prototypes"] = "pairs"
     identities: int = 10_000
     pairs: int = 1
     contrast_px: int = 0
@@ -161,24 +169,50 @@ def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
     with computing_in(settings["precision"]), distribute(config.devices):
         done = epochs_done(config.out)
         require_agreement(epochs_done=done)
-        stream = PalmStream(
-            palms,
-            pairs=config.pairs,
-            batch_size=config.batch_size,
-            side_px=config.side_px,
-            seed=config.seed,
-            epoch=done,
+        stream = _stream(palms, config, config.seed, done)
+        of_palms = config.against == "prototypes"
+        net = build_net(
+            config.net, config.identities if of_palms else 1, config.recipe, input_px=config.side_px
         )
-        # Its prototypes are nobody's yet: export gives it those of a database.
-        net = build_net(config.net, 1, config.recipe, input_px=config.side_px)
         embedder = embedder_of(net)
         if config.start and not done:
             _load_start(embedder, config, config.start)
         config.out.mkdir(parents=True, exist_ok=True)
         write_whole(config.out / "config.json", json.dumps(settings, indent=2) + "\n")
+        if of_palms and not done:
+            _place_prototypes(net, palms, config)
         watchers = [OpenSetScore(palms, prefix=prefix) for prefix, palms in watched.items()]
-        loss = PairLoss(config.scale, config.margin)
-        fit_stream(embedder, stream, config, config.recipe, loss, watchers)
+        loss_type, taught = (MarginLoss, scores_of(net)) if of_palms else (PairLoss, embedder)
+        loss = loss_type(config.scale, config.margin)
+        fit_stream(taught, stream, config, config.recipe, loss, watchers, kept=embedder)
+
+
+def _place_prototypes(net: keras.Model, palms: PictureFile, config: PretrainConfig) -> None:
+    """Sets every palm's prototype to its mean embedding, over pictures that no epoch has."""
+    stream = _stream(palms, config, PROTOTYPES_SEED, whole=True)
+    embedder, layer = embedder_of(net), net.get_layer("similarity")
+    embeddings, labels = [], []
+    for images, palm in (stream[index] for index in range(len(stream))):
+        embeddings.append(keras.ops.convert_to_numpy(embedder(images, training=False)))
+        labels.append(palm)
+    (placed,), seen = layer.get_weights(), np.concatenate(labels)
+    shown = np.unique(seen)  # who filled no batch keeps a place at random
+    placed[shown] = enrol(np.concatenate(embeddings), seen, len(placed))[shown]
+    layer.set_weights([placed])
+
+
+def _stream(
+    palms: PictureFile, config: PretrainConfig, seed: int, epoch: int = 0, *, whole: bool = False
+) -> PalmStream:
+    return PalmStream(
+        palms,
+        pairs=config.pairs,
+        batch_size=config.batch_size,
+        side_px=config.side_px,
+        seed=seed,
+        epoch=epoch,
+        whole=whole,
+    )
 
 
 def _load_start(embedder: keras.Model, config: PretrainConfig, run: Path) -> None:
@@ -209,6 +243,7 @@ def fit_stream(
     watchers: list[keras.callbacks.Callback],
     *,
     monitor: str = "val_rank_1",
+    kept: keras.Model | None = None,
     **options: Any,
 ) -> None:
     """Trains the epochs that are not done yet, under a guard, keeping a state after each.
@@ -221,10 +256,11 @@ def fit_stream(
         loss: what it minimises.
         watchers: callbacks that add figures to an epoch's.
         monitor: the figure that the best epoch is chosen by.
+        kept: part of `scores` whose best weights are kept; all of it unless given.
         options: for Keras's `fit`.
     """
     done = epochs_done(config.out)
-    checkpoint = Checkpoint(config.out, monitor)
+    checkpoint = Checkpoint(config.out, monitor, kept)
     images, labels = batches[0]
     probe = Probe(scores, images[:32].copy(), labels[:32], loss)
     guard = Guard(probe, recipe, stop=config.guard == "stop", log=config.out / "guard.txt")

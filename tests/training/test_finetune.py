@@ -197,6 +197,19 @@ def test_a_pretraining_may_start_from_another(run: Path, tmp_path: Path) -> None
     np.testing.assert_array_equal(*kernels)
 
 
+def test_prototypes_start_as_mean_embeddings_and_teach_a_net_that_export_takes(
+    run: Path, database: Path, tmp_path: Path
+) -> None:
+    against = ["--against", "prototypes", "--from", str(run), "--contrast-px", "32"]
+    out = tmp_path / "run"
+    assert main([*PRETRAIN, *against, "--epochs", "2", "--out", str(out)]) == 0
+    losses = [row["loss"] for row in read_history(out)]
+    # 24 times a similarity of 0 to every prototype, and the margin: what placing spares.
+    assert losses[0] < np.log(8) + 24 * 0.15
+    assert losses[1] < losses[0]
+    assert main(export_of(out, database, tmp_path / "store")) == 0
+
+
 def build(run: Path) -> keras.Model:
     net = build_net("alexnet", 1, Recipe(contrast_px=32, augment="none"), input_px=32)
     load_best(embedder_of(net), run)

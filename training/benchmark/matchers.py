@@ -13,6 +13,7 @@ from training.benchmark.comparisons import Comparisons, Lots
 from training.calibration import Calibration
 from training.data import Palms
 from training.fusion import read_fusion
+from training.openset import enrol
 
 Float32 = NDArray[np.float32]
 
@@ -55,7 +56,8 @@ class Nets:
         for artefact in self._artefacts:
             embeddings = artefact.embeddings(palms)
             probes.append(embeddings[~lots.templates])
-            templates.append(enrol(embeddings[lots.templates], palms.labels[lots.templates]))
+            labels = palms.labels[lots.templates]
+            templates.append(enrol(embeddings[lots.templates], labels, len(palms.identities)))
             found = Comparisons(probes[-1] @ templates[-1].T, lots)
             name = artefact.key.partition("/")[0]
             yield Matcher(name, artefact.key, found, artefact.calibration)
@@ -67,21 +69,6 @@ class Nets:
                 for weight, one in zip(weights, self._artefacts, strict=True)
             )
             yield Matcher("fused", made_of, found, calibration)
-
-
-def enrol(embeddings: Float32, labels: NDArray[np.int32]) -> Float32:
-    """An identity's template as the service has it: the mean of its embeddings, at unit length.
-
-    Args:
-        embeddings: float32 [T, D], rows of unit length.
-        labels: int32 [T], whose; each of 0 to I - 1 occurs.
-
-    Returns:
-        float32 [I, D].
-    """
-    sums = np.zeros((labels.max() + 1, embeddings.shape[1]), np.float32)
-    np.add.at(sums, labels, embeddings)
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
 def fuse_templates(

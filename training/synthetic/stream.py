@@ -1,17 +1,25 @@
 """Synthetic palms without end: every training picture is taken when it is needed, and once only."""
 
+from dataclasses import replace
+
 import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from training.augmentation import disturb
 from training.batches import as_colour
 from training.data import Palms, Pixels
 from training.devices import process_share
 from training.scratch import PictureFile
 from training.synthetic.anatomy import CANVAS_PX, LAYERS
-from training.synthetic.capture import TRAINING, Style, draw_camera, draw_session, shoot
+from training.synthetic.capture import PICTURE_PX, TRAINING, Style, draw_camera, draw_session, shoot
 from training.synthetic.synthesize import draw_identity
+
+LEARNED = replace(
+    TRAINING, displace=lambda rng: np.clip(rng.normal(0, 0.055 * PICTURE_PX, 2), -11, 11)
+)
+"""The training style, with the region of interest misplaced a little more."""
 
 
 class PalmStream(keras.utils.PyDataset):
@@ -32,6 +40,7 @@ class PalmStream(keras.utils.PyDataset):
         seed: int,
         epoch: int = 0,
         first_label: int = 0,
+        whole: bool = False,
     ) -> None:
         """Creates the stream.
 
@@ -43,13 +52,14 @@ class PalmStream(keras.utils.PyDataset):
             seed: of the order, the visits and the shots.
             epoch: the first to run, from 0.
             first_label: label of the first identity.
+            whole: give every process all of a batch, not its share.
         """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._palms = palms
         self._identities = palms.shape[0]
         self._pairs = pairs
         self._people = min(batch_size // 2, self._identities)
-        self._share = process_share()
+        self._share = slice(None) if whole else process_share()
         self._side_px = side_px
         self._seed = seed
         self._first_label = first_label
@@ -64,15 +74,15 @@ class PalmStream(keras.utils.PyDataset):
         chosen = self._order[index * self._people :][: self._people][self._share]
         # One camera a batch: else the camera would tell the pairs apart.
         lots = [self._seed, self._epoch, index]
-        camera = draw_camera(np.random.default_rng(lots), TRAINING)
+        camera = draw_camera(np.random.default_rng(lots), LEARNED)
         images = np.empty((2 * len(chosen), self._side_px, self._side_px), np.uint8)
         for slot, identity in enumerate(chosen):
             palm = self._palms[np.array([identity])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
             for shot in (2 * slot, 2 * slot + 1):
                 # Named by identity, not by slot: several processes share a batch.
                 rng = np.random.default_rng([*lots, int(identity), shot % 2])
-                picture = shoot(palm, draw_session(rng, TRAINING, camera), rng, TRAINING)
-                images[shot] = _resize(picture, self._side_px)
+                picture = shoot(palm, draw_session(rng, LEARNED, camera), rng, LEARNED)
+                images[shot] = _resize(disturb(picture, rng), self._side_px)
         labels = np.repeat(chosen, 2) + self._first_label
         return as_colour(images), labels.astype(np.int32)
 

@@ -11,12 +11,13 @@ import pytest
 
 from training.__main__ import main
 from training.artefact import Artefact
-from training.benchmark.matchers import enrol, fuse_templates
+from training.benchmark.matchers import fuse_templates
 from training.benchmark.report import as_html, as_markdown, name_rate
 from training.calibration import Calibration
 from training.data import load_palms
 from training.fusion import checksum
 from training.nets import build_net, scores_of
+from training.openset import enrol
 from training.recipe import PRESETS
 
 SIZE_PX = 32
@@ -135,7 +136,7 @@ def test_a_template_is_what_enrolment_makes(database: Path, store: Path) -> None
     artefact = Artefact(store / "alexnet/1")
     embeddings = artefact.embeddings(palms)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
-    templates = enrol(embeddings, palms.labels)
+    templates = enrol(embeddings, palms.labels, len(palms.identities))
     own = embeddings[palms.labels == 2].mean(axis=0)
     np.testing.assert_allclose(templates[2], own / np.linalg.norm(own), atol=1e-6)
     prototypes = np.load(store / "alexnet/1/prototypes.npy")
