@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import as_sentence, describe_machine
-from training.synthetic.anatomy import CANVAS_PX
+from training.synthetic.canvas import CANVAS_PX
 from training.synthetic.capture import PICTURE_PX, TRAINING, draw_camera, draw_session, shoot
 from training.synthetic.synthesize import draw_identity
 

@@ -58,10 +58,7 @@ def require_sensible(config: TrainConfig) -> None:
     """
     if config.net not in NETS:
         raise ValueError(f"unknown net {config.net!r}: choose one of {', '.join(NETS)}")
-    for name in ("batch_size", "epochs", "size_px"):
-        if getattr(config, name) < 1:
-            option = name.replace("_", "-")
-            raise ValueError(f"--{option} must be at least 1, not {getattr(config, name)}")
+    require_at_least(config, batch_size=1, epochs=1, size_px=1)
     with distribute(config.devices):
         require_divisible(config.batch_size, device_count())
     if config.split == "identity" and config.head == "paper":
@@ -70,6 +67,18 @@ def require_sensible(config: TrainConfig) -> None:
         raise ValueError("--schedule plateau needs a validation loss: --split identity has none")
     if config.weights == "imagenet":
         require_weights(config.net, config.weights_file)
+
+
+def require_at_least(config: Any, **leasts: int) -> None:
+    """Refuses options under their least value.
+
+    Raises:
+        ValueError: naming the first such option, its least value and what it is.
+    """
+    for name, least in leasts.items():
+        if (value := getattr(config, name)) < least:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be at least {least}, not {value}")
 
 
 def settings_of(config: TrainConfig, dataset_sha256: str) -> dict[str, Any]:

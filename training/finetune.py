@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from training.augmentation import augment
 from training.batches import as_colour
 from training.checkpoint import ADAPTED, epochs_done, load_best, write_whole
-from training.config import resumable_settings
+from training.config import require_at_least, resumable_settings
 from training.data import DataOptions, Palms, Pixels
 from training.devices import distribute
+from training.fitting import FitOptions, fit_stream
 from training.layers import PairLoss
 from training.leakage import find_leaks, refuse_leaks
 from training.nets import embedder_of, scores_of, working_side
 from training.openset import OpenSetScore, enrol, judge_strangers
-from training.pretrain import STRANGERS_SEED, FitOptions, fit_stream
+from training.pretrain import STRANGERS_SEED
 from training.recipe import Recipe
 from training.result import conclude, predict
 from training.shipped import Shipped, at_side, load_shipped
@@ -190,10 +191,7 @@ def finetune(config: FinetuneConfig) -> Path:
 
 
 def _require_sensible(config: FinetuneConfig) -> None:
-    for name, least in (("batch_size", 4), ("epochs", 1), ("watched", 2), ("rehearsed", 0)):
-        if getattr(config, name) < least:
-            option = name.replace("_", "-")
-            raise ValueError(f"--{option} must be at least {least}, not {getattr(config, name)}")
+    require_at_least(config, batch_size=4, epochs=1, watched=2, rehearsed=0)
     if config.devices != "one":
         raise ValueError("a few palms are no work for several devices: use --devices one")
 

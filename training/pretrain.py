@@ -7,31 +7,21 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-from tqdm.keras import TqdmCallback
 
-from training.checkpoint import (
-    BEST,
-    Checkpoint,
-    Reseed,
-    epochs_done,
-    load_best,
-    read_history,
-    write_whole,
-)
-from training.config import resumable_settings
+from training.checkpoint import BEST, epochs_done, load_best, read_history, write_whole
+from training.config import require_at_least, resumable_settings
 from training.devices import device_count, distribute, require_agreement, require_divisible
-from training.diagnosis import Probe
-from training.guard import Guard
+from training.fitting import FitOptions, fit_stream
 from training.layers import MarginLoss, PairLoss
 from training.nets import NETS, build_net, embedder_of, scores_of, working_side
 from training.openset import OpenSetScore, enrol
 from training.recipe import Recipe, recipe_of
 from training.result import describe_environment, plot_history
-from training.scratch import PictureFile, default_scratch
+from training.scratch import PictureFile
 from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.stream import PalmStream, strangers
 from training.synthetic.synthesize import draw_palms
-from training.train import compile_phase, computing_in, phases_of
+from training.train import computing_in
 
 SERVED_PX = 224
 """Side of the pictures that the exported net takes; it shrinks them by a whole number."""
@@ -41,33 +31,6 @@ PROTOTYPES_SEED = 3_000_003
 
 STRANGERS_SEED = 1_000_003
 """Of the palms a pre-training is watched with; its own are drawn with another seed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitOptions:
-    """How a training runs.
-
-    Attributes:
-        out: folder of the run: best.weights.h5, history.csv, config.json, result.json.
-        epochs: how often an epoch's pictures are drawn.
-        batch_size: pictures per step, over all devices.
-        precision: float32, mixed_bfloat16, or auto: bfloat16 where the machine gains by it.
-        devices: one, or all.
-        seed: of palms, pictures and weights.
-        guard: stop a net that is dead, or warn only.
-        watched: synthetic strangers, of two visits and two shots each, that it is judged on.
-        scratch: folder for palms and pictures, in unnamed files that end with the process.
-    """
-
-    out: Path
-    epochs: int = 20
-    batch_size: int = 64
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
-    devices: Literal["one", "all"] = "one"
-    seed: int = 1
-    guard: Literal["stop", "warn"] = "stop"
-    watched: int = 250
-    scratch: Path = field(default_factory=default_scratch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +107,7 @@ def pretrain(config: PretrainConfig) -> Path:
 def _require_sensible(config: PretrainConfig) -> None:
     if config.net not in NETS:
         raise ValueError(f"unknown net {config.net!r}: choose one of {', '.join(NETS)}")
-    leasts = {"identities": 2, "watched": 2, "epochs": 1, "pairs": 1, "embedding_size": 1}
-    for name, least in leasts.items():
-        if getattr(config, name) < least:
-            option = name.replace("_", "-")
-            raise ValueError(f"--{option} must be at least {least}, not {getattr(config, name)}")
+    require_at_least(config, identities=2, watched=2, epochs=1, pairs=1, embedding_size=1)
     if config.batch_size < 4 or config.batch_size % 2:
         raise ValueError(
             f"--batch-size must be an even number of at least 4, not {config.batch_size}"
@@ -232,56 +191,6 @@ def _load_start(embedder: keras.Model, config: PretrainConfig, run: Path) -> Non
             values = donors[layer.name].get_weights()
             if [value.shape for value in values] == own:
                 layer.set_weights(values)
-
-
-def fit_stream(
-    scores: keras.Model,
-    batches: keras.utils.PyDataset,
-    config: FitOptions,
-    recipe: Recipe,
-    loss: keras.losses.Loss,
-    watchers: list[keras.callbacks.Callback],
-    *,
-    monitor: str = "val_rank_1",
-    kept: keras.Model | None = None,
-    **options: Any,
-) -> None:
-    """Trains the epochs that are not done yet, under a guard, keeping a state after each.
-
-    Args:
-        scores: from image to what the loss takes.
-        batches: an epoch's, from the first that is not done.
-        config: how long and where.
-        recipe: how the net learns.
-        loss: what it minimises.
-        watchers: callbacks that add figures to an epoch's.
-        monitor: the figure that the best epoch is chosen by.
-        kept: part of `scores` whose best weights are kept; all of it unless given.
-        options: for Keras's `fit`.
-    """
-    done = epochs_done(config.out)
-    checkpoint = Checkpoint(config.out, monitor, kept)
-    images, labels = batches[0]
-    probe = Probe(scores, images[:32].copy(), labels[:32], loss)
-    guard = Guard(probe, recipe, stop=config.guard == "stop", log=config.out / "guard.txt")
-    (phase,) = phases_of(recipe, config.epochs)
-    compile_phase(scores, phase, len(batches), recipe, loss)
-    if done:
-        checkpoint.restore(scores, with_optimizer=True)
-    bar = TqdmCallback(verbose=1, initial=done)
-    try:
-        scores.fit(
-            batches,
-            initial_epoch=done,
-            epochs=config.epochs,
-            callbacks=[Reseed(config.seed), bar, *watchers, guard, checkpoint],
-            shuffle=False,  # the batches do it, repeatably
-            verbose=0,
-            **options,
-        )
-    except KeyboardInterrupt:
-        checkpoint.keep_something(scores)
-        raise
 
 
 def _conclude(settings: dict[str, Any], out: Path) -> Path:

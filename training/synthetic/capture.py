@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.augmentation import enlarge, grain
-from training.synthetic.anatomy import CANVAS_PX, LAYERS, Float32, Layers
+from training.synthetic.anatomy import LAYERS
+from training.synthetic.canvas import CANVAS_PX, Float32, Layers
 
 PICTURE_PX = 128
 """Side of the picture."""

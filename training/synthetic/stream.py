@@ -12,7 +12,8 @@ from training.batches import as_colour
 from training.data import Palms, Pixels
 from training.devices import process_share
 from training.scratch import PictureFile
-from training.synthetic.anatomy import CANVAS_PX, LAYERS
+from training.synthetic.anatomy import LAYERS
+from training.synthetic.canvas import CANVAS_PX
 from training.synthetic.capture import PICTURE_PX, TRAINING, Style, draw_camera, draw_session, shoot
 from training.synthetic.synthesize import draw_identity
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.scratch import PictureFile
-from training.synthetic.anatomy import CANVAS_PX, LAYERS, Layers, draw_palm
+from training.synthetic.anatomy import LAYERS, draw_palm
+from training.synthetic.canvas import CANVAS_PX, Layers
 from training.synthetic.capture import STYLES, draw_camera, draw_session, shoot
 
 

@@ -4,17 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from training.synthetic.anatomy import (
-    CANVAS_PX,
-    DEPTH_MM,
-    MURRAY_EXPONENT,
-    PX_PER_MM,
-    draw_palm,
-    grow_vessels,
-)
+from training.synthetic.anatomy import draw_palm
+from training.synthetic.canvas import CANVAS_PX, PX_PER_MM
 from training.synthetic.capture import STYLES, TRAINING, draw_camera, draw_session
 from training.synthetic.contact_sheet import GalleryConfig, draw_contact_sheet
 from training.synthetic.synthesize import SynthesisConfig, photograph, synthesize
+from training.synthetic.vessels import DEPTH_MM, MURRAY_EXPONENT, grow_vessels
 
 
 def picture(database: Path, name: str) -> np.ndarray:
