@@ -13,7 +13,8 @@ import numpy as np
 HISTORY = "history.csv"
 BEST = "best.weights.h5"
 ADAPTED = "adapted.weights.h5"
-"""A fine-tuning's result: its best epoch, less what was taken back of it."""
+"""What a run comes to, of its best epoch's weights: whitened by `pretrain`, or by `finetune` less
+what was taken back."""
 _STATE = "state-{:04}.weights.h5"  # weights and optimizer after so many epochs
 
 
@@ -65,7 +66,7 @@ class Checkpoint(keras.callbacks.Callback):
         write_history(self._folder, self.history)
         if row[self._monitor] >= best:  # of equals the later one has learned more
             self._save_best(self.model)
-        _save_whole(self.model, self._folder / _STATE.format(epoch + 1))
+        save_whole(self.model, self._folder / _STATE.format(epoch + 1))
         for old in self._folder.glob("state-*.weights.h5"):
             if old.name != _STATE.format(epoch + 1):
                 old.unlink()
@@ -78,7 +79,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _save_best(self, model: keras.Model) -> None:
         """Without the optimizer's memory, two thirds of a state."""
         model = self._kept or model
-        _save_whole(keras.Model(model.input, model.output), self._folder / BEST)
+        save_whole(keras.Model(model.input, model.output), self._folder / BEST)
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):
@@ -156,7 +157,8 @@ def write_whole(target: Path, text: str) -> None:
     os.replace(unfinished, target)
 
 
-def _save_whole(model: keras.Model, target: Path) -> None:
+def save_whole(model: keras.Model, target: Path) -> None:
+    """Writes a model's weights, whole or not at all."""
     unfinished = target.with_name(f".{target.name}")
     model.save_weights(unfinished)
     with unfinished.open("rb") as file:

@@ -172,7 +172,7 @@ def _load_folded(
     trained = build_net(settings["net"], identities, recipe, input_px=input_px, folded=tuned)
     # A pre-training has no prototypes.
     learned = embedder_of(trained) if command == "pretrain" else scores_of(trained)
-    learned.load_weights(run / (ADAPTED if tuned else BEST))
+    learned.load_weights(run / (BEST if command == "train" else ADAPTED))
     return fold(trained, recipe)
 
 

@@ -7,14 +7,23 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from training.checkpoint import BEST, epochs_done, load_best, read_history, write_whole
+from training.checkpoint import (
+    ADAPTED,
+    BEST,
+    epochs_done,
+    load_best,
+    read_history,
+    save_whole,
+    write_whole,
+)
 from training.config import require_at_least, resumable_settings
 from training.devices import device_count, distribute, require_agreement, require_divisible
 from training.fitting import FitOptions, fit_stream
 from training.layers import MarginLoss, PairLoss
 from training.nets import NETS, build_net, embedder_of, scores_of, working_side
-from training.openset import OpenSetScore, enrol
+from training.openset import OpenSetScore, enrol, judge_strangers
 from training.recipe import Recipe, recipe_of
 from training.result import describe_environment, plot_history
 from training.scratch import PictureFile
@@ -22,12 +31,15 @@ from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.stream import PalmStream, strangers
 from training.synthetic.synthesize import draw_palms
 from training.train import computing_in
+from training.whitening import whiten
 
 SERVED_PX = 224
 """Side of the pictures that the exported net takes; it shrinks them by a whole number."""
 
-PROTOTYPES_SEED = 3_000_003
-"""Of the visits from which prototypes start; the epochs' are drawn with other seeds."""
+RESULT = "result.json"
+
+UNSEEN_SEED = 3_000_003
+"""Of the visits that set prototypes and whitening; the epochs' are drawn with other seeds."""
 
 STRANGERS_SEED = 1_000_003
 """Of the palms a pre-training is watched with; its own are drawn with another seed."""
@@ -99,9 +111,9 @@ def pretrain(config: PretrainConfig) -> Path:
     _require_sensible(config)
     chosen = {**asdict(config.recipe), **asdict(config), "command": "pretrain"}
     settings = resumable_settings(chosen, config.out)
-    if epochs_done(config.out) < config.epochs:
+    if not (config.out / ADAPTED).exists():
         _train(config, settings)
-    return _conclude(settings, config.out)
+    return config.out / RESULT
 
 
 def _require_sensible(config: PretrainConfig) -> None:
@@ -119,6 +131,7 @@ def _require_sensible(config: PretrainConfig) -> None:
 
 
 def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
+    """Trains the epochs that are not done yet, whitens the best one's net and writes it."""
     keras.utils.set_random_seed(config.seed)
     palms = draw_palms(config.identities, config.seed, config.scratch)
     watched = {
@@ -126,38 +139,57 @@ def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
         for prefix, style in (("val", TRAINING), ("held_out", HELD_OUT))
     }
     with computing_in(settings["precision"]), distribute(config.devices):
-        done = epochs_done(config.out)
-        require_agreement(epochs_done=done)
-        stream = _stream(palms, config, config.seed, done)
-        of_palms = config.against == "prototypes"
-        net = build_net(
-            config.net, config.identities if of_palms else 1, config.recipe, input_px=config.side_px
-        )
-        embedder = embedder_of(net)
-        if config.start and not done:
-            _load_start(embedder, config, config.start)
+        require_agreement(epochs_done=epochs_done(config.out))
         config.out.mkdir(parents=True, exist_ok=True)
         write_whole(config.out / "config.json", json.dumps(settings, indent=2) + "\n")
-        if of_palms and not done:
-            _place_prototypes(net, palms, config)
-        watchers = [OpenSetScore(palms, prefix=prefix) for prefix, palms in watched.items()]
-        loss_type, taught = (MarginLoss, scores_of(net)) if of_palms else (PairLoss, embedder)
-        loss = loss_type(config.scale, config.margin)
-        fit_stream(taught, stream, config, config.recipe, loss, watchers, kept=embedder)
+        net = _begin(config, palms)
+        against_palms = config.against == "prototypes"
+        fit_stream(
+            scores_of(net) if against_palms else embedder_of(net),
+            _stream(palms, config, config.seed, epochs_done(config.out)),
+            config,
+            config.recipe,
+            (MarginLoss if against_palms else PairLoss)(config.scale, config.margin),
+            [OpenSetScore(some, prefix=prefix) for prefix, some in watched.items()],
+            kept=embedder_of(net),
+        )
+        load_best(embedder_of(net), config.out)
+        features, _ = _look_at_all(net, "dense_norm", palms, config)
+        whiten(net, features.reshape(-1, 2, config.embedding_size))
+        found = {prefix: judge_strangers(net, some) for prefix, some in watched.items()}
+        _conclude(settings, found, config.out)
+        save_whole(embedder_of(net), config.out / ADAPTED)  # the last: it says that all is done
 
 
-def _place_prototypes(net: keras.Model, palms: PictureFile, config: PretrainConfig) -> None:
-    """Sets every palm's prototype to its mean embedding, over pictures that no epoch has."""
-    stream = _stream(palms, config, PROTOTYPES_SEED, whole=True)
-    embedder, layer = embedder_of(net), net.get_layer("similarity")
-    embeddings, labels = [], []
-    for images, palm in (stream[index] for index in range(len(stream))):
-        embeddings.append(keras.ops.convert_to_numpy(embedder(images, training=False)))
-        labels.append(palm)
-    (placed,), seen = layer.get_weights(), np.concatenate(labels)
-    shown = np.unique(seen)  # who filled no batch keeps a place at random
-    placed[shown] = enrol(np.concatenate(embeddings), seen, len(placed))[shown]
-    layer.set_weights([placed])
+def _begin(config: PretrainConfig, palms: PictureFile) -> keras.Model:
+    """The net as its training begins; one that goes on restores its own weights."""
+    against_palms = config.against == "prototypes"
+    count = config.identities if against_palms else 1
+    net = build_net(config.net, count, config.recipe, input_px=config.side_px)
+    if epochs_done(config.out):
+        return net
+    if config.start:
+        _load_start(embedder_of(net), config, config.start)
+    if against_palms:
+        embeddings, labels = _look_at_all(net, "embedding", palms, config)
+        (placed,), seen = net.get_layer("similarity").get_weights(), np.unique(labels)
+        # Who filled no batch keeps a place at random.
+        placed[seen] = enrol(embeddings, labels, len(placed))[seen]
+        net.get_layer("similarity").set_weights([placed])
+    return net
+
+
+def _look_at_all(
+    net: keras.Model, layer: str, palms: PictureFile, config: PretrainConfig
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """A layer's outputs [N, D] for pairs of pictures that no epoch has, and whose they are [N]."""
+    part = keras.Model(net.input, net.get_layer(layer).output)
+    stream = _stream(palms, config, UNSEEN_SEED, whole=True)
+    outputs, labels = [], []
+    for images, whose in (stream[index] for index in range(len(stream))):
+        outputs.append(keras.ops.convert_to_numpy(part(images, training=False)))
+        labels.append(whose)
+    return np.concatenate(outputs).astype(np.float32), np.concatenate(labels)
 
 
 def _stream(
@@ -193,18 +225,18 @@ def _load_start(embedder: keras.Model, config: PretrainConfig, run: Path) -> Non
                 layer.set_weights(values)
 
 
-def _conclude(settings: dict[str, Any], out: Path) -> Path:
+def _conclude(settings: dict[str, Any], found: dict[str, Any], out: Path) -> None:
     """Writes what the run came to: result.json and history.png."""
     history = read_history(out)
     result = {
         "net": settings["net"],
         "watched": {"identities": settings["watched"], "sessions": 2, "shots": 2},
         "last": history[-1],
+        "whitened": found,
         "epochs": len(history),
         "pictures": len(history) * 2 * settings["identities"] * settings["pairs"],
         "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
         "environment": describe_environment(settings),
     }
-    write_whole(out / "result.json", json.dumps(result, indent=1) + "\n")
+    write_whole(out / RESULT, json.dumps(result, indent=1) + "\n")
     plot_history(history, out / "history.png")
-    return out / "result.json"

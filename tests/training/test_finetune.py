@@ -65,6 +65,7 @@ def test_a_pretraining_says_what_it_came_to(run: Path) -> None:
     result = json.loads((run / "result.json").read_text())
     assert result["pictures"] == 2 * 2 * 8
     assert result["last"]["epoch"] == 2
+    assert {"eer", "rank_1"} == result["whitened"]["val"].keys()
 
 
 def test_a_stopped_pretraining_ends_as_one_that_was_not(
@@ -106,7 +107,7 @@ def test_the_smaller_twin_answers_as_the_net_on_shrunk_pictures(store: Path) -> 
     twin = embedder_of(at_side(shipped, 32, identities=1))
     expected = embedder_of(shipped.model)(images, training=False)
     cosines = (np.asarray(twin(small, training=False)) * np.asarray(expected)).sum(axis=1)
-    assert cosines.min() > 0.99  # rounded to 8 bits once more
+    assert cosines.min() > 0.95  # rounded to 8 bits once more, and whitened: small things count
 
 
 def test_a_finetuning_is_judged_and_can_be_exported(
