@@ -60,6 +60,7 @@ class PretrainConfig(FitOptions):
             one prototype for every palm (prototypes).
         identities: synthetic palms to tell apart.
         pairs: pictures of each in an epoch, two by two; every one is of another visit.
+        disturb: spoil pictures as no camera does: hide a part, smear, coarsen, misplace them more.
         contrast_px: side, about, at which the net sees; 0 is its own.
         embedding_size: numbers in an embedding.
         learning_rate: Adam's peak.
@@ -72,6 +73,7 @@ class PretrainConfig(FitOptions):
     against: Literal["pairs", "prototypes"] = "pairs"
     identities: int = 10_000
     pairs: int = 1
+    disturb: bool = True
     contrast_px: int = 0
     embedding_size: int = 256
     learning_rate: float = 1e-3
@@ -202,6 +204,7 @@ def _stream(
         side_px=config.side_px,
         seed=seed,
         epoch=epoch,
+        disturbed=config.disturb,
         whole=whole,
     )
 

@@ -17,10 +17,10 @@ from training.synthetic.canvas import CANVAS_PX
 from training.synthetic.capture import PICTURE_PX, TRAINING, Style, draw_camera, draw_session, shoot
 from training.synthetic.synthesize import draw_identity
 
-LEARNED = replace(
+MISPLACED = replace(
     TRAINING, displace=lambda rng: np.clip(rng.normal(0, 0.055 * PICTURE_PX, 2), -11, 11)
 )
-"""The training style, with the region of interest misplaced a little more."""
+"""The training style, with the region of interest a little further away than its own 4 %."""
 
 
 class PalmStream(keras.utils.PyDataset):
@@ -41,6 +41,7 @@ class PalmStream(keras.utils.PyDataset):
         seed: int,
         epoch: int = 0,
         first_label: int = 0,
+        disturbed: bool = True,
         whole: bool = False,
     ) -> None:
         """Creates the stream.
@@ -53,6 +54,7 @@ class PalmStream(keras.utils.PyDataset):
             seed: of the order, the visits and the shots.
             epoch: the first to run, from 0.
             first_label: label of the first identity.
+            disturbed: spoil the pictures (`disturb`), and misplace them more, as no camera does.
             whole: give every process all of a batch, not its share.
         """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
@@ -64,6 +66,8 @@ class PalmStream(keras.utils.PyDataset):
         self._side_px = side_px
         self._seed = seed
         self._first_label = first_label
+        self._disturbed = disturbed
+        self._style = MISPLACED if disturbed else TRAINING
         self._begin(epoch)
 
     def __len__(self) -> int:
@@ -75,15 +79,18 @@ class PalmStream(keras.utils.PyDataset):
         chosen = self._order[index * self._people :][: self._people][self._share]
         # One camera a batch: else the camera would tell the pairs apart.
         lots = [self._seed, self._epoch, index]
-        camera = draw_camera(np.random.default_rng(lots), LEARNED)
+        camera = draw_camera(np.random.default_rng(lots), self._style)
         images = np.empty((2 * len(chosen), self._side_px, self._side_px), np.uint8)
         for slot, identity in enumerate(chosen):
             palm = self._palms[np.array([identity])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
             for shot in (2 * slot, 2 * slot + 1):
                 # Named by identity, not by slot: several processes share a batch.
                 rng = np.random.default_rng([*lots, int(identity), shot % 2])
-                picture = shoot(palm, draw_session(rng, LEARNED, camera), rng, LEARNED)
-                images[shot] = _resize(disturb(picture, rng), self._side_px)
+                session = draw_session(rng, self._style, camera)
+                picture = shoot(palm, session, rng, self._style)
+                if self._disturbed:
+                    picture = disturb(picture, rng)
+                images[shot] = _resize(picture, self._side_px)
         labels = np.repeat(chosen, 2) + self._first_label
         return as_colour(images), labels.astype(np.int32)
 

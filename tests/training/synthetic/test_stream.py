@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from training.augmentation import disturb
 from training.layers import PairLoss
 from training.scratch import PictureFile
 from training.synthetic.capture import HELD_OUT, TRAINING
@@ -52,6 +53,24 @@ def test_nobody_is_twice_in_a_batch_that_does_not_divide_the_palms(palms: Pictur
     batches = stream(palms, batch_size=8)
     assert len(batches) == 2
     assert all(len(set(batches[i][1])) == 4 for i in range(len(batches)))
+
+
+def test_disturbed_pictures_are_of_the_same_palms_and_no_two_spoilt_alike() -> None:
+    plain = np.full((64, 64), 100, np.uint8)
+    plain[:, 20:30] = 60
+    spoilt = [disturb(plain, np.random.default_rng(i)) for i in range(60)]
+    assert all(picture.shape == (64, 64) and picture.dtype == np.uint8 for picture in spoilt)
+    left = [np.array_equal(picture, plain) for picture in spoilt]
+    assert 5 < sum(left) < 30  # what is expected: 0.7 * 0.7 * 0.8 * 0.7 of 60
+    # Most of the vein stays in sight, in nearly all of them.
+    seen = [np.corrcoef(picture.ravel(), plain.ravel())[0, 1] for picture in spoilt]
+    assert np.quantile(seen, 0.1) > 0.5
+
+
+def test_a_stream_may_leave_its_pictures_as_cameras_take_them(palms: PictureFile) -> None:
+    (spoilt, labels), (plain, same) = stream(palms)[0], stream(palms, disturbed=False)[0]
+    np.testing.assert_array_equal(labels, same)
+    assert not np.array_equal(spoilt, plain)
 
 
 def test_palms_are_those_of_the_seed(palms: PictureFile, tmp_path: Path) -> None:
