@@ -28,15 +28,20 @@ run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= change it)
 
 # About as long as the shipped ones were trained. A run that is done is not trained again.
 nets: $(VENV)/.dev data/palms data/strangers data/held-out ## Train, export and judge the three nets (docs/results.md says how long)
-	$(BIN)/python -m training pretrain --net alexnet --epochs 16 --out runs/alexnet
-	$(BIN)/python -m training pretrain --net vgg16 --epochs 20 --out runs/vgg16
-	$(BIN)/python -m training pretrain --net vgg19 --epochs 8 --from runs/vgg16 --out runs/vgg19
+	$(PRETRAIN) --net alexnet --epochs 16 --out runs/pairs/alexnet
+	$(PRETRAIN) --net vgg16 --epochs 20 --out runs/pairs/vgg16
+	$(PRETRAIN) --net vgg19 --epochs 8 --from runs/pairs/vgg16 --out runs/pairs/vgg19
+	set -e; for spec in alexnet:14:0.0015 vgg16:14:0.001 vgg19:12:0.001; do \
+		set -- $$(echo $$spec | tr : ' '); \
+		$(PRETRAIN) --net $$1 --against prototypes --margin 0.25 --epochs $$2 \
+			--learning-rate $$3 --from runs/pairs/$$1 --out runs/$$1; done
 	set -e; for net in alexnet vgg16 vgg19; do \
 		$(BIN)/python -m training export --run runs/$$net $(DATA); done
 	$(BIN)/python -m training fuse $(DATA)
 	$(BIN)/python -m training evaluate $(DATA) --out runs/evaluation.json
 	$(BIN)/python -m training benchmark --data data/held-out --out runs/benchmark
 
+PRETRAIN := $(BIN)/python -m training pretrain
 DATA := --data data/palms --strangers data/strangers
 SYNTHESIZE = $(BIN)/python -m training synthesize --out $@
 

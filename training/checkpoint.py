@@ -25,12 +25,12 @@ class Checkpoint(keras.callbacks.Callback):
     name holds the number of epochs behind it; the history is cut to that when a run goes on.
     """
 
-    def __init__(self, folder: Path, monitor: str, kept: keras.Model | None = None) -> None:
+    def __init__(self, folder: Path, monitor: str | None, kept: keras.Model | None = None) -> None:
         """Creates the callback.
 
         Args:
             folder: the run's.
-            monitor: figure by which the best epoch is chosen; higher is better.
+            monitor: figure by which the best epoch is chosen; higher is better. None: the last is.
             kept: the part of the model whose best weights are kept; all of it unless given.
         """
         super().__init__()
@@ -61,10 +61,9 @@ class Checkpoint(keras.callbacks.Callback):
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         seconds = round(time.perf_counter() - self._start, 2)
         row = {"epoch": epoch + 1, **(logs or {}), "learning_rate": rate, "seconds": seconds}
-        best = max((r[self._monitor] for r in self.history), default=-np.inf)
         self.history.append(row)
         write_history(self._folder, self.history)
-        if row[self._monitor] >= best:  # of equals the later one has learned more
+        if self._monitor is None or self._is_best(self._monitor):
             self._save_best(self.model)
         save_whole(self.model, self._folder / _STATE.format(epoch + 1))
         for old in self._folder.glob("state-*.weights.h5"):
@@ -75,6 +74,11 @@ class Checkpoint(keras.callbacks.Callback):
         """Writes the weights as they are, where no epoch's end has written any yet."""
         if not (self._folder / BEST).exists():
             self._save_best(model)
+
+    def _is_best(self, monitor: str) -> bool:
+        """Whether the last epoch is; of equals the later one has learned more."""
+        *before, last = (row[monitor] for row in self.history)
+        return last >= max(before, default=-np.inf)
 
     def _save_best(self, model: keras.Model) -> None:
         """Without the optimizer's memory, two thirds of a state."""

@@ -50,7 +50,7 @@ def fit_stream(
     loss: keras.losses.Loss,
     watchers: list[keras.callbacks.Callback],
     *,
-    monitor: str = "val_rank_1",
+    monitor: str | None = None,
     kept: keras.Model | None = None,
     **options: Any,
 ) -> None:
@@ -63,7 +63,8 @@ def fit_stream(
         recipe: how the net learns.
         loss: what it minimises.
         watchers: callbacks that add figures to an epoch's.
-        monitor: the figure that the best epoch is chosen by.
+        monitor: the figure that the best epoch is chosen by; None keeps the last: where no picture
+            comes twice nothing is learned by heart.
         kept: part of `scores` whose best weights are kept; all of it unless given.
         options: for Keras's `fit`.
     """

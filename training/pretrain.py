@@ -133,7 +133,7 @@ def _require_sensible(config: PretrainConfig) -> None:
 
 
 def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
-    """Trains the epochs that are not done yet, whitens the best one's net and writes it."""
+    """Trains the epochs that are not done yet, whitens the net and writes it."""
     keras.utils.set_random_seed(config.seed)
     palms = draw_palms(config.identities, config.seed, config.scratch)
     watched = {

@@ -135,6 +135,17 @@ def test_a_finished_finetuning_is_not_trained_again(
     assert "holds a run with other settings (seed 1, not 7)" in capsys.readouterr().err
 
 
+def test_palms_kept_from_a_finetuning_judge_it(store: Path, tmp_path: Path) -> None:
+    assert main(["synthesize", "--identities", "6", "--sessions", "2", "--shots", "2",
+                 "--out", str(tmp_path / "palms")]) == 0  # fmt: skip
+    out = tmp_path / "run"
+    arguments = finetune(store, tmp_path / "palms", out, "--epochs", "1")
+    assert main([*arguments, "--split", "identity"]) == 0
+    assert {"val_rank_1", "val_eer"} <= read_history(out)[0].keys()
+    result = json.loads((out / "result.json").read_text())
+    assert {"rank_1", "eer"} == result["test"].keys()
+
+
 def test_what_costs_strangers_is_taken_back(store: Path) -> None:
     shipped = load_shipped(store / "alexnet/1")
     watched = strangers(6, 11, TRAINING, side_px=32)
