@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev run nets paper ablation test check fmt lock clean
+.PHONY: help setup dev run nets paper choices ablation test check fmt lock clean
 
 help: ## Name the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -66,6 +66,21 @@ paper: $(VENV)/.dev data/palms data/strangers ## Train and judge the three nets 
 	$(BIN)/python -m training fuse --split seed --store runs/paper/store $(DATA)
 	$(BIN)/python -m training evaluate --split seed --store runs/paper/store $(DATA) \
 		--out runs/paper/evaluation.json
+
+CELL := $(PRETRAIN) --net alexnet --identities 4000 --epochs 5 --watched 500
+CHOICES := runs/choices
+
+choices: $(VENV)/.dev ## What each choice of pre-training is worth (docs/pretraining.md)
+	$(CELL) --out $(CHOICES)/base
+	$(CELL) --no-disturb --out $(CHOICES)/undisturbed
+	$(CELL) --from $(CHOICES)/base --out $(CHOICES)/pairs
+	$(CELL) --from $(CHOICES)/base --against prototypes --margin 0.25 --out $(CHOICES)/prototypes
+	$(CELL) --against prototypes --margin 0.25 --out $(CHOICES)/prototypes-at-once
+	$(CELL) --contrast-px 75 --out $(CHOICES)/75px
+	$(CELL) --contrast-px 56 --out $(CHOICES)/56px
+	$(CELL) --embedding-size 64 --out $(CHOICES)/64
+	$(CELL) --embedding-size 512 --out $(CHOICES)/512
+	$(CELL) --margin 0.3 --out $(CHOICES)/margin
 
 ablation: $(VENV)/.dev data/palms ## From the question's code to a net that learns (docs/why-vgg-does-not-learn.md)
 	$(BIN)/python -m training ablate --data data/palms --out runs/ablation

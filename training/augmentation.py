@@ -1,4 +1,4 @@
-"""Augmentation of training pictures: what a hand and a sensor may change, and nothing else.
+"""Augmentation of training pictures: what a hand and a sensor may change, and what may hide them.
 
 No flips: a mirrored left hand is a right hand, another palm.
 """
@@ -31,7 +31,7 @@ def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
 
 
 def disturb(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Spoils a picture as no camera of a style does, so that a net relies on no single clue.
+    """Spoils a drawn picture in ways that its camera does not, so that no single clue may decide.
 
     Args:
         image: uint8 [H, W], grey.
@@ -109,7 +109,10 @@ def _noise_field(side: int) -> NDArray[np.float32]:
 def _cover(
     image: NDArray[np.float32], rng: np.random.Generator, by: NDArray[np.float32] | None = None
 ) -> None:
-    """Hides one patch of up to a third of each side, in place: no single vein may decide."""
+    """Hides one patch of up to a third of each side, in place: no single vein may decide.
+
+    What is seen there is a plain grey or, of the same size, that part of another picture.
+    """
     side = image.shape[0]
     width, height = rng.integers(side // 10, side // 3, 2)
     x, y = rng.integers(0, side - width), rng.integers(0, side - height)

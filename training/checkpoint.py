@@ -12,9 +12,9 @@ import numpy as np
 
 HISTORY = "history.csv"
 BEST = "best.weights.h5"
-ADAPTED = "adapted.weights.h5"
-"""What a run comes to, of its best epoch's weights: whitened by `pretrain`, or by `finetune` less
-what was taken back."""
+FINAL = "final.weights.h5"
+"""What a run comes to: the whitened net of `pretrain`, or that of `finetune` less what was taken
+back."""
 _STATE = "state-{:04}.weights.h5"  # weights and optimizer after so many epochs
 
 
@@ -126,7 +126,10 @@ class Reseed(keras.callbacks.Callback):
 
 
 def load_best(model: keras.Model, folder: Path) -> None:
-    """Loads the weights of the run's best epoch; a compiled model's optimizer is left alone."""
+    """Loads the weights of the run's best epoch, of a pre-training its last.
+
+    A compiled model's optimizer is left alone.
+    """
     keras.Model(model.input, model.output).load_weights(folder / BEST)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from training.batches import in_batches
 from training.calibration import Calibration, calibrate
-from training.checkpoint import ADAPTED, BEST
+from training.checkpoint import BEST, FINAL
 from training.data import DataOptions, Palms, load_palms
 from training.nets import build_net, embedder_of, fold, scores_of
 from training.openset import enrol
@@ -79,10 +79,15 @@ def export(config: ExportConfig) -> Path:
     Raises:
         FileExistsError: if the version exists.
         ExportMismatch: if the reloaded artefact differs from the trained net.
-        ValueError: if the run's net has no embedding, the run was split by identity, or the
-            database is no longer what it was trained on.
+        ValueError: if the run has not ended, its net has no embedding, it was split by identity,
+            or the database is no longer what it was trained on.
     """
     settings: dict[str, Any] = json.loads((config.run / "config.json").read_text())
+    if not (config.run / _weights_of(settings)).exists():
+        raise ValueError(
+            f"{config.run} holds no {_weights_of(settings)}, so its training has not ended: give "
+            "its command again"
+        )
     options = _options_of(settings, config)
     split = load_split(options)
     _require_same_data(settings, split, config)
@@ -111,6 +116,10 @@ def export(config: ExportConfig) -> Path:
         manifest["files"] = _checksums(folder)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return target
+
+
+def _weights_of(settings: dict[str, Any]) -> str:
+    return BEST if settings.get("command", "train") == "train" else FINAL
 
 
 @contextmanager
@@ -170,9 +179,9 @@ def _load_folded(
     command = settings.get("command", "train")
     tuned = command == "finetune"  # from a folded net
     trained = build_net(settings["net"], identities, recipe, input_px=input_px, folded=tuned)
-    # A pre-training has no prototypes.
+    # What a pre-training keeps is the embedder alone.
     learned = embedder_of(trained) if command == "pretrain" else scores_of(trained)
-    learned.load_weights(run / (BEST if command == "train" else ADAPTED))
+    learned.load_weights(run / _weights_of(settings))
     return fold(trained, recipe)
 
 

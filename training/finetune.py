@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from training.augmentation import augment
 from training.batches import as_colour
-from training.checkpoint import ADAPTED, epochs_done, load_best, save_whole, write_whole
+from training.checkpoint import FINAL, epochs_done, load_best, save_whole, write_whole
 from training.config import require_at_least, resumable_settings
 from training.data import DataOptions, Palms, Pixels
 from training.devices import distribute
@@ -185,7 +185,7 @@ def finetune(config: FinetuneConfig) -> Path:
     final, found = take_back(shipped, tuned, watched, len(split.train.identities))
     final.get_layer("similarity").set_weights([mean_embeddings(embedder_of(final), split.train)])
     scores = scores_of(final)
-    save_whole(scores, config.out / ADAPTED)
+    save_whole(scores, config.out / FINAL)
     extra = {"strangers": found}
     return conclude(scores, split, settings, leakage.as_dict(), [], config.out, extra=extra)
 
@@ -216,6 +216,7 @@ def _fit(
             seed=config.seed,
             epoch=done,
             first_label=len(split.train.identities),
+            disturbed=True,  # as pre-training had them
         )
     batches = Rehearsal(split.train, others, people, config.seed, done)
     open_set = split.kind == "identity"

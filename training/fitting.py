@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 from tqdm.keras import TqdmCallback
@@ -20,7 +20,7 @@ class FitOptions:
     """How a training runs.
 
     Attributes:
-        out: folder of the run: best.weights.h5, history.csv, config.json, result.json.
+        out: folder of the run: final.weights.h5, history.csv, config.json, result.json.
         epochs: how often an epoch's pictures are drawn.
         batch_size: pictures per step, over all devices.
         precision: float32, mixed_bfloat16, or auto: bfloat16 where the machine gains by it.
@@ -52,7 +52,6 @@ def fit_stream(
     *,
     monitor: str | None = None,
     kept: keras.Model | None = None,
-    **options: Any,
 ) -> None:
     """Trains the epochs that are not done yet, under a guard, keeping a state after each.
 
@@ -66,7 +65,6 @@ def fit_stream(
         monitor: the figure that the best epoch is chosen by; None keeps the last: where no picture
             comes twice nothing is learned by heart.
         kept: part of `scores` whose best weights are kept; all of it unless given.
-        options: for Keras's `fit`.
     """
     done = epochs_done(config.out)
     checkpoint = Checkpoint(config.out, monitor, kept)
@@ -86,7 +84,6 @@ def fit_stream(
             callbacks=[Reseed(config.seed), bar, *watchers, guard, checkpoint],
             shuffle=False,  # the batches do it, repeatably
             verbose=0,
-            **options,
         )
     except KeyboardInterrupt:
         checkpoint.keep_something(scores)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.checkpoint import (
-    ADAPTED,
     BEST,
+    FINAL,
     epochs_done,
     load_best,
     read_history,
@@ -19,6 +19,7 @@ from training.checkpoint import (
     write_whole,
 )
 from training.config import require_at_least, resumable_settings
+from training.data import Palms
 from training.devices import device_count, distribute, require_agreement, require_divisible
 from training.fitting import FitOptions, fit_stream
 from training.layers import MarginLoss, PairLoss
@@ -41,6 +42,9 @@ RESULT = "result.json"
 UNSEEN_SEED = 3_000_003
 """Of the visits that set prototypes and whitening; the epochs' are drawn with other seeds."""
 
+STAGE_STEP = 10_000_019
+"""From the seed of one stage's pictures to the next one's."""
+
 STRANGERS_SEED = 1_000_003
 """Of the palms a pre-training is watched with; its own are drawn with another seed."""
 
@@ -55,7 +59,8 @@ class PretrainConfig(FitOptions):
 
     Attributes:
         net: one of `training.nets.NETS`.
-        start: --from, a run from whose best weights to start; of another net those that fit.
+        start: --from, a run to start from, as it was before its whitening; of another net those
+            layers that fit.
         against: what each picture is compared with: the other pictures of its batch (pairs), or
             one prototype for every palm (prototypes).
         identities: synthetic palms to tell apart.
@@ -94,6 +99,17 @@ class PretrainConfig(FitOptions):
         )
 
     @property
+    def against_palms(self) -> bool:
+        """Whether there is a prototype for every palm."""
+        return self.against == "prototypes"
+
+    @property
+    def loss(self) -> keras.losses.Loss:
+        """What the net minimises."""
+        kind = MarginLoss if self.against_palms else PairLoss
+        return kind(self.scale, self.margin)
+
+    @property
     def side_px(self) -> int:
         """Side of the pictures after the exported net's shrinking, at which it is trained."""
         return working_side(self.net, self.recipe, SERVED_PX)
@@ -111,9 +127,14 @@ def pretrain(config: PretrainConfig) -> Path:
         OSError: if the drawn palms find no room in scratch.
     """
     _require_sensible(config)
-    chosen = {**asdict(config.recipe), **asdict(config), "command": "pretrain"}
+    chosen = {
+        **asdict(config.recipe),
+        **asdict(config),
+        "command": "pretrain",
+        "stage": _stage(config),
+    }
     settings = resumable_settings(chosen, config.out)
-    if not (config.out / ADAPTED).exists():
+    if epochs_done(config.out) < config.epochs or not (config.out / FINAL).exists():
         _train(config, settings)
     return config.out / RESULT
 
@@ -132,6 +153,13 @@ def _require_sensible(config: PretrainConfig) -> None:
         require_divisible(config.batch_size, device_count())
 
 
+def _stage(config: PretrainConfig) -> int:
+    """How many runs are behind this one: each has pictures of its own."""
+    if config.start is None:
+        return 0
+    return json.loads((config.start / "config.json").read_text()).get("stage", 0) + 1
+
+
 def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
     """Trains the epochs that are not done yet, whitens the net and writes it."""
     keras.utils.set_random_seed(config.seed)
@@ -145,35 +173,28 @@ def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
         config.out.mkdir(parents=True, exist_ok=True)
         write_whole(config.out / "config.json", json.dumps(settings, indent=2) + "\n")
         net = _begin(config, palms)
-        against_palms = config.against == "prototypes"
         fit_stream(
-            scores_of(net) if against_palms else embedder_of(net),
+            scores_of(net) if config.against_palms else embedder_of(net),
             _stream(palms, config, config.seed, epochs_done(config.out)),
             config,
             config.recipe,
-            (MarginLoss if against_palms else PairLoss)(config.scale, config.margin),
+            config.loss,
             [OpenSetScore(some, prefix=prefix) for prefix, some in watched.items()],
             kept=embedder_of(net),
         )
-        load_best(embedder_of(net), config.out)
-        features, _ = _look_at_all(net, "dense_norm", palms, config)
-        whiten(net, features.reshape(-1, 2, config.embedding_size))
-        found = {prefix: judge_strangers(net, some) for prefix, some in watched.items()}
-        _conclude(settings, found, config.out)
-        save_whole(embedder_of(net), config.out / ADAPTED)  # the last: it says that all is done
+    with computing_in(settings["precision"]):
+        _finish(config, settings, palms, watched)
 
 
 def _begin(config: PretrainConfig, palms: PictureFile) -> keras.Model:
     """The net as its training begins; one that goes on restores its own weights."""
-    against_palms = config.against == "prototypes"
-    count = config.identities if against_palms else 1
+    count = config.identities if config.against_palms else 1
     net = build_net(config.net, count, config.recipe, input_px=config.side_px)
-    if epochs_done(config.out):
+    if config.start is None or epochs_done(config.out):
         return net
-    if config.start:
-        _load_start(embedder_of(net), config, config.start)
-    if against_palms:
-        embeddings, labels = _look_at_all(net, "embedding", palms, config)
+    _load_start(embedder_of(net), config, config.start)
+    if config.against_palms:
+        embeddings, labels = _look_at_all(net, "embedding", palms, config, epoch=0)
         (placed,), seen = net.get_layer("similarity").get_weights(), np.unique(labels)
         # Who filled no batch keeps a place at random.
         placed[seen] = enrol(embeddings, labels, len(placed))[seen]
@@ -181,12 +202,28 @@ def _begin(config: PretrainConfig, palms: PictureFile) -> keras.Model:
     return net
 
 
+def _finish(
+    config: PretrainConfig,
+    settings: dict[str, Any],
+    palms: PictureFile,
+    watched: dict[str, Palms],
+) -> None:
+    """Whitens the trained net, judges it and writes what the run came to."""
+    net = build_net(config.net, 1, config.recipe, input_px=config.side_px)
+    load_best(embedder_of(net), config.out)
+    features, _ = _look_at_all(net, "dense_norm", palms, config, epoch=1)
+    whiten(net, features.reshape(-1, 2, config.embedding_size))
+    found = {prefix: judge_strangers(net, some) for prefix, some in watched.items()}
+    _conclude(settings, found, config.out)
+    save_whole(embedder_of(net), config.out / FINAL)  # the last: it says that all is done
+
+
 def _look_at_all(
-    net: keras.Model, layer: str, palms: PictureFile, config: PretrainConfig
+    net: keras.Model, layer: str, palms: PictureFile, config: PretrainConfig, *, epoch: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """A layer's outputs [N, D] for pairs of pictures that no epoch has, and whose they are [N]."""
     part = keras.Model(net.input, net.get_layer(layer).output)
-    stream = _stream(palms, config, UNSEEN_SEED, whole=True)
+    stream = _stream(palms, config, UNSEEN_SEED, epoch, whole=True)
     outputs, labels = [], []
     for images, whose in (stream[index] for index in range(len(stream))):
         outputs.append(keras.ops.convert_to_numpy(part(images, training=False)))
@@ -195,14 +232,14 @@ def _look_at_all(
 
 
 def _stream(
-    palms: PictureFile, config: PretrainConfig, seed: int, epoch: int = 0, *, whole: bool = False
+    palms: PictureFile, config: PretrainConfig, seed: int, epoch: int, *, whole: bool = False
 ) -> PalmStream:
     return PalmStream(
         palms,
         pairs=config.pairs,
         batch_size=config.batch_size,
         side_px=config.side_px,
-        seed=seed,
+        seed=seed + STAGE_STEP * _stage(config),
         epoch=epoch,
         disturbed=config.disturb,
         whole=whole,

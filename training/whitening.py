@@ -1,4 +1,4 @@
-"""Makes every direction of an embedding count by how little visits of one palm differ in it."""
+"""Makes every direction of an embedding count by how little pictures of one palm differ in it."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def whiten(net: keras.Model, features: Float32) -> None:
     Args:
         net: with an embedding head; its weights are changed.
         features: float32 [P, 2, D], outputs of its layer `dense_norm` for pairs of pictures of one
-            palm, at two visits.
+            palm, at two visits, taken and spoilt as in training.
     """
     mean, matrix = within_class_whitening(features)
     dense, norm = net.get_layer("dense"), net.get_layer("dense_norm")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.__main__ import main
 from training.data import Palms
 
 HANDS = ("L", "R")
@@ -92,3 +93,23 @@ def make_palms() -> Callable[..., Palms]:
         )
 
     return make
+
+
+TOY = ["--watched", "4", "--precision", "float32"]
+PRETRAIN = ["pretrain", "--net", "alexnet", "--identities", "8", "--batch-size", "8",
+            "--contrast-px", "32", *TOY]  # fmt: skip
+"""The smallest pre-training: 32 px, 8 palms, and only what the options after it change."""
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pre-training of two epochs."""
+    out = tmp_path_factory.mktemp("pretrain") / "run"
+    assert main([*PRETRAIN, "--epochs", "2", "--out", str(out)]) == 0
+    return out
+
+
+def export_of(run: Path, database: Path, store: Path) -> list[str]:
+    """The command that exports a run, calibrated on the database's own palms."""
+    places = ["--data", str(database), "--strangers", str(database), "--store", str(store)]
+    return ["export", "--run", str(run), *places]

@@ -1,50 +1,30 @@
-"""From synthetic palms to a user's own, on toy nets: pretrain, export, finetune, export again."""
+"""From synthetic palms to a user's own, on toy nets: export, finetune, export again."""
 
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
+from tests.training.conftest import TOY, export_of
 from training.__main__ import main
-from training.checkpoint import load_best, read_history
+from training.checkpoint import read_history
 from training.data import load_palms
 from training.finetune import Rehearsal, mean_embeddings, take_back
-from training.nets import build_net, embedder_of, scores_of
-from training.openset import OpenSetScore
-from training.pretrain import UNSEEN_SEED
-from training.recipe import Recipe
+from training.nets import embedder_of
 from training.result import predict
 from training.shipped import at_side, load_shipped
 from training.split import split_palms
 from training.synthetic.capture import TRAINING
-from training.synthetic.stream import PalmStream, strangers
-from training.synthetic.synthesize import draw_palms
-
-TOY = ["--watched", "4", "--precision", "float32"]
-PRETRAIN = ["pretrain", "--net", "alexnet", "--identities", "8", "--batch-size", "8", *TOY]
+from training.synthetic.stream import strangers
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pre-training of two epochs at 32 px."""
-    out = tmp_path_factory.mktemp("pretrain") / "run"
-    assert main([*PRETRAIN, "--contrast-px", "32", "--epochs", "2", "--out", str(out)]) == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def store(run: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is exported from it, with the database's identities."""
+def store(pretrained: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is exported from a pre-training, with the database's identities."""
     store = tmp_path_factory.mktemp("store")
-    assert main(export_of(run, database, store)) == 0
+    assert main(export_of(pretrained, database, store)) == 0
     return store
-
-
-def export_of(run: Path, database: Path, store: Path) -> list[str]:
-    places = ["--data", str(database), "--strangers", str(database), "--store", str(store)]
-    return ["export", "--run", str(run), *places]
 
 
 def finetune(store: Path, database: Path, out: Path, *more: str) -> list[str]:
@@ -58,39 +38,6 @@ def tuned(store: Path, database: Path, tmp_path_factory: pytest.TempPathFactory)
     out = tmp_path_factory.mktemp("finetune") / "run"
     assert main(finetune(store, database, out, "--epochs", "2")) == 0
     return out
-
-
-def test_a_pretraining_says_what_it_came_to(run: Path) -> None:
-    rows = read_history(run)
-    assert len(rows) == 2
-    assert {"loss", "val_eer", "val_rank_1", "held_out_eer"} <= rows[0].keys()
-    result = json.loads((run / "result.json").read_text())
-    assert result["pictures"] == 2 * 2 * 8
-    assert result["last"]["epoch"] == 2
-    assert {"eer", "rank_1"} == result["whitened"]["val"].keys()
-
-
-def test_a_stopped_pretraining_ends_as_one_that_was_not(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "run"
-    options = [*PRETRAIN, "--contrast-px", "32", "--epochs", "2", "--out", str(out)]
-    judge = OpenSetScore.on_epoch_end
-
-    def stop_in_epoch_2(
-        self: OpenSetScore, epoch: int, logs: dict[str, float] | None = None
-    ) -> None:
-        if epoch == 1:
-            raise InterruptedError
-        judge(self, epoch, logs)
-
-    monkeypatch.setattr(OpenSetScore, "on_epoch_end", stop_in_epoch_2)
-    assert main(options) == 2
-    monkeypatch.undo()
-    assert len(read_history(out)) == 1
-    assert main(options) == 0
-    losses = [[row["loss"] for row in read_history(folder)] for folder in (run, out)]
-    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 def test_a_shipped_net_comes_back_as_it_was_exported(store: Path, database: Path) -> None:
@@ -200,58 +147,4 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     assert main(finetune(store, database, tmp_path / "out", *arguments)) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
     assert message in line
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_pretraining_may_start_from_another(run: Path, tmp_path: Path) -> None:
-    arguments = [*PRETRAIN, "--contrast-px", "32", "--epochs", "1", "--learning-rate", "0"]
-    assert main([*arguments, "--from", str(run), "--out", str(tmp_path / "run")]) == 0
-    start, found = (embedder_of(build(folder)) for folder in (run, tmp_path / "run"))
-    kernels = [net.get_layer("conv3").get_weights()[0] for net in (start, found)]
-    np.testing.assert_array_equal(*kernels)
-
-
-def test_prototypes_start_as_mean_embeddings_of_pictures_that_no_epoch_has(
-    run: Path, database: Path, tmp_path: Path
-) -> None:
-    against = ["--against", "prototypes", "--from", str(run), "--contrast-px", "32"]
-    options = [*against, "--epochs", "1", "--learning-rate", "0", "--out", str(tmp_path / "run")]
-    assert main([*PRETRAIN, *options]) == 0
-    trained = scores_of(build_net("alexnet", 8, Recipe(contrast_px=32), input_px=32))
-    trained.load_weights(tmp_path / "run/state-0001.weights.h5")
-    stream = PalmStream(
-        draw_palms(8, 1, tmp_path), pairs=1, batch_size=8, side_px=32, seed=UNSEEN_SEED
-    )
-    batches = [stream[index] for index in range(len(stream))]
-    embeddings = np.concatenate([embedder_of(build(run))(x, training=False) for x, _ in batches])
-    labels = np.concatenate([y for _, y in batches])
-    means = np.stack([embeddings[labels == i].mean(axis=0) for i in range(8)])
-    expected = means / np.linalg.norm(means, axis=1, keepdims=True)
-    (found,) = trained.get_layer("similarity").get_weights()
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert main(export_of(tmp_path / "run", database, tmp_path / "store")) == 0
-
-
-def build(run: Path) -> keras.Model:
-    net = build_net("alexnet", 1, Recipe(contrast_px=32, augment="none"), input_px=32)
-    load_best(embedder_of(net), run)
-    return net
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--from", "nowhere"], "--from nowhere holds no best.weights.h5"),
-        (["--net", "resnet"], "unknown net 'resnet'"),
-        (["--identities", "1"], "--identities must be at least 2, not 1"),
-        (["--pairs", "0"], "--pairs must be at least 1, not 0"),
-        (["--batch-size", "5"], "--batch-size must be an even number of at least 4, not 5"),
-        (["--watched", "1"], "--watched must be at least 2, not 1"),
-    ],
-)
-def test_a_pretraining_that_makes_no_sense_is_refused(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*PRETRAIN, "--out", str(tmp_path / "out"), *arguments]) == 2
-    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import training.openset
 from training.data import Palms
-from training.openset import OpenSetScore, is_template, judge_strangers, require_pairs
+from training.openset import OpenSetScore, enrol, is_template, judge_strangers, require_pairs
 
 MakePalms = Callable[..., Palms]
 
@@ -140,3 +140,10 @@ def test_an_epoch_s_figures_have_the_open_set_s(make_palms: MakePalms) -> None:
     logs = {"loss": 0.5}
     callback.on_epoch_end(0, logs)
     assert logs == {"loss": 0.5, "val_rank_1": 1, "val_eer": 0}
+
+
+def test_a_template_is_the_mean_at_unit_length_and_nothing_for_who_has_none() -> None:
+    embeddings = np.array([[1, 0], [0, 1], [0, 1], [0, 1]], np.float32)
+    found = enrol(embeddings, np.array([0, 0, 2, 2], np.int32), 4)
+    root = np.sqrt(0.5)
+    np.testing.assert_allclose(found, [[root, root], [0, 0], [0, 1], [0, 0]], atol=1e-6)

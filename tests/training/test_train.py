@@ -230,6 +230,20 @@ def test_an_open_set_split_is_judged_on_strangers(configure: Configure, tmp_path
     assert "val_rank_1" in read_history(config.out)[0]
 
 
+def test_without_a_figure_to_choose_by_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    image = keras.Input((1,))
+    model = keras.Model(image, keras.layers.Dense(1, use_bias=False, name="dense")(image))
+    model.compile(optimizer="sgd", loss="mse")
+    checkpoint = Checkpoint(tmp_path, None)
+    checkpoint.set_model(model)
+    for epoch, value in enumerate((3.0, 1.0)):
+        checkpoint.on_epoch_begin(epoch)
+        model.get_layer("dense").set_weights([np.array([[value]])])
+        checkpoint.on_epoch_end(epoch, {"val_accuracy": value})
+    load_best(model, tmp_path)
+    assert model.get_layer("dense").get_weights()[0] == 1.0
+
+
 def recorded(tmp_path: Path, count: int) -> keras.Model:
     """A model after some epochs, each with its files."""
     image = keras.Input((1,))

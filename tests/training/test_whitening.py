@@ -23,26 +23,25 @@ def test_what_differs_between_visits_is_made_equal_in_all_directions() -> None:
     mean, matrix = within_class_whitening(features)
     white = (features - mean) @ matrix
     np.testing.assert_allclose(white.mean(axis=(0, 1)), 0, atol=1e-3)
-    # Of every direction's within-class variance v the shrunk one, v + 0.3 of the mean, is made 1.
+    # What is made equal is every variance v plus 0.3 of their mean, the level.
     level = (1 + 5 * 0.01) / 6
     expected = [v / (v / level + SHRINKAGE) for v in (1.0, *[0.01] * 5)]
     found = np.var(white[:, 0] - white[:, 1], axis=0) / 2
     np.testing.assert_allclose(found, expected, rtol=0.08)
 
 
-def test_a_whitened_net_gives_the_whitened_output_and_stays_as_large() -> None:
+def test_a_whitened_net_gives_the_whitened_output() -> None:
     net = build_net("alexnet", 3, Recipe(contrast_px=32, embedding_size=6), input_px=32)
     norm = net.get_layer("dense_norm")
     rng = np.random.default_rng(2)
     norm.set_weights([rng.uniform(0.5, 2, 6).astype(np.float32) for _ in range(4)])
     images = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     part = keras.Model(net.input, norm.output)
-    before, parameters = np.asarray(part(images)), net.count_params()
+    before = np.asarray(part(images))
     features = pairs(50)
     whiten(net, features)
     mean, matrix = within_class_whitening(features)
     np.testing.assert_allclose(part(images), (before - mean) @ matrix, rtol=1e-3, atol=1e-3)
-    assert net.count_params() == parameters
 
 
 def test_strangers_are_told_apart_better_by_a_whitened_net() -> None:

@@ -39,9 +39,9 @@ class PalmStream(keras.utils.PyDataset):
         batch_size: int,
         side_px: int,
         seed: int,
+        disturbed: bool,
         epoch: int = 0,
         first_label: int = 0,
-        disturbed: bool = True,
         whole: bool = False,
     ) -> None:
         """Creates the stream.
@@ -52,9 +52,9 @@ class PalmStream(keras.utils.PyDataset):
             batch_size: pictures in a batch, an even number, over all devices.
             side_px: side of the pictures.
             seed: of the order, the visits and the shots.
+            disturbed: spoil the pictures (`disturb`), and misplace them more.
             epoch: the first to run, from 0.
             first_label: label of the first identity.
-            disturbed: spoil the pictures (`disturb`), and misplace them more, as no camera does.
             whole: give every process all of a batch, not its share.
         """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)

@@ -20,7 +20,7 @@ def palms(tmp_path_factory: pytest.TempPathFactory) -> PictureFile:
 
 
 def stream(palms: PictureFile, epoch: int = 0, **options: int) -> PalmStream:
-    chosen = {"pairs": 2, "batch_size": 6, "side_px": 32, "seed": 1} | options
+    chosen = {"pairs": 2, "batch_size": 6, "side_px": 32, "seed": 1, "disturbed": True} | options
     return PalmStream(palms, epoch=epoch, **chosen)
 
 
@@ -55,7 +55,7 @@ def test_nobody_is_twice_in_a_batch_that_does_not_divide_the_palms(palms: Pictur
     assert all(len(set(batches[i][1])) == 4 for i in range(len(batches)))
 
 
-def test_disturbed_pictures_are_of_the_same_palms_and_no_two_spoilt_alike() -> None:
+def test_a_disturbed_picture_still_shows_the_palm() -> None:
     plain = np.full((64, 64), 100, np.uint8)
     plain[:, 20:30] = 60
     spoilt = [disturb(plain, np.random.default_rng(i)) for i in range(60)]
@@ -67,10 +67,31 @@ def test_disturbed_pictures_are_of_the_same_palms_and_no_two_spoilt_alike() -> N
     assert np.quantile(seen, 0.1) > 0.5
 
 
-def test_a_stream_may_leave_its_pictures_as_cameras_take_them(palms: PictureFile) -> None:
-    (spoilt, labels), (plain, same) = stream(palms)[0], stream(palms, disturbed=False)[0]
-    np.testing.assert_array_equal(labels, same)
-    assert not np.array_equal(spoilt, plain)
+@pytest.mark.parametrize("disturbed", [True, False])
+def test_a_stream_spoils_every_picture_or_none(
+    palms: PictureFile, disturbed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def blacken(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        calls.append(1)
+        return np.zeros_like(picture)
+
+    monkeypatch.setattr("training.synthetic.stream.disturb", blacken)
+    images, _ = stream(palms, disturbed=disturbed)[0]
+    assert (len(calls), images.max() == 0) == ((6, True) if disturbed else (0, False))
+
+
+def test_a_process_gets_its_share_of_a_batch_or_all_of_it(
+    palms: PictureFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, labels = stream(palms)[0]
+    monkeypatch.setattr("training.synthetic.stream.process_share", lambda: slice(1, None, 2))
+    part, _ = stream(palms)[0]
+    np.testing.assert_array_equal(part, whole[2:4])
+    again, _ = stream(palms, whole=True)[0]
+    np.testing.assert_array_equal(again, whole)
+    assert len(labels) == 6
 
 
 def test_palms_are_those_of_the_seed(palms: PictureFile, tmp_path: Path) -> None:

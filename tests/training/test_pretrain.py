@@ -1,0 +1,183 @@
+"""Pre-training on toy nets: pairs, then prototypes, a whitening, and what survives a stop."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training.conftest import PRETRAIN, export_of
+from training.__main__ import main
+from training.checkpoint import read_history
+from training.nets import build_net, embedder_of, scores_of
+from training.openset import OpenSetScore
+from training.pretrain import STAGE_STEP, UNSEEN_SEED
+from training.recipe import Recipe
+from training.synthetic.stream import PalmStream
+from training.synthetic.synthesize import draw_palms
+from training.whitening import whiten
+
+
+def test_a_run_says_what_it_came_to(pretrained: Path) -> None:
+    rows = read_history(pretrained)
+    assert len(rows) == 2
+    assert {"loss", "val_eer", "val_rank_1", "held_out_eer"} <= rows[0].keys()
+    result = json.loads((pretrained / "result.json").read_text())
+    assert result["pictures"] == 2 * 2 * 8
+    assert result["last"]["epoch"] == 2
+    assert {"eer", "rank_1"} == result["whitened"]["val"].keys()
+
+
+@pytest.fixture(scope="module")
+def second_stage(pretrained: Path) -> list[str]:
+    """Options of a pre-training against prototypes."""
+    return ["--against", "prototypes", "--from", str(pretrained)]
+
+
+@pytest.mark.parametrize("against", ["pairs", "prototypes"])
+def test_a_run_that_was_stopped_twice_ends_as_one_that_was_not(
+    against: str,
+    pretrained: Path,
+    second_stage: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = [*PRETRAIN, "--epochs", "2", *(second_stage if against == "prototypes" else [])]
+    whole, out = pretrained, tmp_path / "stopped"
+    if against == "prototypes":
+        whole = tmp_path / "whole"
+        assert main([*options, "--out", str(whole)]) == 0
+    for place, calls in (("OpenSetScore.on_epoch_end", 2), ("whiten", 0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"training.pretrain.{place}", stop_after(calls, place))
+            assert main([*options, "--out", str(out)]) == 2
+        assert not (out / "final.weights.h5").exists()
+    assert len(read_history(out)) == 2
+    assert main([*options, "--out", str(out)]) == 0
+    losses = [[row["loss"] for row in read_history(folder)] for folder in (whole, out)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    ends = [embedder_of(build(folder, "final")).get_weights() for folder in (whole, out)]
+    for expected, found in zip(*ends, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
+
+
+def stop_after(calls: int, place: str) -> Callable[..., Any]:
+    """What stands there, interrupted at the call after so many."""
+    real = OpenSetScore.on_epoch_end if "." in place else whiten
+    left = [calls]
+
+    def stop(*arguments: Any) -> Any:
+        if left[0] == 0:
+            raise InterruptedError
+        left[0] -= 1
+        return real(*arguments)
+
+    return stop
+
+
+def test_what_is_exported_is_the_whitened_net(
+    pretrained: Path, database: Path, tmp_path: Path
+) -> None:
+    assert main(export_of(pretrained, database, tmp_path)) == 0
+    golden = np.load(tmp_path / "alexnet/1/golden.npz")
+    for name, same in (("final", True), ("best", False)):
+        net = embedder_of(build(pretrained, name, input_px=224))
+        cosines = (np.asarray(net(golden["images"])) * golden["embedding"]).sum(axis=1)
+        assert (cosines > 0.999).all() == same
+
+
+def test_a_run_that_has_not_ended_is_not_exported(
+    pretrained: Path, database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_bytes((pretrained / "config.json").read_bytes())
+    assert main(export_of(tmp_path, database, tmp_path / "store")) == 2
+    assert "holds no final.weights.h5, so its training has not ended" in capsys.readouterr().err
+
+
+def test_every_stage_has_pictures_of_its_own(
+    pretrained: Path, second_stage: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[set[bytes]] = []
+
+    class Recorded(PalmStream):
+        def __getitem__(self, index: int) -> Any:
+            images, labels = super().__getitem__(index)
+            shown[-1].update(image.tobytes() for image in images)
+            return images, labels
+
+    monkeypatch.setattr("training.pretrain.PalmStream", Recorded)
+    for out, more in (("one", []), ("two", second_stage)):
+        shown.append(set())
+        assert main([*PRETRAIN, *more, "--epochs", "1", "--out", str(tmp_path / out)]) == 0
+    # An epoch and the whitening; the second stage's prototypes, too; and what is fetched ahead.
+    assert len(shown[0]) >= 32 and len(shown[1]) >= 48
+    assert not shown[0] & shown[1]
+
+
+def test_a_pretraining_may_start_from_another(pretrained: Path, tmp_path: Path) -> None:
+    arguments = [*PRETRAIN, "--epochs", "1", "--learning-rate", "0"]
+    assert main([*arguments, "--from", str(pretrained), "--out", str(tmp_path / "run")]) == 0
+    start, found = (embedder_of(build(folder)) for folder in (pretrained, tmp_path / "run"))
+    kernels = [net.get_layer("conv3").get_weights()[0] for net in (start, found)]
+    np.testing.assert_array_equal(*kernels)
+
+
+def test_prototypes_start_as_mean_embeddings(
+    pretrained: Path, second_stage: list[str], tmp_path: Path
+) -> None:
+    options = [
+        *second_stage,
+        "--epochs",
+        "1",
+        "--learning-rate",
+        "0",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert main([*PRETRAIN, *options]) == 0
+    trained = scores_of(build_net("alexnet", 8, Recipe(contrast_px=32), input_px=32))
+    trained.load_weights(tmp_path / "run/state-0001.weights.h5")
+    stream = PalmStream(
+        draw_palms(8, 1, tmp_path),
+        pairs=1,
+        batch_size=8,
+        side_px=32,
+        seed=UNSEEN_SEED + STAGE_STEP,
+        disturbed=True,
+    )
+    batches = [stream[index] for index in range(len(stream))]
+    embedder = embedder_of(build(pretrained))
+    embeddings = np.concatenate([embedder(x, training=False) for x, _ in batches])
+    labels = np.concatenate([y for _, y in batches])
+    means = np.stack([embeddings[labels == i].mean(axis=0) for i in range(8)])
+    expected = means / np.linalg.norm(means, axis=1, keepdims=True)
+    (found,) = trained.get_layer("similarity").get_weights()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def build(run: Path, weights: str = "best", input_px: int = 32) -> keras.Model:
+    net = build_net("alexnet", 1, Recipe(contrast_px=32, augment="none"), input_px=input_px)
+    embedder_of(net).load_weights(run / f"{weights}.weights.h5")
+    return net
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "nowhere"], "--from nowhere holds no best.weights.h5"),
+        (["--net", "resnet"], "unknown net 'resnet'"),
+        (["--identities", "1"], "--identities must be at least 2, not 1"),
+        (["--pairs", "0"], "--pairs must be at least 1, not 0"),
+        (["--batch-size", "5"], "--batch-size must be an even number of at least 4, not 5"),
+        (["--watched", "1"], "--watched must be at least 2, not 1"),
+    ],
+)
+def test_a_pretraining_that_makes_no_sense_is_refused(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*PRETRAIN, "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
