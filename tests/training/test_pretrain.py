@@ -113,7 +113,8 @@ def test_every_stage_has_pictures_of_its_own(
         shown.append(set())
         assert main([*PRETRAIN, *more, "--epochs", "1", "--out", str(tmp_path / out)]) == 0
     # An epoch and the whitening; the second stage's prototypes, too; and what is fetched ahead.
-    assert len(shown[0]) >= 32 and len(shown[1]) >= 48
+    assert len(shown[0]) >= 32
+    assert len(shown[1]) >= 48
     assert not shown[0] & shown[1]
 
 
