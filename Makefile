@@ -67,7 +67,7 @@ paper: $(VENV)/.dev data/palms data/strangers ## Train and judge the three nets 
 	$(BIN)/python -m training evaluate --split seed --store runs/paper/store $(DATA) \
 		--out runs/paper/evaluation.json
 
-CELL := $(PRETRAIN) --net alexnet --identities 4000 --epochs 5 --watched 500
+CELL := $(PRETRAIN) --net alexnet --identities 2000 --epochs 5 --watched 500
 CHOICES := runs/choices
 
 choices: $(VENV)/.dev ## What each choice of pre-training is worth (docs/pretraining.md)
@@ -77,10 +77,8 @@ choices: $(VENV)/.dev ## What each choice of pre-training is worth (docs/pretrai
 	$(CELL) --from $(CHOICES)/base --against prototypes --margin 0.25 --out $(CHOICES)/prototypes
 	$(CELL) --against prototypes --margin 0.25 --out $(CHOICES)/prototypes-at-once
 	$(CELL) --contrast-px 75 --out $(CHOICES)/75px
-	$(CELL) --contrast-px 56 --out $(CHOICES)/56px
 	$(CELL) --embedding-size 64 --out $(CHOICES)/64
 	$(CELL) --embedding-size 512 --out $(CHOICES)/512
-	$(CELL) --margin 0.3 --out $(CHOICES)/margin
 
 ablation: $(VENV)/.dev data/palms ## From the question's code to a net that learns (docs/why-vgg-does-not-learn.md)
 	$(BIN)/python -m training ablate --data data/palms --out runs/ablation

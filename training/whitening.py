@@ -24,10 +24,13 @@ def whiten(net: keras.Model, features: Float32) -> None:
     (kernel,) = dense.get_weights()
     gamma, beta, moving_mean, moving_variance = norm.get_weights()
     scale = gamma / np.sqrt(moving_variance + norm.epsilon)
-    dense.set_weights([kernel * scale @ matrix])
+    whitening_kernel = kernel * scale @ matrix
+    # Its columns keep the kernel's size, and gamma has the rest: float16 would lose small ones.
+    sizes = _rms(whitening_kernel, axis=0) / _rms(kernel)
+    dense.set_weights([whitening_kernel / sizes])
     ones = np.ones_like(gamma)
     offset = (beta - moving_mean * scale - mean) @ matrix
-    norm.set_weights([np.sqrt(ones + norm.epsilon), offset, np.zeros_like(gamma), ones])
+    norm.set_weights([sizes * np.sqrt(ones + norm.epsilon), offset, np.zeros_like(gamma), ones])
 
 
 def within_class_whitening(features: Float32) -> tuple[Float32, Float32]:
@@ -47,3 +50,7 @@ def within_class_whitening(features: Float32) -> tuple[Float32, Float32]:
     values, vectors = np.linalg.eigh(within / level + SHRINKAGE * np.eye(size))
     matrix = (vectors / np.sqrt(values)) @ vectors.T
     return features.mean(axis=(0, 1)), matrix.astype(np.float32)
+
+
+def _rms(values: Float32, axis: int | None = None) -> Float32:
+    return np.sqrt(np.square(values).mean(axis=axis))

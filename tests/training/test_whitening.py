@@ -34,7 +34,10 @@ def test_a_whitened_net_gives_the_whitened_output() -> None:
     net = build_net("alexnet", 3, Recipe(contrast_px=32, embedding_size=6), input_px=32)
     norm = net.get_layer("dense_norm")
     rng = np.random.default_rng(2)
-    norm.set_weights([rng.uniform(0.5, 2, 6).astype(np.float32) for _ in range(4)])
+    weights = [rng.uniform(0.5, 2, 6).astype(np.float32) for _ in range(4)]
+    weights[3] *= 1e10  # what VGG's features come to: what undoes it must not be in the kernel
+    norm.set_weights(weights)
+    size = np.abs(net.get_layer("dense").get_weights()[0]).mean()
     images = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     part = keras.Model(net.input, norm.output)
     before = np.asarray(part(images))
@@ -42,6 +45,7 @@ def test_a_whitened_net_gives_the_whitened_output() -> None:
     whiten(net, features)
     mean, matrix = within_class_whitening(features)
     np.testing.assert_allclose(part(images), (before - mean) @ matrix, rtol=1e-3, atol=1e-3)
+    assert 0.3 < np.abs(net.get_layer("dense").get_weights()[0]).mean() / size < 3
 
 
 def test_strangers_are_told_apart_better_by_a_whitened_net() -> None:
