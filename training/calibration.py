@@ -73,18 +73,18 @@ def calibrate(genuine: Array, labels: NDArray[np.int32], strangers: Array) -> Ca
     if not thresholds:
         raise ValueError(f"{impostors.size} impostor comparisons are too few: add strangers")
     candidates = [Calibration(t, thresholds) for t in np.geomspace(0.004, 0.4, 80).tolist()]
-    return min(candidates, key=lambda one: surprise(one, genuine, labels, strangers))
+    return min(candidates, key=lambda one: surprise(one, genuine, labels, strangers).mean())
 
 
 def surprise(
     calibration: Calibration, genuine: Array, labels: NDArray[np.int32], strangers: Array
-) -> float:
-    """Mean negative log-likelihood of the truth, of pictures as `calibrate` takes them."""
+) -> Array:
+    """Negative log-likelihood of the truth [N + M], of pictures as `calibrate` takes them."""
     nobody = calibration.threshold_at(FPIR_TARGET / genuine.shape[1])
     truth = np.concatenate([labels + 1, np.zeros(len(strangers), labels.dtype)])
     similarities = np.concatenate([genuine, strangers])
     found = posterior(similarities, nobody, calibration.temperature)
-    return float(-np.log(found[np.arange(len(truth)), truth] + 1e-12).mean())
+    return -np.log(found[np.arange(len(truth)), truth] + 1e-12)
 
 
 def posterior(similarities: Array, threshold: float, temperature: float) -> Array:

@@ -62,11 +62,20 @@ def test_a_net_that_tells_palms_apart_better_weighs_more() -> None:
     unknown = [rng.normal(0, noise, (300, 10)) for noise in (0.15, 0.22)]
     weights, calibration = weigh(known, labels, unknown)
     assert weights[0] > 0.5
-    assert sum(weights) == 1
+    assert sum(weights) == pytest.approx(1)
     alone = calibrate(known[0], labels, unknown[0])
     sums = weighted_sum(weights, known), weighted_sum(weights, unknown)
-    fused = surprise(calibration, sums[0], labels, sums[1])
-    assert fused < surprise(alone, known[0], labels, unknown[0])
+    fused = surprise(calibration, sums[0], labels, sums[1]).mean()
+    assert fused < surprise(alone, known[0], labels, unknown[0]).mean()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nets_that_differ_by_chance_weigh_the_same(seed: int) -> None:
+    rng, labels = np.random.default_rng(seed), np.arange(300, dtype=np.int32) % 10
+    known = [similarities(rng, 300, 0.12) for _ in range(3)]
+    unknown = [rng.normal(0, 0.12, (450, 10)) for _ in range(3)]
+    weights, _ = weigh(known, labels, unknown)
+    assert weights == pytest.approx([1 / 3] * 3)
 
 
 @pytest.mark.parametrize("command", ["fuse", "evaluate"])
