@@ -83,12 +83,12 @@ def export(config: ExportConfig) -> Path:
             or the database is no longer what it was trained on.
     """
     settings: dict[str, Any] = json.loads((config.run / "config.json").read_text())
+    options = _options_of(settings, config)
     if not (config.run / _weights_of(settings)).exists():
         raise ValueError(
             f"{config.run} holds no {_weights_of(settings)}, so its training has not ended: give "
             "its command again"
         )
-    options = _options_of(settings, config)
     split = load_split(options)
     _require_same_data(settings, split, config)
     strangers = load_palms(config.strangers, options.size_px, scratch=options.scratch)
