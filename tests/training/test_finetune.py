@@ -51,12 +51,11 @@ def test_a_shipped_net_comes_back_as_it_was_exported(store: Path, database: Path
 
 def test_the_smaller_twin_answers_as_the_net_on_shrunk_pictures(store: Path) -> None:
     shipped = load_shipped(store / "alexnet/1")
-    images = np.load(store / "alexnet/1/golden.npz")["images"]
-    small = images.reshape(len(images), 32, 7, 32, 7, 3).mean(axis=(2, 4)).round().astype(np.uint8)
+    small = np.load(store / "alexnet/1/golden.npz")["images"][:, ::7, ::7]
+    images = small.repeat(7, axis=1).repeat(7, axis=2)  # shrinking gives back the same 8 bits
     twin = embedder_of(at_side(shipped, 32, identities=1))
     expected = embedder_of(shipped.model)(images, training=False)
-    cosines = (np.asarray(twin(small, training=False)) * np.asarray(expected)).sum(axis=1)
-    assert cosines.min() > 0.95  # rounded to 8 bits once more, and whitened: small things count
+    np.testing.assert_allclose(twin(small, training=False), expected, atol=1e-3)
 
 
 def test_a_finetuning_is_judged_and_can_be_exported(
