@@ -102,15 +102,16 @@ class Fusion:
 
 
 def centroid(rows: Floats) -> Floats:
-    """Mean [D] of unit rows [T, D], at unit length again."""
+    """Mean [..., D] of unit rows [T, ..., D], at unit length again."""
     mean = rows.mean(axis=0)
-    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+    length = np.linalg.norm(mean, axis=-1, keepdims=True)
+    return (mean / np.maximum(length, 1e-12)).astype(np.float32)
 
 
 def are_unit(rows: Floats) -> NDArray[np.bool_]:
-    """Which rows [T, D] are of unit length, to 1 %; none that holds a NaN or an infinity is.
+    """Which rows [..., D] are of unit length, to 1 %; none that holds a NaN or an infinity is.
 
     Rounding to bfloat16, the coarsest that an engine may do, moves a length by at most 0.4 %.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.abs(np.linalg.norm(rows, axis=1) - 1) < 0.01
+        return np.abs(np.linalg.norm(rows, axis=-1) - 1) < 0.01

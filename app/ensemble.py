@@ -31,7 +31,7 @@ class Net(Protocol):
 
     @property
     def prototypes(self) -> Floats:
-        """float32 [C, D], rows of unit length."""
+        """float32 [C, M, D], one for each of `app.palm.translation.MOVES`, of unit length."""
         ...
 
     @property

@@ -13,6 +13,7 @@ from app.gallery.gallery import Gallery, Hand, NetKey, Subject
 from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
+from app.palm.translation import best_similarities, translate
 from app.snapshot import GalleryCache
 
 
@@ -168,12 +169,14 @@ class Identifier:
         return np.stack(pixels), qualities
 
     def _probes(self, pixels: NDArray[np.uint8]) -> list[Floats]:
-        """For each net, one embedding [D] of all pictures together."""
+        """For each net, one embedding [M, D] of all pictures together, moved `MOVES`' ways."""
         return [centroid(rows) for rows in self._embed(pixels)]
 
     def _embed(self, pixels: NDArray[np.uint8]) -> list[Floats]:
-        """For each net, the embeddings [B, D]; none that would spoil the answer or the gallery."""
-        embeddings = [net.embed(pixels) for net in self._ensemble.nets]
+        """For each net, embeddings [B, M, D]; none that would spoil the answer or the gallery."""
+        moved = translate(pixels)
+        flat = moved.reshape(-1, *pixels.shape[1:])
+        embeddings = [net.embed(flat).reshape(*moved.shape[:2], -1) for net in self._ensemble.nets]
         for net, rows in zip(self._ensemble.nets, embeddings, strict=True):
             if not are_unit(rows).all():
                 raise ArithmeticError(f"{net.key} computed an embedding that has no unit length")
@@ -182,9 +185,13 @@ class Identifier:
     def _compare(
         self, probes: Sequence[Floats], matrices: Sequence[Floats], fmr: float
     ) -> list[Scores]:
-        """Each net's similarities of its probe [D] to the rows of its matrix [N, D]."""
+        """Each net's similarities of its probe [M, D] to the templates of its matrix [N, M, D]."""
         return [
-            Scores(matrix @ probe, net.calibration.threshold_at(fmr), net.calibration.temperature)
+            Scores(
+                best_similarities(probe[None], matrix)[0],
+                net.calibration.threshold_at(fmr),
+                net.calibration.temperature,
+            )
             for net, probe, matrix in zip(self._ensemble.nets, probes, matrices, strict=True)
         ]
 

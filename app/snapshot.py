@@ -8,7 +8,7 @@ import numpy as np
 
 from app.decision import Floats, are_unit, centroid
 from app.ensemble import Net
-from app.gallery.gallery import Gallery, GalleryUnusable, NetKey, Subject, Templates
+from app.gallery.gallery import Gallery, GalleryUnusable, Subject, Templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,9 @@ class Snapshot:
         revision: of the gallery.
         subjects: everybody who has a template of every net.
         subject_ids: theirs, in the same order.
-        matrices: for each net float32 [N, D], rows of unit length in that order: the mean of a
-            subject's prototype, if it is a trained one, and its templates.
+        matrices: for each net float32 [N, M, D], in that order, of unit length: the mean of a
+            subject's prototype, if it is a trained one, and its templates, for each of the moves
+            of `app.palm.translation`.
     """
 
     revision: int
@@ -62,7 +63,7 @@ class GalleryCache:
         matrices = tuple(
             np.stack([centroid(np.stack(own[subject])) for subject in known])
             if known
-            else np.zeros((0, net.prototypes.shape[1]), np.float32)
+            else np.zeros((0, *net.prototypes.shape[1:]), np.float32)
             for net, own in zip(self._nets, rows, strict=True)
         )
         return Snapshot(revision, tuple(subjects[i] for i in known), tuple(known), matrices)
@@ -77,20 +78,25 @@ def _rows_by_subject(
         if identity in trained
     }
     templates = gallery.templates(net.key)
-    _check(templates, net.key)
-    for subject_id, vector in zip(templates.subject_ids, templates.vectors, strict=True):
+    vectors = _checked(templates, net)
+    for subject_id, vector in zip(templates.subject_ids, vectors, strict=True):
         rows.setdefault(subject_id, []).append(vector)
     return rows
 
 
-def _check(templates: Templates, key: NetKey) -> None:
-    rows = zip(templates.subject_ids, are_unit(templates.vectors), strict=True)
-    if damaged := sorted({subject_id for subject_id, sound in rows if not sound}):
+def _checked(templates: Templates, net: Net) -> Floats:
+    """The templates as the net's prototypes are, [T, M, D]."""
+    shape = (len(templates.subject_ids), *net.prototypes.shape[1:])
+    fits = templates.vectors.size == np.prod(shape)
+    vectors = templates.vectors.reshape(shape) if fits else np.zeros(shape, np.float32)
+    rows = zip(templates.subject_ids, are_unit(vectors), strict=True)
+    if damaged := sorted({subject_id for subject_id, sound in rows if not sound.all()}):
         named = ", ".join(map(repr, damaged[:3])) + (", ..." if len(damaged) > 3 else "")
         raise GalleryUnusable(
-            f"the gallery is damaged: {key} has templates that are not of unit length, of subject "
-            f"{named} ({len(damaged)} in all); delete and enroll again, or restore a backup"
+            f"the gallery is damaged: {net.key} has templates that are not of unit length, of "
+            f"subject {named} ({len(damaged)} in all); delete and enroll again, or restore a backup"
         )
+    return vectors
 
 
 def _all_subjects(gallery: Gallery) -> list[Subject]:

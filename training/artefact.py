@@ -1,6 +1,7 @@
 """An exported net as a service would use it: the SavedModel and what its manifest says."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from app.palm.translation import MOVES, best_similarities, translate
 from training.batches import in_batches
 from training.calibration import Calibration
 from training.data import Palms
 from training.split import Split
+
+BATCH = 16
+"""Pictures at a time, each of them moved."""
+
+SCHEMA_VERSION = 2
+"""Of manifest.json; 1 knew one embedding of a picture."""
+
+Float32 = NDArray[np.float32]
 
 
 class Artefact:
@@ -27,8 +37,16 @@ class Artefact:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Loads `<store>/<net>/<version>`."""
+        """Loads `<store>/<net>/<version>`.
+
+        Raises:
+            ValueError: if another release of this package exported it.
+        """
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        if manifest["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(
+                f"{folder} was exported by another release of this package: export the net again"
+            )
         self.key = f"{manifest['net']}/{manifest['version']}"
         self.identities = tuple(manifest["identities"])
         self.input_px: int = manifest["input"]["height"]
@@ -36,22 +54,45 @@ class Artefact:
         self.dataset: dict[str, Any] = manifest["dataset"]
         self._model = tf.saved_model.load(str(folder))  # owns the variables
         self._serve = self._model.signatures["serving_default"]
+        self._prototypes = np.load(folder / manifest["prototypes_file"])
 
-    def similarities(self, palms: Palms, batch_size: int = 64) -> NDArray[np.float32]:
-        """float32 [N, C] of all pictures, in order."""
-        return self._answers(palms, "similarity", batch_size)
+    def similarities(self, palms: Palms) -> Float32:
+        """float32 [N, C] of all pictures, in order, as the service compares them."""
+        return best_similarities(self.embeddings(palms), self._prototypes)
 
-    def embeddings(self, palms: Palms, batch_size: int = 64) -> NDArray[np.float32]:
-        """float32 [N, D] of all pictures, in order, rows of unit length."""
-        return self._answers(palms, "embedding", batch_size)
+    def embeddings(self, palms: Palms, moves: int = len(MOVES)) -> Float32:
+        """See `embed_moved`."""
+        return embed_moved(
+            lambda images: self._serve(images=tf.constant(images))["embedding"],
+            palms,
+            self.key,
+            moves,
+        )
 
-    def _answers(self, palms: Palms, output: str, batch_size: int) -> NDArray[np.float32]:
-        total = -(-len(palms) // batch_size)
-        parts = [
-            np.asarray(self._serve(images=tf.constant(batch))[output])
-            for batch in tqdm(in_batches(palms, batch_size), self.key, total)
-        ]
-        return np.concatenate(parts)
+
+def embed_moved(
+    embed: Callable[[NDArray[np.uint8]], tf.Tensor],
+    palms: Palms,
+    name: str,
+    moves: int = len(MOVES),
+) -> Float32:
+    """Embeddings of all pictures, moved as the service moves them.
+
+    Args:
+        embed: from uint8 [B, S, S, 3] to float32 [B, D].
+        palms: the pictures.
+        name: what is said to run.
+        moves: M, how many of `app.palm.translation.MOVES`; 1 leaves the pictures where they are.
+
+    Returns:
+        float32 [N, M, D], in order.
+    """
+    parts: list[Float32] = []
+    for images in tqdm(in_batches(palms, BATCH), name, -(-len(palms) // BATCH)):
+        moved = translate(images)[:, :moves]
+        found = np.asarray(embed(moved.reshape(-1, *images.shape[1:])))
+        parts.append(found.reshape(*moved.shape[:2], -1))
+    return np.concatenate(parts)
 
 
 def load_highest(store: Path, nets: tuple[str, ...], split: Split) -> list[Artefact]:

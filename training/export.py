@@ -20,7 +20,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from training.batches import in_batches
+from app.palm.translation import best_similarities
+from training.artefact import SCHEMA_VERSION, embed_moved
 from training.calibration import Calibration, calibrate
 from training.checkpoint import BEST, FINAL
 from training.data import DataOptions, Palms, load_palms
@@ -95,10 +96,11 @@ def export(config: ExportConfig) -> Path:
     known_strangers, _ = split_strangers(strangers)
     model = _load_folded(settings, len(split.train.identities), options.size_px, config.run)
     prototypes = _fit_prototypes(model, split.train)
-    genuine = embed(model, split.validation) @ prototypes.T
-    calibration = calibrate(
-        genuine, split.validation.labels, embed(model, known_strangers) @ prototypes.T
+    genuine, impostors = (
+        best_similarities(embed(model, palms), prototypes)
+        for palms in (split.validation, known_strangers)
     )
+    calibration = calibrate(genuine, split.validation.labels, impostors)
     target = config.store / settings["net"] / str(config.version or _next(config, settings["net"]))
     if target.exists():
         raise FileExistsError(
@@ -164,10 +166,11 @@ def _options_of(settings: dict[str, Any], config: ExportConfig) -> DataOptions:
     return DataOptions(data=config.data, scratch=config.scratch, **known)
 
 
-def embed(model: keras.Model, palms: Palms, batch_size: int = 64) -> Float32:
-    """Embeddings float32 [N, D] of all pictures, in order."""
-    parts = [model(batch, training=False)["embedding"] for batch in in_batches(palms, batch_size)]
-    return np.concatenate([np.asarray(part) for part in parts])
+def embed(model: keras.Model, palms: Palms) -> Float32:
+    """See `embed_moved`."""
+    return embed_moved(
+        lambda images: model(images, training=False)["embedding"], palms, f"{model.name}: embedding"
+    )
 
 
 def _load_folded(
@@ -186,9 +189,12 @@ def _load_folded(
 
 
 def _fit_prototypes(model: keras.Model, train: Palms) -> Float32:
-    """Sets every prototype to the mean of its training embeddings, as enrolment does it."""
+    """Every identity's mean training embeddings [C, M, D], as enrolment has them.
+
+    In the graph are those of the pictures that were not moved.
+    """
     prototypes = enrol(embed(model, train), train.labels, len(train.identities))
-    model.get_layer("similarity").set_weights([prototypes])
+    model.get_layer("similarity").set_weights([prototypes[:, 0]])
     return prototypes
 
 
@@ -248,7 +254,7 @@ def _manifest(
 ) -> dict[str, Any]:
     size = model.input.shape[1]
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "net": model.name,
         "version": int(target.name),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),

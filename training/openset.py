@@ -90,16 +90,16 @@ def enrol(embeddings: Float32, labels: NDArray[np.int32], identities: int) -> Fl
     """An identity's template as the service has it: the mean of its embeddings, at unit length.
 
     Args:
-        embeddings: float32 [T, D], rows of unit length.
+        embeddings: float32 [T, ..., D], rows of unit length.
         labels: int32 [T], whose, from 0 to I - 1.
         identities: I.
 
     Returns:
-        float32 [I, D]; zeros for who has no embedding.
+        float32 [I, ..., D]; zeros for who has no embedding.
     """
-    sums = np.zeros((identities, embeddings.shape[1]), np.float32)
+    sums = np.zeros((identities, *embeddings.shape[1:]), np.float32)
     np.add.at(sums, labels, embeddings)
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), 1e-12)
 
 
 def is_template(palms: Palms) -> NDArray[np.bool_]:

@@ -192,7 +192,7 @@ class Model(BaseModel):
     @classmethod
     def of(cls, net: Net) -> Self:
         """The net without its weights."""
-        identities, embedding_size = net.prototypes.shape
+        identities, _, embedding_size = net.prototypes.shape
         return cls(
             net=net.key.net,
             version=net.key.version,

@@ -50,7 +50,7 @@ class Templates:
 
     Attributes:
         subject_ids: row i of `vectors` belongs to `subject_ids[i]`; a subject may own many rows.
-        vectors: float32 [T, D], rows of unit length; [0, 0] when there is none.
+        vectors: float32 [T, K], each template laid flat; [0, 0] when there is none.
     """
 
     subject_ids: tuple[str, ...]
@@ -119,7 +119,7 @@ class Gallery(Protocol):
                 be used again: it becomes an ordinary enrolled subject.
             name: kept as it was if None and the subject exists.
             hand: kept as it was if None and the subject exists.
-            templates: float32 [T, D] for each net, rows of unit length.
+            templates: float32 [T, ...] for each net, T templates.
             add: whether an existing subject receives the templates as well.
 
         Raises:

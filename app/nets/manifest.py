@@ -54,7 +54,7 @@ class Calibrated(_Part):
 class Manifest(Calibrated):
     """The contract between training and service: manifest.json of one version."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     net: str
     version: int = Field(gt=0)
     created_at: datetime

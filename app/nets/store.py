@@ -18,6 +18,7 @@ from app.gallery.gallery import NetKey
 from app.nets.manifest import FusionManifest, Manifest
 from app.nets.openvino_engine import OpenvinoEngine
 from app.nets.tensorflow_engine import TensorflowEngine
+from app.palm.translation import MOVES
 from app.validation import in_one_line
 
 MIN_GOLDEN_COSINE = 0.999
@@ -139,12 +140,12 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
     manifest = _read_manifest(folder)
     _verify_files(folder, manifest)
     prototypes = np.load(folder / manifest.prototypes_file).astype(np.float32)
-    expected = (len(manifest.identities), manifest.embedding_size)
+    expected = (len(manifest.identities), len(MOVES), manifest.embedding_size)
     if prototypes.shape != expected:
         raise NetCorrupt(f"{folder / manifest.prototypes_file}: {prototypes.shape}, not {expected}")
     try:
         running = ENGINES[engine](folder)
-        _compare_with_golden(folder, running, prototypes, engine)
+        _compare_with_golden(folder, running, prototypes[:, 0], engine)
     except ImportError as error:
         raise NetUnusable(
             f"the {engine} engine is not installed ({error}): install it or choose another"
@@ -162,7 +163,8 @@ def _read_manifest(folder: Path) -> Manifest:
         raise NetCorrupt(f"{path} cannot be read: restore the whole version folder") from error
     except ValidationError as error:
         raise NetCorrupt(
-            f"{path} is not a manifest ({in_one_line(error)}): restore the whole version folder"
+            f"{path} is not a manifest of this release ({in_one_line(error)}): restore the whole "
+            "version folder, or export the net again"
         ) from error
     if (manifest.net, str(manifest.version)) != (folder.parent.name, folder.name):
         raise NetCorrupt(

@@ -23,6 +23,7 @@ from app.gallery.gallery import (
 )
 from app.identifier import Identifier, TemplatesMissing
 from app.palm.decode import ImageLimits, UnreadableImage, UnsuitableImage
+from app.palm.translation import translate
 
 GRID, SIDE = 8, 96
 IDENTITIES = ("p001", "p002", "p003")
@@ -43,6 +44,10 @@ def pixels_of(image: bytes) -> NDArray[np.uint8]:
     return np.asarray(Image.open(BytesIO(image)).convert("RGB"))[np.newaxis]
 
 
+def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
 @dataclass
 class FakeNet:
     """Averages the picture over a grid and turns the result by a fixed rotation."""
@@ -58,8 +63,11 @@ class FakeNet:
         rng = np.random.default_rng(len(self.key.net))
         self.rotation = np.linalg.qr(rng.normal(size=shape))[0]
         shots = [np.concatenate([pixels_of(palm(p, s)) for s in (90, 91)]) for p in (1, 2, 3)]
-        means = np.stack([self.embed(images).mean(axis=0) for images in shots])
-        self.prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
+        self.prototypes = np.stack([unit(self.moved(images).mean(axis=0)) for images in shots])
+
+    def moved(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embeddings [B, M, D] of the pictures, moved."""
+        return np.stack([self.embed(copies) for copies in translate(images)])
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         cell = SIDE // GRID
@@ -255,8 +263,8 @@ def test_a_probe_of_several_images_is_their_mean(gallery: FakeGallery) -> None:
 
     found = make_identifier(gallery, [net]).identify(images)
 
-    mean = np.concatenate([net.embed(pixels_of(i)) for i in images]).mean(axis=0)
-    assert found.similarity == pytest.approx(net.prototypes[0] @ mean / np.linalg.norm(mean))
+    mean = unit(np.concatenate([net.moved(pixels_of(i)) for i in images]).mean(axis=0))
+    assert found.similarity == pytest.approx((mean @ net.prototypes[0].T).max())
     assert len(found.qualities) == 3
 
 
@@ -270,10 +278,10 @@ def test_a_trained_subject_s_templates_count_as_much_as_its_prototype(
 
     found = identifier.identify([palm(1, 7)])
 
-    rows = [net.prototypes[:1], *(net.embed(pixels_of(image)) for image in images)]
-    mean = np.concatenate(rows).mean(axis=0)
-    probe = net.embed(pixels_of(palm(1, 7)))[0]
-    assert found.similarity == pytest.approx(mean @ probe / np.linalg.norm(mean), rel=1e-5)
+    rows = [net.prototypes[:1], *(net.moved(pixels_of(image)) for image in images)]
+    mean = unit(np.concatenate(rows).mean(axis=0))
+    probe = net.moved(pixels_of(palm(1, 7)))[0]
+    assert found.similarity == pytest.approx((probe @ mean.T).max(), rel=1e-5)
     assert found.subject is not None
     assert found.subject.origin == "trained"
 
@@ -329,7 +337,7 @@ def test_the_gallery_is_read_again_only_after_a_change(
     identifier.identify([palm(2)])
     unchanged = gallery.reads
     # As another process would do it, behind the identifier's back.
-    templates = {net.key: net.embed(pixels_of(palm(77))) for net in make_nets()}
+    templates = {net.key: net.moved(pixels_of(palm(77))) for net in make_nets()}
     gallery.enroll("eve", None, None, templates, add=False)
     found = identifier.identify([palm(77, 1)])
 
@@ -354,7 +362,7 @@ def test_a_subject_unknown_to_one_of_the_nets_is_not_compared(
     identifier: Identifier, gallery: FakeGallery
 ) -> None:
     net = make_nets()[0]
-    gallery.enroll("eve", None, None, {net.key: net.embed(pixels_of(palm(77)))}, add=False)
+    gallery.enroll("eve", None, None, {net.key: net.moved(pixels_of(palm(77)))}, add=False)
 
     assert identifier.identify([palm(77)]).decision == "no_match"
     with pytest.raises(TemplatesMissing, match=r"'eve'.*add=true"):
@@ -406,7 +414,7 @@ def test_enroll_stores_a_template_for_each_image_and_net(
     for net in make_nets():
         stored = gallery.templates(net.key)
         assert stored.subject_ids == ("eve", "eve")
-        expected = np.concatenate([net.embed(pixels_of(palm(77, s))) for s in (1, 2)])
+        expected = np.concatenate([net.moved(pixels_of(palm(77, s))) for s in (1, 2)])
         np.testing.assert_allclose(stored.vectors, expected, atol=1e-6)
 
 

@@ -13,6 +13,7 @@ from app.identifier import Identifier
 from app.nets.store import NetCorrupt, load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from training.__main__ import main
+from training.artefact import Artefact
 from training.batches import as_colour
 from training.data import load_palms
 from training.fusion import read_fusion
@@ -104,6 +105,24 @@ def test_exported_net_identifies_and_enrolls(store: Path, database: Path, tmp_pa
     assert found.candidates[0].subject.subject_id == "somebody"
     assert found.candidates[0].similarity == pytest.approx(1, abs=1e-3)
     assert gallery.subject("somebody").template_counts == {"alexnet/1": 3, "vgg16/1": 3}
+    gallery.close()
+
+
+def test_both_sides_mean_the_same_by_similarity(
+    store: Path, database: Path, tmp_path: Path
+) -> None:
+    palms = load_palms(database)
+    theirs = Artefact(store / "alexnet/1").similarities(palms)
+    gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
+    ensemble = load_ensemble(store, ["alexnet"], "openvino")
+    identifier = Identifier(
+        ensemble, gallery, image_limits=ImageLimits(), fpir_target=0.01, fmr_target=0.001
+    )
+    for index, file in list(enumerate(palms.files))[::7]:
+        found = identifier.identify([(database / file).read_bytes()])
+        ours = {one.subject.subject_id: one.similarity for one in found.candidates}
+        expected = dict(zip(palms.identities, theirs[index].tolist(), strict=True))
+        assert ours == pytest.approx(expected, abs=2e-3)
     gallery.close()
 
 

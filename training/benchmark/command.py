@@ -53,6 +53,8 @@ class BenchmarkConfig(ReadingOptions):
         store: models_store.
         nets: names of the nets; the highest version of each takes part.
         classical: put an untrained matcher beside them; it takes longer than a net does.
+        search: compare pictures a little moved, too, as the service does; without it, they are
+            compared where they are, by which nets are not calibrated.
         seed: of the galleries and the resamples.
         out: folder for benchmark.html, benchmark.json and benchmark.md.
     """
@@ -60,6 +62,7 @@ class BenchmarkConfig(ReadingOptions):
     store: Path = Path("models_store")
     nets: tuple[str, ...] = NETS
     classical: bool = True
+    search: bool = True
     seed: int = 1
     out: Path = Path("benchmark")
 
@@ -146,6 +149,7 @@ def describe(config: BenchmarkConfig, palms: Palms, lots: Lots) -> dict[str, Any
         "sha256": palms.sha256,
         "classes": f"{config.classes}s",
         "size_px": config.size_px,
+        "searched": config.search,
         "identities": len(palms.identities),
         "persons": len(np.unique(lots.owners)),
         "persons_with_probes": lots.subject_count,
@@ -182,7 +186,7 @@ def find_warnings(
 
 def _compare(config: BenchmarkConfig, nets: Nets, palms: Palms, lots: Lots) -> Iterator[Matcher]:
     """One after another: a matcher's similarities may take half of a gigabyte."""
-    yield from nets.compare(palms, lots)
+    yield from nets.compare(palms, lots, search=config.search)
     if config.classical:
         yield compare_classically(palms, lots)
 

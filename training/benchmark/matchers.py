@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.palm.translation import MOVES, best_similarities
 from training.artefact import Artefact
 from training.benchmark.classical import compare, filter_pictures
 from training.benchmark.comparisons import Comparisons, Lots
@@ -49,38 +50,32 @@ class Nets:
         keys = [one.key for one in artefacts]
         self._fusion = read_fusion(store, keys) if len(keys) > 1 else None
 
-    def compare(self, palms: Palms, lots: Lots) -> Iterator[Matcher]:
-        """Each net, then all fused; one matrix of similarities at a time."""
-        probes: list[Float32] = []
-        templates: list[Float32] = []
-        for artefact in self._artefacts:
-            embeddings = artefact.embeddings(palms)
-            probes.append(embeddings[~lots.templates])
+    def compare(self, palms: Palms, lots: Lots, *, search: bool) -> Iterator[Matcher]:
+        """Each net, then all fused; two matrices of similarities at a time, a net's and the sum.
+
+        Args:
+            palms: all pictures.
+            lots: which of them are compared.
+            search: move them, as the service does; calibrations are of such similarities only.
+        """
+        weights, calibration = self._fusion or ([1.0] * len(self._artefacts), None)
+        fused = np.zeros((len(lots.own), len(lots.owners)), np.float32)
+        for weight, artefact in zip(weights, self._artefacts, strict=True):
+            embeddings = artefact.embeddings(palms, len(MOVES) if search else 1)
             labels = palms.labels[lots.templates]
-            templates.append(enrol(embeddings[lots.templates], labels, len(palms.identities)))
-            found = Comparisons(probes[-1] @ templates[-1].T, lots)
+            templates = enrol(embeddings[lots.templates], labels, len(palms.identities))
+            similarities = best_similarities(embeddings[~lots.templates], templates)
+            fused += np.float32(weight) * similarities
             name = artefact.key.partition("/")[0]
-            yield Matcher(name, artefact.key, found, artefact.calibration)
-        if self._fusion:
-            weights, calibration = self._fusion
-            found = Comparisons(fuse_templates(weights, probes, templates), lots)
+            found = Comparisons(similarities, lots)
+            yield Matcher(name, artefact.key, found, artefact.calibration if search else None)
+        if calibration:
             made_of = " + ".join(
                 f"{weight:.2f} {one.key}"
                 for weight, one in zip(weights, self._artefacts, strict=True)
             )
-            yield Matcher("fused", made_of, found, calibration)
-
-
-def fuse_templates(
-    weights: Sequence[float], probes: Sequence[Float32], templates: Sequence[Float32]
-) -> Float32:
-    """The weighted sum of the nets' similarities, [P, I].
-
-    A weighted sum of inner products is one inner product of the vectors laid end to end: no net's
-    matrix of similarities is needed for it.
-    """
-    weighted = [np.float32(w) * rows for w, rows in zip(weights, probes, strict=True)]
-    return np.hstack(weighted) @ np.hstack(templates).T
+            found = Comparisons(fused, lots)
+            yield Matcher("fused", made_of, found, calibration if search else None)
 
 
 def compare_classically(palms: Palms, lots: Lots) -> Matcher:

@@ -135,8 +135,9 @@ def _notes(report: Report) -> list[str]:
     lots, database = report["lots"], report["database"]
     notes = [
         f"Templates are {database['templates_are']}; every other picture is a probe. A net's "
-        "template of an identity is the mean of its embeddings; the classical matcher takes the "
-        "best of its pictures.",
+        "template of an identity is the mean of its embeddings, and its similarity "
+        + ("the best of the copies, moved by 4 %" if database["searched"] else "of what lies still")
+        + "; the classical matcher takes the best of its pictures.",
         f"In brackets 95 % intervals: {lots['resamples']} resamples of the "
         f"{database['persons_with_probes']:,} subjects with probes, each with all of them, against "
         f"the same templates (seed {lots['seed']}).",

@@ -12,6 +12,8 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from app.palm.translation import MOVES
+
 SIDE, SIZE = 32, 16
 IDENTITIES = ("p001", "p002", "p003", "p004")
 TEMPERATURE = 0.1
@@ -60,12 +62,13 @@ def export(folder: Path) -> None:
     """Writes the toy net as version `folder.name` of the net `folder.parent.name`."""
     net = ToyNet()
     tf.saved_model.save(net, str(folder), signatures={"serving_default": net.serve})
-    np.save(folder / "prototypes.npy", net.prototypes.numpy())
+    moved = np.repeat(net.prototypes.numpy()[:, None], len(MOVES), axis=1)
+    np.save(folder / "prototypes.npy", moved)
     images = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
     outputs = {name: value.numpy() for name, value in net.serve(tf.constant(images)).items()}
     np.savez(folder / "golden.npz", images=images, **outputs)
     manifest = {
-        "schema_version": 1,
+        "schema_version": 2,
         "net": folder.parent.name,
         "version": int(folder.name),
         "created_at": "2026-01-02T03:04:05+00:00",

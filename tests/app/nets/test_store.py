@@ -129,7 +129,7 @@ def test_a_missing_file_is_corrupt_and_named(name: str, models_dir: Path) -> Non
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schema_version": 2},
+        {"schema_version": 1},
         {"temperature": 0},
         {"thresholds": []},
         {"identities": []},

@@ -11,13 +11,14 @@ import pytest
 
 from training.__main__ import main
 from training.artefact import Artefact
-from training.benchmark.matchers import fuse_templates
+from training.benchmark.comparisons import Lots
+from training.benchmark.matchers import Nets
 from training.benchmark.report import as_html, as_markdown, name_rate
 from training.calibration import Calibration
 from training.data import load_palms
 from training.fusion import checksum
 from training.nets import build_net, scores_of
-from training.openset import enrol
+from training.openset import enrol, is_template
 from training.recipe import PRESETS
 
 SIZE_PX = 32
@@ -135,21 +136,57 @@ def test_a_template_is_what_enrolment_makes(database: Path, store: Path) -> None
     palms = load_palms(database, SIZE_PX)
     artefact = Artefact(store / "alexnet/1")
     embeddings = artefact.embeddings(palms)
-    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1, atol=1e-5)
     templates = enrol(embeddings, palms.labels, len(palms.identities))
     own = embeddings[palms.labels == 2].mean(axis=0)
-    np.testing.assert_allclose(templates[2], own / np.linalg.norm(own), atol=1e-6)
+    expected = own / np.linalg.norm(own, axis=-1, keepdims=True)
+    np.testing.assert_allclose(templates[2], expected, atol=1e-6)
     prototypes = np.load(store / "alexnet/1/prototypes.npy")
-    # Inside the graph the prototypes are float16.
-    np.testing.assert_allclose(artefact.similarities(palms), embeddings @ prototypes.T, atol=1e-3)
+    pairs = embeddings[:, :, None, None] * prototypes.transpose(1, 0, 2)[None, None]
+    best = pairs.sum(axis=-1).max(axis=(1, 2))
+    np.testing.assert_allclose(artefact.similarities(palms), best, atol=1e-5)
 
 
-def test_fused_templates_give_the_weighted_sum_of_similarities() -> None:
-    rng = np.random.default_rng(1)
-    probes = [rng.normal(size=(5, d)).astype(np.float32) for d in (3, 4)]
-    templates = [rng.normal(size=(2, d)).astype(np.float32) for d in (3, 4)]
-    expected = 0.7 * probes[0] @ templates[0].T + 0.3 * probes[1] @ templates[1].T
-    np.testing.assert_allclose(fuse_templates([0.7, 0.3], probes, templates), expected, atol=1e-5)
+def test_the_fused_similarity_is_the_weighted_sum_of_the_nets(database: Path, store: Path) -> None:
+    palms = load_palms(database, SIZE_PX)
+    lots = Lots.of(palms, is_template(palms))
+    artefacts = [Artefact(store / net / "1") for net in ("alexnet", "vgg16")]
+    mirrored = artefacts[1].embeddings(palms)[..., ::-1] * np.arange(256)
+    mirrored /= np.linalg.norm(mirrored, axis=-1, keepdims=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artefacts[1], "embeddings", lambda *_: mirrored.astype(np.float32))
+        *alone, fused = Nets(artefacts, store).compare(palms, lots, search=True)
+    one, other = (matcher.comparisons.similarities for matcher in alone)
+    assert np.abs(one - other).max() > 1e-3
+    expected = 0.75 * one + 0.25 * other
+    np.testing.assert_allclose(fused.comparisons.similarities, expected, atol=1e-6)
+
+
+def test_without_the_search_pictures_are_compared_where_they_are(
+    database: Path, store: Path, tmp_path: Path, report: dict[str, Any]
+) -> None:
+    assert main(command(database, store, tmp_path, "--no-classical", "--no-search")) == 0
+    still = json.loads((tmp_path / "benchmark.json").read_text())
+    assert (report["database"]["searched"], still["database"]["searched"]) == (True, False)
+    palms = load_palms(database, SIZE_PX)
+    plain = Artefact(store / "alexnet/1").embeddings(palms)[:, 0]
+    gallery = is_template(palms)
+    templates = enrol(plain[gallery], palms.labels[gallery], len(palms.identities))
+    cosines = plain[~gallery] @ templates.T
+    own = palms.labels[~gallery]
+    hits = (cosines.argmax(axis=1) == own).mean()
+    assert still["matchers"][0]["rank_1"]["value"] == pytest.approx(hits)
+    assert still["matchers"][0]["reliability"] is None
+    edges = still["matchers"][0]["distributions"]["edges"]
+    assert edges[0] == pytest.approx(cosines.min(), abs=1e-4)
+
+
+def test_a_net_of_another_release_is_refused(store: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(store / "alexnet/1", tmp_path / "alexnet/1"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 1}))
+    with pytest.raises(ValueError, match=r"alexnet/1 was exported by another release.*again"):
+        Artefact(copy)
 
 
 def test_without_an_error_the_rule_of_three_is_marked(report: dict[str, Any]) -> None:
