@@ -31,7 +31,7 @@ nets: $(VENV)/.dev data/palms data/strangers data/held-out ## Train, export and 
 	$(PRETRAIN) --net alexnet --epochs 16 --out runs/pairs/alexnet
 	$(PRETRAIN) --net vgg16 --epochs 20 --out runs/pairs/vgg16
 	$(PRETRAIN) --net vgg19 --epochs 8 --from runs/pairs/vgg16 --out runs/pairs/vgg19
-	set -e; for spec in alexnet:14:0.0015 vgg16:14:0.001 vgg19:12:0.001; do \
+	set -e; for spec in alexnet:30:0.0015 vgg16:20:0.001 vgg19:28:0.001; do \
 		set -- $$(echo $$spec | tr : ' '); \
 		$(PRETRAIN) --net $$1 --against prototypes --margin 0.25 --epochs $$2 \
 			--learning-rate $$3 --from runs/pairs/$$1 --out runs/$$1; done
