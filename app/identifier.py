@@ -175,8 +175,10 @@ class Identifier:
     def _embed(self, pixels: NDArray[np.uint8]) -> list[Floats]:
         """For each net, embeddings [B, M, D]; none that would spoil the answer or the gallery."""
         moved = translate(pixels)
-        flat = moved.reshape(-1, *pixels.shape[1:])
-        embeddings = [net.embed(flat).reshape(*moved.shape[:2], -1) for net in self._ensemble.nets]
+        # One picture at a time: an engine keeps memory for the largest batch that it has seen.
+        embeddings = [
+            np.stack([net.embed(copies) for copies in moved]) for net in self._ensemble.nets
+        ]
         for net, rows in zip(self._ensemble.nets, embeddings, strict=True):
             if not are_unit(rows).all():
                 raise ArithmeticError(f"{net.key} computed an embedding that has no unit length")

@@ -1,4 +1,4 @@
-"""The gallery as the search needs it: in memory, one row for each subject and net."""
+"""The gallery as the search needs it: in memory, one template for each subject and net."""
 
 import threading
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from app.decision import Floats, are_unit, centroid
 from app.ensemble import Net
-from app.gallery.gallery import Gallery, GalleryUnusable, Subject, Templates
+from app.gallery.gallery import Gallery, GalleryUnusable, NetKey, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,46 +57,45 @@ class GalleryCache:
 
     def _load(self, revision: int) -> Snapshot:
         trained = self._gallery.trained()
-        rows = [_rows_by_subject(net, self._gallery, trained) for net in self._nets]
+        templates = [_mean_templates(net, self._gallery, trained) for net in self._nets]
         subjects = {subject.subject_id: subject for subject in _all_subjects(self._gallery)}
-        known = sorted(set(subjects).intersection(*rows))
+        known = sorted(set(subjects).intersection(*templates))
         matrices = tuple(
-            np.stack([centroid(np.stack(own[subject])) for subject in known])
+            np.stack([own[subject] for subject in known])
             if known
             else np.zeros((0, *net.prototypes.shape[1:]), np.float32)
-            for net, own in zip(self._nets, rows, strict=True)
+            for net, own in zip(self._nets, templates, strict=True)
         )
         return Snapshot(revision, tuple(subjects[i] for i in known), tuple(known), matrices)
 
 
-def _rows_by_subject(
-    net: Net, gallery: Gallery, trained: frozenset[str]
-) -> dict[str, list[Floats]]:
+def _mean_templates(net: Net, gallery: Gallery, trained: frozenset[str]) -> dict[str, Floats]:
+    """Everybody's prototype and templates [M, D] of one net as one."""
     rows = {
         identity: [prototype]
         for identity, prototype in zip(net.identities, net.prototypes, strict=True)
         if identity in trained
     }
+    shape = net.prototypes.shape[1:]
+    damaged: set[str] = set()
     templates = gallery.templates(net.key)
-    vectors = _checked(templates, net)
-    for subject_id, vector in zip(templates.subject_ids, vectors, strict=True):
-        rows.setdefault(subject_id, []).append(vector)
-    return rows
+    for subject_id, vector in zip(templates.subject_ids, templates.vectors, strict=True):
+        if vector.size == np.prod(shape) and are_unit(vector.reshape(shape)).all():
+            rows.setdefault(subject_id, []).append(vector.reshape(shape))
+        else:
+            damaged.add(subject_id)
+    if damaged:
+        raise GalleryUnusable(_describe_damage(net.key, sorted(damaged)))
+    return {subject_id: centroid(np.stack(own)) for subject_id, own in rows.items()}
 
 
-def _checked(templates: Templates, net: Net) -> Floats:
-    """The templates as the net's prototypes are, [T, M, D]."""
-    shape = (len(templates.subject_ids), *net.prototypes.shape[1:])
-    fits = templates.vectors.size == np.prod(shape)
-    vectors = templates.vectors.reshape(shape) if fits else np.zeros(shape, np.float32)
-    rows = zip(templates.subject_ids, are_unit(vectors), strict=True)
-    if damaged := sorted({subject_id for subject_id, sound in rows if not sound.all()}):
-        named = ", ".join(map(repr, damaged[:3])) + (", ..." if len(damaged) > 3 else "")
-        raise GalleryUnusable(
-            f"the gallery is damaged: {net.key} has templates that are not of unit length, of "
-            f"subject {named} ({len(damaged)} in all); delete and enroll again, or restore a backup"
-        )
-    return vectors
+def _describe_damage(key: NetKey, damaged: Sequence[str]) -> str:
+    named = ", ".join(map(repr, damaged[:3])) + (", ..." if len(damaged) > 3 else "")
+    return (
+        f"the gallery is damaged, or of an earlier release: {key} has templates of another size, "
+        f"or not of unit length, of subject {named} ({len(damaged)} in all); delete and enroll "
+        "again, or restore a backup"
+    )
 
 
 def _all_subjects(gallery: Gallery) -> list[Subject]:

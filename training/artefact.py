@@ -43,7 +43,7 @@ class Artefact:
             ValueError: if another release of this package exported it.
         """
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-        if manifest["schema_version"] != SCHEMA_VERSION:
+        if manifest.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(
                 f"{folder} was exported by another release of this package: export the net again"
             )
@@ -61,7 +61,7 @@ class Artefact:
         return best_similarities(self.embeddings(palms), self._prototypes)
 
     def embeddings(self, palms: Palms, moves: int = len(MOVES)) -> Float32:
-        """See `embed_moved`."""
+        """float32 [N, moves, D] of all pictures, in order; see `embed_moved`."""
         return embed_moved(
             lambda images: self._serve(images=tf.constant(images))["embedding"],
             palms,

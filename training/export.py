@@ -50,7 +50,7 @@ class ExportMismatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
-    """What `python -m training export` does; half a minute a net on two cores.
+    """What `python -m training export` does; up to three minutes a net on two cores.
 
     Attributes:
         run: folder of `python -m training train`, `pretrain` or `finetune`.
@@ -199,6 +199,7 @@ def _fit_prototypes(model: keras.Model, train: Palms) -> Float32:
 
 
 def _write_saved_model(model: keras.Model, calibration: Calibration, folder: Path) -> None:
+    """Writes the graph, which moves no picture: its similarities are below the service's."""
     size = model.input.shape[1]
     own_weights = model.trainable_variables + model.non_trainable_variables
     module = tf.Module()

@@ -50,11 +50,12 @@ class Templates:
 
     Attributes:
         subject_ids: row i of `vectors` belongs to `subject_ids[i]`; a subject may own many rows.
-        vectors: float32 [T, K], each template laid flat; [0, 0] when there is none.
+        vectors: float32 [K] each, as they were enrolled, laid flat; of different sizes if nets of
+            different releases wrote them.
     """
 
     subject_ids: tuple[str, ...]
-    vectors: NDArray[np.float32]
+    vectors: tuple[NDArray[np.float32], ...]
 
 
 class SubjectExists(Exception):

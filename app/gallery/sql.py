@@ -176,12 +176,8 @@ class SqlGallery:
         )
         with self._reading() as connection:
             rows = connection.execute(query).all()
-        if not rows:
-            return Templates((), np.zeros((0, 0), np.float32))
-        vectors = np.frombuffer(b"".join(row.vector for row in rows), STORED_DTYPE)
         return Templates(
-            tuple(row.subject_id for row in rows),
-            vectors.reshape(len(rows), -1).astype(np.float32),
+            tuple(row.subject_id for row in rows), tuple(_read_vector(row.vector) for row in rows)
         )
 
     def close(self) -> None:
@@ -268,6 +264,11 @@ def _read_subject(connection: Connection, subject_id: str) -> Subject:
     if row is None:
         raise SubjectUnknown(subject_id)
     return _subject(row, _template_counts(connection, [subject_id])[subject_id])
+
+
+def _read_vector(blob: bytes) -> NDArray[np.float32]:
+    whole = len(blob) // STORED_DTYPE.itemsize * STORED_DTYPE.itemsize  # of a damaged one
+    return np.frombuffer(blob[:whole], STORED_DTYPE).astype(np.float32)
 
 
 def _template_counts(

@@ -142,7 +142,10 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
     prototypes = np.load(folder / manifest.prototypes_file).astype(np.float32)
     expected = (len(manifest.identities), len(MOVES), manifest.embedding_size)
     if prototypes.shape != expected:
-        raise NetCorrupt(f"{folder / manifest.prototypes_file}: {prototypes.shape}, not {expected}")
+        raise NetCorrupt(
+            f"{folder / manifest.prototypes_file}: {prototypes.shape}, not {expected}; export "
+            "the net again"
+        )
     try:
         running = ENGINES[engine](folder)
         _compare_with_golden(folder, running, prototypes[:, 0], engine)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOVES = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
-"""Down and right, in steps: where it is, and to the four corners. Measured in docs/pretraining.md;
-two moved copies are up to two steps apart, so that one grid searches the next one's holes."""
+"""Down and right, in steps: where it is, and to the four corners; so two copies are up to two steps
+apart. Nets are calibrated for these: with others all nets must be exported again, under another
+schema_version."""
 
 STEP = 0.04
-"""One step, as a share of the picture's side."""
+"""One step, as a share of the picture's side; what is said of `MOVES` holds for it, too."""
 
 PAIRS_AT_ONCE = 1 << 24
 """Cosines in a block: 64 MiB."""

@@ -45,6 +45,15 @@ def test_a_centroid_is_the_mean_at_unit_length() -> None:
     assert found.dtype == np.float32
 
 
+def test_a_centroid_has_unit_length_in_every_move() -> None:
+    rows = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
+
+    found = centroid(rows)
+
+    for move in range(5):
+        np.testing.assert_allclose(found[move], centroid(rows[:, move]), rtol=1e-6)
+
+
 def test_one_subject_s_confidence_is_the_logistic_of_its_margin() -> None:
     found = scores([0.6])
 

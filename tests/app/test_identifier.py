@@ -23,7 +23,7 @@ from app.gallery.gallery import (
 )
 from app.identifier import Identifier, TemplatesMissing
 from app.palm.decode import ImageLimits, UnreadableImage, UnsuitableImage
-from app.palm.translation import translate
+from app.palm.translation import STEP, translate
 
 GRID, SIDE = 8, 96
 IDENTITIES = ("p001", "p002", "p003")
@@ -136,10 +136,7 @@ class FakeGallery:
     def templates(self, key: NetKey) -> Templates:
         self.reads += 1
         rows = self.vectors.get(key, [])
-        vectors = np.array([v for _, v in rows], np.float32)
-        return Templates(
-            tuple(s for s, _ in rows), vectors if rows else np.zeros((0, 0), np.float32)
-        )
+        return Templates(tuple(s for s, _ in rows), tuple(v.ravel() for _, v in rows))
 
     def close(self) -> None:
         pass
@@ -369,6 +366,29 @@ def test_a_subject_unknown_to_one_of_the_nets_is_not_compared(
         identifier.verify("eve", [palm(77)])
 
 
+def test_a_palm_cut_out_elsewhere_is_found(gallery: FakeGallery) -> None:
+    net = make_nets()[0]
+    identifier = make_identifier(gallery, [net])
+    step = round(STEP * SIDE)
+    wide = np.kron(
+        np.random.default_rng(9).uniform(60, 200, (2 * GRID, 2 * GRID)), np.ones((12, 12))
+    ).astype(np.uint8)
+    here, there = (wide[at : at + SIDE, at : at + SIDE] for at in (20, 20 + 2 * step))
+
+    def png(pixels: NDArray[np.uint8]) -> bytes:
+        file = BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        return file.getvalue()
+
+    identifier.enroll("eve", None, None, [png(here)], add=False)
+    found = identifier.identify([png(there)])
+
+    plain = net.embed(pixels_of(png(here)))[0] @ net.embed(pixels_of(png(there)))[0]
+    assert plain < found.threshold.similarity
+    assert found.decision == "match"
+    assert found.candidates[0].subject.subject_id == "eve"
+
+
 def test_verify_accepts_the_claimed_palm(identifier: Identifier) -> None:
     found = identifier.verify("p001", [palm(1)])
 
@@ -415,7 +435,7 @@ def test_enroll_stores_a_template_for_each_image_and_net(
         stored = gallery.templates(net.key)
         assert stored.subject_ids == ("eve", "eve")
         expected = np.concatenate([net.moved(pixels_of(palm(77, s))) for s in (1, 2)])
-        np.testing.assert_allclose(stored.vectors, expected, atol=1e-6)
+        np.testing.assert_allclose(stored.vectors, expected.reshape(2, -1), atol=1e-6)
 
 
 def test_enroll_refuses_a_subject_that_exists(identifier: Identifier) -> None:

@@ -112,7 +112,11 @@ def test_both_sides_mean_the_same_by_similarity(
     store: Path, database: Path, tmp_path: Path
 ) -> None:
     palms = load_palms(database)
-    theirs = Artefact(store / "alexnet/1").similarities(palms)
+    artefact = Artefact(store / "alexnet/1")
+    theirs = artefact.similarities(palms)
+    plain = artefact.embeddings(palms, 1)[:, 0]
+    prototypes = np.load(store / "alexnet/1/prototypes.npy")
+    assert (theirs - plain @ prototypes[:, 0].T).max() > 1e-2
     gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
     ensemble = load_ensemble(store, ["alexnet"], "openvino")
     identifier = Identifier(

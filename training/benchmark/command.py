@@ -52,7 +52,7 @@ class BenchmarkConfig(ReadingOptions):
     Attributes:
         store: models_store.
         nets: names of the nets; the highest version of each takes part.
-        classical: put an untrained matcher beside them; it takes longer than a net does.
+        classical: put an untrained matcher beside them.
         search: compare pictures a little moved, too, as the service does; without it, they are
             compared where they are, by which nets are not calibrated.
         seed: of the galleries and the resamples.

@@ -51,7 +51,7 @@ class Nets:
         self._fusion = read_fusion(store, keys) if len(keys) > 1 else None
 
     def compare(self, palms: Palms, lots: Lots, *, search: bool) -> Iterator[Matcher]:
-        """Each net, then all fused; two matrices of similarities at a time, a net's and the sum.
+        """Each net, then all fused; a few matrices of similarities at a time, not one for each net.
 
         Args:
             palms: all pictures.

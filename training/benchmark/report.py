@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from app.palm.translation import STEP
 from training.benchmark.identification import FPIRS
 from training.benchmark.plots import (
     draw_cmc,
@@ -133,11 +134,13 @@ def _galleries(report: Report) -> list[dict[str, Any]]:
 def _notes(report: Report) -> list[str]:
     """What the figures rest on, in sentences."""
     lots, database = report["lots"], report["database"]
+    compared = "compared where they are"
+    if database["searched"]:
+        compared += f" and moved by {STEP:.0%} towards each corner, and the best pair counts"
     notes = [
         f"Templates are {database['templates_are']}; every other picture is a probe. A net's "
-        "template of an identity is the mean of its embeddings, and its similarity "
-        + ("the best of the copies, moved by 4 %" if database["searched"] else "of what lies still")
-        + "; the classical matcher takes the best of its pictures.",
+        f"template of an identity is the mean of its embeddings; probe and template are {compared}"
+        "; the classical matcher takes the best of its pictures.",
         f"In brackets 95 % intervals: {lots['resamples']} resamples of the "
         f"{database['persons_with_probes']:,} subjects with probes, each with all of them, against "
         f"the same templates (seed {lots['seed']}).",

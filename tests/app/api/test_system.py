@@ -25,6 +25,7 @@ from app.ensemble import Ensemble
 from app.gallery.gallery import GalleryUnusable
 from app.main import create_app
 from app.nets.store import NetCorrupt
+from app.palm.translation import MOVES
 from app.settings import Settings
 from tests.app.api.conftest import EMBEDDING_SIZE, ToyNet, images, load_toy_ensemble, png
 from tests.app.api.test_identify import assert_problem
@@ -79,14 +80,37 @@ def damage(gallery_url: str, template: bytes) -> None:
         file.commit()
 
 
-@pytest.mark.parametrize("number", [np.nan, np.inf, 3e38, 0, 1], ids=str)
-def test_a_damaged_template_keeps_everybody_from_a_wrong_answer_until_it_is_deleted(
-    settings: Settings, caplog: pytest.LogCaptureFixture, number: float
-) -> None:
-    ada = {"subject_id": "ada"}
+def template(number: float, moves: int = len(MOVES)) -> bytes:
+    """A sound template, but that `number` is all of its first move."""
+    vectors = np.zeros((moves, EMBEDDING_SIZE), "<f4")
+    vectors[:, 0] = 1
+    vectors[0] = number
+    return vectors.tobytes()
+
+
+DAMAGED = {
+    **{str(number): template(number) for number in (np.nan, np.inf, 3e38, 0, 1)},
+    "of an earlier release, which moved nothing": template(EMBEDDING_SIZE**-0.5, moves=1),
+    "cut short": template(EMBEDDING_SIZE**-0.5)[:-3],
+}
+
+
+def test_a_sound_template_is_none_of_the_damaged(settings: Settings) -> None:
     with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as client:
-        client.post("/v1/enroll", data=ada, files=images(png(50)))
-    damage(settings.gallery_url, np.full(EMBEDDING_SIZE, number, "<f4").tobytes())
+        client.post("/v1/enroll", data={"subject_id": "ada"}, files=images(png(50)))
+        damage(settings.gallery_url, template(EMBEDDING_SIZE**-0.5))
+        client.post("/v1/enroll", data={"subject_id": "eve"}, files=images(png(51)))
+        assert client.post("/v1/identify", files=images(png(1))).json()["decision"] == "match"
+
+
+@pytest.mark.parametrize("stored", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_template_keeps_everybody_from_a_wrong_answer_until_it_is_deleted(
+    settings: Settings, caplog: pytest.LogCaptureFixture, stored: bytes
+) -> None:
+    with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as client:
+        client.post("/v1/enroll", data={"subject_id": "ada"}, files=images(png(50)))
+        damage(settings.gallery_url, stored)
+        client.post("/v1/enroll", data={"subject_id": "eve"}, files=images(png(51)))
     logging.getLogger("app.main").addHandler(caplog.handler)
     with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as client:
         logging.getLogger("app.main").removeHandler(caplog.handler)
@@ -96,7 +120,7 @@ def test_a_damaged_template_keeps_everybody_from_a_wrong_answer_until_it_is_dele
             client.post("/v1/identify", files=images(png(1))),
             client.post("/v1/verify", data={"subject_id": "p001"}, files=images(png(1))),
         ):
-            assert_problem(response, 503, "'ada'", "vgg16/1", "delete")
+            assert_problem(response, 503, "subject 'ada' (1 in all)", "vgg16/1", "delete")
         assert client.get("/health/live").status_code == 200
         assert client.delete("/v1/subjects/ada").status_code == 204
         assert client.get("/health/ready").status_code == 200

@@ -24,7 +24,7 @@ def test_an_enrolled_subject_is_found_with_its_templates(gallery: Gallery) -> No
     assert stored.template_counts == {"vgg16/1": 3, "alexnet/2": 1}
     found = gallery.templates(VGG16)
     assert found.subject_ids == ("ada", "ada", "ada")
-    assert found.vectors.dtype == np.float32
+    assert {vector.dtype for vector in found.vectors} == {np.dtype(np.float32)}
     np.testing.assert_array_equal(found.vectors, vectors(3))
 
 
@@ -32,7 +32,7 @@ def test_a_net_without_templates_has_none(gallery: Gallery) -> None:
     enroll(gallery, "ada")
     found = gallery.templates(NetKey("vgg16", 2))
     assert found.subject_ids == ()
-    assert found.vectors.shape[0] == 0
+    assert found.vectors == ()
 
 
 def test_enrolling_twice_without_add_changes_nothing(gallery: Gallery) -> None:

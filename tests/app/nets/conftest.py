@@ -62,7 +62,8 @@ def export(folder: Path) -> None:
     """Writes the toy net as version `folder.name` of the net `folder.parent.name`."""
     net = ToyNet()
     tf.saved_model.save(net, str(folder), signatures={"serving_default": net.serve})
-    moved = np.repeat(net.prototypes.numpy()[:, None], len(MOVES), axis=1)
+    # The first are the graph's own.
+    moved = np.stack([np.roll(net.prototypes.numpy(), i, axis=0) for i in range(len(MOVES))], 1)
     np.save(folder / "prototypes.npy", moved)
     images = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
     outputs = {name: value.numpy() for name, value in net.serve(tf.constant(images)).items()}

@@ -126,6 +126,21 @@ def test_a_missing_file_is_corrupt_and_named(name: str, models_dir: Path) -> Non
         load(models_dir)
 
 
+def test_a_net_of_an_earlier_release_is_to_be_exported_again(
+    models_dir: Path, seal: Callable[..., None]
+) -> None:
+    folder = models_dir / "toy/1"
+    plain = np.load(folder / "prototypes.npy")[:, 0]
+    np.save(folder / "prototypes.npy", plain)
+    seal(folder)
+    with pytest.raises(NetCorrupt, match=r"prototypes\.npy: \(4, 16\), not \(4, 5, 16\); export"):
+        load(models_dir)
+
+    seal(folder, schema_version=1)
+    with pytest.raises(NetCorrupt, match=r"schema_version.*export the net again"):
+        load(models_dir)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
