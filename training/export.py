@@ -167,7 +167,7 @@ def _options_of(settings: dict[str, Any], config: ExportConfig) -> DataOptions:
 
 
 def embed(model: keras.Model, palms: Palms) -> Float32:
-    """See `embed_moved`."""
+    """Embeddings float32 [N, M, D] of all pictures, moved, in order; see `embed_moved`."""
     return embed_moved(
         lambda images: model(images, training=False)["embedding"], palms, f"{model.name}: embedding"
     )

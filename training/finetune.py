@@ -272,5 +272,5 @@ def take_back(
 
 
 def mean_embeddings(embedder: keras.Model, palms: Palms) -> NDArray[np.float32]:
-    """Prototypes float32 [C, D]: every identity's mean embedding at unit length, as enrolment."""
+    """Prototypes float32 [C, D] of pictures as they lie: every identity's mean at unit length."""
     return enrol(predict(embedder, palms), palms.labels, len(palms.identities))

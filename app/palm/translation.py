@@ -1,9 +1,9 @@
 """The search for how a palm lies: every picture is compared as it is and a little moved.
 
 A region of interest is never cut out at quite the same place twice. As D. Zhang, W.-K. Kong,
-J. You and M. Wong, "Online palmprint identification", IEEE TPAMI 25 (2003), do with
-coded palms, two pictures are as alike as the best pair of their moved copies. docs/pretraining.md
-has what that is worth.
+J. You and M. Wong, "Online palmprint identification", IEEE TPAMI 25 (2003), do with coded palms,
+two pictures are as alike as the best pair of their moved copies. docs/pretraining.md has what that
+is worth.
 """
 
 import numpy as np

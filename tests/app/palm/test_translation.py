@@ -76,7 +76,5 @@ def test_two_pictures_a_step_apart_are_found_alike() -> None:
 
 
 def test_in_an_empty_gallery_there_is_nothing() -> None:
-    assert best_similarities(embeddings(1, 1), np.zeros((0, len(MOVES), 8), np.float32)).shape == (
-        1,
-        0,
-    )
+    nobody = np.zeros((0, len(MOVES), 8), np.float32)
+    assert best_similarities(embeddings(1, 1), nobody).shape == (1, 0)
