@@ -3,6 +3,7 @@
 import csv
 import os
 import time
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,16 @@ class Checkpoint(keras.callbacks.Callback):
     name holds the number of epochs behind it; the history is cut to that when a run goes on.
     """
 
-    def __init__(self, folder: Path, monitor: str | None, kept: keras.Model | None = None) -> None:
+    def __init__(
+        self, folder: Path, monitor: str | None, kept: Mapping[Path, keras.Model] | None = None
+    ) -> None:
         """Creates the callback.
 
         Args:
             folder: the run's.
             monitor: figure by which the best epoch is chosen; higher is better. None: the last is.
-            kept: the part of the model whose best weights are kept; all of it unless given.
+            kept: parts of the model whose best weights are kept, by folder; all of it, in the
+                run's, unless given.
         """
         super().__init__()
         self.history = read_history(folder)[: epochs_done(folder)]
@@ -72,7 +76,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def keep_something(self, model: keras.Model) -> None:
         """Writes the weights as they are, where no epoch's end has written any yet."""
-        if not (self._folder / BEST).exists():
+        if not all((folder / BEST).exists() for folder in self._kept or [self._folder]):
             self._save_best(model)
 
     def _is_best(self, monitor: str) -> bool:
@@ -82,8 +86,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _save_best(self, model: keras.Model) -> None:
         """Without the optimizer's memory, two thirds of a state."""
-        model = self._kept or model
-        save_whole(keras.Model(model.input, model.output), self._folder / BEST)
+        for folder, part in (self._kept or {self._folder: model}).items():
+            save_whole(keras.Model(part.input, part.output), folder / BEST)
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):

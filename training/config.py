@@ -12,7 +12,9 @@ from training.nets import NETS
 from training.recipe import Recipe
 from training.transfer import require_weights
 
-FREE_TO_CHANGE = ("allow_leaks", "data", "guard", "out", "scratch", "start", "tensorboard")
+FREE_TO_CHANGE = (
+    "allow_leaks", "data", "guard", "out", "processes", "scratch", "start", "tensorboard",
+)  # fmt: skip
 """Settings with which a stopped run may go on though they differ: they do not change the result.
 Another place is no other data: those are compared by their digest."""
 

@@ -38,7 +38,7 @@ MAX_DIFFERENCE = 1e-4
 READING = ("layout", "classes", "bands", "size_px", "split", "split_seed")
 """What of a run's configuration says how it read and split its database."""
 
-OF_ONE_MACHINE = ("data", "out", "scratch", "start", "weights_file")
+OF_ONE_MACHINE = ("data", "out", "processes", "scratch", "start", "weights_file")
 """What of it is nobody else's business."""
 
 Float32 = NDArray[np.float32]

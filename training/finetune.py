@@ -226,7 +226,8 @@ def _fit(
     embedder, monitor = embedder_of(model), "val_rank_1" if open_set else "val_accuracy"
     if done < config.epochs:
         loss = PairLoss(config.scale, config.margin)
-        fit_stream(embedder, batches, config, recipe, loss, [watcher], monitor=monitor)
+        nets, kept = {model.name: embedder}, {config.out: embedder}
+        fit_stream(nets, batches, config, recipe, loss, [watcher], kept=kept, monitor=monitor)
     load_best(embedder, config.out)
     return model
 

@@ -58,6 +58,7 @@ class Guard(keras.callbacks.Callback):
         *,
         stop: bool = True,
         log: Path | None = None,
+        net: str = "",
     ) -> None:
         """Creates the guard.
 
@@ -66,8 +67,10 @@ class Guard(keras.callbacks.Callback):
             recipe: what advice is given on.
             stop: end a training that is dead, with `NetIsDead`, or go on and only write it down.
             log: text file for the findings; what stands in it was found before an interruption.
+            net: whose guard it is, where others are trained beside it.
         """
         super().__init__()
+        self._net = net
         self.findings = log.read_text().splitlines() if log and log.exists() else []
         self.signals: list[list[LayerSignal]] = []
         self._probe = probe
@@ -97,25 +100,24 @@ class Guard(keras.callbacks.Callback):
             return
         signals = self._probe.look()
         self.signals.append(signals)
-        loss, identities = (logs or {}).get("loss", np.nan), self.model.output.shape[-1]
-        chance = float(np.log(identities))
-        standing = f"the loss is {loss:.3f}"
-        if self._recipe.head == "paper":  # a margin's loss has another measure
+        figures = logs or {}
+        loss = figures.get(f"{self._net}_loss", figures.get("loss", np.nan))
+        standing, stuck = f"the loss is {loss:.3f}", False
+        if self._recipe.head == "paper":  # ln C is no measure of a margin's loss
+            identities = self.model.output.shape[-1]
+            chance = float(np.log(identities))
             standing += f", chance is ln {identities} = {chance:.3f}"
+            stuck = abs(loss - chance) < STUCK_LOSS and epoch + 1 == FIRST_EPOCHS
+        when = f"{self._net}, epoch {epoch + 1}" if self._net else f"epoch {epoch + 1}"
         if died := find_death(signals):
             self._dead = True
-            self.report(f"epoch {epoch + 1}: {died}; {standing}. {advise(self._recipe)}")
-        elif self._is_stuck(epoch, loss - chance):
+            self.report(f"{when}: {died}; {standing}. {advise(self._recipe)}")
+        elif stuck:
             spread = signals[-1].spread
             self._note(
-                f"epoch {epoch + 1}: alive, but it has not begun to learn: its answers differ by "
+                f"{when}: alive, but it has not begun to learn: its answers differ by "
                 f"{spread:.0e} from picture to picture; {standing}. {advise(self._recipe)}"
             )
-
-    def _is_stuck(self, epoch: int, from_chance: float) -> bool:
-        """At the watch's end, with a loss that ln C is the measure of: CosFace's is another."""
-        at_chance = abs(from_chance) < STUCK_LOSS and self._recipe.head == "paper"
-        return at_chance and epoch + 1 == FIRST_EPOCHS
 
     def report(self, finding: str) -> None:
         """Writes a finding down, and ends the training unless it is only to warn."""

@@ -20,16 +20,31 @@ Float32 = NDArray[np.float32]
 class OpenSetScore(keras.callbacks.Callback):
     """Adds `val_rank_1` and `val_eer` to an epoch's figures, where parts share no identity."""
 
-    def __init__(self, palms: Palms, batch_size: int = 64, *, prefix: str = "val") -> None:
-        """Creates the callback; `palms` are the validation part, `prefix` what names it."""
+    def __init__(
+        self,
+        palms: Palms,
+        batch_size: int = 64,
+        *,
+        prefix: str = "val",
+        net: keras.Model | None = None,
+    ) -> None:
+        """Creates the callback.
+
+        Args:
+            palms: the validation part.
+            batch_size: pictures at a time.
+            prefix: what names the figures.
+            net: which to judge, with an embedding head; what is trained unless given.
+        """
         super().__init__()
         self._prefix = prefix
         self._palms = palms
         self._batch_size = batch_size
+        self._net = net
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Embeds all pictures and compares them."""
-        found = judge_strangers(self.model, self._palms, self._batch_size)
+        found = judge_strangers(self._net or self.model, self._palms, self._batch_size)
         if logs is not None:
             logs.update({f"{self._prefix}_{name}": value for name, value in found.items()})
 

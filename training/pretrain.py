@@ -1,7 +1,11 @@
-"""Teaches a net what tells palms apart, on thousands of synthetic ones that no epoch repeats."""
+"""Teaches nets what tells palms apart, on thousands of synthetic ones that no epoch repeats."""
 
 import json
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +16,7 @@ from numpy.typing import NDArray
 from training.checkpoint import (
     BEST,
     FINAL,
+    HISTORY,
     epochs_done,
     load_best,
     read_history,
@@ -25,17 +30,19 @@ from training.fitting import FitOptions, fit_stream
 from training.layers import MarginLoss, PairLoss
 from training.nets import NETS, build_net, embedder_of, scores_of, working_side
 from training.openset import OpenSetScore, enrol, judge_strangers
-from training.recipe import Recipe, recipe_of
+from training.recipe import Recipe
 from training.result import describe_environment, plot_history
 from training.scratch import PictureFile
 from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.stream import PalmStream, strangers
-from training.synthetic.synthesize import draw_palms
+from training.synthetic.synthesize import draw_palms, processes
 from training.train import computing_in
 from training.whitening import whiten
 
 SERVED_PX = 224
 """Side of the pictures that the exported net takes; it shrinks them by a whole number."""
+
+CONFIG = "config.json"
 
 RESULT = "result.json"
 
@@ -53,34 +60,38 @@ STRANGERS_SEED = 1_000_003
 class PretrainConfig(FitOptions):
     """What `python -m training pretrain` does; docs/training.md says how long it takes.
 
-    The same command again goes on with a run that was stopped. The net learns to embed, from pairs
+    The same command again goes on with a run that was stopped. The nets learn to embed, from pairs
     first and, --from that, against prototypes of all palms: the one begins faster, the other tells
-    more alike palms apart. `export` gives it prototypes of a database, and `finetune` adapts it.
+    more alike palms apart. Side by side they share every picture, which on a GPU costs more time
+    than what a net learns from it; each learns as if alone, and has a folder in `out`. `export`
+    gives it prototypes of a database, and `finetune` adapts it.
 
     Attributes:
-        net: one of `training.nets.NETS`.
-        start: --from, a run to start from, as it was before its whitening; of another net those
-            layers that fit.
+        nets: which, of alexnet, vgg16 and vgg19.
+        start: --from, a run of the same nets to start from, as it was before its whitening.
+        processes: how many take the pictures, ahead of the training; 0 leaves it to this one, which
+            is best where the nets, too, have no more than a few cores.
         against: what each picture is compared with: the other pictures of its batch (pairs), or
             one prototype for every palm (prototypes).
         identities: synthetic palms to tell apart.
         pairs: pictures of each in an epoch, two by two; every one is of another visit.
         disturb: spoil pictures as no camera does: hide a part, smear, coarsen, misplace them more.
-        contrast_px: side, about, at which the net sees; 0 is its own.
+        contrast_px: side, about, at which the nets see.
         embedding_size: numbers in an embedding.
         learning_rate: Adam's peak.
         scale: factor from similarity to logit.
         margin: what a palm's other picture must win by.
     """
 
-    net: str
+    nets: tuple[str, ...] = NETS
     start: Path | None = field(default=None, metadata={"option": "from"})
     against: Literal["pairs", "prototypes"] = "pairs"
     identities: int = 10_000
     pairs: int = 1
     disturb: bool = True
-    contrast_px: int = 0
+    contrast_px: int = 112
     embedding_size: int = 256
+    processes: int = 0
     learning_rate: float = 1e-3
     scale: float = 24.0
     margin: float = 0.15
@@ -112,18 +123,18 @@ class PretrainConfig(FitOptions):
     @property
     def side_px(self) -> int:
         """Side of the pictures after the exported net's shrinking, at which it is trained."""
-        return working_side(self.net, self.recipe, SERVED_PX)
+        return working_side(self.nets[0], self.recipe, SERVED_PX)
 
 
 def pretrain(config: PretrainConfig) -> Path:
-    """Trains an embedding, or goes on training it, and writes the run's folder.
+    """Trains embeddings, or goes on training them, and writes the run's folder.
 
     Returns:
-        The path of result.json.
+        The path of history.csv; beside it each net has a folder with its weights and result.json.
 
     Raises:
         ValueError: if an option makes no sense, or `out` holds a run with other settings.
-        NetIsDead: if the guard stopped it.
+        NetIsDead: if a guard stopped it.
         OSError: if the drawn palms find no room in scratch.
     """
     _require_sensible(config)
@@ -134,21 +145,28 @@ def pretrain(config: PretrainConfig) -> Path:
         "stage": _stage(config),
     }
     settings = resumable_settings(chosen, config.out)
-    if epochs_done(config.out) < config.epochs or not (config.out / FINAL).exists():
-        _train(config, settings)
-    return config.out / RESULT
+    ended = all((config.out / net / FINAL).exists() for net in config.nets)
+    if epochs_done(config.out) < config.epochs or not ended:
+        with processes(config.processes) if config.processes else nullcontext() as pool:
+            _train(config, settings, pool)
+    return config.out / HISTORY
 
 
 def _require_sensible(config: PretrainConfig) -> None:
-    if config.net not in NETS:
-        raise ValueError(f"unknown net {config.net!r}: choose one of {', '.join(NETS)}")
+    for net in config.nets:
+        if net not in NETS:
+            raise ValueError(f"unknown net {net!r}: choose of {', '.join(NETS)}")
     require_at_least(config, identities=2, watched=2, epochs=1, pairs=1, embedding_size=1)
+    require_at_least(config, processes=0, contrast_px=1)
     if config.batch_size < 4 or config.batch_size % 2:
         raise ValueError(
             f"--batch-size must be an even number of at least 4, not {config.batch_size}"
         )
-    if config.start and not (config.start / BEST).exists():
-        raise ValueError(f"--from {config.start} holds no {BEST}: name the folder of a run")
+    for net in config.nets if config.start else ():
+        if not (config.start / net / BEST).exists():
+            raise ValueError(
+                f"--from {config.start} holds no {net}/{BEST}: name the folder of a run"
+            )
     with distribute(config.devices):
         require_divisible(config.batch_size, device_count())
 
@@ -157,82 +175,122 @@ def _stage(config: PretrainConfig) -> int:
     """How many runs are behind this one: each has pictures of its own."""
     if config.start is None:
         return 0
-    return json.loads((config.start / "config.json").read_text()).get("stage", 0) + 1
+    return json.loads((config.start / CONFIG).read_text()).get("stage", 0) + 1
 
 
-def _train(config: PretrainConfig, settings: dict[str, Any]) -> None:
-    """Trains the epochs that are not done yet, whitens the net and writes it."""
+def _train(config: PretrainConfig, settings: dict[str, Any], pool: Executor | None) -> None:
+    """Trains the epochs that are not done yet, whitens the nets and writes them."""
     keras.utils.set_random_seed(config.seed)
     palms = draw_palms(config.identities, config.seed, config.scratch)
+    stream = partial(_stream, palms, config, pool)
     watched = {
         prefix: strangers(config.watched, STRANGERS_SEED, style, side_px=config.side_px)
         for prefix, style in (("val", TRAINING), ("held_out", HELD_OUT))
     }
     with computing_in(settings["precision"]), distribute(config.devices):
         require_agreement(epochs_done=epochs_done(config.out))
-        config.out.mkdir(parents=True, exist_ok=True)
-        write_whole(config.out / "config.json", json.dumps(settings, indent=2) + "\n")
-        net = _begin(config, palms)
+        _write_settings(config, settings)
+        nets = _begin(config, stream)
         fit_stream(
-            scores_of(net) if config.against_palms else embedder_of(net),
-            _stream(palms, config, config.seed, epochs_done(config.out)),
+            {
+                name: scores_of(net) if config.against_palms else embedder_of(net)
+                for name, net in nets.items()
+            },
+            stream(config.seed, epochs_done(config.out)),
             config,
             config.recipe,
             config.loss,
-            [OpenSetScore(some, prefix=prefix) for prefix, some in watched.items()],
-            kept=embedder_of(net),
+            [
+                OpenSetScore(some, config.batch_size, prefix=f"{name}_{prefix}", net=net)
+                for name, net in nets.items()
+                for prefix, some in watched.items()
+            ],
+            kept={config.out / name: embedder_of(net) for name, net in nets.items()},
         )
     with computing_in(settings["precision"]):
-        _finish(config, settings, palms, watched)
+        _finish(config, settings, stream, watched)
 
 
-def _begin(config: PretrainConfig, palms: PictureFile) -> keras.Model:
-    """The net as its training begins; one that goes on restores its own weights."""
+def _write_settings(config: PretrainConfig, settings: dict[str, Any]) -> None:
+    """Into the run's folder, and into each net's what `export` has to know of it."""
+    for name in config.nets:
+        (config.out / name).mkdir(parents=True, exist_ok=True)
+        own = json.dumps({**settings, "net": name}, indent=2)
+        write_whole(config.out / name / CONFIG, own + "\n")
+    write_whole(config.out / CONFIG, json.dumps(settings, indent=2) + "\n")
+
+
+def _begin(config: PretrainConfig, stream: Callable[..., PalmStream]) -> dict[str, keras.Model]:
+    """The nets as their training begins; one that goes on restores its own weights."""
     count = config.identities if config.against_palms else 1
-    net = build_net(config.net, count, config.recipe, input_px=config.side_px)
+    nets = _build(config, count)
     if config.start is None or epochs_done(config.out):
-        return net
-    _load_start(embedder_of(net), config, config.start)
+        return nets
+    for name, net in nets.items():
+        load_best(embedder_of(net), config.start / name)
     if config.against_palms:
-        embeddings, labels = _look_at_all(net, "embedding", palms, config, epoch=0)
-        (placed,), seen = net.get_layer("similarity").get_weights(), np.unique(labels)
-        # Who filled no batch keeps a place at random.
-        placed[seen] = enrol(embeddings, labels, len(placed))[seen]
-        net.get_layer("similarity").set_weights([placed])
-    return net
+        embeddings, labels = _look_at_all(nets, "embedding", stream(UNSEEN_SEED, 0, whole=True))
+        seen = np.unique(labels)
+        for name, net in nets.items():
+            (placed,) = net.get_layer("similarity").get_weights()
+            # Who filled no batch keeps a place at random.
+            placed[seen] = enrol(embeddings[name], labels, count)[seen]
+            net.get_layer("similarity").set_weights([placed])
+    return nets
+
+
+def _build(config: PretrainConfig, count: int) -> dict[str, keras.Model]:
+    return {
+        name: build_net(name, count, config.recipe, input_px=config.side_px) for name in config.nets
+    }
 
 
 def _finish(
     config: PretrainConfig,
     settings: dict[str, Any],
-    palms: PictureFile,
+    stream: Callable[..., PalmStream],
     watched: dict[str, Palms],
 ) -> None:
-    """Whitens the trained net, judges it and writes what the run came to."""
-    net = build_net(config.net, 1, config.recipe, input_px=config.side_px)
-    load_best(embedder_of(net), config.out)
-    features, _ = _look_at_all(net, "dense_norm", palms, config, epoch=1)
-    whiten(net, features.reshape(-1, 2, config.embedding_size))
-    found = {prefix: judge_strangers(net, some) for prefix, some in watched.items()}
-    _conclude(settings, found, config.out)
-    save_whole(embedder_of(net), config.out / FINAL)  # the last: it says that all is done
+    """Whitens the trained nets, judges them and writes what the run came to."""
+    nets = _build(config, 1)
+    for name, net in nets.items():
+        load_best(embedder_of(net), config.out / name)
+    features, _ = _look_at_all(nets, "dense_norm", stream(UNSEEN_SEED, 1, whole=True))
+    for name, net in nets.items():
+        whiten(net, features[name].reshape(-1, 2, config.embedding_size))
+        found = {
+            prefix: judge_strangers(net, some, config.batch_size)
+            for prefix, some in watched.items()
+        }
+        _conclude(name, settings, found, config.out)
+        save_whole(embedder_of(net), config.out / name / FINAL)  # the last: it says all is done
 
 
 def _look_at_all(
-    net: keras.Model, layer: str, palms: PictureFile, config: PretrainConfig, *, epoch: int
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """A layer's outputs [N, D] for pairs of pictures that no epoch has, and whose they are [N]."""
-    part = keras.Model(net.input, net.get_layer(layer).output)
-    stream = _stream(palms, config, UNSEEN_SEED, epoch, whole=True)
-    outputs, labels = [], []
+    nets: dict[str, keras.Model], layer: str, stream: PalmStream
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int32]]:
+    """A layer's outputs [N, D] of every net for pairs of pictures, and whose they are [N]."""
+    parts = {
+        name: keras.Model(net.input, net.get_layer(layer).output) for name, net in nets.items()
+    }
+    outputs: dict[str, list[Any]] = {name: [] for name in nets}
+    labels: list[NDArray[np.int32]] = []
     for images, whose in (stream[index] for index in range(len(stream))):
-        outputs.append(keras.ops.convert_to_numpy(part(images, training=False)))
         labels.append(whose)
-    return np.concatenate(outputs).astype(np.float32), np.concatenate(labels)
+        for name, part in parts.items():
+            outputs[name].append(keras.ops.convert_to_numpy(part(images, training=False)))
+    joined = {name: np.concatenate(some).astype(np.float32) for name, some in outputs.items()}
+    return joined, np.concatenate(labels)
 
 
 def _stream(
-    palms: PictureFile, config: PretrainConfig, seed: int, epoch: int, *, whole: bool = False
+    palms: PictureFile,
+    config: PretrainConfig,
+    pool: Executor | None,
+    seed: int,
+    epoch: int,
+    *,
+    whole: bool = False,
 ) -> PalmStream:
     return PalmStream(
         palms,
@@ -243,33 +301,15 @@ def _stream(
         epoch=epoch,
         disturbed=config.disturb,
         whole=whole,
+        pool=pool,
     )
 
 
-def _load_start(embedder: keras.Model, config: PretrainConfig, run: Path) -> None:
-    """Copies every layer that the other run's net has under the same name and in the same shape.
-
-    So a VGG19 can start from a VGG16: Simonyan and Zisserman, arXiv 1409.1556, section 3.1, start
-    their deeper nets from a shallower one.
-    """
-    settings = json.loads((run / "config.json").read_text())
-    recipe = recipe_of(settings)
-    other = embedder_of(build_net(settings["net"], 1, recipe, input_px=config.side_px))
-    load_best(other, run)
-    donors = {layer.name: layer for layer in other.layers}
-    for layer in embedder.layers:
-        own = [weight.shape for weight in layer.get_weights()]
-        if layer.name in donors and own:
-            values = donors[layer.name].get_weights()
-            if [value.shape for value in values] == own:
-                layer.set_weights(values)
-
-
-def _conclude(settings: dict[str, Any], found: dict[str, Any], out: Path) -> None:
-    """Writes what the run came to: result.json and history.png."""
-    history = read_history(out)
+def _conclude(net: str, settings: dict[str, Any], found: dict[str, Any], out: Path) -> None:
+    """Writes what the run came to for one of its nets: result.json and history.png."""
+    history = [_of(net, row) for row in read_history(out)]
     result = {
-        "net": settings["net"],
+        "net": net,
         "watched": {"identities": settings["watched"], "sessions": 2, "shots": 2},
         "last": history[-1],
         "whitened": found,
@@ -278,5 +318,11 @@ def _conclude(settings: dict[str, Any], found: dict[str, Any], out: Path) -> Non
         "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
         "environment": describe_environment(settings),
     }
-    write_whole(out / RESULT, json.dumps(result, indent=1) + "\n")
-    plot_history(history, out / "history.png")
+    write_whole(out / net / RESULT, json.dumps(result, indent=1) + "\n")
+    plot_history(history, out / net / "history.png")
+
+
+def _of(net: str, row: dict[str, float]) -> dict[str, float]:
+    """What an epoch's row says of one net, and of all."""
+    own = {k.removeprefix(f"{net}_"): v for k, v in row.items() if k.startswith(f"{net}_")}
+    return {k: v for k, v in row.items() if not k.startswith(NETS)} | own

@@ -28,7 +28,7 @@ def default_scratch() -> Path:
 
 
 class PictureFile:
-    """Pictures on disk, read by number as from an array.
+    """Pictures on disk, read by number as from an array; another process of this machine may, too.
 
     Attributes:
         shape: (M, H, W).
@@ -40,6 +40,15 @@ class PictureFile:
         self._file = file
         # A file that is left to the garbage collector is closed with a ResourceWarning.
         weakref.finalize(self, file.close)
+
+    def __getstate__(self) -> tuple[str, tuple[int, int, int]]:
+        """Where another process finds the file as long as this one has it, and its shape."""
+        return f"/proc/{os.getpid()}/fd/{self._file.fileno()}", self.shape
+
+    def __setstate__(self, state: tuple[str, tuple[int, int, int]]) -> None:
+        """Opens the file that another process has open."""
+        place, shape = state
+        self.__init__(Path(place).open("rb"), shape)  # noqa: SIM115, as below
 
     @classmethod
     def write(

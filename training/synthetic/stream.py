@@ -1,34 +1,33 @@
 """Synthetic palms without end: every training picture is taken when it is needed, and once only."""
 
-from dataclasses import replace
+from concurrent.futures import Executor, Future
+from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augmentation import disturb
 from training.batches import as_colour
 from training.data import Palms, Pixels
 from training.devices import process_share
 from training.scratch import PictureFile
-from training.synthetic.anatomy import LAYERS
-from training.synthetic.canvas import CANVAS_PX
-from training.synthetic.capture import PICTURE_PX, TRAINING, Style, draw_camera, draw_session, shoot
+from training.synthetic.capture import Style, draw_camera, draw_session, shoot
+from training.synthetic.pairs import photograph_pairs, resize
 from training.synthetic.synthesize import draw_identity
 
-MISPLACED = replace(
-    TRAINING, displace=lambda rng: np.clip(rng.normal(0, 0.055 * PICTURE_PX, 2), -11, 11)
-)
-"""The training style, with the region of interest a little further away than its own 4 %."""
+CAMERA_PALMS = 32
+"""Palms of a batch that one camera takes: a camera for each palm would tell the pairs apart."""
+
+AHEAD = 12
+"""Batches that processes have in hand, so that none waits for another."""
 
 
 class PalmStream(keras.utils.PyDataset):
     """Batches of pairs: each palm of a batch at two visits. No picture comes twice.
 
     An epoch shows every identity equally often, in a new order; those that fill no batch wait for
-    the next. A batch depends on the seed, the
-    epoch and its index alone, so a training that goes on sees what it would have seen.
+    the next. A batch depends on the seed, the epoch and its index alone, so a training that goes on
+    sees what it would have seen.
     """
 
     def __init__(
@@ -43,6 +42,7 @@ class PalmStream(keras.utils.PyDataset):
         epoch: int = 0,
         first_label: int = 0,
         whole: bool = False,
+        pool: Executor | None = None,
     ) -> None:
         """Creates the stream.
 
@@ -56,6 +56,7 @@ class PalmStream(keras.utils.PyDataset):
             epoch: the first to run, from 0.
             first_label: label of the first identity.
             whole: give every process all of a batch, not its share.
+            pool: processes that take the pictures, ahead of the training; None takes them here.
         """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._palms = palms
@@ -67,7 +68,7 @@ class PalmStream(keras.utils.PyDataset):
         self._seed = seed
         self._first_label = first_label
         self._disturbed = disturbed
-        self._style = MISPLACED if disturbed else TRAINING
+        self._pool = pool
         self._begin(epoch)
 
     def __len__(self) -> int:
@@ -76,23 +77,32 @@ class PalmStream(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
         """This process's images uint8 [B, side_px, side_px, 3] and labels int32 [B]."""
-        chosen = self._order[index * self._people :][: self._people][self._share]
-        # One camera a batch: else the camera would tell the pairs apart.
-        lots = [self._seed, self._epoch, index]
-        camera = draw_camera(np.random.default_rng(lots), self._style)
-        images = np.empty((2 * len(chosen), self._side_px, self._side_px), np.uint8)
-        for slot, identity in enumerate(chosen):
-            palm = self._palms[np.array([identity])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
-            for shot in (2 * slot, 2 * slot + 1):
-                # Named by identity, not by slot: several processes share a batch.
-                rng = np.random.default_rng([*lots, int(identity), shot % 2])
-                session = draw_session(rng, self._style, camera)
-                picture = shoot(palm, session, rng, self._style)
-                if self._disturbed:
-                    picture = disturb(picture, rng)
-                images[shot] = _resize(picture, self._side_px)
-        labels = np.repeat(chosen, 2) + self._first_label
-        return as_colour(images), labels.astype(np.int32)
+        if self._pool is None:
+            parts = [photograph_pairs(*task) for task in self._tasks(index)]
+        else:
+            for number in range(index, min(index + AHEAD, len(self))):
+                if number not in self._in_hand:
+                    tasks = self._tasks(number)
+                    self._in_hand[number] = [
+                        self._pool.submit(photograph_pairs, *task) for task in tasks
+                    ]
+            parts = [future.result() for future in self._in_hand.pop(index)]
+        labels = np.repeat(self._chosen(index)[self._share], 2) + self._first_label
+        return as_colour(np.concatenate(parts)), labels.astype(np.int32)
+
+    def _chosen(self, index: int) -> NDArray[np.int64]:
+        """Whose pictures a batch holds, over all devices."""
+        return self._order[index * self._people :][: self._people]
+
+    def _tasks(self, index: int) -> list[tuple[Any, ...]]:
+        """Arguments of `photograph_pairs`, camera by camera."""
+        chosen = self._chosen(index)[self._share]
+        camera = np.arange(self._people)[self._share] // CAMERA_PALMS
+        lots = (self._seed, self._epoch, index)
+        return [
+            (self._palms, chosen[camera == one], lots, int(one), self._side_px, self._disturbed)
+            for one in np.unique(camera)
+        ]
 
     def on_epoch_end(self) -> None:
         """Draws the next epoch's order."""
@@ -100,6 +110,7 @@ class PalmStream(keras.utils.PyDataset):
 
     def _begin(self, epoch: int) -> None:
         self._epoch = epoch
+        self._in_hand: dict[int, list[Future[Pixels]]] = {}
         rng = np.random.default_rng([self._seed, epoch])
         whole = self._identities // self._people * self._people  # nobody twice in a batch
         orders = [rng.permutation(self._identities)[:whole] for _ in range(self._pairs)]
@@ -128,7 +139,7 @@ def strangers(
             session = draw_session(rng, style, camera)
             for shot in range(shots):
                 rng = np.random.default_rng([seed, identity, visit + 1, shot + 1])
-                pictures.append(_resize(shoot(palm, session, rng, style), side_px))
+                pictures.append(resize(shoot(palm, session, rng, style), side_px))
     total = count * sessions * shots
     visits = np.indices((count, sessions, shots)).reshape(3, total).astype(np.int32)
     return Palms(
@@ -143,10 +154,3 @@ def strangers(
         files=tuple(f"stranger {i}, s{v + 1}, {s}" for i, v, s in visits.T.tolist()),
         sha256="",
     )
-
-
-def _resize(picture: Pixels, side_px: int) -> Pixels:
-    if picture.shape[0] == side_px:
-        return picture
-    resized = cv2.resize(picture, (side_px, side_px), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(resized, np.uint8)

@@ -1,5 +1,6 @@
 """Writes a database of synthetic palms: a folder per identity and session, reproducible by seed."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -63,7 +64,7 @@ def synthesize(config: SynthesisConfig) -> int:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     write = partial(_write_identity, config, unfinished)
-    with _processes() as pool:
+    with processes() as pool:
         identities = pool.map(write, range(config.identities), chunksize=4)
         for _ in tqdm(identities, "palms", config.identities):
             pass
@@ -79,7 +80,7 @@ def draw_palms(count: int, seed: int, scratch: Path) -> PictureFile:
     """
 
     def drawn() -> Iterator[Layers]:
-        with _processes() as pool:
+        with processes() as pool:
             palms = pool.map(partial(draw_identity, seed), range(count), chunksize=16)
             yield from tqdm(palms, "drawing palms", count)
 
@@ -93,9 +94,17 @@ def draw_identity(seed: int, identity: int) -> Layers:
     return draw_palm(_generator(seed, identity))
 
 
-def _processes() -> ProcessPoolExecutor:
-    # Not forked: a process that has TensorFlow's threads in it would hang in its child.
-    return ProcessPoolExecutor(mp_context=get_context("spawn"))
+def processes(count: int | None = None) -> ProcessPoolExecutor:
+    """Processes that draw and photograph palms, one for every core unless told otherwise."""
+    # Each has a core to itself. NumPy's BLAS would start threads for all of them in every process.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return ProcessPoolExecutor(
+        count,
+        # Not forked: a process that has TensorFlow's threads in it would hang in its child.
+        mp_context=get_context("spawn"),
+        initializer=cv2.setNumThreads,
+        initargs=(1,),
+    )
 
 
 def _write_identity(config: SynthesisConfig, folder: Path, identity: int) -> None:

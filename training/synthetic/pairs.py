@@ -1,0 +1,69 @@
+"""Pictures of palms by twos, each palm at two visits: what the batches of a stream are made of.
+
+Without Keras: processes that only take pictures start faster and smaller.
+"""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.augmentation import disturb
+from training.scratch import PictureFile
+from training.synthetic.anatomy import LAYERS
+from training.synthetic.canvas import CANVAS_PX
+from training.synthetic.capture import PICTURE_PX, TRAINING, draw_camera, draw_session, shoot
+
+Pixels = NDArray[np.uint8]
+
+MISPLACED = replace(
+    TRAINING, displace=lambda rng: np.clip(rng.normal(0, 0.055 * PICTURE_PX, 2), -11, 11)
+)
+"""The training style, with the region of interest a little further away than its own 4 %."""
+
+
+def photograph_pairs(
+    palms: PictureFile,
+    identities: NDArray[np.int64],
+    lots: tuple[int, int, int],
+    camera: int,
+    side_px: int,
+    disturbed: bool,
+) -> Pixels:
+    """Takes two pictures of each palm, at two visits to one camera.
+
+    Args:
+        palms: identity layers of all palms, as `draw_palms` keeps them.
+        identities: int64 [P], whose pictures to take.
+        lots: what says, with an identity, how its pictures are: seed, epoch and batch.
+        camera: number of the camera in that batch.
+        side_px: side of the pictures.
+        disturbed: spoil the pictures (`disturb`), and misplace them more.
+
+    Returns:
+        uint8 [2 P, side_px, side_px], grey; the two of one palm one after the other.
+    """
+    style = MISPLACED if disturbed else TRAINING
+    # Five numbers, as below, of which the last is no shot's.
+    shades = draw_camera(np.random.default_rng([*lots, camera, 2]), style)
+    pictures = np.empty((2 * len(identities), side_px, side_px), np.uint8)
+    for slot, identity in enumerate(identities):
+        palm = palms[np.array([identity])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
+        for shot in (0, 1):
+            # Named by identity, not by slot: several machines share a batch.
+            rng = np.random.default_rng([*lots, int(identity), shot])
+            session = draw_session(rng, style, shades)
+            picture = shoot(palm, session, rng, style)
+            if disturbed:
+                picture = disturb(picture, rng)
+            pictures[2 * slot + shot] = resize(picture, side_px)
+    return pictures
+
+
+def resize(picture: Pixels, side_px: int) -> Pixels:
+    """A square picture at another size."""
+    if picture.shape[0] == side_px:
+        return picture
+    resized = cv2.resize(picture, (side_px, side_px), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
