@@ -26,7 +26,7 @@ from training.fitting import FitOptions, fit_stream
 from training.layers import PairLoss
 from training.leakage import find_leaks, refuse_leaks
 from training.nets import embedder_of, scores_of, working_side
-from training.openset import OpenSetScore, enrol, judge_strangers
+from training.openset import OpenSetScore, embed_of, enrol, judge_strangers
 from training.pretrain import STRANGERS_SEED
 from training.recipe import Recipe
 from training.result import conclude, predict
@@ -251,7 +251,8 @@ def take_back(
     """
     model = at_side(shipped, watched.pixels.shape[1], identities)
     start = {layer.name: layer.get_weights() for layer in model.layers}
-    before = judge_strangers(embedder_of(model), watched)["eer"]
+    embed = embed_of(model)
+    before = judge_strangers(embed, watched)["eer"]
     smallest = 1 / (watched.sessions > 0).sum()  # one probe: a finer rise cannot be seen
     share, after = 0.0, before
     for share in SHARES:
@@ -260,7 +261,7 @@ def take_back(
                 goal = tuned.get_layer(layer.name).get_weights()
                 pairs = zip(start[layer.name], goal, strict=True)
                 layer.set_weights([a + share * (b - a) for a, b in pairs])
-        after = judge_strangers(embedder_of(model), watched)["eer"]
+        after = judge_strangers(embed, watched)["eer"]
         if after - before <= smallest:
             break
     found = {

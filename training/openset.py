@@ -1,6 +1,6 @@
 """How well embeddings tell palms apart that the net was never trained on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from training.batches import in_batches
 from training.data import Palms
+from training.devices import compiled
 from training.rates import equal_error_rate
 
 PAIRS_AT_ONCE = 1 << 22
@@ -41,19 +42,29 @@ class OpenSetScore(keras.callbacks.Callback):
         self._palms = palms
         self._batch_size = batch_size
         self._net = net
+        self._embed: Callable[[Any], Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Embeds all pictures and compares them."""
-        found = judge_strangers(self._net or self.model, self._palms, self._batch_size)
+        if self._embed is None:
+            self._embed = embed_of(self._net or self.model)
+        found = judge_strangers(self._embed, self._palms, self._batch_size)
         if logs is not None:
             logs.update({f"{self._prefix}_{name}": value for name, value in found.items()})
 
 
-def judge_strangers(scores: keras.Model, palms: Palms, batch_size: int = 64) -> dict[str, float]:
+def embed_of(scores: keras.Model) -> Callable[[Any], Any]:
+    """What embeds pictures uint8 [B, S, S, 3] as a net with an embedding head does, [B, D]."""
+    return compiled(keras.Model(scores.input, scores.get_layer("embedding").output))
+
+
+def judge_strangers(
+    embed: Callable[[Any], Any], palms: Palms, batch_size: int = 64
+) -> dict[str, float]:
     """Rank-1 and EER of palms that a net was not trained on.
 
     Args:
-        scores: a net with an embedding head.
+        embed: the net, as `embed_of` has it.
         palms: whom to compare; who has a template only is somebody to be mistaken for.
         batch_size: pictures at a time.
 
@@ -66,10 +77,7 @@ def judge_strangers(scores: keras.Model, palms: Palms, batch_size: int = 64) -> 
         ValueError: as `require_pairs` does.
     """
     require_pairs(palms)
-    embed = keras.Model(scores.input, scores.get_layer("embedding").output)
-    parts = [
-        keras.ops.convert_to_numpy(embed(x, training=False)) for x in in_batches(palms, batch_size)
-    ]
+    parts = [keras.ops.convert_to_numpy(embed(x)) for x in in_batches(palms, batch_size)]
     embeddings = np.concatenate(parts).astype(np.float32)
     hits, genuine = [], []
     for similarity, same in _compare(embeddings, palms):

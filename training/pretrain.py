@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from training.checkpoint import (
     BEST,
@@ -19,32 +18,31 @@ from training.checkpoint import (
     HISTORY,
     epochs_done,
     load_best,
-    read_history,
-    save_whole,
     write_whole,
 )
 from training.config import require_at_least, resumable_settings
-from training.data import Palms
-from training.devices import device_count, distribute, require_agreement, require_divisible
+from training.devices import (
+    device_count,
+    distribute,
+    require_agreement,
+    require_divisible,
+)
 from training.fitting import FitOptions, fit_stream
 from training.layers import MarginLoss, PairLoss
 from training.nets import NETS, build_net, embedder_of, scores_of, working_side
-from training.openset import OpenSetScore, enrol, judge_strangers
+from training.openset import OpenSetScore, enrol
+from training.pretrained import finish, look_at_all
 from training.recipe import Recipe
-from training.result import describe_environment, plot_history
 from training.scratch import PictureFile
 from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.stream import PalmStream, strangers
 from training.synthetic.synthesize import draw_palms, processes
 from training.train import computing_in
-from training.whitening import whiten
 
 SERVED_PX = 224
 """Side of the pictures that the exported net takes; it shrinks them by a whole number."""
 
 CONFIG = "config.json"
-
-RESULT = "result.json"
 
 UNSEEN_SEED = 3_000_003
 """Of the visits that set prototypes and whitening; the epochs' are drawn with other seeds."""
@@ -208,7 +206,10 @@ def _train(config: PretrainConfig, settings: dict[str, Any], pool: Executor | No
             kept={config.out / name: embedder_of(net) for name, net in nets.items()},
         )
     with computing_in(settings["precision"]):
-        _finish(config, settings, stream, watched)
+        nets = _build(config, 1)
+        for name, net in nets.items():
+            load_best(embedder_of(net), config.out / name)
+        finish(nets, stream(UNSEEN_SEED, 1, everybody=True), watched, settings, config.out)
 
 
 def _write_settings(config: PretrainConfig, settings: dict[str, Any]) -> None:
@@ -229,7 +230,8 @@ def _begin(config: PretrainConfig, stream: Callable[..., PalmStream]) -> dict[st
     for name, net in nets.items():
         load_best(embedder_of(net), config.start / name)
     if config.against_palms:
-        embeddings, labels = _look_at_all(nets, "embedding", stream(UNSEEN_SEED, 0, whole=True))
+        everybody = stream(UNSEEN_SEED, 0, everybody=True)
+        embeddings, labels = look_at_all(nets, "embedding", everybody)
         seen = np.unique(labels)
         for name, net in nets.items():
             (placed,) = net.get_layer("similarity").get_weights()
@@ -245,44 +247,6 @@ def _build(config: PretrainConfig, count: int) -> dict[str, keras.Model]:
     }
 
 
-def _finish(
-    config: PretrainConfig,
-    settings: dict[str, Any],
-    stream: Callable[..., PalmStream],
-    watched: dict[str, Palms],
-) -> None:
-    """Whitens the trained nets, judges them and writes what the run came to."""
-    nets = _build(config, 1)
-    for name, net in nets.items():
-        load_best(embedder_of(net), config.out / name)
-    features, _ = _look_at_all(nets, "dense_norm", stream(UNSEEN_SEED, 1, whole=True))
-    for name, net in nets.items():
-        whiten(net, features[name].reshape(-1, 2, config.embedding_size))
-        found = {
-            prefix: judge_strangers(net, some, config.batch_size)
-            for prefix, some in watched.items()
-        }
-        _conclude(name, settings, found, config.out)
-        save_whole(embedder_of(net), config.out / name / FINAL)  # the last: it says all is done
-
-
-def _look_at_all(
-    nets: dict[str, keras.Model], layer: str, stream: PalmStream
-) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int32]]:
-    """A layer's outputs [N, D] of every net for pairs of pictures, and whose they are [N]."""
-    parts = {
-        name: keras.Model(net.input, net.get_layer(layer).output) for name, net in nets.items()
-    }
-    outputs: dict[str, list[Any]] = {name: [] for name in nets}
-    labels: list[NDArray[np.int32]] = []
-    for images, whose in (stream[index] for index in range(len(stream))):
-        labels.append(whose)
-        for name, part in parts.items():
-            outputs[name].append(keras.ops.convert_to_numpy(part(images, training=False)))
-    joined = {name: np.concatenate(some).astype(np.float32) for name, some in outputs.items()}
-    return joined, np.concatenate(labels)
-
-
 def _stream(
     palms: PictureFile,
     config: PretrainConfig,
@@ -290,39 +254,17 @@ def _stream(
     seed: int,
     epoch: int,
     *,
-    whole: bool = False,
+    everybody: bool = False,
 ) -> PalmStream:
+    """An epoch's pictures, or one pair of every palm for whoever has to see them all."""
     return PalmStream(
         palms,
-        pairs=config.pairs,
+        pairs=1 if everybody else config.pairs,
         batch_size=config.batch_size,
         side_px=config.side_px,
         seed=seed + STAGE_STEP * _stage(config),
         epoch=epoch,
         disturbed=config.disturb,
-        whole=whole,
+        whole=everybody,
         pool=pool,
     )
-
-
-def _conclude(net: str, settings: dict[str, Any], found: dict[str, Any], out: Path) -> None:
-    """Writes what the run came to for one of its nets: result.json and history.png."""
-    history = [_of(net, row) for row in read_history(out)]
-    result = {
-        "net": net,
-        "watched": {"identities": settings["watched"], "sessions": 2, "shots": 2},
-        "last": history[-1],
-        "whitened": found,
-        "epochs": len(history),
-        "pictures": len(history) * 2 * settings["identities"] * settings["pairs"],
-        "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
-        "environment": describe_environment(settings),
-    }
-    write_whole(out / net / RESULT, json.dumps(result, indent=1) + "\n")
-    plot_history(history, out / net / "history.png")
-
-
-def _of(net: str, row: dict[str, float]) -> dict[str, float]:
-    """What an epoch's row says of one net, and of all."""
-    own = {k.removeprefix(f"{net}_"): v for k, v in row.items() if k.startswith(f"{net}_")}
-    return {k: v for k, v in row.items() if not k.startswith(NETS)} | own

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from training.batches import in_batches
 from training.checkpoint import read_history
 from training.data import Palms
-from training.openset import judge_strangers
+from training.openset import embed_of, judge_strangers
 from training.rates import wilson_interval
 from training.report import RunRecord, write_report
 from training.split import Split
@@ -47,7 +47,7 @@ def conclude(
     """
     history = read_history(out)
     if split.kind == "identity":
-        found, metrics = None, judge_strangers(scores, split.test)
+        found, metrics = None, judge_strangers(embed_of(scores), split.test)
     else:
         found = predict(scores, split.test)
         metrics = judge(found, split.test.labels)

@@ -96,17 +96,17 @@ def make_palms() -> Callable[..., Palms]:
 
 
 TOY = ["--watched", "4", "--precision", "float32"]
-PRETRAIN = ["pretrain", "--net", "alexnet", "--identities", "8", "--batch-size", "8",
+PRETRAIN = ["pretrain", "--nets", "alexnet", "--identities", "8", "--batch-size", "8",
             "--contrast-px", "32", *TOY]  # fmt: skip
 """The smallest pre-training: 32 px, 8 palms, and only what the options after it change."""
 
 
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pre-training of two epochs."""
+    """An AlexNet's folder in a pre-training of two epochs."""
     out = tmp_path_factory.mktemp("pretrain") / "run"
     assert main([*PRETRAIN, "--epochs", "2", "--out", str(out)]) == 0
-    return out
+    return out / "alexnet"
 
 
 def export_of(run: Path, database: Path, store: Path) -> list[str]:

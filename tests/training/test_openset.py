@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 import training.openset
 from training.data import Palms
-from training.openset import OpenSetScore, enrol, is_template, judge_strangers, require_pairs
+from training.openset import (
+    OpenSetScore,
+    embed_of,
+    enrol,
+    is_template,
+    judge_strangers,
+    require_pairs,
+)
 
 MakePalms = Callable[..., Palms]
 
@@ -58,14 +65,17 @@ def by_brute_force(
 
 def test_palms_that_keep_apart_are_all_found(make_palms: MakePalms) -> None:
     net = at_degrees(0, 2, 60, 63, 120, 121)
-    assert judge_strangers(net, make_palms(3, sessions=0, shots=2)) == {"rank_1": 1, "eer": 0}
+    assert judge_strangers(embed_of(net), make_palms(3, sessions=0, shots=2)) == {
+        "rank_1": 1,
+        "eer": 0,
+    }
 
 
 def test_a_palm_nearer_to_another_is_counted_by_hand(make_palms: MakePalms) -> None:
     # Templates 0, 60, 120; probes 5, 65, 70. The last is nearer to 60, and 50 off its own.
     net = at_degrees(0, 5, 60, 65, 120, 70)
     # At 50 degrees all three genuine pairs match, and of six impostors the one 10 degrees off.
-    assert judge_strangers(net, make_palms(3, sessions=0, shots=2)) == {
+    assert judge_strangers(embed_of(net), make_palms(3, sessions=0, shots=2)) == {
         "rank_1": pytest.approx(2 / 3),
         "eer": pytest.approx(1 / 6),
     }
@@ -87,7 +97,7 @@ def test_blocks_say_what_a_comparison_of_every_pair_says(
     expected = by_brute_force(embeddings, palms, is_template(palms))
     assert 0 < expected["eer"] < 0.5
     assert 0.2 < expected["rank_1"] < 1
-    assert judge_strangers(net_of(embeddings), palms, batch_size=7) == {
+    assert judge_strangers(embed_of(net_of(embeddings)), palms, batch_size=7) == {
         name: pytest.approx(value) for name, value in expected.items()
     }
 
@@ -126,7 +136,7 @@ def test_one_picture_each_is_refused_and_not_nan(make_palms: MakePalms) -> None:
     with pytest.raises(ValueError, match=message):
         require_pairs(single)
     with pytest.raises(ValueError, match=message):
-        judge_strangers(at_degrees(0, 1, 2, 3), single)
+        judge_strangers(embed_of(at_degrees(0, 1, 2, 3)), single)
 
 
 def test_one_identity_has_nobody_to_be_mistaken_for(make_palms: MakePalms) -> None:

@@ -1,6 +1,7 @@
 """Pre-training on toy nets: pairs, then prototypes, a whitening, and what survives a stop."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,19 +23,21 @@ from training.whitening import whiten
 
 
 def test_a_run_says_what_it_came_to(pretrained: Path) -> None:
-    rows = read_history(pretrained)
+    rows = read_history(pretrained.parent)
     assert len(rows) == 2
-    assert {"loss", "val_eer", "val_rank_1", "held_out_eer"} <= rows[0].keys()
+    figures = {"loss", "alexnet_val_eer", "alexnet_val_rank_1", "alexnet_held_out_eer"}
+    assert figures <= rows[0].keys()
     result = json.loads((pretrained / "result.json").read_text())
     assert result["pictures"] == 2 * 2 * 8
     assert result["last"]["epoch"] == 2
+    assert result["last"]["val_eer"] == rows[1]["alexnet_val_eer"]
     assert {"eer", "rank_1"} == result["whitened"]["val"].keys()
 
 
 @pytest.fixture(scope="module")
 def second_stage(pretrained: Path) -> list[str]:
     """Options of a pre-training against prototypes."""
-    return ["--against", "prototypes", "--from", str(pretrained)]
+    return ["--against", "prototypes", "--from", str(pretrained.parent)]
 
 
 @pytest.mark.parametrize("against", ["pairs", "prototypes"])
@@ -46,27 +49,28 @@ def test_a_run_that_was_stopped_twice_ends_as_one_that_was_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = [*PRETRAIN, "--epochs", "2", *(second_stage if against == "prototypes" else [])]
-    whole, out = pretrained, tmp_path / "stopped"
+    whole, out = pretrained.parent, tmp_path / "stopped"
     if against == "prototypes":
         whole = tmp_path / "whole"
         assert main([*options, "--out", str(whole)]) == 0
-    for place, calls in (("OpenSetScore.on_epoch_end", 2), ("whiten", 0)):
+    for place, calls in (("pretrain.OpenSetScore.on_epoch_end", 2), ("pretrained.whiten", 0)):
         with monkeypatch.context() as patch:
-            patch.setattr(f"training.pretrain.{place}", stop_after(calls, place))
+            patch.setattr(f"training.{place}", stop_after(calls, place))
             assert main([*options, "--out", str(out)]) == 2
-        assert not (out / "final.weights.h5").exists()
+        assert not (out / "alexnet/final.weights.h5").exists()
     assert len(read_history(out)) == 2
     assert main([*options, "--out", str(out)]) == 0
     losses = [[row["loss"] for row in read_history(folder)] for folder in (whole, out)]
     np.testing.assert_allclose(*losses, rtol=1e-4)
-    ends = [embedder_of(build(folder, "final")).get_weights() for folder in (whole, out)]
+    runs = (whole / "alexnet", out / "alexnet")
+    ends = [embedder_of(build(run, "final")).get_weights() for run in runs]
     for expected, found in zip(*ends, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
 
 
 def stop_after(calls: int, place: str) -> Callable[..., Any]:
     """What stands there, interrupted at the call after so many."""
-    real = OpenSetScore.on_epoch_end if "." in place else whiten
+    real = OpenSetScore.on_epoch_end if "OpenSetScore" in place else whiten
     left = [calls]
 
     def stop(*arguments: Any) -> Any:
@@ -120,8 +124,8 @@ def test_every_stage_has_pictures_of_its_own(
 
 def test_a_pretraining_may_start_from_another(pretrained: Path, tmp_path: Path) -> None:
     arguments = [*PRETRAIN, "--epochs", "1", "--learning-rate", "0"]
-    assert main([*arguments, "--from", str(pretrained), "--out", str(tmp_path / "run")]) == 0
-    start, found = (embedder_of(build(folder)) for folder in (pretrained, tmp_path / "run"))
+    assert main([*arguments, "--from", str(pretrained.parent), "--out", str(tmp_path)]) == 0
+    start, found = (embedder_of(build(run)) for run in (pretrained, tmp_path / "alexnet"))
     kernels = [net.get_layer("conv3").get_weights()[0] for net in (start, found)]
     np.testing.assert_array_equal(*kernels)
 
@@ -159,20 +163,47 @@ def test_prototypes_start_as_mean_embeddings(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def build(run: Path, weights: str = "best", input_px: int = 32) -> keras.Model:
-    net = build_net("alexnet", 1, Recipe(contrast_px=32, augment="none"), input_px=input_px)
-    embedder_of(net).load_weights(run / f"{weights}.weights.h5")
-    return net
+def test_nets_side_by_side_learn_as_if_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.fitting.Probe", None)  # with --guard off nobody looks
+    options = [*PRETRAIN, "--epochs", "1", "--guard", "off"]
+
+    def train(nets: str, out: str, *more: str) -> None:
+        assert main([*options, "--nets", nets, "--out", str(tmp_path / out), *more]) == 0
+
+    train("alexnet,vgg16", "start", "--learning-rate", "0")
+    train("alexnet,vgg16", "both", "--from", str(tmp_path / "start"))
+    for net in ("alexnet", "vgg16"):
+        train(net, "alone", "--from", str(tmp_path / "start"))
+        runs = [tmp_path / name / net for name in ("start", "alone", "both")]
+        start, alone, both = (embedder_of(build(run, net=net)).get_weights() for run in runs)
+        for before, expected, found in zip(start, alone, both, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+            assert not np.allclose(found, before, atol=1e-4)
+        for path in (tmp_path / "alone").iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    loss = read_history(tmp_path / "both")[0]
+    assert loss["loss"] == pytest.approx(loss["alexnet_loss"] + loss["vgg16_loss"], rel=1e-4)
+
+
+def build(
+    run: Path, weights: str = "best", input_px: int = 32, net: str = "alexnet"
+) -> keras.Model:
+    model = build_net(net, 1, Recipe(contrast_px=32, augment="none"), input_px=input_px)
+    embedder_of(model).load_weights(run / f"{weights}.weights.h5")
+    return model
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--from", "nowhere"], "--from nowhere holds no best.weights.h5"),
-        (["--net", "resnet"], "unknown net 'resnet'"),
+        (["--from", "nowhere"], "--from nowhere holds no alexnet/best.weights.h5"),
+        (["--nets", "vgg16,resnet"], "unknown net 'resnet'"),
         (["--identities", "1"], "--identities must be at least 2, not 1"),
         (["--pairs", "0"], "--pairs must be at least 1, not 0"),
         (["--batch-size", "5"], "--batch-size must be an even number of at least 4, not 5"),
+        (["--processes", "-1"], "--processes must be at least 0, not -1"),
         (["--watched", "1"], "--watched must be at least 2, not 1"),
     ],
 )

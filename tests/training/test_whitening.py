@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from training.nets import build_net
-from training.openset import judge_strangers
+from training.openset import embed_of, judge_strangers
 from training.recipe import Recipe
 from training.synthetic.capture import TRAINING
 from training.synthetic.stream import strangers
@@ -53,9 +53,9 @@ def test_strangers_are_told_apart_better_by_a_whitened_net() -> None:
     keras.utils.set_random_seed(3)
     net = build_net("alexnet", 1, Recipe(contrast_px=32), input_px=32)
     watched = strangers(40, 11, TRAINING, side_px=32)
-    before = judge_strangers(net, watched)["eer"]
+    before = judge_strangers(embed_of(net), watched)["eer"]
     part = keras.Model(net.input, net.get_layer("dense_norm").output)
     others = strangers(150, 12, TRAINING, shots=1, side_px=32)
     images = np.repeat(others.pixels[..., None], 3, axis=-1)
     whiten(net, np.asarray(part.predict(images, verbose=0)).reshape(150, 2, -1))
-    assert judge_strangers(net, watched)["eer"] < before - 0.02
+    assert judge_strangers(embed_of(net), watched)["eer"] < before - 0.02

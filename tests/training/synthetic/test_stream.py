@@ -1,6 +1,7 @@
 """Synthetic palms without end, and the loss of pairs that learns from them."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from training.augmentation import disturb
 from training.layers import PairLoss
 from training.scratch import PictureFile
-from training.synthetic.capture import HELD_OUT, TRAINING
+from training.synthetic.capture import HELD_OUT, TRAINING, draw_camera
 from training.synthetic.stream import PalmStream, strangers
-from training.synthetic.synthesize import draw_palms
+from training.synthetic.synthesize import draw_palms, processes
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def palms(tmp_path_factory: pytest.TempPathFactory) -> PictureFile:
     return draw_palms(6, 1, tmp_path_factory.mktemp("scratch"))
 
 
-def stream(palms: PictureFile, epoch: int = 0, **options: int) -> PalmStream:
+def stream(palms: PictureFile, epoch: int = 0, **options: Any) -> PalmStream:
     chosen = {"pairs": 2, "batch_size": 6, "side_px": 32, "seed": 1, "disturbed": True} | options
     return PalmStream(palms, epoch=epoch, **chosen)
 
@@ -77,7 +78,7 @@ def test_a_stream_spoils_every_picture_or_none(
         calls.append(1)
         return np.zeros_like(picture)
 
-    monkeypatch.setattr("training.synthetic.stream.disturb", blacken)
+    monkeypatch.setattr("training.synthetic.pairs.disturb", blacken)
     images, _ = stream(palms, disturbed=disturbed)[0]
     assert (len(calls), images.max() == 0) == ((6, True) if disturbed else (0, False))
 
@@ -92,6 +93,32 @@ def test_a_process_gets_its_share_of_a_batch_or_all_of_it(
     again, _ = stream(palms, whole=True)[0]
     np.testing.assert_array_equal(again, whole)
     assert len(labels) == 6
+
+
+def test_processes_take_the_same_pictures(palms: PictureFile) -> None:
+    alone = stream(palms)
+    with processes(1) as pool:
+        helped = stream(palms, pool=pool)
+        for index in (0, 1, 3, 0):
+            for expected, found in zip(alone[index], helped[index], strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_a_large_batch_has_several_cameras(
+    palms: PictureFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cameras: list[np.ndarray] = []
+
+    def draw(*arguments: Any) -> np.ndarray:
+        cameras.append(draw_camera(*arguments))
+        return cameras[-1]
+
+    monkeypatch.setattr("training.synthetic.pairs.draw_camera", draw)
+    monkeypatch.setattr("training.synthetic.stream.CAMERA_PALMS", 2)
+    images, labels = stream(palms)[0]
+    assert images.shape[0] == len(labels) == 6
+    assert len(cameras) == 2  # of three palms
+    assert not np.array_equal(*cameras)
 
 
 def test_palms_are_those_of_the_seed(palms: PictureFile, tmp_path: Path) -> None:
