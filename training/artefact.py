@@ -54,7 +54,7 @@ class Artefact:
         self.dataset: dict[str, Any] = manifest["dataset"]
         self._model = tf.saved_model.load(str(folder))  # owns the variables
         self._serve = self._model.signatures["serving_default"]
-        self._prototypes = np.load(folder / manifest["prototypes_file"])
+        self._prototypes = np.load(folder / manifest["prototypes_file"]).astype(np.float32)
 
     def similarities(self, palms: Palms) -> Float32:
         """float32 [N, C] of all pictures, in order, as the service compares them."""

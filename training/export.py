@@ -111,7 +111,7 @@ def export(config: ExportConfig) -> Path:
     manifest["metrics"] = {"validation_accuracy": accuracy, "validation_images": len(genuine)}
     with _unfinished(target) as folder:
         _write_saved_model(model, calibration, folder)
-        np.save(folder / "prototypes.npy", prototypes)
+        np.save(folder / "prototypes.npy", prototypes.astype(np.float16))
         chosen = np.arange(GOLDEN_IMAGES) * (len(split.validation) // GOLDEN_IMAGES)
         golden = split.validation.pictures(chosen)
         _write_golden(model, folder, np.repeat(golden[..., None], 3, axis=3))
@@ -191,9 +191,11 @@ def _load_folded(
 def _fit_prototypes(model: keras.Model, train: Palms) -> Float32:
     """Every identity's mean training embeddings [C, M, D], as enrolment has them.
 
-    In the graph are those of the pictures that were not moved.
+    In the graph are those of the pictures that were not moved. They are stored as float16, to
+    which they are rounded here, so that they are calibrated as they will be served.
     """
     prototypes = enrol(embed(model, train), train.labels, len(train.identities))
+    prototypes = prototypes.astype(np.float16).astype(np.float32)
     model.get_layer("similarity").set_weights([prototypes[:, 0]])
     return prototypes
 
