@@ -26,22 +26,22 @@ dev: $(VENV)/.dev ## Install what training and tests need, too
 run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= change it)
 	exec $(BIN)/uvicorn app.main:app --host $(HOST) --port $(PORT)
 
-# About as long as the shipped ones were trained. A run that is done is not trained again.
-nets: $(VENV)/.dev data/palms data/strangers data/held-out ## Train, export and judge the three nets (docs/results.md says how long)
-	$(PRETRAIN) --net alexnet --epochs 16 --out runs/pairs/alexnet
-	$(PRETRAIN) --net vgg16 --epochs 20 --out runs/pairs/vgg16
-	$(PRETRAIN) --net vgg19 --epochs 8 --from runs/pairs/vgg16 --out runs/pairs/vgg19
-	set -e; for spec in alexnet:30:0.0015 vgg16:20:0.001 vgg19:28:0.001; do \
-		set -- $$(echo $$spec | tr : ' '); \
-		$(PRETRAIN) --net $$1 --against prototypes --margin 0.25 --epochs $$2 \
-			--learning-rate $$3 --from runs/pairs/$$1 --out runs/$$1; done
+# For a machine with a GPU (docs/training.md). A run that is done is not trained again.
+nets: $(VENV)/.dev data/palms data/strangers data/held-out ## Train, export and judge the three nets, on a GPU (docs/training.md)
+	$(SIDE_BY_SIDE) --identities 20000 --pairs 4 --epochs 4 --out runs/pairs
+	$(SIDE_BY_SIDE) --identities 30000 --pairs 7 --epochs 7 --against prototypes --margin 0.25 \
+		--from runs/pairs --out runs/nets
 	set -e; for net in alexnet vgg16 vgg19; do \
-		$(BIN)/python -m training export --run runs/$$net $(DATA); done
+		$(BIN)/python -m training export --run runs/nets/$$net $(DATA); done
 	$(BIN)/python -m training fuse $(DATA)
 	$(BIN)/python -m training evaluate $(DATA) --out runs/evaluation.json
 	$(BIN)/python -m training benchmark --data data/held-out --out runs/benchmark
 
 PRETRAIN := $(BIN)/python -m training pretrain
+# BACKEND=jax trains on a GPU; all else needs TensorFlow.
+BACKEND ?= tensorflow
+SIDE_BY_SIDE := KERAS_BACKEND=$(BACKEND) $(PRETRAIN) --embedding-size 512 --batch-size 256 --learning-rate 0.002 \
+	--guard off --processes $(shell nproc)
 DATA := --data data/palms --strangers data/strangers
 SYNTHESIZE = $(BIN)/python -m training synthesize --out $@
 
@@ -67,7 +67,7 @@ paper: $(VENV)/.dev data/palms data/strangers ## Train and judge the three nets 
 	$(BIN)/python -m training evaluate --split seed --store runs/paper/store $(DATA) \
 		--out runs/paper/evaluation.json
 
-CELL := $(PRETRAIN) --net alexnet --identities 2000 --epochs 5 --watched 500
+CELL := $(PRETRAIN) --nets alexnet --identities 2000 --epochs 5 --watched 500
 CHOICES := runs/choices
 
 choices: $(VENV)/.dev ## What each choice of pre-training is worth (docs/pretraining.md)
