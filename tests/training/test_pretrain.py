@@ -162,27 +162,6 @@ def test_prototypes_start_as_mean_embeddings(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_nets_side_by_side_learn_as_if_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("training.fitting.Probe", None)  # with --guard off nobody looks
-    options = [*PRETRAIN, "--epochs", "1", "--guard", "off"]
-
-    def train(nets: str, out: str, *more: str) -> None:
-        assert main([*options, "--nets", nets, "--out", str(tmp_path / out), *more]) == 0
-
-    train("alexnet,vgg16", "start", "--learning-rate", "0")
-    train("alexnet,vgg16", "both", "--from", str(tmp_path / "start"))
-    train("alexnet", "alone", "--from", str(tmp_path / "start"))
-    runs = [tmp_path / name / "alexnet" for name in ("start", "alone", "both")]
-    start, alone, both = (embedder_of(build(run)).get_weights() for run in runs)
-    for before, expected, found in zip(start, alone, both, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-4)
-        assert not np.allclose(found, before, atol=1e-4)
-    loss = read_history(tmp_path / "both")[0]
-    assert loss["loss"] == pytest.approx(loss["alexnet_loss"] + loss["vgg16_loss"], rel=1e-4)
-
-
 def build(run: Path, weights: str = "best", input_px: int = 32) -> keras.Model:
     net = build_net("alexnet", 1, Recipe(contrast_px=32, augment="none"), input_px=input_px)
     embedder_of(net).load_weights(run / f"{weights}.weights.h5")
