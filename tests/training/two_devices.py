@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 if keras.backend.backend() == "tensorflow":  # before anything else uses it
     import tensorflow as tf
@@ -24,7 +25,7 @@ else:
         jax.distributed.initialize(os.environ["COORDINATOR"], 2, int(os.environ["PROCESS"]))
 
 import training.train as module
-from training.devices import adam, distribute, process_share, require_agreement
+from training.devices import adam, compiled, distribute, process_share, require_agreement
 
 build_net = module.build_net
 
@@ -53,7 +54,19 @@ def disagree() -> str:
     return "nothing"
 
 
+def require_compiled_nets_as_they_are() -> None:
+    """A compiled net answers as the net does, and goes on doing so when its weights change."""
+    net = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    images = np.random.default_rng(0).random((4, 2, 2, 3), np.float32)
+    answer = compiled(net)
+    for factor in (1, -2):
+        net.set_weights([factor * weight for weight in net.get_weights()])
+        found, expected = (keras.ops.convert_to_numpy(one(images)) for one in (answer, net))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 if __name__ == "__main__":
+    require_compiled_nets_as_they_are()
     module.build_net = build_without_dropout
     module.adam = plain_descent
     database, out, *choices = sys.argv[1:]
