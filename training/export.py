@@ -191,11 +191,10 @@ def _load_folded(
 def _fit_prototypes(model: keras.Model, train: Palms) -> Float32:
     """Every identity's mean training embeddings [C, M, D], as enrolment has them.
 
-    In the graph are those of the pictures that were not moved. They are stored as float16, to
-    which they are rounded here, so that they are calibrated as they will be served.
+    In the graph are those of the pictures that were not moved. Calibrated as they are stored.
     """
-    prototypes = enrol(embed(model, train), train.labels, len(train.identities))
-    prototypes = prototypes.astype(np.float16).astype(np.float32)
+    means = enrol(embed(model, train), train.labels, len(train.identities))
+    prototypes = means.astype(np.float16).astype(np.float32)
     model.get_layer("similarity").set_weights([prototypes[:, 0]])
     return prototypes
 

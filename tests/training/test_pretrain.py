@@ -162,6 +162,21 @@ def test_prototypes_start_as_mean_embeddings(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_for_whitening_every_palm_is_seen_twice_however_long_an_epoch_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def finish(nets: Any, stream: PalmStream, *others: Any) -> None:
+        for index in range(len(stream)):
+            seen.extend(stream[index][1])
+
+    monkeypatch.setattr("training.pretrain.finish", finish)
+    options = ["--epochs", "1", "--pairs", "3", "--guard", "off"]
+    assert main([*PRETRAIN, *options, "--out", str(tmp_path)]) == 0
+    assert np.bincount(seen).tolist() == [2] * 8
+
+
 def build(run: Path, weights: str = "best", input_px: int = 32) -> keras.Model:
     net = build_net("alexnet", 1, Recipe(contrast_px=32, augment="none"), input_px=input_px)
     embedder_of(net).load_weights(run / f"{weights}.weights.h5")
