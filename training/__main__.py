@@ -3,10 +3,14 @@
 import argparse
 import dataclasses
 import errno
+import os
 import sys
 import types
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+# TensorFlow leaves oneDNN off on a CPU without AVX512, where training is half as fast without it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def main(arguments: list[str] | None = None) -> int:

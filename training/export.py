@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import file_digest
+from hashlib import sha256
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
@@ -284,11 +284,8 @@ def _next(config: ExportConfig, net: str) -> int:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    digests: dict[str, str] = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            digests[path.relative_to(folder).as_posix()] = file_digest(file, "sha256").hexdigest()
-    return digests
+    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): sha256(p.read_bytes()).hexdigest() for p in paths}
 
 
 def _code_revision() -> str:

@@ -25,7 +25,7 @@ from training.devices import distribute
 from training.fitting import FitOptions, fit_stream
 from training.layers import PairLoss
 from training.leakage import find_leaks, refuse_leaks
-from training.nets import embedder_of, scores_of, working_side
+from training.nets import embedder_of, freeze_norms, scores_of, working_side
 from training.openset import OpenSetScore, embed_of, enrol, judge_strangers
 from training.pretrain import STRANGERS_SEED
 from training.recipe import Recipe
@@ -202,9 +202,7 @@ def _fit(
     """Trains all weights but the BatchNorms' and gives back the net of the best epoch."""
     done = epochs_done(config.out)
     model = at_side(shipped, side_px, identities=1)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False  # a few palms are no statistics
+    freeze_norms(model)  # a few palms are no statistics
     people = config.batch_size // (4 if config.rehearsed else 2)
     others = None
     if config.rehearsed:
@@ -235,9 +233,7 @@ def _fit(
 def take_back(
     shipped: Shipped, tuned: keras.Model, watched: Palms, identities: int
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Moves a tuned net towards the one it came from, until strangers lose nothing by it.
-
-    Nothing: the EER of those watched rises by one probe at most.
+    """Moves a tuned net towards the one it came from, until strangers' EER has not risen.
 
     Args:
         shipped: the net it came from.
@@ -253,7 +249,6 @@ def take_back(
     start = {layer.name: layer.get_weights() for layer in model.layers}
     embed = embed_of(model)
     before = judge_strangers(embed, watched)["eer"]
-    smallest = 1 / (watched.sessions > 0).sum()  # one probe: a finer rise cannot be seen
     share, after = 0.0, before
     for share in SHARES:
         for layer in model.layers:
@@ -262,7 +257,7 @@ def take_back(
                 pairs = zip(start[layer.name], goal, strict=True)
                 layer.set_weights([a + share * (b - a) for a, b in pairs])
         after = judge_strangers(embed, watched)["eer"]
-        if after - before <= smallest:
+        if after <= before:
             break
     found = {
         "identities": len(watched.identities),

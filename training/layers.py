@@ -88,6 +88,17 @@ class ScaledConv2D(keras.layers.Layer):
         """Kernel and bias of the plain `keras.layers.Conv2D` that does the same."""
         return [ops.convert_to_numpy(self._standardised_kernel()), self.bias.numpy()]
 
+    def set_folded_weights(self, weights: list[Any]) -> None:
+        """Takes kernel and bias of a plain convolution, whose filters sum to 0, and does the same.
+
+        The kernel gets the size that it was initialised with, and the gain the rest.
+        """
+        kernel, bias = weights
+        rms = np.sqrt(np.square(kernel).mean(axis=(0, 1, 2)))
+        fan_in = float(np.prod(kernel.shape[:3]))
+        sized = kernel * np.sqrt(2 / fan_in) / np.maximum(rms, 1e-12)
+        self.set_weights([sized, rms * np.sqrt(fan_in) / RELU_GAIN, bias])
+
     def _standardised_kernel(self) -> Any:
         kernel = ops.convert_to_tensor(self.kernel)
         kernel = ops.cast(kernel, "float32")

@@ -103,6 +103,13 @@ def embedder_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.output["embedding"], name=model.name)
 
 
+def freeze_norms(model: keras.Model) -> None:
+    """Lets a net's BatchNorms go on as they are, with the statistics that they have."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
 def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noqa: B008 (frozen)
     """Copies a trained net into plain convolutions, for serving; the outputs are the same."""
     folded = build_net(

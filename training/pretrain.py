@@ -13,7 +13,6 @@ import keras
 import numpy as np
 
 from training.checkpoint import (
-    BEST,
     FINAL,
     HISTORY,
     epochs_done,
@@ -29,11 +28,19 @@ from training.devices import (
 )
 from training.fitting import FitOptions, fit_stream
 from training.layers import MarginLoss, PairLoss
-from training.nets import NETS, build_net, embedder_of, scores_of, working_side
+from training.nets import (
+    NETS,
+    build_net,
+    embedder_of,
+    freeze_norms,
+    scores_of,
+    working_side,
+)
 from training.openset import OpenSetScore, enrol
 from training.pretrained import finish, look_at_all
 from training.recipe import Recipe
 from training.scratch import PictureFile
+from training.start import CONFIG, is_version, load_start, require_start, stage_after
 from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.stream import PalmStream, strangers
 from training.synthetic.synthesize import draw_palms, processes
@@ -41,8 +48,6 @@ from training.train import computing_in
 
 SERVED_PX = 224
 """Side of the pictures that the exported net takes; it shrinks them by a whole number."""
-
-CONFIG = "config.json"
 
 UNSEEN_SEED = 3_000_003
 """Of the visits that set prototypes and whitening; the epochs' are drawn with other seeds."""
@@ -66,7 +71,8 @@ class PretrainConfig(FitOptions):
 
     Attributes:
         nets: which, of alexnet, vgg16 and vgg19.
-        start: --from, a run of the same nets to start from, as it was before its whitening.
+        start: --from, a run of the same nets to start from, as it was before its whitening; or a
+            version's folder, such as models_store/vgg16/2, to start one net from.
         processes: how many take the pictures, ahead of the training; 0 leaves it to this one, which
             is best where the nets, too, have no more than a few cores.
         against: what each picture is compared with: the other pictures of its batch (pairs), or
@@ -140,7 +146,7 @@ def pretrain(config: PretrainConfig) -> Path:
         **asdict(config.recipe),
         **asdict(config),
         "command": "pretrain",
-        "stage": _stage(config),
+        "stage": stage_after(config.start),
     }
     settings = resumable_settings(chosen, config.out)
     ended = all((config.out / net / FINAL).exists() for net in config.nets)
@@ -160,20 +166,10 @@ def _require_sensible(config: PretrainConfig) -> None:
         raise ValueError(
             f"--batch-size must be an even number of at least 4, not {config.batch_size}"
         )
-    for net in config.nets if config.start else ():
-        if not (config.start / net / BEST).exists():
-            raise ValueError(
-                f"--from {config.start} holds no {net}/{BEST}: name the folder of a run"
-            )
+    if config.start:
+        require_start(config.start, config.nets, config.recipe)
     with distribute(config.devices):
         require_divisible(config.batch_size, device_count())
-
-
-def _stage(config: PretrainConfig) -> int:
-    """How many runs are behind this one: each has pictures of its own."""
-    if config.start is None:
-        return 0
-    return json.loads((config.start / CONFIG).read_text()).get("stage", 0) + 1
 
 
 def _train(config: PretrainConfig, settings: dict[str, Any], pool: Executor | None) -> None:
@@ -225,10 +221,14 @@ def _begin(config: PretrainConfig, stream: Callable[..., PalmStream]) -> dict[st
     """The nets as their training begins; one that goes on restores its own weights."""
     count = config.identities if config.against_palms else 1
     nets = _build(config, count)
-    if config.start is None or epochs_done(config.out):
+    if config.start is None:
         return nets
-    for name, net in nets.items():
-        load_best(embedder_of(net), config.start / name)
+    if is_version(config.start):
+        for net in nets.values():
+            freeze_norms(net)  # whitening left no statistics in them
+    if epochs_done(config.out):
+        return nets
+    load_start(config.start, nets)
     if config.against_palms:
         everybody = stream(UNSEEN_SEED, 0, everybody=True)
         embeddings, labels = look_at_all(nets, "embedding", everybody)
@@ -262,7 +262,7 @@ def _stream(
         pairs=1 if everybody else config.pairs,
         batch_size=config.batch_size,
         side_px=config.side_px,
-        seed=seed + STAGE_STEP * _stage(config),
+        seed=seed + STAGE_STEP * stage_after(config.start),
         epoch=epoch,
         disturbed=config.disturb,
         whole=everybody,

@@ -1,6 +1,5 @@
 """A run's report: one HTML file that a person can read, print and pass on, without a network."""
 
-import os
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping
@@ -95,7 +94,7 @@ def write_report(record: RunRecord, target: Path) -> None:
     page = template_beside(Path(__file__)).render(_describe(record))
     unfinished = target.with_name(f".{target.name}.unfinished")
     unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, target)
+    unfinished.replace(target)
 
 
 def count_confusions(found: NDArray[np.int64], labels: NDArray[np.int32]) -> list[Confusion]:

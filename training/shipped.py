@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training.layers import ScaledConv2D
 from training.nets import build_net
 from training.recipe import Recipe, recipe_of
 
@@ -70,7 +71,10 @@ def at_side(shipped: Shipped, side_px: int, identities: int) -> keras.Model:
 
 
 def copy_body(source: keras.Model, target: keras.Model) -> None:
-    """Copies all weights but the prototypes."""
+    """Copies all weights of a folded net but its prototypes, to another or to a trainable one."""
     for layer in target.layers:
-        if layer.name != "similarity":
-            layer.set_weights(source.get_layer(layer.name).get_weights())
+        weights = source.get_layer(layer.name).get_weights()
+        if isinstance(layer, ScaledConv2D):
+            layer.set_folded_weights(weights)
+        elif layer.name != "similarity":
+            layer.set_weights(weights)

@@ -113,3 +113,11 @@ def export_of(run: Path, database: Path, store: Path) -> list[str]:
     """The command that exports a run, calibrated on the database's own palms."""
     places = ["--data", str(database), "--strangers", str(database), "--store", str(store)]
     return ["export", "--run", str(run), *places]
+
+
+@pytest.fixture(scope="session")
+def exported(pretrained: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with version 1 of that AlexNet, which knows the database's identities."""
+    store = tmp_path_factory.mktemp("store")
+    assert main(export_of(pretrained, database, store)) == 0
+    return store

@@ -7,6 +7,7 @@ import pytest
 from training.layers import RELU_GAIN, CosineClassifier, LocalContrast, MarginLoss, ScaledConv2D
 from training.nets import NETS, VGG_REPEATS, build_net, fold
 from training.recipe import Recipe
+from training.shipped import copy_body
 
 
 def randomise(model: keras.Model) -> None:
@@ -78,6 +79,22 @@ def test_folded_net_answers_as_the_trained_one(net: str) -> None:
     expected, found = trained(images, training=False), fold(trained, recipe)(images, training=False)
     np.testing.assert_allclose(found["embedding"], expected["embedding"], atol=1e-4)
     np.testing.assert_allclose(found["similarity"], expected["similarity"], atol=1e-4)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_folded_net_can_be_trained_again_and_answers_the_same(net: str) -> None:
+    recipe = Recipe(embedding_size=16)
+    trained, again = (build_net(net, 4, recipe, input_px=64) for _ in range(2))
+    randomise(trained)
+    copy_body(fold(trained, recipe), again)
+    images = pictures(3, 64)
+    expected, found = (some(images, training=False)["embedding"] for some in (trained, again))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    for layer in again.layers:
+        if isinstance(layer, ScaledConv2D):
+            kernel = layer.get_weights()[0]
+            expected_rms = np.sqrt(2 / np.prod(kernel.shape[:3]))
+            np.testing.assert_allclose(kernel.std(axis=(0, 1, 2)), expected_rms, rtol=0.05)
 
 
 @pytest.mark.parametrize("net", NETS)

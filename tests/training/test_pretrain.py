@@ -16,6 +16,7 @@ from training.nets import build_net, embedder_of, scores_of
 from training.openset import OpenSetScore
 from training.pretrain import STAGE_STEP, UNSEEN_SEED
 from training.recipe import Recipe
+from training.shipped import load_shipped
 from training.synthetic.stream import PalmStream
 from training.synthetic.synthesize import draw_palms
 from training.whitening import whiten
@@ -33,23 +34,42 @@ def test_a_run_says_what_it_came_to(pretrained: Path) -> None:
     assert {"eer", "rank_1"} == result["whitened"]["val"].keys()
 
 
+def test_each_of_several_nets_has_a_folder_and_figures_of_its_own(tmp_path: Path) -> None:
+    options = ["--nets", "alexnet,vgg16", "--epochs", "1", "--guard", "off"]
+    assert main([*PRETRAIN, *options, "--out", str(tmp_path)]) == 0
+    (row,) = read_history(tmp_path)
+    for net in ("alexnet", "vgg16"):
+        result = json.loads((tmp_path / net / "result.json").read_text())
+        assert result["net"] == net
+        assert result["last"]["val_eer"] == row[f"{net}_val_eer"]
+        assert not any(name.startswith(("alexnet", "vgg16")) for name in result["last"])
+        embedder = embedder_of(build_net(net, 1, Recipe(contrast_px=32), input_px=32))
+        embedder.load_weights(tmp_path / net / "final.weights.h5")
+
+
 @pytest.fixture(scope="module")
 def second_stage(pretrained: Path) -> list[str]:
     """Options of a pre-training against prototypes."""
     return ["--against", "prototypes", "--from", str(pretrained.parent)]
 
 
-@pytest.mark.parametrize("against", ["pairs", "prototypes"])
+@pytest.mark.parametrize("begun", ["at random", "from a run", "from a version"])
 def test_a_run_that_was_stopped_twice_ends_as_one_that_was_not(
-    against: str,
+    begun: str,
     pretrained: Path,
     second_stage: list[str],
+    exported: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options = [*PRETRAIN, "--epochs", "2", *(second_stage if against == "prototypes" else [])]
+    more = {
+        "at random": [],
+        "from a run": second_stage,
+        "from a version": ["--against", "prototypes", "--from", str(exported / "alexnet/1")],
+    }[begun]
+    options = [*PRETRAIN, "--epochs", "2", *more]
     whole, out = pretrained.parent, tmp_path / "stopped"
-    if against == "prototypes":
+    if more:
         whole = tmp_path / "whole"
         assert main([*options, "--out", str(whole)]) == 0
     for place, calls in (("pretrain.OpenSetScore.on_epoch_end", 2), ("pretrained.whiten", 0)):
@@ -127,6 +147,40 @@ def test_a_pretraining_may_start_from_another(pretrained: Path, tmp_path: Path) 
     start, found = (embedder_of(build(run)) for run in (pretrained, tmp_path / "alexnet"))
     kernels = [net.get_layer("conv3").get_weights()[0] for net in (start, found)]
     np.testing.assert_array_equal(*kernels)
+
+
+def test_a_pretraining_may_go_on_from_a_version(exported: Path, tmp_path: Path) -> None:
+    version = exported / "alexnet/1"
+    arguments = [*PRETRAIN, "--epochs", "1", "--learning-rate", "0", "--from", str(version)]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    images = np.load(version / "golden.npz")["images"]
+    start = load_shipped(version).model(images, training=False)["embedding"]
+    found = embedder_of(build(tmp_path / "alexnet", input_px=224))(images, training=False)
+    np.testing.assert_allclose(found, start, atol=2e-3)  # stored kernels sum to 0 but for float16
+    # Its pictures are neither the first stage's nor those that this one's own successor will have.
+    assert json.loads((tmp_path / "alexnet/config.json").read_text())["stage"] == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--nets", "vgg16"], "is a version of one net: give --nets alexnet"),
+        (["--nets", "alexnet,vgg16"], "is a version of one net: give --nets alexnet"),
+        (["--contrast-px", "64"], "is built with --contrast-px 32, not 64"),
+        (["--embedding-size", "8"], "is built with --embedding-size 256, not 8"),
+    ],
+)
+def test_a_version_of_another_net_is_refused(
+    option: list[str],
+    message: str,
+    exported: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = ["--from", str(exported / "alexnet/1"), "--out", str(tmp_path / "out")]
+    assert main([*PRETRAIN, *places, *option]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_prototypes_start_as_mean_embeddings(

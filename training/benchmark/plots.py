@@ -92,7 +92,7 @@ def draw_open_set(matchers: Matchers) -> Markup:
             )
     axes.set(xscale="log", xlabel="identities enrolled, N", ylabel="FNIR")
     sizes = [gallery["size"] for gallery in matchers[0]["open_set"]]
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=45, ha="right")
     axes.minorticks_off()
     axes.set_ylim(0, max(1.35 * axes.get_ylim()[1], 0.01))  # room for the legend above the bars
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")

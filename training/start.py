@@ -1,0 +1,73 @@
+"""What a pre-training goes on from: a run, as it was before its whitening, or a shipped version."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from training.checkpoint import BEST, load_best
+from training.nets import embedder_of
+from training.recipe import Recipe, recipe_of
+
+CONFIG = "config.json"
+MANIFEST = "manifest.json"
+
+BUILT = ("contrast_px", "embedding_size")
+"""What of its recipe `pretrain` lets one choose that says which weights a net has."""
+
+
+def is_version(start: Path) -> bool:
+    """Whether a folder is a version's, such as models_store/vgg16/2."""
+    return (start / MANIFEST).exists()
+
+
+def require_start(start: Path, nets: tuple[str, ...], recipe: Recipe) -> None:
+    """Whether these nets can go on from there.
+
+    Raises:
+        ValueError: if a net is missing there, or a version is of another net or built otherwise.
+    """
+    if not is_version(start):
+        for net in nets:
+            if not (start / net / BEST).exists():
+                raise ValueError(
+                    f"--from {start} holds no {net}/{BEST}: name the folder of a run, or of a "
+                    "version"
+                )
+        return
+    manifest = json.loads((start / MANIFEST).read_text())
+    if nets != (manifest["net"],):
+        raise ValueError(f"--from {start} is a version of one net: give --nets {manifest['net']}")
+    theirs = recipe_of(manifest["training"])
+    for name in BUILT:
+        value = getattr(theirs, name)
+        if value != getattr(recipe, name):
+            option = name.replace("_", "-")
+            raise ValueError(
+                f"--from {start} is built with --{option} {value}, not {getattr(recipe, name)}"
+            )
+
+
+def stage_after(start: Path | None) -> int:
+    """How many runs are behind one that goes on from there: each has pictures of its own."""
+    if start is None:
+        return 0
+    settings: dict[str, Any] = (
+        json.loads((start / MANIFEST).read_text())["training"]
+        if is_version(start)
+        else json.loads((start / CONFIG).read_text())
+    )
+    return settings.get("stage", 0) + 1
+
+
+def load_start(start: Path, nets: dict[str, keras.Model]) -> None:
+    """Sets all weights but the prototypes."""
+    for name, net in nets.items():
+        if is_version(start):
+            # Needs TensorFlow, which a training on JAX does without.
+            from training.shipped import copy_body, load_shipped
+
+            copy_body(load_shipped(start).model, net)
+        else:
+            load_best(embedder_of(net), start / name)
