@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ SCHEMA_VERSION = 2
 """Of manifest.json; 1 knew one embedding of a picture."""
 
 Float32 = NDArray[np.float32]
+
+
+def checksum(said: Any) -> str:
+    """SHA-256 of what a file says, as JSON without spaces, keys sorted; the service computes it."""
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return sha256(canonical.encode()).hexdigest()
 
 
 class Artefact:

@@ -21,7 +21,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from app.palm.translation import best_similarities
-from training.artefact import SCHEMA_VERSION, embed_moved
+from training.artefact import SCHEMA_VERSION, checksum, embed_moved
 from training.calibration import Calibration, calibrate
 from training.checkpoint import BEST, FINAL
 from training.data import DataOptions, Palms, load_palms
@@ -116,6 +116,7 @@ def export(config: ExportConfig) -> Path:
         golden = split.validation.pictures(chosen)
         _write_golden(model, folder, np.repeat(golden[..., None], 3, axis=3))
         manifest["files"] = _checksums(folder)
+        manifest["sha256"] = checksum(manifest)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return target
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.artefact import load_highest
+from training.artefact import checksum, load_highest
 from training.calibration import Calibration, calibrate, surprise
 from training.data import DataOptions, load_palms
 from training.nets import NETS
@@ -76,12 +75,6 @@ def fuse(config: FuseConfig) -> Path:
     unfinished.write_text(json.dumps(content, indent=1) + "\n")
     unfinished.replace(target)
     return target
-
-
-def checksum(fusions: Any) -> str:
-    """SHA-256 of the entries as JSON without spaces, keys sorted; the service computes it too."""
-    canonical = json.dumps(fusions, sort_keys=True, separators=(",", ":"))
-    return sha256(canonical.encode()).hexdigest()
 
 
 def weigh(

@@ -66,6 +66,7 @@ class Manifest(Calibrated):
     metrics: dict[str, Any]
     code_revision: str
     files: dict[str, str]
+    sha256: str | None = Field(default=None, description="Of all else; not in earlier files.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,7 +161,8 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        manifest = Manifest.model_validate_json(content)
     except OSError as error:
         raise NetCorrupt(f"{path} cannot be read: restore the whole version folder") from error
     except ValidationError as error:
@@ -173,6 +174,8 @@ def _read_manifest(folder: Path) -> Manifest:
         raise NetCorrupt(
             f"{path} is of {manifest.net}/{manifest.version}: move it where it belongs"
         )
+    said = {name: value for name, value in json.loads(content).items() if name != "sha256"}
+    _check_sum(path, said, manifest.sha256)
     return manifest
 
 
@@ -219,7 +222,7 @@ def _load_fusion(path: Path, nets: Sequence[LoadedNet]) -> Fusion:
     try:
         content = path.read_bytes()
         manifest = FusionManifest.model_validate_json(content)
-        _check_fusions(path, content, manifest.sha256)
+        _check_sum(path, json.loads(content)["fusions"], manifest.sha256)
     except FileNotFoundError:
         manifest = FusionManifest(schema_version=1, fusions=())
     except (OSError, ValidationError) as error:
@@ -235,12 +238,11 @@ def _load_fusion(path: Path, nets: Sequence[LoadedNet]) -> Fusion:
     )
 
 
-def _check_fusions(path: Path, content: bytes, expected: str | None) -> None:
-    """Compares the checksum that `training.fusion` computed, over JSON without spaces."""
-    fusions = json.loads(content)["fusions"]
-    canonical = json.dumps(fusions, sort_keys=True, separators=(",", ":"))
+def _check_sum(path: Path, said: Any, expected: str | None) -> None:
+    """Compares the checksum that `training.artefact` computed, over JSON without spaces."""
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
     found = sha256(canonical.encode()).hexdigest()
     if expected not in (None, found):
         raise NetCorrupt(
-            f"the fusions of {path} have SHA-256 {found}, the file says {expected}: restore it"
+            f"what {path} says has SHA-256 {found}, and should have {expected}: restore it"
         )

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from training.__main__ import main
+from training.artefact import checksum
 from training.calibration import Calibration, Threshold, calibrate, surprise
-from training.fusion import checksum, read_fusion, weigh, weighted_sum
+from training.fusion import read_fusion, weigh, weighted_sum
 
 KEYS = ["alexnet/1", "vgg16/1"]
 CALIBRATION = Calibration(0.05, (Threshold(0.1, 0.2, 1000), Threshold(1e-05, 0.7093388349, 1000)))

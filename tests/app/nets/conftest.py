@@ -55,6 +55,9 @@ def seal_folder(folder: Path, **changes: Any) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "manifest.json"
     }
+    manifest.pop("sha256", None)
+    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    manifest["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -13,14 +13,13 @@ import pytest
 
 from app.decision import Threshold
 from app.gallery.gallery import NetKey
-from app.nets.manifest import FusionManifest
 from app.nets.store import (
     LoadedNet,
     NetCorrupt,
     NetMismatch,
     NetMissing,
     NetUnusable,
-    _check_fusions,
+    _check_sum,
     load_ensemble,
     load_nets,
 )
@@ -190,7 +189,7 @@ def assert_one_line(refusal: pytest.ExceptionInfo[NetCorrupt]) -> None:
 def test_a_manifest_must_vouch_for_the_files_that_are_read(models_dir: Path) -> None:
     path = models_dir / "toy/1/manifest.json"
     manifest = json.loads(path.read_text())
-    del manifest["files"]["golden.npz"]
+    del manifest["files"]["golden.npz"], manifest["sha256"]
     path.write_text(json.dumps(manifest))
 
     with pytest.raises(NetCorrupt, match=r"golden\.npz"):
@@ -304,17 +303,37 @@ def test_a_fusion_with_a_changed_digit_is_corrupt(two_nets: Path) -> None:
 
     path.write_text(path.read_text().replace('"similarity": 0.4', '"similarity": 0.1'))
     with pytest.raises(
-        NetCorrupt, match=r"fusion\.json .*SHA-256 \w{64}, the file says"
+        NetCorrupt, match=r"fusion\.json .*SHA-256 \w{64}, and should have"
     ) as refusal:
         load_ensemble(two_nets, ["toy", "other"], "openvino")
     assert_one_line(refusal)
 
 
-def test_the_shipped_fusion_has_its_checksum() -> None:
-    path = Path(__file__).parents[3] / "models_store" / "fusion.json"
-    manifest = FusionManifest.model_validate_json(path.read_bytes())
-    assert manifest.sha256
-    _check_fusions(path, path.read_bytes(), manifest.sha256)
+def test_a_manifest_with_a_changed_digit_is_corrupt(models_dir: Path) -> None:
+    path = models_dir / "toy/1/manifest.json"
+    path.write_text(path.read_text().replace('"similarity": 0.5', '"similarity": 0.4'))
+    with pytest.raises(NetCorrupt, match=r"manifest\.json .*SHA-256 \w{64}, and") as refusal:
+        load_ensemble(models_dir, ["toy"], "openvino")
+    assert_one_line(refusal)
+
+
+def test_a_manifest_of_an_earlier_release_has_no_checksum(models_dir: Path) -> None:
+    path = models_dir / "toy/1/manifest.json"
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    path.write_text(json.dumps(content))
+    assert load_ensemble(models_dir, ["toy"], "openvino").nets[0].manifest.sha256 is None
+
+
+def test_what_is_shipped_has_its_checksums() -> None:
+    store = Path(__file__).parents[3] / "models_store"
+    fusions = json.loads((store / "fusion.json").read_text())
+    _check_sum(store, fusions["fusions"], fusions["sha256"])
+    manifests = list(store.glob("*/*/manifest.json"))
+    assert len(manifests) == 3
+    for path in manifests:
+        said = json.loads(path.read_text())
+        _check_sum(path, said, said.pop("sha256", None))
 
 
 def test_a_net_cannot_vote_twice(models_dir: Path) -> None:
