@@ -244,9 +244,8 @@ def _sensor_noise(picture: Float32, noise: float, rng: np.random.Generator) -> F
     columns = rng.standard_normal((1, PICTURE_PX), np.float32)
     rows = rng.standard_normal((PICTURE_PX, 1), np.float32)
     lines = rng.uniform(0, 0.6, 2).astype(np.float32)
-    return noise * (
-        (0.4 + np.sqrt(picture)) * grain(PICTURE_PX, rng) + lines[0] * columns + lines[1] * rows
-    )
+    shot = np.sqrt(np.maximum(picture, 0))  # a sensor's pattern may be below black
+    return noise * ((0.4 + shot) * grain(PICTURE_PX, rng) + lines[0] * columns + lines[1] * rows)
 
 
 def _compress(

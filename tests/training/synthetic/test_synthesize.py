@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -6,7 +7,14 @@ import pytest
 
 from training.synthetic.anatomy import draw_palm
 from training.synthetic.canvas import CANVAS_PX, PX_PER_MM
-from training.synthetic.capture import STYLES, TRAINING, draw_camera, draw_session
+from training.synthetic.capture import (
+    PICTURE_PX,
+    STYLES,
+    TRAINING,
+    draw_camera,
+    draw_session,
+    shoot,
+)
 from training.synthetic.contact_sheet import GalleryConfig, draw_contact_sheet
 from training.synthetic.synthesize import SynthesisConfig, photograph, synthesize
 from training.synthetic.vessels import DEPTH_MM, MURRAY_EXPONENT, grow_vessels
@@ -109,6 +117,16 @@ def test_held_out_style_draws_what_training_never_does() -> None:
     assert any(s.pattern is not None for s in sessions["held-out"])
     assert any(s.inverted is not None for s in sessions["held-out"])
     assert any(not s.shades[2:4].any() for s in sessions["held-out"])
+
+
+def test_a_pattern_below_black_is_no_error() -> None:
+    style = STYLES["held-out"]
+    rng = np.random.default_rng(0)
+    session = draw_session(rng, style, draw_camera(rng, style))
+    dark = replace(session, pattern=np.full((PICTURE_PX, PICTURE_PX), -2, np.float32))
+    with np.errstate(invalid="raise"):
+        picture = shoot(draw_palm(rng), dark, rng, style)
+    assert picture.max() < 20
 
 
 def test_visits_to_one_camera_are_more_alike_than_cameras() -> None:
