@@ -42,12 +42,10 @@ from training.recipe import Recipe
 from training.scratch import PictureFile
 from training.start import CONFIG, is_version, load_start, require_start, stage_after
 from training.synthetic.capture import HELD_OUT, TRAINING
+from training.synthetic.pairs import SERVED_PX
 from training.synthetic.stream import PalmStream, strangers
 from training.synthetic.synthesize import draw_palms, processes
 from training.train import computing_in
-
-SERVED_PX = 224
-"""Side of the pictures that the exported net takes; it shrinks them by a whole number."""
 
 UNSEEN_SEED = 3_000_003
 """Of the visits that set prototypes and whitening; the epochs' are drawn with other seeds."""

@@ -17,6 +17,9 @@ from training.synthetic.capture import PICTURE_PX, TRAINING, draw_camera, draw_s
 
 Pixels = NDArray[np.uint8]
 
+SERVED_PX = 224
+"""Side of the pictures that the exported net takes; it shrinks them by a whole number."""
+
 MISPLACED = replace(
     TRAINING, displace=lambda rng: np.clip(rng.normal(0, 0.055 * PICTURE_PX, 2), -11, 11)
 )
@@ -62,8 +65,10 @@ def photograph_pairs(
 
 
 def resize(picture: Pixels, side_px: int) -> Pixels:
-    """A square picture at another size."""
+    """A square picture as a served net sees it, that takes `SERVED_PX` and averages them."""
     if picture.shape[0] == side_px:
         return picture
-    resized = cv2.resize(picture, (side_px, side_px), interpolation=cv2.INTER_LINEAR)
+    between = round(SERVED_PX / side_px) * side_px
+    enlarged = cv2.resize(picture, (between, between), interpolation=cv2.INTER_LINEAR)
+    resized = cv2.resize(enlarged, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.asarray(resized, np.uint8)

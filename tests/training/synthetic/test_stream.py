@@ -7,10 +7,12 @@ import keras
 import numpy as np
 import pytest
 
+from app.palm.roi import prepare
 from training.augmentation import disturb
 from training.layers import PairLoss
 from training.scratch import PictureFile
 from training.synthetic.capture import HELD_OUT, TRAINING, draw_camera
+from training.synthetic.pairs import SERVED_PX
 from training.synthetic.stream import PalmStream, strangers
 from training.synthetic.synthesize import draw_palms, processes
 
@@ -23,6 +25,16 @@ def palms(tmp_path_factory: pytest.TempPathFactory) -> PictureFile:
 def stream(palms: PictureFile, epoch: int = 0, **options: Any) -> PalmStream:
     chosen = {"pairs": 2, "batch_size": 6, "side_px": 32, "seed": 1, "disturbed": True} | options
     return PalmStream(palms, epoch=epoch, **chosen)
+
+
+@pytest.mark.parametrize("side_px", [112, 32])
+def test_nets_are_shown_what_they_will_see_in_service(side_px: int) -> None:
+    shown, taken = (strangers(2, 1, TRAINING, side_px=side).pixels for side in (side_px, 128))
+    for ours, whole in zip(shown, taken, strict=True):
+        served = prepare(whole, SERVED_PX)[..., 0].astype(float)
+        factor = SERVED_PX // side_px
+        averaged = served.reshape(side_px, factor, side_px, factor).mean(axis=(1, 3))
+        assert np.abs(ours - averaged).max() <= 1.5  # both round
 
 
 def test_a_batch_holds_two_pictures_of_each_of_its_palms(palms: PictureFile) -> None:
