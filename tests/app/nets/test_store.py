@@ -333,7 +333,7 @@ def test_what_is_shipped_has_its_checksums() -> None:
     assert len(manifests) == 3
     for path in manifests:
         said = json.loads(path.read_text())
-        _check_sum(path, said, said.pop("sha256", None))
+        _check_sum(path, said, said.pop("sha256"))
 
 
 def test_a_net_cannot_vote_twice(models_dir: Path) -> None:
