@@ -96,6 +96,8 @@ def test_what_costs_strangers_is_taken_back(exported: Path) -> None:
     assert found["share_kept"] < 1
     assert found["eer_after"] <= found["eer_before"]
     assert kept.output["similarity"].shape[-1] == 3
+    _, found = take_back(shipped, ruined, watched, identities=3, may_rise=1)
+    assert found["share_kept"] == 1
 
 
 def test_a_batch_pairs_the_users_palms_and_then_the_rehearsed(database: Path) -> None:
