@@ -13,8 +13,8 @@ from training.recipe import Recipe, recipe_of
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
 
-BUILT = ("contrast_px", "embedding_size")
-"""What of its recipe `pretrain` lets one choose that says which weights a net has."""
+BUILT = ("filters", "normalization", "input", "contrast_px", "embedding_size")
+"""What of a recipe says which weights a net has, and what they see."""
 
 
 def is_version(start: Path) -> bool:
