@@ -31,7 +31,7 @@ class Net(Protocol):
 
     @property
     def prototypes(self) -> Floats:
-        """float32 [C, M, D], one for each of `app.palm.translation.MOVES`, of unit length."""
+        """float32 [C, 2, M, D], one for each of `app.palm.views.template_views`, of unit length."""
         ...
 
     @property

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.answers import Candidate, Enrollment, Identification, Verification, Vote
 from app.clock import Clock
@@ -13,7 +12,7 @@ from app.gallery.gallery import Gallery, Hand, NetKey, Subject
 from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
-from app.palm.translation import best_similarities, translate
+from app.palm.views import Images, probe_views, similarities, template_views
 from app.snapshot import GalleryCache
 
 
@@ -83,7 +82,7 @@ class Identifier:
         pixels, qualities = self._read(images)
         clock.lap("decode")
         keys = [net.key for net in self._ensemble.nets]
-        templates = dict(zip(keys, self._embed(pixels), strict=True))
+        templates = dict(zip(keys, self._embed(template_views(pixels)), strict=True))
         clock.lap("nets")
         subject = self._gallery.enroll(subject_id, name, hand, templates, add=add)
         clock.lap("gallery")
@@ -156,9 +155,9 @@ class Identifier:
             timings_ms=clock.timings_ms(),
         )
 
-    def _read(self, images: Sequence[bytes]) -> tuple[NDArray[np.uint8], list[Quality]]:
+    def _read(self, images: Sequence[bytes]) -> tuple[Images, list[Quality]]:
         """Pixels [B, H, W, 3] as the nets take them, and what each picture is worth."""
-        pixels: list[NDArray[np.uint8]] = []
+        pixels: list[Images] = []
         qualities: list[Quality] = []
         for position, data in enumerate(images, start=1):
             try:
@@ -168,16 +167,20 @@ class Identifier:
                 raise type(error)(f"image {position} of {len(images)}: {error}") from error
         return np.stack(pixels), qualities
 
-    def _probes(self, pixels: NDArray[np.uint8]) -> list[Floats]:
-        """For each net, one embedding [M, D] of all pictures together, moved `MOVES`' ways."""
-        return [centroid(rows) for rows in self._embed(pixels)]
+    def _probes(self, pixels: Images) -> list[Floats]:
+        """For each net, one embedding [2, D] of all pictures together, as they lie and mirrored."""
+        return [centroid(rows) for rows in self._embed(probe_views(pixels))]
 
-    def _embed(self, pixels: NDArray[np.uint8]) -> list[Floats]:
-        """For each net, embeddings [B, M, D]; none that would spoil the answer or the gallery."""
-        moved = translate(pixels)
+    def _embed(self, views: Images) -> list[Floats]:
+        """For each net, embeddings [B, ..., D] of pictures [B, ..., H, W, 3].
+
+        None that would spoil the answer or the gallery.
+        """
+        flat = views.reshape(len(views), -1, *views.shape[-3:])
         # One picture at a time: an engine keeps memory for the largest batch that it has seen.
         embeddings = [
-            np.stack([net.embed(copies) for copies in moved]) for net in self._ensemble.nets
+            np.stack([net.embed(shown) for shown in flat]).reshape(*views.shape[:-3], -1)
+            for net in self._ensemble.nets
         ]
         for net, rows in zip(self._ensemble.nets, embeddings, strict=True):
             if not are_unit(rows).all():
@@ -187,10 +190,10 @@ class Identifier:
     def _compare(
         self, probes: Sequence[Floats], matrices: Sequence[Floats], fmr: float
     ) -> list[Scores]:
-        """Each net's similarities of its probe [M, D] to the templates of its matrix [N, M, D]."""
+        """Each net's similarities [N] of its probe [2, D] to its matrix's rows [N, 2, M, D]."""
         return [
             Scores(
-                best_similarities(probe[None], matrix)[0],
+                similarities(probe[None], matrix)[0],
                 net.calibration.threshold_at(fmr),
                 net.calibration.temperature,
             )

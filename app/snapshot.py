@@ -19,9 +19,9 @@ class Snapshot:
         revision: of the gallery.
         subjects: everybody who has a template of every net.
         subject_ids: theirs, in the same order.
-        matrices: for each net float32 [N, M, D], in that order, of unit length: the mean of a
-            subject's prototype, if it is a trained one, and its templates, for each of the moves
-            of `app.palm.translation`.
+        matrices: for each net float32 [N, 2, M, D], in that order, of unit length: the mean of a
+            subject's prototype, if it is a trained one, and its templates, for each of the views
+            of `app.palm.views.template_views`.
     """
 
     revision: int
@@ -70,7 +70,7 @@ class GalleryCache:
 
 
 def _mean_templates(net: Net, gallery: Gallery, trained: frozenset[str]) -> dict[str, Floats]:
-    """Everybody's prototype and templates [M, D] of one net as one."""
+    """Everybody's prototype and templates [2, M, D] of one net as one."""
     rows = {
         identity: [prototype]
         for identity, prototype in zip(net.identities, net.prototypes, strict=True)

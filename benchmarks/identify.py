@@ -3,8 +3,8 @@
     python -m benchmarks.identify [--images samples] [--repeats 200] [--json PATH]
 
 Starts the service as `make run` does, with a gallery of its own. Bare is the engine alone: the
-same pixels, already decoded and moved, through the same compiled nets one after another. Both are
-measured in turns within one run, so that a busy neighbour slows both.
+same pixels, already decoded and mirrored, through the same compiled nets one after another. Both
+are measured in turns within one run, so that a busy neighbour slows both.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from app.nets.store import LoadedNet, load_nets
 from app.palm.decode import ImageLimits, decode
 from app.palm.roi import prepare
-from app.palm.translation import translate
+from app.palm.views import probe_views
 from app.settings import Settings
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.server import serve
@@ -54,9 +54,8 @@ def measure(
 ) -> dict[str, Any]:
     """Alternates one HTTP identification and one pass of the bare nets, over all files in turn."""
     bare = load_nets(models, nets.split(","), "openvino")
-    pixels = [
-        translate(prepare(decode(file, ImageLimits()), bare[0].input_px)[None])[0] for file in files
-    ]
+    pictures = [prepare(decode(file, ImageLimits()), bare[0].input_px) for file in files]
+    pixels = list(probe_views(np.stack(pictures)))
     settings = {"PALM_MODELS_DIR": str(models.resolve()), "PALM_NETS": nets}
     samples: dict[str, list[float]] = {name: [] for name in ("bare nets", *STAGES, "wall")}
     with tempfile.TemporaryDirectory() as folder:

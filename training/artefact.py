@@ -11,19 +11,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.palm.translation import MOVES, best_similarities, translate
+from app.palm.views import probe_views, similarities
 from training.batches import in_batches
 from training.calibration import Calibration
 from training.data import Palms
 from training.split import Split
 
 BATCH = 16
-"""Pictures at a time, each of them moved."""
+"""Pictures at a time, each in all its views."""
 
-SCHEMA_VERSION = 2
-"""Of manifest.json; 1 knew one embedding of a picture."""
+SCHEMA_VERSION = 3
+"""Of manifest.json; 1 knew one embedding of a picture, 2 no mirror images."""
 
 Float32 = NDArray[np.float32]
+Views = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 def checksum(said: Any) -> str:
@@ -65,40 +66,38 @@ class Artefact:
 
     def similarities(self, palms: Palms) -> Float32:
         """float32 [N, C] of all pictures, in order, as the service compares them."""
-        return best_similarities(self.embeddings(palms), self._prototypes)
+        return similarities(self.embeddings(palms, probe_views), self._prototypes)
 
-    def embeddings(self, palms: Palms, moves: int = len(MOVES)) -> Float32:
-        """float32 [N, moves, D] of all pictures, in order; see `embed_moved`."""
-        return embed_moved(
+    def embeddings(self, palms: Palms, views: Views) -> Float32:
+        """float32 [N, ..., D] of all pictures, in order; see `embed_views`."""
+        return embed_views(
             lambda images: self._serve(images=tf.constant(images))["embedding"],
             palms,
+            views,
             self.key,
-            moves,
         )
 
 
-def embed_moved(
-    embed: Callable[[NDArray[np.uint8]], tf.Tensor],
-    palms: Palms,
-    name: str,
-    moves: int = len(MOVES),
+def embed_views(
+    embed: Callable[[NDArray[np.uint8]], tf.Tensor], palms: Palms, views: Views, name: str
 ) -> Float32:
-    """Embeddings of all pictures, moved as the service moves them.
+    """Embeddings of all pictures as the service shows them to a net.
 
     Args:
         embed: from uint8 [B, S, S, 3] to float32 [B, D].
         palms: the pictures.
+        views: `probe_views` or `template_views` of `app.palm.views`, or what else makes
+            uint8 [B, ..., S, S, 3] of uint8 [B, S, S, 3].
         name: what is said to run.
-        moves: M, how many of `app.palm.translation.MOVES`; 1 leaves the pictures where they are.
 
     Returns:
-        float32 [N, M, D], in order.
+        float32 [N, ..., D], in order.
     """
     parts: list[Float32] = []
     for images in tqdm(in_batches(palms, BATCH), name, -(-len(palms) // BATCH)):
-        moved = translate(images)[:, :moves]
-        found = np.asarray(embed(moved.reshape(-1, *images.shape[1:])))
-        parts.append(found.reshape(*moved.shape[:2], -1))
+        shown = views(images)
+        found = np.asarray(embed(shown.reshape(-1, *images.shape[1:])))
+        parts.append(found.reshape(*shown.shape[:-3], -1))
     return np.concatenate(parts)
 
 

@@ -17,24 +17,23 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from app.palm.translation import best_similarities
-from training.artefact import SCHEMA_VERSION, checksum, embed_moved
+from app.palm.views import probe_views, similarities, template_views
+from training.artefact import SCHEMA_VERSION, Views, checksum, embed_views
 from training.calibration import Calibration, calibrate
 from training.checkpoint import BEST, FINAL
 from training.data import DataOptions, Palms, load_palms
 from training.nets import build_net, embedder_of, fold, scores_of
 from training.openset import enrol
 from training.recipe import recipe_of
+from training.saved_model import write_golden, write_saved_model
 from training.scratch import default_scratch
+from training.shipped import at_side, load_shipped
 from training.split import Split, load_split, split_strangers
+from training.start import is_version
 
 GOLDEN_IMAGES = 3
-MAX_DIFFERENCE = 1e-4
-"""How far the reloaded artefact may be from the Keras model, in cosine similarity."""
-
 READING = ("layout", "classes", "bands", "size_px", "split", "split_seed")
 """What of a run's configuration says how it read and split its database."""
 
@@ -44,16 +43,13 @@ OF_ONE_MACHINE = ("data", "out", "processes", "scratch", "start", "weights_file"
 Float32 = NDArray[np.float32]
 
 
-class ExportMismatch(ValueError):
-    """The reloaded artefact does not answer as the trained net does; nothing was exported."""
-
-
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
     """What `python -m training export` does; up to three minutes a net on two cores.
 
     Attributes:
-        run: folder of `python -m training train`, `pretrain` or `finetune`.
+        run: folder of `python -m training train`, `pretrain` or `finetune`; or of a version, such
+            as models_store/vgg16/2, whose net gets to know other identities and learns nothing.
         data: the database whose identities the net is to know; one that the run was trained on is
             read and split as the run did it.
         strangers: palms of nobody in `data`, in any layout; the first half of them calibrates the
@@ -83,9 +79,9 @@ def export(config: ExportConfig) -> Path:
         ValueError: if the run has not ended, its net has no embedding, it was split by identity,
             or the database is no longer what it was trained on.
     """
-    settings: dict[str, Any] = json.loads((config.run / "config.json").read_text())
+    settings = _settings_of(config.run)
     options = _options_of(settings, config)
-    if not (config.run / _weights_of(settings)).exists():
+    if not is_version(config.run) and not (config.run / _weights_of(settings)).exists():
         raise ValueError(
             f"{config.run} holds no {_weights_of(settings)}, so its training has not ended: give "
             "its command again"
@@ -97,7 +93,7 @@ def export(config: ExportConfig) -> Path:
     model = _load_folded(settings, len(split.train.identities), options.size_px, config.run)
     prototypes = _fit_prototypes(model, split.train)
     genuine, impostors = (
-        best_similarities(embed(model, palms), prototypes)
+        similarities(embed(model, palms, probe_views), prototypes)
         for palms in (split.validation, known_strangers)
     )
     calibration = calibrate(genuine, split.validation.labels, impostors)
@@ -110,15 +106,23 @@ def export(config: ExportConfig) -> Path:
     manifest = _manifest(model, target, split, calibration, settings, config.data)
     manifest["metrics"] = {"validation_accuracy": accuracy, "validation_images": len(genuine)}
     with _unfinished(target) as folder:
-        _write_saved_model(model, calibration, folder)
+        write_saved_model(model, calibration.temperature, folder)
         np.save(folder / "prototypes.npy", prototypes.astype(np.float16))
         chosen = np.arange(GOLDEN_IMAGES) * (len(split.validation) // GOLDEN_IMAGES)
         golden = split.validation.pictures(chosen)
-        _write_golden(model, folder, np.repeat(golden[..., None], 3, axis=3))
+        write_golden(model, folder, np.repeat(golden[..., None], 3, axis=3))
         manifest["files"] = _checksums(folder)
         manifest["sha256"] = checksum(manifest)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return target
+
+
+def _settings_of(run: Path) -> dict[str, Any]:
+    """What the net's training was told."""
+    said: dict[str, Any] = json.loads(
+        (run / ("manifest.json" if is_version(run) else "config.json")).read_text()
+    )
+    return said["training"] if is_version(run) else said
 
 
 def _weights_of(settings: dict[str, Any]) -> str:
@@ -167,10 +171,13 @@ def _options_of(settings: dict[str, Any], config: ExportConfig) -> DataOptions:
     return DataOptions(data=config.data, scratch=config.scratch, **known)
 
 
-def embed(model: keras.Model, palms: Palms) -> Float32:
-    """Embeddings float32 [N, M, D] of all pictures, moved, in order; see `embed_moved`."""
-    return embed_moved(
-        lambda images: model(images, training=False)["embedding"], palms, f"{model.name}: embedding"
+def embed(model: keras.Model, palms: Palms, views: Views) -> Float32:
+    """Embeddings float32 [N, ..., D] of all pictures, in order; see `embed_views`."""
+    return embed_views(
+        lambda images: model(images, training=False)["embedding"],
+        palms,
+        views,
+        f"{model.name}: embedding",
     )
 
 
@@ -180,6 +187,8 @@ def _load_folded(
     recipe = recipe_of(settings)
     # A training before this in the same process may have left bfloat16, which is too coarse.
     keras.config.set_dtype_policy("float32")
+    if is_version(run):
+        return at_side(load_shipped(run), input_px, identities)
     command = settings.get("command", "train")
     tuned = command == "finetune"  # from a folded net
     trained = build_net(settings["net"], identities, recipe, input_px=input_px, folded=tuned)
@@ -190,61 +199,14 @@ def _load_folded(
 
 
 def _fit_prototypes(model: keras.Model, train: Palms) -> Float32:
-    """Every identity's mean training embeddings [C, M, D], as enrolment has them.
+    """Every identity's mean training embeddings [C, 2, M, D], as enrolment has them.
 
-    In the graph are those of the pictures that were not moved. Calibrated as they are stored.
+    In the graph are those of the pictures as they lie. Calibrated as they are stored.
     """
-    means = enrol(embed(model, train), train.labels, len(train.identities))
+    means = enrol(embed(model, train, template_views), train.labels, len(train.identities))
     prototypes = means.astype(np.float16).astype(np.float32)
-    model.get_layer("similarity").set_weights([prototypes[:, 0]])
+    model.get_layer("similarity").set_weights([prototypes[:, 0, 0]])
     return prototypes
-
-
-def _write_saved_model(model: keras.Model, calibration: Calibration, folder: Path) -> None:
-    """Writes the graph, which moves no picture: its similarities are below the service's."""
-    size = model.input.shape[1]
-    own_weights = model.trainable_variables + model.non_trainable_variables
-    module = tf.Module()
-
-    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        weights = [
-            tf.cast(stored, own.dtype)
-            for stored, own in zip(module.weights, own_weights, strict=True)
-        ]
-        count = len(model.trainable_variables)
-        outputs, _ = model.stateless_call(weights[:count], weights[count:], images, training=False)
-        odds = keras.ops.softmax(outputs["similarity"] / calibration.temperature)
-        return {**outputs, "probabilities": odds}
-
-    # Not keras.export.ExportArchive: in Keras 3.15 it writes every variable twice.
-    module.weights = [tf.Variable(_as_stored(own.value)) for own in own_weights]
-    signature = [tf.TensorSpec((None, size, size, 3), tf.uint8, name="images")]
-    endpoint = tf.function(serve, input_signature=signature)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": endpoint})
-
-
-def _as_stored(weight: tf.Tensor) -> tf.Tensor:
-    """float16 for kernels; a variance, or the state of a seed, may not fit into it."""
-    return tf.cast(weight, tf.float16) if len(weight.shape) >= 2 else weight
-
-
-def _write_golden(model: keras.Model, folder: Path, images: NDArray[np.uint8]) -> None:
-    """Records the reloaded artefact's answers, after proving that they are the net's own."""
-    reloaded = tf.saved_model.load(str(folder))
-    serve = reloaded.signatures["serving_default"]
-    expected = np.asarray(model(images, training=False)["embedding"])
-    for batch in (1, 3, 8):
-        inputs = np.resize(images, (batch, *images.shape[1:]))
-        found = np.asarray(serve(images=tf.constant(inputs))["embedding"])
-        again = np.asarray(serve(images=tf.constant(inputs))["embedding"])
-        cosine = (found * np.resize(expected, found.shape)).sum(axis=1).min()
-        if 1 - cosine > MAX_DIFFERENCE or not np.array_equal(found, again):
-            raise ExportMismatch(
-                f"batch {batch}: cosine {cosine:.6f} between net and artefact, so nothing was "
-                "exported: are the run's weights whole and finite?"
-            )
-    outputs = {name: np.asarray(t) for name, t in serve(images=tf.constant(images)).items()}
-    np.savez_compressed(folder / "golden.npz", images=images, **outputs)
 
 
 def _manifest(

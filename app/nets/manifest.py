@@ -54,7 +54,7 @@ class Calibrated(_Part):
 class Manifest(Calibrated):
     """The contract between training and service: manifest.json of one version."""
 
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     net: str
     version: int = Field(gt=0)
     created_at: datetime
@@ -66,7 +66,7 @@ class Manifest(Calibrated):
     metrics: dict[str, Any]
     code_revision: str
     files: dict[str, str]
-    sha256: str | None = Field(default=None, description="Of all else; not in earlier files.")
+    sha256: str = Field(description="Of all else.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -18,7 +18,7 @@ from app.gallery.gallery import NetKey
 from app.nets.manifest import FusionManifest, Manifest
 from app.nets.openvino_engine import OpenvinoEngine
 from app.nets.tensorflow_engine import TensorflowEngine
-from app.palm.translation import MOVES
+from app.palm.views import TEMPLATE_VIEWS
 from app.validation import in_one_line
 
 MIN_GOLDEN_COSINE = 0.999
@@ -140,7 +140,7 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
     manifest = _read_manifest(folder)
     _verify_files(folder, manifest)
     prototypes = np.load(folder / manifest.prototypes_file).astype(np.float32)
-    expected = (len(manifest.identities), len(MOVES), manifest.embedding_size)
+    expected = (len(manifest.identities), *TEMPLATE_VIEWS, manifest.embedding_size)
     if prototypes.shape != expected:
         raise NetCorrupt(
             f"{folder / manifest.prototypes_file}: {prototypes.shape}, not {expected}; export "
@@ -148,7 +148,7 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
         )
     try:
         running = ENGINES[engine](folder)
-        _compare_with_golden(folder, running, prototypes[:, 0], engine)
+        _compare_with_golden(folder, running, prototypes[:, 0, 0], engine)
     except ImportError as error:
         raise NetUnusable(
             f"the {engine} engine is not installed ({error}): install it or choose another"

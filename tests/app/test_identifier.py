@@ -23,7 +23,7 @@ from app.gallery.gallery import (
 )
 from app.identifier import Identifier, TemplatesMissing
 from app.palm.decode import ImageLimits, UnreadableImage, UnsuitableImage
-from app.palm.translation import STEP, translate
+from app.palm.views import STEP, template_views
 
 GRID, SIDE = 8, 96
 IDENTITIES = ("p001", "p002", "p003")
@@ -48,6 +48,12 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
+def similarity(probe: NDArray[np.float32], template: NDArray[np.float32]) -> float:
+    """Of a probe [2, D] and a template [2, M, D], said by hand."""
+    best = [(moves @ view).max() for view, moves in zip(probe, template, strict=True)]
+    return float(np.mean(best))
+
+
 @dataclass
 class FakeNet:
     """Averages the picture over a grid and turns the result by a fixed rotation."""
@@ -63,11 +69,17 @@ class FakeNet:
         rng = np.random.default_rng(len(self.key.net))
         self.rotation = np.linalg.qr(rng.normal(size=shape))[0]
         shots = [np.concatenate([pixels_of(palm(p, s)) for s in (90, 91)]) for p in (1, 2, 3)]
-        self.prototypes = np.stack([unit(self.moved(images).mean(axis=0)) for images in shots])
+        self.prototypes = np.stack([unit(self.templates(images).mean(axis=0)) for images in shots])
 
-    def moved(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings [B, M, D] of the pictures, moved."""
-        return np.stack([self.embed(copies) for copies in translate(images)])
+    def templates(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embeddings [B, 2, M, D] of the pictures, mirrored and moved."""
+        views = template_views(images)
+        return self.embed(views.reshape(-1, SIDE, SIDE, 3)).reshape(*views.shape[:3], -1)
+
+    def probe(self, image: bytes) -> NDArray[np.float32]:
+        """Embeddings [2, D] of a picture as it lies and mirrored."""
+        picture = pixels_of(image)
+        return self.embed(np.concatenate([picture, picture[:, :, ::-1]]))
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         cell = SIDE // GRID
@@ -260,8 +272,8 @@ def test_a_probe_of_several_images_is_their_mean(gallery: FakeGallery) -> None:
 
     found = make_identifier(gallery, [net]).identify(images)
 
-    mean = unit(np.concatenate([net.moved(pixels_of(i)) for i in images]).mean(axis=0))
-    assert found.similarity == pytest.approx((mean @ net.prototypes[0].T).max())
+    mean = unit(np.stack([net.probe(i) for i in images]).mean(axis=0))
+    assert found.similarity == pytest.approx(similarity(mean, net.prototypes[0]))
     assert len(found.qualities) == 3
 
 
@@ -275,10 +287,10 @@ def test_a_trained_subject_s_templates_count_as_much_as_its_prototype(
 
     found = identifier.identify([palm(1, 7)])
 
-    rows = [net.prototypes[:1], *(net.moved(pixels_of(image)) for image in images)]
+    rows = [net.prototypes[:1], *(net.templates(pixels_of(image)) for image in images)]
     mean = unit(np.concatenate(rows).mean(axis=0))
-    probe = net.moved(pixels_of(palm(1, 7)))[0]
-    assert found.similarity == pytest.approx((probe @ mean.T).max(), rel=1e-5)
+    expected = similarity(net.probe(palm(1, 7)), mean)
+    assert found.similarity == pytest.approx(expected, rel=1e-5)
     assert found.subject is not None
     assert found.subject.origin == "trained"
 
@@ -334,7 +346,7 @@ def test_the_gallery_is_read_again_only_after_a_change(
     identifier.identify([palm(2)])
     unchanged = gallery.reads
     # As another process would do it, behind the identifier's back.
-    templates = {net.key: net.moved(pixels_of(palm(77))) for net in make_nets()}
+    templates = {net.key: net.templates(pixels_of(palm(77))) for net in make_nets()}
     gallery.enroll("eve", None, None, templates, add=False)
     found = identifier.identify([palm(77, 1)])
 
@@ -359,7 +371,7 @@ def test_a_subject_unknown_to_one_of_the_nets_is_not_compared(
     identifier: Identifier, gallery: FakeGallery
 ) -> None:
     net = make_nets()[0]
-    gallery.enroll("eve", None, None, {net.key: net.moved(pixels_of(palm(77)))}, add=False)
+    gallery.enroll("eve", None, None, {net.key: net.templates(pixels_of(palm(77)))}, add=False)
 
     assert identifier.identify([palm(77)]).decision == "no_match"
     with pytest.raises(TemplatesMissing, match=r"'eve'.*add=true"):
@@ -371,9 +383,9 @@ def test_a_palm_cut_out_elsewhere_is_found(gallery: FakeGallery) -> None:
     identifier = make_identifier(gallery, [net])
     step = round(STEP * SIDE)
     wide = np.kron(
-        np.random.default_rng(9).uniform(60, 200, (2 * GRID, 2 * GRID)), np.ones((12, 12))
+        np.random.default_rng(9).uniform(60, 200, (6 * GRID, 6 * GRID)), np.ones((4, 4))
     ).astype(np.uint8)
-    here, there = (wide[at : at + SIDE, at : at + SIDE] for at in (20, 20 + 2 * step))
+    here, there = (wide[at : at + SIDE, at : at + SIDE] for at in (20, 20 + step))
 
     def png(pixels: NDArray[np.uint8]) -> bytes:
         file = BytesIO()
@@ -434,7 +446,7 @@ def test_enroll_stores_a_template_for_each_image_and_net(
     for net in make_nets():
         stored = gallery.templates(net.key)
         assert stored.subject_ids == ("eve", "eve")
-        expected = np.concatenate([net.moved(pixels_of(palm(77, s))) for s in (1, 2)])
+        expected = np.concatenate([net.templates(pixels_of(palm(77, s))) for s in (1, 2)])
         np.testing.assert_allclose(stored.vectors, expected.reshape(2, -1), atol=1e-6)
 
 

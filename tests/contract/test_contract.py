@@ -12,6 +12,7 @@ from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.nets.store import NetCorrupt, load_ensemble, load_nets
 from app.palm.decode import ImageLimits
+from app.palm.views import probe_views
 from training.__main__ import main
 from training.artefact import Artefact
 from training.batches import as_colour
@@ -114,9 +115,9 @@ def test_both_sides_mean_the_same_by_similarity(
     palms = load_palms(database)
     artefact = Artefact(store / "alexnet/1")
     theirs = artefact.similarities(palms)
-    plain = artefact.embeddings(palms, 1)[:, 0]
+    plain = artefact.embeddings(palms, probe_views)[:, 0]
     prototypes = np.load(store / "alexnet/1/prototypes.npy")
-    assert (theirs - plain @ prototypes[:, 0].T).max() > 1e-2
+    assert (theirs - plain @ prototypes[:, 0, 0].T).max() > 1e-2
     gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
     ensemble = load_ensemble(store, ["alexnet"], "openvino")
     identifier = Identifier(

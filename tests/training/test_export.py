@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 
 import training.export
+import training.saved_model
 from training.__main__ import main
 from training.artefact import _require_same_split
 from training.data import Palms, load_palms
 from training.export import ExportConfig, _options_of, export
 from training.nets import build_net, scores_of
 from training.recipe import PRESETS
+from training.shipped import load_shipped
 from training.split import split_palms
+from training.synthetic.synthesize import SynthesisConfig, synthesize
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,31 @@ def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(
     assert (export(config) / "manifest.json").exists()
 
 
+def test_a_version_gets_to_know_other_identities_and_keeps_its_net(
+    run: Path, database: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    settings = {"net": "alexnet", "size_px": 32, "command": "pretrain"}
+    config = ExportConfig(run, database, database, store=store)
+    first = export(config)
+    manifest = json.loads((first / "manifest.json").read_text())
+    (first / "manifest.json").write_text(json.dumps(manifest | {"training": settings}))
+    others = tmp_path / "others"
+    synthesize(SynthesisConfig(others, identities=2, sessions=3, shots=2, prefix="q"))
+
+    second = export(replace(config, run=first, data=others))
+
+    found = json.loads((second / "manifest.json").read_text())
+    assert found["identities"] == ["q001", "q002"]
+    assert (found["version"], found["training"]) == (2, settings)
+    nets = [load_shipped(folder).model for folder in (first, second)]
+    for layer in nets[0].layers:
+        if layer.name != "similarity":
+            theirs = nets[1].get_layer(layer.name).get_weights()
+            for one, other in zip(layer.get_weights(), theirs, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
 def test_an_export_that_is_stopped_leaves_nothing(
     stop: type[BaseException],
@@ -133,7 +161,7 @@ def test_an_artefact_that_answers_otherwise_is_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(training.export, "_as_stored", lambda weight: np.zeros_like(weight))
+    monkeypatch.setattr(training.saved_model, "_as_stored", lambda weight: np.zeros_like(weight))
     places = ["--data", str(database), "--strangers", str(database), "--store", str(tmp_path / "s")]
     assert main(["export", "--run", str(run), *places]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("export: batch 1: cosine ")

@@ -53,8 +53,8 @@ class BenchmarkConfig(ReadingOptions):
         store: models_store.
         nets: names of the nets; the highest version of each takes part.
         classical: put an untrained matcher beside them.
-        search: compare pictures a little moved, too, as the service does; without it, they are
-            compared where they are, by which nets are not calibrated.
+        search: show nets every picture mirrored, too, and templates a little moved, as the service
+            does; without it, as they lie alone, by which nets are not calibrated.
         seed: of the galleries and the resamples.
         out: folder for benchmark.html, benchmark.json and benchmark.md.
     """

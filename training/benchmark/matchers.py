@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.palm.translation import MOVES, best_similarities
+from app.palm.views import probe_views, similarities, template_views
 from training.artefact import Artefact
 from training.benchmark.classical import compare, filter_pictures
 from training.benchmark.comparisons import Comparisons, Lots
@@ -56,26 +56,40 @@ class Nets:
         Args:
             palms: all pictures.
             lots: which of them are compared.
-            search: move them, as the service does; calibrations are of such similarities only.
+            search: show them mirrored and templates moved, as the service does; calibrations are of
+                such similarities only.
         """
         weights, calibration = self._fusion or ([1.0] * len(self._artefacts), None)
         fused = np.zeros((len(lots.own), len(lots.owners)), np.float32)
         for weight, artefact in zip(weights, self._artefacts, strict=True):
-            embeddings = artefact.embeddings(palms, len(MOVES) if search else 1)
-            labels = palms.labels[lots.templates]
-            templates = enrol(embeddings[lots.templates], labels, len(palms.identities))
-            similarities = best_similarities(embeddings[~lots.templates], templates)
-            fused += np.float32(weight) * similarities
+            found = _served(artefact, palms, lots) if search else _plain(artefact, palms, lots)
+            fused += np.float32(weight) * found
             name = artefact.key.partition("/")[0]
-            found = Comparisons(similarities, lots)
-            yield Matcher(name, artefact.key, found, artefact.calibration if search else None)
+            calibrated = artefact.calibration if search else None
+            yield Matcher(name, artefact.key, Comparisons(found, lots), calibrated)
         if calibration:
             made_of = " + ".join(
                 f"{weight:.2f} {one.key}"
                 for weight, one in zip(weights, self._artefacts, strict=True)
             )
-            found = Comparisons(fused, lots)
-            yield Matcher("fused", made_of, found, calibration if search else None)
+            calibrated = calibration if search else None
+            yield Matcher("fused", made_of, Comparisons(fused, lots), calibrated)
+
+
+def _served(artefact: Artefact, palms: Palms, lots: Lots) -> Float32:
+    """A net's similarities [P, I] as the service has them."""
+    pictures, probes = palms.select(lots.templates), palms.select(~lots.templates)
+    shown = artefact.embeddings(pictures, template_views)
+    templates = enrol(shown, pictures.labels, len(palms.identities))
+    return similarities(artefact.embeddings(probes, probe_views), templates)
+
+
+def _plain(artefact: Artefact, palms: Palms, lots: Lots) -> Float32:
+    """A net's similarities [P, I] of pictures as they lie alone."""
+    embeddings = artefact.embeddings(palms, lambda images: images)
+    labels = palms.labels[lots.templates]
+    templates = enrol(embeddings[lots.templates], labels, len(palms.identities))
+    return embeddings[~lots.templates] @ templates.T
 
 
 def compare_classically(palms: Palms, lots: Lots) -> Matcher:

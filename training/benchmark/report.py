@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from app.palm.translation import STEP
+from app.palm.views import STEP
 from training.benchmark.identification import FPIRS
 from training.benchmark.plots import (
     draw_cmc,
@@ -134,9 +134,12 @@ def _galleries(report: Report) -> list[dict[str, Any]]:
 def _notes(report: Report) -> list[str]:
     """What the figures rest on, in sentences."""
     lots, database = report["lots"], report["database"]
-    compared = "compared where they are"
+    compared = "compared as they lie"
     if database["searched"]:
-        compared += f" and moved by {STEP:.0%} towards each corner, and the best pair counts"
+        compared += (
+            f" and mirrored, the template also moved by {STEP:.0%} towards each corner, of which "
+            "the best move counts"
+        )
     notes = [
         f"Templates are {database['templates_are']}; every other picture is a probe. A net's "
         f"template of an identity is the mean of its embeddings; probe and template are {compared}"

@@ -14,7 +14,7 @@ from app.decision import Calibration, Fusion, Threshold
 from app.ensemble import Ensemble
 from app.gallery.gallery import NetKey
 from app.main import create_app
-from app.palm.translation import translate
+from app.palm.views import template_views
 from app.settings import Settings
 
 SIZE_PX = 32
@@ -52,9 +52,10 @@ class ToyNet:
         self.key = NetKey(net, 1)
         self._weights = np.random.default_rng(seed).normal(size=(SIZE_PX**2, EMBEDDING_SIZE))
         faces = [np.asarray(Image.fromarray(palm(i + 1)).resize((SIZE_PX,) * 2)) for i in range(3)]
-        moved = translate(np.stack([np.stack([f] * 3, axis=-1) for f in faces]))
+        views = template_views(np.stack([np.stack([f] * 3, axis=-1) for f in faces]))
         # Not a subclass's own embed: that is for requests.
-        self.prototypes = np.stack([ToyNet.embed(self, images) for images in moved])
+        rows = ToyNet.embed(self, views.reshape(-1, SIZE_PX, SIZE_PX, 3))
+        self.prototypes = rows.reshape(*views.shape[:3], -1)
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         grey = images.astype(np.float32).mean(axis=-1).reshape(len(images), -1)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import re
 import sqlite3
 import subprocess
@@ -25,7 +26,7 @@ from app.ensemble import Ensemble
 from app.gallery.gallery import GalleryUnusable
 from app.main import create_app
 from app.nets.store import NetCorrupt
-from app.palm.translation import MOVES
+from app.palm.views import TEMPLATE_VIEWS
 from app.settings import Settings
 from tests.app.api.conftest import EMBEDDING_SIZE, ToyNet, images, load_toy_ensemble, png
 from tests.app.api.test_identify import assert_problem
@@ -80,9 +81,9 @@ def damage(gallery_url: str, template: bytes) -> None:
         file.commit()
 
 
-def template(number: float, moves: int = len(MOVES)) -> bytes:
-    """A sound template, but that `number` is all of its first move."""
-    vectors = np.zeros((moves, EMBEDDING_SIZE), "<f4")
+def template(number: float, views: int = math.prod(TEMPLATE_VIEWS)) -> bytes:
+    """A sound template, but that `number` is all of its first view."""
+    vectors = np.zeros((views, EMBEDDING_SIZE), "<f4")
     vectors[:, 0] = 1
     vectors[0] = number
     return vectors.tobytes()
@@ -90,7 +91,7 @@ def template(number: float, moves: int = len(MOVES)) -> bytes:
 
 DAMAGED = {
     **{str(number): template(number) for number in (np.nan, np.inf, 3e38, 0, 1)},
-    "of an earlier release, which moved nothing": template(EMBEDDING_SIZE**-0.5, moves=1),
+    "of an earlier release, which mirrored nothing": template(EMBEDDING_SIZE**-0.5, views=5),
     "cut short": template(EMBEDDING_SIZE**-0.5)[:-3],
 }
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from app.palm.translation import MOVES
+from app.palm.views import TEMPLATE_VIEWS
 
 SIDE, SIZE = 32, 16
 IDENTITIES = ("p001", "p002", "p003", "p004")
@@ -66,13 +67,14 @@ def export(folder: Path) -> None:
     net = ToyNet()
     tf.saved_model.save(net, str(folder), signatures={"serving_default": net.serve})
     # The first are the graph's own.
-    moved = np.stack([np.roll(net.prototypes.numpy(), i, axis=0) for i in range(len(MOVES))], 1)
-    np.save(folder / "prototypes.npy", moved)
+    plain = net.prototypes.numpy()
+    views = [np.roll(plain, i, axis=0) for i in range(math.prod(TEMPLATE_VIEWS))]
+    np.save(folder / "prototypes.npy", np.stack(views, 1).reshape(-1, *TEMPLATE_VIEWS, SIZE))
     images = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
     outputs = {name: value.numpy() for name, value in net.serve(tf.constant(images)).items()}
     np.savez(folder / "golden.npz", images=images, **outputs)
     manifest = {
-        "schema_version": 2,
+        "schema_version": 3,
         "net": folder.parent.name,
         "version": int(folder.name),
         "created_at": "2026-01-02T03:04:05+00:00",

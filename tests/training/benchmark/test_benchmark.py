@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from app.palm.views import probe_views, template_views
 from training.__main__ import main
-from training.artefact import Artefact
+from training.artefact import Artefact, Views
 from training.benchmark.comparisons import Lots
 from training.benchmark.matchers import Nets
 from training.benchmark.report import as_html, as_markdown, name_rate
 from training.calibration import Calibration
-from training.data import load_palms
+from training.data import Palms, load_palms
 from training.fusion import checksum
 from training.nets import build_net, scores_of
 from training.openset import enrol, is_template
@@ -136,27 +138,32 @@ def test_the_same_seed_writes_the_same_figures(
 def test_a_template_is_what_enrolment_makes(database: Path, store: Path) -> None:
     palms = load_palms(database, SIZE_PX)
     artefact = Artefact(store / "alexnet/1")
-    embeddings = artefact.embeddings(palms)
+    embeddings = artefact.embeddings(palms, template_views)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1, atol=1e-5)
     templates = enrol(embeddings, palms.labels, len(palms.identities))
     own = embeddings[palms.labels == 2].mean(axis=0)
     expected = own / np.linalg.norm(own, axis=-1, keepdims=True)
     np.testing.assert_allclose(templates[2], expected, atol=1e-6)
     prototypes = np.load(store / "alexnet/1/prototypes.npy")
-    pairs = embeddings[:, :, None, None] * prototypes.transpose(1, 0, 2)[None, None]
-    best = pairs.sum(axis=-1).max(axis=(1, 2))
-    np.testing.assert_allclose(artefact.similarities(palms), best, atol=1e-5)
-    assert (best - embeddings[:, 0] @ prototypes[:, 0].T).max() > 1e-3
+    probes = embeddings[:, :, 0]
+    cosines = np.einsum("pvd,tvmd->ptvm", probes, prototypes)
+    expected = cosines.max(axis=-1).mean(axis=-1)
+    np.testing.assert_allclose(artefact.similarities(palms), expected, atol=1e-5)
+    assert (expected - cosines[..., 0].mean(axis=-1)).max() > 1e-3
 
 
 def test_the_fused_similarity_is_the_weighted_sum_of_the_nets(database: Path, store: Path) -> None:
     palms = load_palms(database, SIZE_PX)
     lots = Lots.of(palms, is_template(palms))
     artefacts = [Artefact(store / net / "1") for net in ("alexnet", "vgg16")]
-    mirrored = artefacts[1].embeddings(palms)[..., ::-1] * np.arange(256)
-    mirrored /= np.linalg.norm(mirrored, axis=-1, keepdims=True)
+    sound = artefacts[1].embeddings
+
+    def otherwise(palms: Palms, views: Views) -> NDArray[np.float32]:
+        found = sound(palms, views)[..., ::-1] * np.arange(256, dtype=np.float32)
+        return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(artefacts[1], "embeddings", lambda *_: mirrored.astype(np.float32))
+        patch.setattr(artefacts[1], "embeddings", otherwise)
         *alone, fused = Nets(artefacts, store).compare(palms, lots, search=True)
     one, other = (matcher.comparisons.similarities for matcher in alone)
     assert np.abs(one - other).max() > 1e-3
@@ -164,14 +171,14 @@ def test_the_fused_similarity_is_the_weighted_sum_of_the_nets(database: Path, st
     np.testing.assert_allclose(fused.comparisons.similarities, expected, atol=1e-6)
 
 
-def test_without_the_search_pictures_are_compared_where_they_are(
+def test_without_the_search_pictures_are_compared_as_they_lie(
     database: Path, store: Path, tmp_path: Path, report: dict[str, Any]
 ) -> None:
     assert main(command(database, store, tmp_path, "--no-classical", "--no-search")) == 0
     still = json.loads((tmp_path / "benchmark.json").read_text())
     assert (report["database"]["searched"], still["database"]["searched"]) == (True, False)
     palms = load_palms(database, SIZE_PX)
-    plain = Artefact(store / "alexnet/1").embeddings(palms)[:, 0]
+    plain = Artefact(store / "alexnet/1").embeddings(palms, probe_views)[:, 0]
     gallery = is_template(palms)
     templates = enrol(plain[gallery], palms.labels[gallery], len(palms.identities))
     cosines = plain[~gallery] @ templates.T

@@ -1,0 +1,77 @@
+"""What nets are shown of a picture, and how alike that makes two pictures.
+
+A probe is shown as it lies and mirrored: a mirrored palm is another palm to a net, one that it
+tells from others as well, so that two views err less than one. A template is shown so, too, and
+each view a little moved, because a region of interest is never cut out at quite the same place
+twice: as D. Zhang, W.-K. Kong, J. You and M. Wong, "Online palmprint identification", IEEE TPAMI
+25 (2003), do with coded palms, the move that fits best counts. docs/pretraining.md has what either
+is worth.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOVES = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
+"""Down and right, in steps: where it is, and to the four corners. Nets are calibrated for these:
+with others all nets must be exported again, under another schema_version."""
+
+STEP = 0.04
+"""One step, as a share of the picture's side; what is said of `MOVES` holds for it, too."""
+
+TEMPLATE_VIEWS = (2, len(MOVES))
+"""As it lies and mirrored, each moved by each of `MOVES`."""
+
+COSINES_AT_ONCE = 1 << 24
+"""64 MiB."""
+
+Floats = NDArray[np.float32]
+Images = NDArray[np.uint8]
+
+
+def probe_views(images: Images) -> Images:
+    """Every picture as it lies and mirrored: uint8 [B, 2, H, H, 3] of [B, H, H, 3]."""
+    return np.stack([images, images[:, :, ::-1]], axis=1)
+
+
+def template_views(images: Images) -> Images:
+    """Every picture moved by each of `MOVES`, and the mirror images of all of these.
+
+    What comes in at the edges mirrors the picture.
+
+    Args:
+        images: uint8 [B, H, H, 3].
+
+    Returns:
+        uint8 [B, 2, M, H, H, 3], M moves; [:, :, 0] is what `probe_views` has.
+    """
+    side = images.shape[1]
+    step = round(STEP * side)
+    padded = np.pad(images, ((0, 0), (step, step), (step, step), (0, 0)), mode="reflect")
+    moved = [
+        padded[:, (1 - down) * step :, (1 - right) * step :][:, :side, :side]
+        for down, right in MOVES
+    ]
+    return np.stack([probe_views(copy) for copy in moved], axis=2)
+
+
+def similarities(probes: Floats, templates: Floats) -> Floats:
+    """How alike probes and templates are.
+
+    Args:
+        probes: float32 [P, 2, D], embeddings of unit length of `probe_views`.
+        templates: float32 [T, 2, M, D], the same of `template_views`.
+
+    Returns:
+        float32 [P, T] in [-1, 1]: the mean of the two views' best cosine to any of the M moves.
+    """
+    size = templates.shape[-1]
+    columns = templates.reshape(-1, size).T
+    found = np.empty((len(probes), len(templates)), np.float32)
+    step = max(COSINES_AT_ONCE // max(2 * columns.shape[1], 1), 1)
+    for start in range(0, len(probes), step):
+        some = probes[start : start + step]
+        # Of a view to the other one, too, and for nothing: templates of one view would be a copy.
+        cosines = (some.reshape(-1, size) @ columns).reshape(len(some), 2, *templates.shape[:3])
+        lying, mirrored = cosines[:, 0, :, 0].max(axis=-1), cosines[:, 1, :, 1].max(axis=-1)
+        found[start : start + step] = (lying + mirrored) / 2
+    return found
