@@ -172,14 +172,15 @@ class Identifier:
         return [centroid(rows) for rows in self._embed(probe_views(pixels))]
 
     def _embed(self, views: Images) -> list[Floats]:
-        """For each net, embeddings [B, ..., D] of pictures [B, ..., H, W, 3].
+        """For each net, embeddings [B, ..., D] of the views [B, ..., H, W, 3] of B pictures.
 
-        None that would spoil the answer or the gallery.
+        Raises:
+            ArithmeticError: if one would spoil the answer or the gallery.
         """
-        flat = views.reshape(len(views), -1, *views.shape[-3:])
+        by_picture = views.reshape(len(views), -1, *views.shape[-3:])
         # One picture at a time: an engine keeps memory for the largest batch that it has seen.
         embeddings = [
-            np.stack([net.embed(shown) for shown in flat]).reshape(*views.shape[:-3], -1)
+            np.stack([net.embed(shown) for shown in by_picture]).reshape(*views.shape[:-3], -1)
             for net in self._ensemble.nets
         ]
         for net, rows in zip(self._ensemble.nets, embeddings, strict=True):

@@ -54,7 +54,7 @@ def compare(openvino: LoadedNet, tensorflow: LoadedNet, paths: list[Path]) -> di
     """Agreement over all images, and each engine's speed at both batch sizes."""
     ours, theirs = (_embed_all(net, paths) for net in (openvino, tensorflow))
     cosines = (ours * theirs).sum(axis=1)
-    tops = [(found @ openvino.prototypes[:, 0].T).argmax(axis=1) for found in (ours, theirs)]
+    tops = [(found @ openvino.prototypes[:, 0, 0].T).argmax(axis=1) for found in (ours, theirs)]
     images = next(_in_batches(paths, TIMED_IMAGES, openvino.input_px))
     ms = {
         engine: {str(batch): _ms_per_image(net, images, batch) for batch in BATCHES}

@@ -25,6 +25,7 @@ SCHEMA_VERSION = 3
 
 Float32 = NDArray[np.float32]
 Views = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""From uint8 [B, S, S, 3] to what a net is shown of each picture, uint8 [B, ..., S, S, 3]."""
 
 
 def checksum(said: Any) -> str:
@@ -139,8 +140,7 @@ def load_for_size(store: Path, nets: tuple[str, ...], size_px: int) -> list[Arte
 
 def _require_same_split(artefact: Artefact, split: Split) -> None:
     dataset = artefact.dataset
-    # Manifests of earlier versions do not say it: sessions were the only split.
-    trained = dataset.get("split", "session"), dataset.get("split_seed")
+    trained = dataset["split"], dataset["split_seed"]
     if trained != (split.kind, split.seed):
         theirs, ours = (
             kind if seed is None else f"{kind}, seed {seed}"

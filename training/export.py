@@ -1,4 +1,4 @@
-"""Turns a trained run into models_store/<net>/<version>/: the contract with the service.
+"""Turns a trained net into models_store/<net>/<version>/: the contract with the service.
 
 Needs the TensorFlow backend; the weights may come from a training on any backend.
 """
@@ -31,7 +31,7 @@ from training.saved_model import write_golden, write_saved_model
 from training.scratch import default_scratch
 from training.shipped import at_side, load_shipped
 from training.split import Split, load_split, split_strangers
-from training.start import is_version
+from training.start import is_version, settings_of
 
 GOLDEN_IMAGES = 3
 READING = ("layout", "classes", "bands", "size_px", "split", "split_seed")
@@ -45,11 +45,12 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
-    """What `python -m training export` does; up to three minutes a net on two cores.
+    """What `python -m training export` does; up to ten minutes a net on two cores.
 
     Attributes:
         run: folder of `python -m training train`, `pretrain` or `finetune`; or of a version, such
-            as models_store/vgg16/2, whose net gets to know other identities and learns nothing.
+            as models_store/vgg16/2, whose net learns nothing: one that was pre-trained gets to know
+            the identities of any database, any other one those of its own.
         data: the database whose identities the net is to know; one that the run was trained on is
             read and split as the run did it.
         strangers: palms of nobody in `data`, in any layout; the first half of them calibrates the
@@ -76,10 +77,11 @@ def export(config: ExportConfig) -> Path:
     Raises:
         FileExistsError: if the version exists.
         ExportMismatch: if the reloaded artefact differs from the trained net.
+        FileNotFoundError: if `run` is neither a run nor a version.
         ValueError: if the run has not ended, its net has no embedding, it was split by identity,
             or the database is no longer what it was trained on.
     """
-    settings = _settings_of(config.run)
+    settings = settings_of(config.run)
     options = _options_of(settings, config)
     if not is_version(config.run) and not (config.run / _weights_of(settings)).exists():
         raise ValueError(
@@ -117,14 +119,6 @@ def export(config: ExportConfig) -> Path:
     return target
 
 
-def _settings_of(run: Path) -> dict[str, Any]:
-    """What the net's training was told."""
-    said: dict[str, Any] = json.loads(
-        (run / ("manifest.json" if is_version(run) else "config.json")).read_text()
-    )
-    return said["training"] if is_version(run) else said
-
-
 def _weights_of(settings: dict[str, Any]) -> str:
     return BEST if settings.get("command", "train") == "train" else FINAL
 
@@ -144,7 +138,7 @@ def _unfinished(target: Path) -> Iterator[Path]:
 
 def _require_same_data(settings: dict[str, Any], split: Split, config: ExportConfig) -> None:
     """Lots drawn from other pictures would put training pictures into validation and test."""
-    trained = settings.get("dataset_sha256")  # None: a run of an earlier version did not say it
+    trained = settings.get("dataset_sha256")  # None: pre-trained; or of a release that said nothing
     if trained not in (None, split.train.sha256):
         raise ValueError(
             f"{config.data} is not what {config.run} was trained on: its pictures have the digest "

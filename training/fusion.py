@@ -126,7 +126,7 @@ def read_fusion(store: Path, keys: Sequence[str]) -> tuple[list[float], Calibrat
     """
     path = store / "fusion.json"
     content = json.loads(path.read_text()) if path.exists() else {"fusions": []}
-    if content.get("sha256", found := checksum(content["fusions"])) != found:
+    if content["fusions"] and content.get("sha256") != checksum(content["fusions"]):
         raise ValueError(f"{path} was changed since it was written: run `fuse` again")
     for entry in content["fusions"]:
         if entry["nets"] == list(keys):

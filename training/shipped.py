@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def load_shipped(folder: Path) -> Shipped:
 
     Raises:
         FileNotFoundError: if there is no such version.
-        ValueError: if its weights are not those of the net that its manifest describes.
+        ValueError: if a file is not the one that was exported, or its weights are not those of the
+            net that its manifest describes.
     """
     path = folder / "manifest.json"
     if not path.exists():
@@ -44,6 +46,9 @@ def load_shipped(folder: Path) -> Shipped:
             f"{path} is missing: give the folder of a version, such as models_store/vgg16/2"
         )
     manifest: dict[str, Any] = json.loads(path.read_text())
+    for name, digest in manifest["files"].items():
+        if sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise ValueError(f"{folder / name} is not what was exported: restore the whole folder")
     recipe, input_px = recipe_of(manifest["training"]), manifest["input"]["height"]
     identities = len(manifest["identities"])
     model = build_net(manifest["net"], identities, recipe, input_px=input_px, folded=True)

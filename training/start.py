@@ -1,4 +1,4 @@
-"""What a pre-training goes on from: a run, as it was before its whitening, or a shipped version."""
+"""What there is to go on from: a run, as it was before its whitening, or a shipped version."""
 
 import json
 from pathlib import Path
@@ -47,6 +47,35 @@ def require_start(start: Path, nets: tuple[str, ...], recipe: Recipe) -> None:
             raise ValueError(
                 f"--from {start} is built with --{option} {value}, not {getattr(recipe, name)}"
             )
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """What the training of a run or of a version was told.
+
+    A version adds the side of its pictures and, unless it was pre-trained, what it knows: any other
+    split of those pictures would judge it on some that it learned from.
+
+    Raises:
+        FileNotFoundError: if the folder is neither.
+        ValueError: if it is the folder of several nets.
+    """
+    if is_version(folder):
+        manifest = json.loads((folder / MANIFEST).read_text())
+        settings = {**manifest["training"], "size_px": manifest["input"]["height"]}
+        if settings.get("command") != "pretrain":
+            settings.setdefault("dataset_sha256", manifest["dataset"]["sha256"])
+        return settings
+    if not (folder / CONFIG).exists():
+        raise FileNotFoundError(
+            f"{folder} holds neither {CONFIG} nor {MANIFEST}: give the folder of a net's run, or "
+            "of a version, such as models_store/vgg16/2"
+        )
+    settings = json.loads((folder / CONFIG).read_text())
+    if "net" not in settings:
+        raise ValueError(
+            f"{folder} is the run of {settings.get('nets')}: give a net's folder in it"
+        )
+    return settings
 
 
 def stage_after(start: Path | None) -> int:

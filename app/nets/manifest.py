@@ -94,5 +94,5 @@ class FusionManifest(_Part):
     """fusion.json of a models store."""
 
     schema_version: Literal[1]
-    sha256: str | None = Field(default=None, description="Of the fusions; not in earlier files.")
+    sha256: str = Field(description="Of the fusions.")
     fusions: tuple[FusionEntry, ...]

@@ -223,12 +223,13 @@ def _load_fusion(path: Path, nets: Sequence[LoadedNet]) -> Fusion:
         content = path.read_bytes()
         manifest = FusionManifest.model_validate_json(content)
         _check_sum(path, json.loads(content)["fusions"], manifest.sha256)
+        fusions = manifest.fusions
     except FileNotFoundError:
-        manifest = FusionManifest(schema_version=1, fusions=())
+        fusions = ()
     except (OSError, ValidationError) as error:
         why = in_one_line(error) if isinstance(error, ValidationError) else error
         raise NetCorrupt(f"{path} cannot be read ({why}): restore it") from error
-    for entry in manifest.fusions:
+    for entry in fusions:
         if sorted(entry.nets) == sorted(keys):
             weights = dict(zip(entry.nets, entry.weights, strict=True))
             return Fusion(tuple(weights[key] for key in keys), entry.calibration())
@@ -238,11 +239,11 @@ def _load_fusion(path: Path, nets: Sequence[LoadedNet]) -> Fusion:
     )
 
 
-def _check_sum(path: Path, said: Any, expected: str | None) -> None:
+def _check_sum(path: Path, said: Any, expected: str) -> None:
     """Compares the checksum that `training.artefact` computed, over JSON without spaces."""
     canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
     found = sha256(canonical.encode()).hexdigest()
-    if expected not in (None, found):
+    if expected != found:
         raise NetCorrupt(
             f"what {path} says has SHA-256 {found}, and should have {expected}: restore it"
         )

@@ -1,11 +1,11 @@
-"""What nets are shown of a picture, and how alike that makes two pictures.
+"""What nets are shown of a picture, and how alike that makes two pictures: test-time augmentation.
 
-A probe is shown as it lies and mirrored: a mirrored palm is another palm to a net, one that it
-tells from others as well, so that two views err less than one. A template is shown so, too, and
-each view a little moved, because a region of interest is never cut out at quite the same place
-twice: as D. Zhang, W.-K. Kong, J. You and M. Wong, "Online palmprint identification", IEEE TPAMI
-25 (2003), do with coded palms, the move that fits best counts. docs/pretraining.md has what either
-is worth.
+A probe is shown as it lies and flipped, left to right: a mirrored palm is another palm to a net,
+one that it tells from others as well, so that two views err less than one. W. Liu et al.,
+"SphereFace", CVPR 2017, so compare faces. A template is shown so, too, and each view a little
+moved, because a region of interest is never cut out at quite the same place twice: as D. Zhang,
+W.-K. Kong, J. You and M. Wong, "Online palmprint identification", IEEE TPAMI 25 (2003), do with
+coded palms, the move that fits best counts. docs/pretraining.md has what either is worth.
 """
 
 import numpy as np
@@ -19,13 +19,14 @@ STEP = 0.04
 """One step, as a share of the picture's side; what is said of `MOVES` holds for it, too."""
 
 TEMPLATE_VIEWS = (2, len(MOVES))
-"""As it lies and mirrored, each moved by each of `MOVES`."""
+"""Of a template: moved by each of `MOVES`, as it lies and mirrored."""
 
 COSINES_AT_ONCE = 1 << 24
-"""64 MiB."""
+"""In a block: 64 MiB of float32."""
 
 Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
+Moves = tuple[tuple[int, int], ...]
 
 
 def probe_views(images: Images) -> Images:
@@ -33,23 +34,25 @@ def probe_views(images: Images) -> Images:
     return np.stack([images, images[:, :, ::-1]], axis=1)
 
 
-def template_views(images: Images) -> Images:
-    """Every picture moved by each of `MOVES`, and the mirror images of all of these.
+def template_views(images: Images, moves: Moves = MOVES) -> Images:
+    """Every picture moved by each of the moves, and the mirror images of all of these.
 
     What comes in at the edges mirrors the picture.
 
     Args:
         images: uint8 [B, H, H, 3].
+        moves: M, the first of them (0, 0); others than `MOVES` for measurements alone.
 
     Returns:
-        uint8 [B, 2, M, H, H, 3], M moves; [:, :, 0] is what `probe_views` has.
+        uint8 [B, 2, M, H, H, 3]; [:, :, 0] is what `probe_views` has.
     """
     side = images.shape[1]
     step = round(STEP * side)
-    padded = np.pad(images, ((0, 0), (step, step), (step, step), (0, 0)), mode="reflect")
+    rim = step * max(abs(way) for move in moves for way in move)
+    padded = np.pad(images, ((0, 0), (rim, rim), (rim, rim), (0, 0)), mode="reflect")
     moved = [
-        padded[:, (1 - down) * step :, (1 - right) * step :][:, :side, :side]
-        for down, right in MOVES
+        padded[:, rim - down * step :, rim - right * step :][:, :side, :side]
+        for down, right in moves
     ]
     return np.stack([probe_views(copy) for copy in moved], axis=2)
 
@@ -70,7 +73,8 @@ def similarities(probes: Floats, templates: Floats) -> Floats:
     step = max(COSINES_AT_ONCE // max(2 * columns.shape[1], 1), 1)
     for start in range(0, len(probes), step):
         some = probes[start : start + step]
-        # Of a view to the other one, too, and for nothing: templates of one view would be a copy.
+        # Half of them, of one view to the other, are not used: to pick a view's columns would copy
+        # the gallery.
         cosines = (some.reshape(-1, size) @ columns).reshape(len(some), 2, *templates.shape[:3])
         lying, mirrored = cosines[:, 0, :, 0].max(axis=-1), cosines[:, 1, :, 1].max(axis=-1)
         found[start : start + step] = (lying + mirrored) / 2

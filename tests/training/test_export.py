@@ -59,7 +59,8 @@ def test_a_net_is_not_judged_on_its_training_pictures(make_palms: Callable[..., 
     by_session, by_seed = (split_palms(palms, by=by, seed=5) for by in ("session", "seed"))
     trained = {"sha256": palms.sha256, "split": "seed", "split_seed": 5}
     _require_same_split(artefact(**trained), by_seed)
-    _require_same_split(artefact(sha256="of more pictures"), by_session)  # an earlier version's
+    of_more = artefact(sha256="of more pictures", split="session", split_seed=None)
+    _require_same_split(of_more, by_session)
     with pytest.raises(
         ValueError, match=r"vgg16/1 .* by seed, seed 5, and this is one by session:"
     ):
@@ -111,11 +112,64 @@ def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(
     assert (export(config) / "manifest.json").exists()
 
 
+def test_a_version_that_learned_from_a_database_knows_no_other(
+    run: Path, database: Path, tmp_path: Path
+) -> None:
+    config = ExportConfig(run, database, database, store=tmp_path / "store")
+    first = export(config)
+    manifest = json.loads((first / "manifest.json").read_text())
+    del manifest["training"]["dataset_sha256"]  # as runs of an earlier release
+    (first / "manifest.json").write_text(json.dumps(manifest))
+    others = tmp_path / "others"
+    synthesize(SynthesisConfig(others, identities=2, sessions=3, shots=2, prefix="q"))
+    with pytest.raises(ValueError, match=r"others is not what .*store/alexnet/1 was trained on"):
+        export(replace(config, run=first, data=others))
+
+    again = json.loads((export(replace(config, run=first)) / "manifest.json").read_text())
+
+    for what in ("identities", "metrics", "dataset"):
+        assert again[what] == manifest[what]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, "holds neither config.json nor manifest.json: give the folder of a net's run, or"),
+        ({"nets": ["alexnet", "vgg16"]}, "is the run of ['alexnet', 'vgg16']: give a net's folder"),
+    ],
+)
+def test_a_folder_that_is_no_net_s_is_one_line(
+    config: dict[str, Any] | None,
+    message: str,
+    database: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if config:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    places = ["--data", str(database), "--strangers", str(database)]
+    assert main(["export", "--run", str(tmp_path), *places]) == 2
+    assert f"{tmp_path} {message}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_version_whose_weights_were_changed_is_refused(
+    run: Path, database: Path, tmp_path: Path
+) -> None:
+    config = ExportConfig(run, database, database, store=tmp_path / "store")
+    first = export(config)
+    path = first / "variables/variables.data-00000-of-00001"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"variables\.data.* is not what was exported: restore"):
+        export(replace(config, run=first))
+
+
 def test_a_version_gets_to_know_other_identities_and_keeps_its_net(
     run: Path, database: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    settings = {"net": "alexnet", "size_px": 32, "command": "pretrain"}
+    settings = {"net": "alexnet", "command": "pretrain"}
     config = ExportConfig(run, database, database, store=store)
     first = export(config)
     manifest = json.loads((first / "manifest.json").read_text())
@@ -127,7 +181,7 @@ def test_a_version_gets_to_know_other_identities_and_keeps_its_net(
 
     found = json.loads((second / "manifest.json").read_text())
     assert found["identities"] == ["q001", "q002"]
-    assert (found["version"], found["training"]) == (2, settings)
+    assert (found["version"], found["training"]) == (2, settings | {"size_px": 32})
     nets = [load_shipped(folder).model for folder in (first, second)]
     for layer in nets[0].layers:
         if layer.name != "similarity":

@@ -43,12 +43,13 @@ def test_a_changed_digit_is_refused(store: Path) -> None:
         read_fusion(store, KEYS)
 
 
-def test_a_fusion_of_an_earlier_version_has_no_checksum(store: Path) -> None:
+def test_a_fusion_without_a_checksum_is_refused(store: Path) -> None:
     path = store / "fusion.json"
     content = json.loads(path.read_text())
     del content["sha256"]
     path.write_text(json.dumps(content))
-    assert read_fusion(store, KEYS)[0] == [0.75, 0.25]
+    with pytest.raises(ValueError, match="run `fuse` again"):
+        read_fusion(store, KEYS)
 
 
 def similarities(rng: np.random.Generator, rows: int, noise: float) -> np.ndarray:

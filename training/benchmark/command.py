@@ -53,8 +53,8 @@ class BenchmarkConfig(ReadingOptions):
         store: models_store.
         nets: names of the nets; the highest version of each takes part.
         classical: put an untrained matcher beside them.
-        search: show nets every picture mirrored, too, and templates a little moved, as the service
-            does; without it, as they lie alone, by which nets are not calibrated.
+        views: show nets every picture mirrored, too, and templates a little moved, as the service
+            does; without, as they lie alone, by which nets are not calibrated.
         seed: of the galleries and the resamples.
         out: folder for benchmark.html, benchmark.json and benchmark.md.
     """
@@ -62,7 +62,7 @@ class BenchmarkConfig(ReadingOptions):
     store: Path = Path("models_store")
     nets: tuple[str, ...] = NETS
     classical: bool = True
-    search: bool = True
+    views: bool = True
     seed: int = 1
     out: Path = Path("benchmark")
 
@@ -90,7 +90,7 @@ def benchmark(config: BenchmarkConfig) -> str:
         judge(matcher, weights, config.seed) for matcher in _compare(config, nets, palms, lots)
     ]
     report = {
-        "schema_version": 1,
+        "schema_version": 2,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "database": describe(config, palms, lots),
         "lots": {
@@ -149,7 +149,7 @@ def describe(config: BenchmarkConfig, palms: Palms, lots: Lots) -> dict[str, Any
         "sha256": palms.sha256,
         "classes": f"{config.classes}s",
         "size_px": config.size_px,
-        "searched": config.search,
+        "views": config.views,
         "identities": len(palms.identities),
         "persons": len(np.unique(lots.owners)),
         "persons_with_probes": lots.subject_count,
@@ -168,7 +168,7 @@ def find_warnings(
 ) -> list[str]:
     """What makes figures look better, or other, than they are."""
     found = [
-        f"{one.key} was trained on pictures of this very database "
+        f"{one.key} was trained on pictures of this very database, or calibrated by them "
         f"({len(set(one.identities) & set(palms.identities))} of {len(palms.identities)} "
         "identities are its own): its rates, and those of the fusion, are of palms that it knows"
         for one in artefacts
@@ -186,7 +186,7 @@ def find_warnings(
 
 def _compare(config: BenchmarkConfig, nets: Nets, palms: Palms, lots: Lots) -> Iterator[Matcher]:
     """One after another: a matcher's similarities may take half of a gigabyte."""
-    yield from nets.compare(palms, lots, search=config.search)
+    yield from nets.compare(palms, lots, views=config.views)
     if config.classical:
         yield compare_classically(palms, lots)
 

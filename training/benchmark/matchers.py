@@ -50,29 +50,29 @@ class Nets:
         keys = [one.key for one in artefacts]
         self._fusion = read_fusion(store, keys) if len(keys) > 1 else None
 
-    def compare(self, palms: Palms, lots: Lots, *, search: bool) -> Iterator[Matcher]:
+    def compare(self, palms: Palms, lots: Lots, *, views: bool) -> Iterator[Matcher]:
         """Each net, then all fused; a few matrices of similarities at a time, not one for each net.
 
         Args:
             palms: all pictures.
             lots: which of them are compared.
-            search: show them mirrored and templates moved, as the service does; calibrations are of
+            views: show them mirrored and templates moved, as the service does; calibrations are of
                 such similarities only.
         """
         weights, calibration = self._fusion or ([1.0] * len(self._artefacts), None)
         fused = np.zeros((len(lots.own), len(lots.owners)), np.float32)
         for weight, artefact in zip(weights, self._artefacts, strict=True):
-            found = _served(artefact, palms, lots) if search else _plain(artefact, palms, lots)
+            found = _served(artefact, palms, lots) if views else _plain(artefact, palms, lots)
             fused += np.float32(weight) * found
             name = artefact.key.partition("/")[0]
-            calibrated = artefact.calibration if search else None
+            calibrated = artefact.calibration if views else None
             yield Matcher(name, artefact.key, Comparisons(found, lots), calibrated)
         if calibration:
             made_of = " + ".join(
                 f"{weight:.2f} {one.key}"
                 for weight, one in zip(weights, self._artefacts, strict=True)
             )
-            calibrated = calibration if search else None
+            calibrated = calibration if views else None
             yield Matcher("fused", made_of, Comparisons(fused, lots), calibrated)
 
 

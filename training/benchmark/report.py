@@ -135,10 +135,10 @@ def _notes(report: Report) -> list[str]:
     """What the figures rest on, in sentences."""
     lots, database = report["lots"], report["database"]
     compared = "compared as they lie"
-    if database["searched"]:
+    if database["views"]:
         compared += (
-            f" and mirrored, the template also moved by {STEP:.0%} towards each corner, of which "
-            "the best move counts"
+            f" and mirrored, and the mean counts; the template is also moved by {STEP:.0%} towards "
+            "each corner, of which the best move counts"
         )
     notes = [
         f"Templates are {database['templates_are']}; every other picture is a probe. A net's "

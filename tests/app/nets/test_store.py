@@ -132,10 +132,10 @@ def test_a_net_of_an_earlier_release_is_to_be_exported_again(
     plain = np.load(folder / "prototypes.npy")[:, 0]
     np.save(folder / "prototypes.npy", plain)
     seal(folder)
-    with pytest.raises(NetCorrupt, match=r"prototypes\.npy: \(4, 5, 16\), not \(4, 2, 5, 16\)"):
+    with pytest.raises(NetCorrupt, match=r"prototypes\.npy: \(4, 5, 16\), not \(4, 2, 5, 16\);"):
         load(models_dir)
 
-    seal(folder, schema_version=1)
+    seal(folder, schema_version=2)
     with pytest.raises(NetCorrupt, match=r"schema_version.*export the net again"):
         load(models_dir)
 
@@ -190,9 +190,7 @@ def test_a_manifest_must_vouch_for_the_files_that_are_read(models_dir: Path) -> 
     path = models_dir / "toy/1/manifest.json"
     manifest = json.loads(path.read_text())
     del manifest["files"]["golden.npz"], manifest["sha256"]
-    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-    manifest["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest | {"sha256": sha256_of(manifest)}))
 
     with pytest.raises(NetCorrupt, match=r"golden\.npz"):
         load(models_dir)
@@ -246,6 +244,12 @@ def two_nets(models_dir: Path, seal: Seal) -> Path:
     return models_dir
 
 
+def sha256_of(said: Any) -> str:
+    """As an export writes it."""
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
 def write_fusion(models_dir: Path, **changes: Any) -> None:
     entry = {
         "nets": ["toy/1", "other/1"],
@@ -254,7 +258,7 @@ def write_fusion(models_dir: Path, **changes: Any) -> None:
         "thresholds": [{"fmr": 0.01, "similarity": 0.4, "comparisons": 1000}],
         **changes,
     }
-    content = {"schema_version": 1, "fusions": [entry]}
+    content = {"schema_version": 1, "fusions": [entry], "sha256": sha256_of([entry])}
     (models_dir / "fusion.json").write_text(json.dumps(content))
 
 
@@ -297,10 +301,6 @@ def test_a_fusion_that_makes_no_sense_is_corrupt(two_nets: Path, changes: dict[s
 
 def test_a_fusion_with_a_changed_digit_is_corrupt(two_nets: Path) -> None:
     path = two_nets / "fusion.json"
-    content = json.loads(path.read_text())
-    canonical = json.dumps(content["fusions"], sort_keys=True, separators=(",", ":"))
-    content["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
-    path.write_text(json.dumps(content, indent=1))
     assert load_ensemble(two_nets, ["toy", "other"], "openvino").fusion.weights == (0.75, 0.25)
 
     path.write_text(path.read_text().replace('"similarity": 0.4', '"similarity": 0.1'))

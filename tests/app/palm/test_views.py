@@ -56,6 +56,13 @@ def test_every_view_of_a_template_is_the_picture_some_pixels_further(move: int) 
     np.testing.assert_array_equal(mirrored, lying[:, ::-1])
 
 
+def test_a_move_may_be_of_several_steps() -> None:
+    far = template_views(pictures(1), ((0, 0), (2, -1)))
+    np.testing.assert_array_equal(far[:, :, 0], probe_views(pictures(1)))
+    down, right = 2 * STEP_PX, STEP_PX
+    np.testing.assert_array_equal(far[0, 0, 1, down:, :-right], pictures(1)[0, :-down, right:])
+
+
 def test_what_comes_in_mirrors_the_picture() -> None:
     images = pictures(1)
     up_and_left = template_views(images)[0, 0, MOVES.index((-1, -1))]
