@@ -59,7 +59,10 @@ def fuse(config: FuseConfig) -> Path:
     for size in range(2, len(nets) + 1):
         for chosen in combinations(range(len(nets)), size):
             weights, calibration = weigh(
-                [known[i] for i in chosen], validation.labels, [unknown[i] for i in chosen]
+                [known[i] for i in chosen],
+                validation.labels,
+                [unknown[i] for i in chosen],
+                strangers.labels,
             )
             keys = [nets[i].key for i in chosen]
             entries.append({"nets": keys, "weights": weights, **calibration.as_manifest()})
@@ -78,7 +81,10 @@ def fuse(config: FuseConfig) -> Path:
 
 
 def weigh(
-    known: Sequence[Array], labels: NDArray[np.int32], unknown: Sequence[Array]
+    known: Sequence[Array],
+    labels: NDArray[np.int32],
+    unknown: Sequence[Array],
+    strangers: NDArray[np.int32],
 ) -> tuple[list[float], Calibration]:
     """The most equal weights, in sixths, none of them 0, that nothing speaks against.
 
@@ -91,6 +97,7 @@ def weigh(
         known: each net's similarities [N, C] of known palms' validation pictures.
         labels: int32 [N], the true columns.
         unknown: each net's similarities [M, C] of strangers' validation pictures.
+        strangers: int32 [M], whose these are.
 
     Returns:
         The weights, with the sum 1, and what their weighted similarity means.
@@ -103,13 +110,26 @@ def weigh(
             calibration = calibrate(sums[0], labels, sums[1])
             found.append((weights, calibration, surprise(calibration, sums[0], labels, sums[1])))
     least = min((surprises for *_, surprises in found), key=np.mean)
-    as_good = [one for one in found if (gap := one[2] - least).mean() <= 2 * _standard_error(gap)]
+    palms = np.concatenate([labels, strangers + len(known[0][0])])
+    as_good = [
+        one for one in found if (gap := one[2] - least).mean() <= 2 * standard_error(gap, palms)
+    ]
     weights, calibration, _ = min(as_good, key=lambda one: (np.square(one[0]).sum(), one[2].mean()))
     return weights, calibration
 
 
-def _standard_error(values: Array) -> float:
-    return float(values.std() / np.sqrt(len(values)))
+def standard_error(values: Array, palms: NDArray[np.int32]) -> float:
+    """Of a mean over pictures, of which only those of different palms are independent.
+
+    The cluster-robust estimate of K.-Y. Liang and S. Zeger, Biometrika 73 (1986), for a mean.
+
+    Args:
+        values: [N], one for each picture.
+        palms: int32 [N], of which palm it is.
+    """
+    _, own = np.unique(palms, return_inverse=True)
+    sums = np.bincount(own, values - values.mean())
+    return float(np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(values))
 
 
 def weighted_sum(weights: Sequence[float], similarities: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import pytest
 from training.__main__ import main
 from training.artefact import checksum
 from training.calibration import Calibration, Threshold, calibrate, surprise
-from training.fusion import read_fusion, weigh, weighted_sum
+from training.fusion import read_fusion, standard_error, weigh, weighted_sum
 
 KEYS = ["alexnet/1", "vgg16/1"]
 CALIBRATION = Calibration(0.05, (Threshold(0.1, 0.2, 1000), Threshold(1e-05, 0.7093388349, 1000)))
@@ -62,7 +62,7 @@ def test_a_net_that_tells_palms_apart_better_weighs_more() -> None:
     rng, labels = np.random.default_rng(0), np.arange(200, dtype=np.int32) % 10
     known = [similarities(rng, 200, noise) for noise in (0.15, 0.22)]
     unknown = [rng.normal(0, noise, (300, 10)) for noise in (0.15, 0.22)]
-    weights, calibration = weigh(known, labels, unknown)
+    weights, calibration = weigh(known, labels, unknown, np.arange(300, dtype=np.int32))
     assert weights[0] > 0.5
     assert sum(weights) == pytest.approx(1)
     alone = calibrate(known[0], labels, unknown[0])
@@ -76,8 +76,15 @@ def test_nets_that_differ_by_chance_weigh_the_same(seed: int) -> None:
     rng, labels = np.random.default_rng(seed), np.arange(300, dtype=np.int32) % 10
     known = [similarities(rng, 300, 0.12) for _ in range(3)]
     unknown = [rng.normal(0, 0.12, (450, 10)) for _ in range(3)]
-    weights, _ = weigh(known, labels, unknown)
+    weights, _ = weigh(known, labels, unknown, np.arange(450, dtype=np.int32))
     assert weights == pytest.approx([1 / 3] * 3)
+
+
+def test_pictures_of_one_palm_do_not_make_a_difference_surer() -> None:
+    values, palms = np.random.default_rng(0).normal(size=40), np.arange(40, dtype=np.int32)
+    alone = standard_error(values, palms)
+    assert alone == pytest.approx(values.std(ddof=1) / np.sqrt(40))
+    assert standard_error(np.repeat(values, 8), np.repeat(palms, 8)) == pytest.approx(alone)
 
 
 @pytest.mark.parametrize("command", ["fuse", "evaluate"])
