@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from app.api import identify, subjects, system
 from app.api.middleware import BodyLimit, RequestLog, StartupErrors
@@ -45,6 +46,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         configure_logging(settings.log_level)
+        # BLAS's own threads spin for a tenth of a second after every search, on the cores that the
+        # next picture's nets need: on two cores these took twice as long.
+        threadpool_limits(1, user_api="blas")
         scheme, _, _ = settings.gallery_url.partition(":")
         gallery = GALLERIES[scheme](settings.gallery_url)
         app.state.service = Service(

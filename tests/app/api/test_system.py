@@ -19,6 +19,7 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from starlette.types import Message, Receive, Scope, Send
+from threadpoolctl import threadpool_info  # pyright: ignore[reportMissingTypeStubs]
 
 from app.api.middleware import StartupErrors
 from app.decision import Fusion
@@ -72,6 +73,12 @@ def test_a_missing_models_folder_is_named(settings: Settings, tmp_path: Path) ->
     moved = settings.model_copy(update={"models_dir": tmp_path / "elsewhere"})
     with TestClient(create_app(moved)) as client:
         assert_problem(client.get("/health/ready"), 503, str(tmp_path / "elsewhere"))
+
+
+def test_blas_s_threads_leave_the_cores_to_the_nets(settings: Settings) -> None:
+    with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)):
+        threads = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert set(threads) == {1}
 
 
 def damage(gallery_url: str, template: bytes) -> None:
