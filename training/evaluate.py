@@ -22,7 +22,7 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateConfig(DataOptions):
-    """What `python -m training evaluate` does; three minutes for three nets on two cores.
+    """What `python -m training evaluate` does; two minutes for three nets on two cores.
 
     Give it the database that the nets were trained on and the options they were trained with; the
     test part is judged.

@@ -83,11 +83,8 @@ def export(config: ExportConfig) -> Path:
     """
     settings = settings_of(config.run)
     options = _options_of(settings, config)
-    if not is_version(config.run) and not (config.run / _weights_of(settings)).exists():
-        raise ValueError(
-            f"{config.run} holds no {_weights_of(settings)}, so its training has not ended: give "
-            "its command again"
-        )
+    _require_ended(config.run, settings)
+    _target(config, settings["net"])  # refuses before the work, not after it
     split = load_split(options)
     _require_same_data(settings, split, config)
     strangers = load_palms(config.strangers, options.size_px, scratch=options.scratch)
@@ -99,24 +96,48 @@ def export(config: ExportConfig) -> Path:
         for palms in (split.validation, known_strangers)
     )
     calibration = calibrate(genuine, split.validation.labels, impostors)
-    target = config.store / settings["net"] / str(config.version or _next(config, settings["net"]))
+    accuracy = float((genuine.argmax(axis=1) == split.validation.labels).mean())
+    target = _target(config, settings["net"])
+    manifest = _manifest(model, target, split, calibration, settings, config.data)
+    manifest["metrics"] = {"validation_accuracy": accuracy, "validation_images": len(genuine)}
+    with _unfinished(target) as folder:
+        _write(folder, model, prototypes, split.validation, manifest)
+    return target
+
+
+def _require_ended(run: Path, settings: dict[str, Any]) -> None:
+    if not is_version(run) and not (run / _weights_of(settings)).exists():
+        raise ValueError(
+            f"{run} holds no {_weights_of(settings)}, so its training has not ended: give its "
+            "command again"
+        )
+
+
+def _target(config: ExportConfig, net: str) -> Path:
+    target = config.store / net / str(config.version or _next(config, net))
     if target.exists():
         raise FileExistsError(
             f"{target} exists and versions are immutable: choose another --version"
         )
-    accuracy = float((genuine.argmax(axis=1) == split.validation.labels).mean())
-    manifest = _manifest(model, target, split, calibration, settings, config.data)
-    manifest["metrics"] = {"validation_accuracy": accuracy, "validation_images": len(genuine)}
-    with _unfinished(target) as folder:
-        write_saved_model(model, calibration.temperature, folder)
-        np.save(folder / "prototypes.npy", prototypes.astype(np.float16))
-        chosen = np.arange(GOLDEN_IMAGES) * (len(split.validation) // GOLDEN_IMAGES)
-        golden = split.validation.pictures(chosen)
-        write_golden(model, folder, np.repeat(golden[..., None], 3, axis=3))
-        manifest["files"] = _checksums(folder)
-        manifest["sha256"] = checksum(manifest)
-        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return target
+
+
+def _write(
+    folder: Path,
+    model: keras.Model,
+    prototypes: Float32,
+    validation: Palms,
+    manifest: dict[str, Any],
+) -> None:
+    """All files of a version; the manifest is the last, with the others' checksums and its own."""
+    write_saved_model(model, manifest["temperature"], folder)
+    np.save(folder / "prototypes.npy", prototypes.astype(np.float16))
+    chosen = np.arange(GOLDEN_IMAGES) * (len(validation) // GOLDEN_IMAGES)
+    golden = validation.pictures(chosen)
+    write_golden(model, folder, np.repeat(golden[..., None], 3, axis=3))
+    manifest["files"] = _checksums(folder)
+    manifest["sha256"] = checksum(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def _weights_of(settings: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(FitOptions, DataOptions):
-    """What `python -m training finetune` does: two minutes for 160 palms of 6 pictures each.
+    """What `python -m training finetune` does; a VGG in ten minutes, 160 palms of 6 pictures each.
 
     The same command again goes on with a run that was stopped. `export` then writes a version that
     knows the database's identities.

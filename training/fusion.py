@@ -25,7 +25,7 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuseConfig(DataOptions):
-    """What `python -m training fuse` does; four minutes for three nets on two cores.
+    """What `python -m training fuse` does; two minutes for three nets on two cores.
 
     Give it the database that the nets were trained on and the options they were trained with; the
     validation part calibrates.
