@@ -185,20 +185,19 @@ class Model(BaseModel):
     net: str = Field(examples=["vgg16"])
     version: int = Field(examples=[1])
     input_px: int = Field(description="Side of the square it looks at.", examples=[224])
-    embedding_size: int = Field(examples=[256])
+    embedding_size: int = Field(examples=[512])
     trained_identities: int = Field(examples=[160])
     thresholds: list[Threshold] = Field(description="As measured on strangers' palms.")
 
     @classmethod
     def of(cls, net: Net) -> Self:
         """The net without its weights."""
-        identities, _, embedding_size = net.prototypes.shape
         return cls(
             net=net.key.net,
             version=net.key.version,
             input_px=net.input_px,
-            embedding_size=embedding_size,
-            trained_identities=identities,
+            embedding_size=net.prototypes.shape[-1],
+            trained_identities=len(net.identities),
             thresholds=[Threshold.model_validate(t) for t in net.calibration.thresholds],
         )
 

@@ -43,6 +43,7 @@ def test_the_nets_are_listed(client: TestClient) -> None:
     nets = models["nets"]
     assert [net["net"] for net in nets] == ["alexnet", "vgg16", "vgg19"]
     assert nets[0]["trained_identities"] == 3
+    assert nets[0]["embedding_size"] == EMBEDDING_SIZE
     assert nets[0]["thresholds"] == [
         {"similarity": 0.5, "fmr": 0.01},
         {"similarity": 0.6, "fmr": 0.0001},
