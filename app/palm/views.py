@@ -21,9 +21,6 @@ STEP = 0.04
 TEMPLATE_VIEWS = (2, len(MOVES))
 """Of a template: moved by each of `MOVES`, as it lies and mirrored."""
 
-COSINES_AT_ONCE = 1 << 24
-"""In a block: 64 MiB of float32."""
-
 Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
 Moves = tuple[tuple[int, int], ...]
@@ -67,15 +64,9 @@ def similarities(probes: Floats, templates: Floats) -> Floats:
     Returns:
         float32 [P, T] in [-1, 1]: the mean of the two views' best cosine to any of the M moves.
     """
-    size = templates.shape[-1]
-    columns = templates.reshape(-1, size).T
     found = np.empty((len(probes), len(templates)), np.float32)
-    step = max(COSINES_AT_ONCE // max(2 * columns.shape[1], 1), 1)
-    for start in range(0, len(probes), step):
-        some = probes[start : start + step]
-        # Half of them, of one view to the other, are not used: to pick a view's columns would copy
-        # the gallery.
-        cosines = (some.reshape(-1, size) @ columns).reshape(len(some), 2, *templates.shape[:3])
-        lying, mirrored = cosines[:, 0, :, 0].max(axis=-1), cosines[:, 1, :, 1].max(axis=-1)
-        found[start : start + step] = (lying + mirrored) / 2
+    for probe, row in zip(probes, found, strict=True):
+        # Not a matrix product, which for two rows reads the gallery five times as slowly.
+        cosines = np.einsum("tvmd,vd->tvm", templates, probe)
+        row[:] = cosines.max(axis=-1).mean(axis=-1)
     return found

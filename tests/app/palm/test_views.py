@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.palm import views
 from app.palm.views import (
     MOVES,
     STEP,
@@ -69,11 +68,7 @@ def test_what_comes_in_mirrors_the_picture() -> None:
     np.testing.assert_array_equal(up_and_left[-1, 0], images[0, -1 - STEP_PX, STEP_PX])
 
 
-@pytest.mark.parametrize("cosines_at_once", [1, 1 << 24])
-def test_a_similarity_is_the_mean_of_both_views_best_cosines(
-    monkeypatch: pytest.MonkeyPatch, cosines_at_once: int
-) -> None:
-    monkeypatch.setattr(views, "COSINES_AT_ONCE", cosines_at_once)
+def test_a_similarity_is_the_mean_of_both_views_best_cosines() -> None:
     probes, templates = embeddings(1, 4, 2), embeddings(2, 3, *TEMPLATE_VIEWS)
     expected = [
         [
