@@ -11,7 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.palm.views import probe_views, similarities
+from app.matching.similarity import similarities
+from app.palm.views import probe_views
 from training.batches import in_batches
 from training.calibration import Calibration
 from training.data import Palms

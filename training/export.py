@@ -19,7 +19,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from app.palm.views import probe_views, similarities, template_views
+from app.matching.similarity import similarities
+from app.palm.views import probe_views, template_views
 from training.artefact import SCHEMA_VERSION, Views, checksum, embed_views
 from training.calibration import Calibration, calibrate
 from training.checkpoint import BEST, FINAL

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.palm.views import probe_views, similarities, template_views
+from app.matching.similarity import similarities
+from app.palm.views import probe_views, template_views
 from training.artefact import Artefact
 from training.benchmark.classical import compare, filter_pictures
 from training.benchmark.comparisons import Comparisons, Lots
