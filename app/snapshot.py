@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.decision import Floats, are_unit, centroid
 from app.ensemble import Net
-from app.gallery.gallery import Gallery, GalleryUnusable, NetKey, Subject
+from app.gallery.gallery import Gallery, GalleryUnusable, Subject
+from app.matching.templates import Floats, NetKey, are_unit, mean_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _mean_templates(net: Net, gallery: Gallery, trained: frozenset[str]) -> dict
             damaged.add(subject_id)
     if damaged:
         raise GalleryUnusable(_describe_damage(net.key, sorted(damaged)))
-    return {subject_id: centroid(np.stack(own)) for subject_id, own in rows.items()}
+    return {subject_id: mean_template(np.stack(own)) for subject_id, own in rows.items()}
 
 
 def _describe_damage(key: NetKey, damaged: Sequence[str]) -> str:

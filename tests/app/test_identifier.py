@@ -11,17 +11,18 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.decision import Calibration, Fusion, Threshold
 from app.ensemble import Ensemble, NetsDisagree
 from app.gallery.gallery import (
     Hand,
-    NetKey,
     Subject,
     SubjectExists,
     SubjectUnknown,
     Templates,
 )
 from app.identifier import Identifier, TemplatesMissing
+from app.matching.calibration import Calibration, Threshold
+from app.matching.fusion import Fusion
+from app.matching.templates import NetKey
 from app.palm.decode import ImageLimits, UnreadableImage, UnsuitableImage
 from app.palm.views import STEP, template_views
 
@@ -178,6 +179,7 @@ def ensemble(nets: Sequence[FakeNet]) -> Ensemble:
 def make_identifier(
     gallery: FakeGallery, nets: Sequence[FakeNet] | None = None, fpir_target: float = 0.03
 ) -> Identifier:
+    gallery.seed_trained(IDENTITIES)
     return Identifier(
         ensemble(make_nets() if nets is None else nets),
         gallery,
