@@ -14,12 +14,12 @@ from app.nets.store import NetCorrupt, load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from app.palm.views import probe_views
 from training.__main__ import main
-from training.artefact import Artefact
-from training.batches import as_colour
-from training.data import load_palms
-from training.fusion import read_fusion
-from training.nets import build_net
-from training.synthetic.synthesize import SynthesisConfig, synthesize
+from training.commands.synthesize import SynthesisConfig, synthesize
+from training.database.palms import load_palms
+from training.fit.batches import as_colour
+from training.nets.build import build_net
+from training.versions.fuse import read_fusion
+from training.versions.read import Artefact
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def test_numbers_that_float16_cannot_hold_survive_export(database: Path, tmp_pat
     similarity_only.save_weights(run / "best.weights.h5")
     store = ["--strangers", str(database), "--store", str(tmp_path)]
     assert main(["export", "--run", str(run), "--data", str(database), *store]) == 0
-    images = as_colour(load_palms(database).pictures(slice(8)))
+    images = as_colour(load_palms(database).images(slice(8)))
     expected = np.asarray(net(images)["embedding"])
     found = load_nets(tmp_path, ["alexnet"], "openvino")[0].embed(images)
     assert (found * expected).sum(axis=1).min() > 0.9999
@@ -77,7 +77,7 @@ def test_numbers_that_float16_cannot_hold_survive_export(database: Path, tmp_pat
 
 @pytest.mark.parametrize("net", ["alexnet", "vgg16"])
 def test_both_engines_answer_as_the_exported_net(net: str, store: Path, database: Path) -> None:
-    images = as_colour(load_palms(database).pictures(slice(8)))
+    images = as_colour(load_palms(database).images(slice(8)))
     openvino, tensorflow = (load_nets(store, [net], e)[0] for e in ("openvino", "tensorflow"))
     one, other = openvino.embed(images), tensorflow.embed(images)
     assert (one * other).sum(axis=1).min() > 0.999
@@ -164,5 +164,5 @@ def test_command_line_says_what_is_wrong_and_exits_with_2(
 ) -> None:
     arguments = ["train", "--net", "vgg16", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
     assert main(arguments) == 2
-    assert "no pictures at <identity>/<session>/<picture>" in capsys.readouterr().err
+    assert "no images at <identity>/<session>/<image>" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
