@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from statistics import median_low
 from typing import Literal
 
 OTHER_BAND = "of another band"
@@ -199,5 +200,6 @@ def may_be_session_first(outer: Iterable[str], inner: Iterable[str]) -> bool:
 
 
 def _rank_as_sessions(names: Iterable[str]) -> int:
-    """Returns 2 if all are names of sessions, 1 if all may be, else 0."""
-    return min(2 if _SESSION.fullmatch(n) else 1 if _NUMBER.fullmatch(n) else 0 for n in names)
+    """Returns 2 if most are names of sessions, 1 if most may be, else 0."""
+    ranks = [2 if _SESSION.fullmatch(n) else 1 if _NUMBER.fullmatch(n) else 0 for n in names]
+    return median_low(ranks)
