@@ -29,8 +29,8 @@ class ReadingOptions:
         classes: what an identity is: palm (a left and a right hand are two) or person.
         bands: wavelengths in nm to use if the database has several (CASIA).
         size_px: side in pixels to which every image is cropped and resized.
-        scratch: folder for the decoded images, in an unnamed file that ends with the process;
-            $TMPDIR or /var/tmp by default.
+        scratch: folder for the decoded images, which go to an unnamed file that ends with the
+            process ($TMPDIR if set, else /var/tmp).
     """
 
     data: Path

@@ -114,8 +114,8 @@ class Leakage:
         shared = "No session of an identity has images in more than one part."
         if self.sessions_shared:
             shared = (
-                f"{self.sessions_shared} sessions of an identity have images in more than one "
-                "part: these are no copies, but figures are better than for a later session."
+                f"{self.sessions_shared} sessions, each of one identity, have images in more than "
+                "one part: these are no copies, but figures are better than for a later session."
             )
         return (
             f"{len(self.exact)} exact and {len(self.near)} near copies across the parts. {shared} "
