@@ -19,7 +19,8 @@ from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.logs import configure_logging
-from app.nets.store import NetUnusable, load_ensemble
+from app.nets.manifest import NetUnusable
+from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
 from app.settings import Settings, variable
 from app.validation import complaint
@@ -85,6 +86,7 @@ def _start_recognition(
     """The nets at work; or why they are not: the service then runs, but is not ready."""
     try:
         ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
+        gallery.seed_trained(ensemble.identities)
         identifier = Identifier(
             ensemble,
             gallery,

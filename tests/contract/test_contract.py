@@ -10,7 +10,8 @@ import pytest
 
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
-from app.nets.store import NetCorrupt, load_ensemble, load_nets
+from app.nets.manifest import NetCorrupt
+from app.nets.store import load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from app.palm.views import probe_views
 from training.__main__ import main
@@ -97,6 +98,7 @@ def test_manifest_tells_where_the_net_comes_from(store: Path) -> None:
 def test_exported_net_identifies_and_enrolls(store: Path, database: Path, tmp_path: Path) -> None:
     gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
     ensemble = load_ensemble(store, ["alexnet", "vgg16"], "openvino")
+    gallery.seed_trained(ensemble.identities)
     identifier = Identifier(
         ensemble, gallery, image_limits=ImageLimits(), fpir_target=0.01, fmr_target=0.001
     )
@@ -120,6 +122,7 @@ def test_both_sides_mean_the_same_by_similarity(
     assert (theirs - plain @ prototypes[:, 0, 0].T).max() > 1e-2
     gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
     ensemble = load_ensemble(store, ["alexnet"], "openvino")
+    gallery.seed_trained(ensemble.identities)
     identifier = Identifier(
         ensemble, gallery, image_limits=ImageLimits(), fpir_target=0.01, fmr_target=0.001
     )
@@ -151,7 +154,7 @@ def test_a_changed_digit_of_the_fusion_is_refused_on_both_sides(
     fusion = json.loads((copy / "fusion.json").read_text())
     fusion["fusions"][0]["temperature"] += 1e-9
     (copy / "fusion.json").write_text(json.dumps(fusion))
-    with pytest.raises(NetCorrupt, match=r"fusion\.json says has SHA-256"):
+    with pytest.raises(NetCorrupt, match=r"fusion\.json has SHA-256"):
         load_ensemble(copy, ["alexnet", "vgg16"], "openvino")
     with pytest.raises(ValueError, match=r"fusion\.json was changed"):
         read_fusion(copy, ["alexnet/1", "vgg16/1"])
