@@ -101,8 +101,8 @@ def _draw_loss(history: History, identities: int, cross_entropy: bool) -> Chart 
     figure, axes = new_axes()
     _draw(axes, lines)
     caption = (
-        "With this head no fixed loss stands for guessing. A loss that falls shows that the net "
-        "learns."
+        "The loss of this head has no fixed value for guessing. A loss that falls shows that the "
+        "net learns."
     )
     if cross_entropy:
         chance = float(np.log(identities))
