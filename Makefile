@@ -56,7 +56,7 @@ data/strangers: | $(VENV)/.dev
 data/held-out: | $(VENV)/.dev
 	$(SYNTHESIZE) --identities 1500 --sessions 2 --shots 3 --seed 3 --prefix h --style held-out
 
-# The paper's protocol: 4,096 training, 1,280 validation and 1,024 test pictures, drawn by lot.
+# The paper's protocol: 4,096 training, 1,280 validation and 1,024 test images, drawn by lot.
 paper: $(VENV)/.dev data/palms data/strangers ## Train and judge the three nets by the paper's random split (docs/results.md)
 	set -e; for spec in alexnet:12 vgg16:10 vgg19:10; do net=$${spec%:*}; \
 		$(BIN)/python -m training train --net $$net --split seed --epochs $${spec#*:} \

@@ -16,6 +16,7 @@ from app.answers import (
 from app.clock import Clock
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery, Hand, Subject
+from app.gallery.index import GalleryIndex
 from app.matching.calibration import Calibration
 from app.matching.decision import Answers, Decision, decide, posteriors
 from app.matching.similarity import similarities
@@ -24,7 +25,6 @@ from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
 from app.palm.views import Images, probe_views, template_views
-from app.snapshot import GalleryCache
 
 
 class TemplatesMissing(Exception):
@@ -60,7 +60,7 @@ class Identifier:
         """
         self._ensemble = ensemble
         self._gallery = gallery
-        self._cache = GalleryCache(gallery, ensemble.nets)
+        self._index = GalleryIndex(gallery, ensemble.nets)
         self._limits = image_limits
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
@@ -69,9 +69,9 @@ class Identifier:
         """Returns how many subjects can be identified; reads the gallery as identification does.
 
         Raises:
-            GalleryUnusable: if nobody can be identified or verified; see `GalleryCache.current`.
+            GalleryUnusable: if nobody can be identified or verified; see `GalleryIndex.current`.
         """
-        return len(self._cache.current().subjects)
+        return len(self._index.current().subjects)
 
     def enroll(
         self,
@@ -113,7 +113,7 @@ class Identifier:
         clock.lap("decode")
         probes = self._probes(pixels)
         clock.lap("nets")
-        gallery = self._cache.current()
+        gallery = self._index.current()
         fmr = self._fpir_target / max(len(gallery.subjects), 1)  # FPIR is about N FMR
         by_net = _compare(probes, gallery.matrices)
         fused = self._ensemble.fusion.combine(by_net)
@@ -145,7 +145,7 @@ class Identifier:
         """
         clock = Clock()
         subject = self._gallery.subject(subject_id)
-        gallery = self._cache.current()
+        gallery = self._index.current()
         if subject_id not in gallery.subject_ids:
             raise TemplatesMissing(subject_id)
         row = gallery.subject_ids.index(subject_id)

@@ -28,7 +28,7 @@ Images = NDArray[np.uint8]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="<identity>/<session>/<picture>")
+    parser.add_argument("--data", type=Path, required=True, help="<identity>/<session>/<image>")
     parser.add_argument("--session", default="s5", help="s5 is the test's: unseen in training")
     parser.add_argument("--models", type=Path, default=Path("models_store"))
     parser.add_argument("--nets", default=",".join(Settings().nets))

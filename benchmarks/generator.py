@@ -16,15 +16,15 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import as_sentence, describe_machine
+from training.commands.synthesize import draw_identity
 from training.synthetic.canvas import CANVAS_PX
 from training.synthetic.capture import PICTURE_PX, TRAINING, draw_camera, draw_session, shoot
-from training.synthetic.synthesize import draw_identity
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--palms", type=int, default=40, help="palms to draw")
-    parser.add_argument("--shots", type=int, default=24, help="pictures of each")
+    parser.add_argument("--shots", type=int, default=24, help="images of each")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -41,17 +41,17 @@ def main() -> None:
         "shot_ms": 1e3 * shot_s,
         "bare_ms": 1e3 * bare_s,
         "shots_of_a_palm": options.shots,
-        "pictures_per_second": 1 / each_s,
+        "images_per_second": 1 / each_s,
         "times_bare": each_s / bare_s,
     }
     print(as_sentence(figures["machine"]))
-    print(f"{PICTURE_PX} px, one core, {options.shots} pictures of a palm, each of another visit\n")
-    print("| | ms | pictures/s |\n|---|---|---|")
+    print(f"{PICTURE_PX} px, one core, {options.shots} images of a palm, each of another visit\n")
+    print("| | ms | images/s |\n|---|---|---|")
     print(f"| a palm's layers, once | {1e3 * palm_s:.2f} | |")
     print(f"| a visit and a shot | {1e3 * shot_s:.2f} | {1 / shot_s:.0f} |")
-    print(f"| a picture, all in all | {1e3 * each_s:.2f} | **{1 / each_s:.0f}** |")
+    print(f"| a image, all in all | {1e3 * each_s:.2f} | **{1 / each_s:.0f}** |")
     print(f"| bare: remap and JPEG | {1e3 * bare_s:.2f} | {1 / bare_s:.0f} |")
-    print(f"\nA picture takes {each_s / bare_s:.1f} times the bare engine's time.")
+    print(f"\nA image takes {each_s / bare_s:.1f} times the bare engine's time.")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 

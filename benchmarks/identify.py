@@ -54,8 +54,8 @@ def measure(
 ) -> dict[str, Any]:
     """Alternates one HTTP identification and one pass of the bare nets, over all files in turn."""
     bare = load_nets(models, nets.split(","), "openvino")
-    pictures = [prepare(decode(file, ImageLimits()), bare[0].input_px) for file in files]
-    pixels = list(probe_views(np.stack(pictures)))
+    images = [prepare(decode(file, ImageLimits()), bare[0].input_px) for file in files]
+    pixels = list(probe_views(np.stack(images)))
     settings = {"PALM_MODELS_DIR": str(models.resolve()), "PALM_NETS": nets}
     samples: dict[str, list[float]] = {name: [] for name in ("bare nets", *STAGES, "wall")}
     with tempfile.TemporaryDirectory() as folder:

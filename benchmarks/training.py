@@ -2,7 +2,7 @@
 
 python -m benchmarks.training --data DIR [--net vgg16] [--steps 24] [--json PATH]
 
-Both see the same pictures, 32 at a time, in one run on one machine. The step of the shipped recipe
+Both see the same images, 32 at a time, in one run on one machine. The step of the shipped recipe
 is also timed on one batch that lies ready: what `fit` takes beyond that is spent outside the net.
 """
 
@@ -17,14 +17,14 @@ import keras
 import numpy as np
 
 from benchmarks.machine import as_sentence, describe_machine
-from training.augmentation import augment
-from training.batches import Batches, as_colour
-from training.checkpoint import Reseed
-from training.data import Palms, load_palms
-from training.devices import choose_precision
-from training.nets import NETS, build_net, scores_of
-from training.recipe import PRESETS, Recipe
-from training.train import Phase, compile_phase
+from training.commands.train import Phase, compile_phase
+from training.database.palms import Palms, load_palms
+from training.fit.augmentation import augment
+from training.fit.batches import Batches, as_colour
+from training.fit.checkpoint import Reseed
+from training.fit.devices import choose_precision
+from training.nets.build import NETS, build_net, scoring_model
+from training.nets.recipe import PRESETS, Recipe
 
 BATCH = 32
 WARM_STEPS = 3
@@ -66,7 +66,7 @@ def main() -> None:
     machine = describe_machine()
     precision = choose_precision("auto")
     shipped = PRESETS["shipped"]
-    student = replace(PRESETS["student"], augment="none")  # as posted, it reaches no picture
+    student = replace(PRESETS["student"], augment="none")  # as posted, it reaches no image
     rows = [
         Row("student: BatchNorm, plain fit, no augmentation", student, "float32"),
         Row(f"student, {precision}", student, precision),
@@ -92,7 +92,7 @@ def measure(row: Row, net: str, palms: Palms, steps: int) -> dict[str, Any]:
     keras.backend.clear_session()
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(row.precision)
-    scores = scores_of(build_net(net, len(palms.identities), row.recipe))
+    scores = scoring_model(build_net(net, len(palms.identities), row.recipe))
     compile_phase(scores, Phase(0, 2, row.recipe.learning_rate, frozen=False), 100, row.recipe)
     count = BATCH * (steps + WARM_STEPS)
     times = StepTimes()
@@ -101,7 +101,7 @@ def measure(row: Row, net: str, palms: Palms, steps: int) -> dict[str, Any]:
         batches = Batches(some, BATCH, seed=1, augment=augment)
         scores.fit(batches, callbacks=[Reseed(1), times], shuffle=False, verbose=0)
     else:
-        images, labels = as_colour(palms.pictures(slice(count))), palms.labels[:count]
+        images, labels = as_colour(palms.images(slice(count))), palms.labels[:count]
         scores.fit(images, labels, batch_size=BATCH, callbacks=[times], verbose=0)
     bare = _bare_step(scores, palms, steps)
     return {
@@ -114,7 +114,7 @@ def measure(row: Row, net: str, palms: Palms, steps: int) -> dict[str, Any]:
 
 def _bare_step(scores: keras.Model, palms: Palms, steps: int) -> float:
     """Median seconds of a step on tensors that are there already."""
-    images = keras.ops.convert_to_tensor(as_colour(palms.pictures(slice(BATCH))))
+    images = keras.ops.convert_to_tensor(as_colour(palms.images(slice(BATCH))))
     labels = keras.ops.convert_to_tensor(palms.labels[:BATCH])
     seconds: list[float] = []
     for _ in range(steps):
@@ -128,7 +128,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     """The figures as a table; ratios are to the first row."""
     first = report["rows"][0]["images_per_s"]
     lines = [
-        f"{report['net']}, batch {report['batch']}, 224 px pictures. "
+        f"{report['net']}, batch {report['batch']}, 224 px images. "
         f"{as_sentence(report['machine'])}.",
         "",
         "| | images/s | ratio | ms a step in fit | ms a step on a ready batch | outside the net |",

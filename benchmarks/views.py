@@ -1,11 +1,11 @@
-"""What each view of a picture is worth: moves of a template, moves of a probe, mirror images.
+"""What each view of a image is worth: moves of a template, moves of a probe, mirror images.
 
     python -m benchmarks.views --data DIR [--nets alexnet,vgg16,vgg19] [--json PATH]
 
-Templates are each identity's first session, or the first half of its shots; every other picture is
+Templates are each identity's first session, or the first half of its shots; every other image is
 a probe. Three quarters of the identities are enrolled, in five galleries drawn by lot. Nets are
 fused with the weights of fusion.json, which are the service's, whose row is the bold one.
-A template is shown in 26 views, a probe in 10: three nets and 3,200 pictures take two cores 20
+A template is shown in 26 views, a probe in 10: three nets and 3,200 images take two cores 20
 minutes.
 """
 
@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 
 from app.palm.views import MOVES, template_views
 from benchmarks.machine import as_sentence, describe_machine
-from training.artefact import Artefact, load_for_size
-from training.benchmark.comparisons import Comparisons, Lots
+from training.benchmark.comparisons import Comparisons, Trials
 from training.benchmark.identification import open_set
 from training.benchmark.report import name_rate
 from training.benchmark.resampling import draw_subjects
 from training.benchmark.verification import allowed, fnmr_at, highest, threshold_at
-from training.data import Palms, load_palms
-from training.fusion import read_fusion
-from training.nets import NETS
-from training.openset import enrol, is_template
+from training.database.palms import Palms, load_palms
+from training.metrics.open_set import is_template, mean_templates
+from training.nets.build import NETS
+from training.versions.fuse import read_fusion
+from training.versions.read import Artefact, load_for_size
 
 FAR = ((-2, -2), (-2, 2), (2, -2), (2, 2), (-2, 0), (2, 0), (0, -2), (0, 2))
 """Corners and sides, two steps away."""
@@ -63,7 +63,7 @@ def main() -> None:
     palms = load_palms(arguments.data)
     nets = load_for_size(arguments.store, tuple(arguments.nets.split(",")), palms.pixels.shape[1])
     rows = measure(palms, nets, arguments.store)
-    print(f"{len(palms)} pictures of {len(palms.identities)} identities. ", end="")
+    print(f"{len(palms)} images of {len(palms.identities)} identities. ", end="")
     print(f"{as_sentence(describe_machine())}.\n\n{as_markdown(rows)}")
     if arguments.json:
         names = ("template", "probe", "mirrored")
@@ -73,27 +73,27 @@ def main() -> None:
 
 def measure(palms: Palms, nets: list[Artefact], store: Path) -> Rows:
     """FNIR and FNMR of every way to compare, by net and fused."""
-    lots = Lots.of(palms, is_template(palms))
+    trials = Trials.of(palms, is_template(palms))
     weights = read_fusion(store, [net.key for net in nets])[0] if len(nets) > 1 else [1.0]
     fused: dict[tuple[int, int, bool], Float32] = {}
     rows: Rows = {way: {} for way in WAYS}
     for net, weight in zip(nets, weights, strict=True):
-        for way, found in _compare(net, palms, lots):
-            rows[way][net.key] = _judge(found, lots)
+        for way, found in _compare(net, palms, trials):
+            rows[way][net.key] = _judge(found, trials)
             fused[way] = fused.get(way, np.float32(0)) + np.float32(weight) * found
     if len(nets) > 1:
         for way, found in fused.items():
-            rows[way]["fused"] = _judge(found, lots)
+            rows[way]["fused"] = _judge(found, trials)
     return rows
 
 
 def _compare(
-    net: Artefact, palms: Palms, lots: Lots
+    net: Artefact, palms: Palms, trials: Trials
 ) -> Iterator[tuple[tuple[int, int, bool], Float32]]:
     """Similarities [P, I] for each way."""
-    pictures, others = palms.select(lots.templates), palms.select(~lots.templates)
-    shown = net.embeddings(pictures, partial(template_views, moves=MOVES + FAR))
-    templates = enrol(shown, pictures.labels, len(palms.identities))
+    images, others = palms.select(trials.templates), palms.select(~trials.templates)
+    shown = net.embeddings(images, partial(template_views, moves=MOVES + FAR))
+    templates = mean_templates(shown, images.labels, len(palms.identities))
     probes = net.embeddings(others, template_views)
     for template, probe, mirrored in WAYS:
         best = [
@@ -113,10 +113,10 @@ def _best(probes: Float32, templates: Float32) -> Float32:
     return np.max(found, axis=0)
 
 
-def _judge(similarities: Float32, lots: Lots) -> dict[str, float | None]:
-    comparisons = Comparisons(similarities, lots)
-    size = len(lots.owners) * 3 // 4
-    weights = draw_subjects(lots.subject_count, SEED)
+def _judge(similarities: Float32, trials: Trials) -> dict[str, float | None]:
+    comparisons = Comparisons(similarities, trials)
+    size = len(trials.owners) * 3 // 4
+    weights = draw_subjects(trials.subject_count, SEED)
     (gallery,) = open_set(comparisons, [size], seed=SEED, weights=weights)
     rate = gallery.fnir[FPIR]
     count = sum(len(block) for block in comparisons.impostors())
@@ -133,7 +133,7 @@ def as_markdown(rows: Rows) -> str:
     """A row for each way; in a cell the figures of one net."""
     matchers = list(next(iter(rows.values())))
     figures = list(next(iter(rows.values()))[matchers[0]])
-    heads = ["template x probe", "mirrored", *matchers, "pictures of a probe, of a template"]
+    heads = ["template x probe", "mirrored", *matchers, "images of a probe, of a template"]
     lines = [f"In a cell: {'; '.join(figures)}.", "", _line(heads), "|---" * len(heads) + "|"]
     for (template, probe, mirrored), found in rows.items():
         name, factor = f"{template} x {probe}", 2 if mirrored else 1

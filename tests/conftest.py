@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.synthetic.synthesize import SynthesisConfig, synthesize
+from training.commands.synthesize import SynthesisConfig, synthesize
 
 
 @pytest.fixture(scope="session")

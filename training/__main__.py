@@ -47,68 +47,68 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _synthesize() -> tuple[type, Callable[[Any], Any]]:
-    from training.synthetic.synthesize import SynthesisConfig, synthesize
+    from training.commands.synthesize import SynthesisConfig, synthesize
 
     return SynthesisConfig, synthesize
 
 
-def _gallery() -> tuple[type, Callable[[Any], Any]]:
-    from training.synthetic.contact_sheet import GalleryConfig, draw_contact_sheet
+def _contact_sheet() -> tuple[type, Callable[[Any], Any]]:
+    from training.commands.contact_sheet import ContactSheetConfig, draw_contact_sheet
 
-    return GalleryConfig, draw_contact_sheet
+    return ContactSheetConfig, draw_contact_sheet
 
 
 def _check() -> tuple[type, Callable[[Any], Any]]:
-    from training.check import CheckConfig, check
+    from training.commands.check import CheckConfig, check
 
     return CheckConfig, check
 
 
 def _train() -> tuple[type, Callable[[Any], Any]]:
-    from training.config import TrainConfig
-    from training.train import train
+    from training.commands.train import train
+    from training.fit.settings import TrainConfig
 
     return TrainConfig, train
 
 
 def _pretrain() -> tuple[type, Callable[[Any], Any]]:
-    from training.pretrain import PretrainConfig, pretrain
+    from training.commands.pretrain import PretrainConfig, pretrain
 
     return PretrainConfig, pretrain
 
 
 def _finetune() -> tuple[type, Callable[[Any], Any]]:
-    from training.finetune import FinetuneConfig, finetune
+    from training.commands.finetune import FinetuneConfig, finetune
 
     return FinetuneConfig, finetune
 
 
 def _ablate() -> tuple[type, Callable[[Any], Any]]:
-    from training.ablation import AblateConfig, ablate
+    from training.commands.ablate import AblateConfig, ablate
 
     return AblateConfig, ablate
 
 
 def _export() -> tuple[type, Callable[[Any], Any]]:
-    from training.export import ExportConfig, export
+    from training.commands.export import ExportConfig, export
 
     return ExportConfig, export
 
 
 def _fuse() -> tuple[type, Callable[[Any], Any]]:
-    from training.fusion import FuseConfig, fuse
+    from training.versions.fuse import FuseConfig, fuse
 
     return FuseConfig, fuse
 
 
 def _evaluate() -> tuple[type, Callable[[Any], Any]]:
-    from training.evaluate import EvaluateConfig, as_markdown, evaluate
+    from training.commands.evaluate import EvaluateConfig, as_markdown, evaluate
 
     return EvaluateConfig, lambda config: as_markdown(evaluate(config))
 
 
 def _benchmark() -> tuple[type, Callable[[Any], Any]]:
-    from training.benchmark.command import BenchmarkConfig, benchmark
+    from training.commands.benchmark import BenchmarkConfig, benchmark
 
     return BenchmarkConfig, benchmark
 
@@ -116,7 +116,7 @@ def _benchmark() -> tuple[type, Callable[[Any], Any]]:
 # Imported only when asked for: `synthesize` needs no TensorFlow, and --help answers at once.
 _COMMANDS = {
     "synthesize": _synthesize,
-    "gallery": _gallery,
+    "contact-sheet": _contact_sheet,
     "check": _check,
     "pretrain": _pretrain,
     "train": _train,
@@ -153,7 +153,7 @@ def _parse(command: str, config_type: Any, arguments: list[str]) -> Any:
 
 def _presets(config_type: Any) -> dict[str, Any]:
     """Recipes by name, for a command that has one."""
-    from training.recipe import PRESETS, Recipe
+    from training.nets.recipe import PRESETS, Recipe
 
     return PRESETS if issubclass(config_type, Recipe) else {}
 

@@ -14,12 +14,12 @@ from app.nets.store import NetCorrupt, load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from app.palm.views import probe_views
 from training.__main__ import main
-from training.artefact import Artefact
-from training.batches import as_colour
-from training.data import load_palms
-from training.fusion import read_fusion
-from training.nets import build_net
-from training.synthetic.synthesize import SynthesisConfig, synthesize
+from training.commands.synthesize import SynthesisConfig, synthesize
+from training.database.palms import load_palms
+from training.fit.batches import as_colour
+from training.nets.build import build_net
+from training.versions.fuse import read_fusion
+from training.versions.read import Artefact
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def test_numbers_that_float16_cannot_hold_survive_export(database: Path, tmp_pat
     similarity_only.save_weights(run / "best.weights.h5")
     store = ["--strangers", str(database), "--store", str(tmp_path)]
     assert main(["export", "--run", str(run), "--data", str(database), *store]) == 0
-    images = as_colour(load_palms(database).pictures(slice(8)))
+    images = as_colour(load_palms(database).images(slice(8)))
     expected = np.asarray(net(images)["embedding"])
     found = load_nets(tmp_path, ["alexnet"], "openvino")[0].embed(images)
     assert (found * expected).sum(axis=1).min() > 0.9999
@@ -77,7 +77,7 @@ def test_numbers_that_float16_cannot_hold_survive_export(database: Path, tmp_pat
 
 @pytest.mark.parametrize("net", ["alexnet", "vgg16"])
 def test_both_engines_answer_as_the_exported_net(net: str, store: Path, database: Path) -> None:
-    images = as_colour(load_palms(database).pictures(slice(8)))
+    images = as_colour(load_palms(database).images(slice(8)))
     openvino, tensorflow = (load_nets(store, [net], e)[0] for e in ("openvino", "tensorflow"))
     one, other = openvino.embed(images), tensorflow.embed(images)
     assert (one * other).sum(axis=1).min() > 0.999
@@ -104,7 +104,7 @@ def test_exported_net_identifies_and_enrolls(store: Path, database: Path, tmp_pa
     shots = [p.read_bytes() for p in sorted((database / "p002/s3").iterdir())]
     identifier.enroll("somebody", None, "left", shots, add=False)
     found = identifier.identify(shots)
-    assert found.candidates[0].subject.subject_id == "somebody"
+    assert found.candidates[0].subject_id == "somebody"
     assert found.candidates[0].similarity == pytest.approx(1, abs=1e-3)
     assert gallery.subject("somebody").template_counts == {"alexnet/1": 3, "vgg16/1": 3}
     gallery.close()
@@ -127,7 +127,7 @@ def test_both_sides_mean_the_same_by_similarity(
     )
     for index, file in list(enumerate(palms.files))[::7]:
         found = identifier.identify([(database / file).read_bytes()])
-        ours = {one.subject.subject_id: one.similarity for one in found.candidates}
+        ours = {one.subject_id: one.similarity for one in found.candidates}
         expected = dict(zip(palms.identities, theirs[index].tolist(), strict=True))
         assert ours == pytest.approx(expected, abs=2e-3)
     gallery.close()
@@ -164,5 +164,5 @@ def test_command_line_says_what_is_wrong_and_exits_with_2(
 ) -> None:
     arguments = ["train", "--net", "vgg16", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
     assert main(arguments) == 2
-    assert "no pictures at <identity>/<session>/<picture>" in capsys.readouterr().err
+    assert "no images at <identity>/<session>/<image>" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

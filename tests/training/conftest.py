@@ -1,4 +1,4 @@
-"""Small databases with the names of the real ones, and pictures without files."""
+"""Small databases with the names of the real ones, and images without files."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from training.__main__ import main
-from training.data import Palms
+from training.database.palms import Palms
 
 HANDS = ("L", "R")
 
@@ -55,8 +55,8 @@ def touch(tmp_path: Path) -> Callable[[Sequence[str]], Path]:
     return write
 
 
-def write_picture(path: Path, grey: int, side: int = 96) -> None:
-    """An even picture: 16 bits as PNG, RGB where the name ends in S2, else 8 bits of grey."""
+def write_image(path: Path, grey: int, side: int = 96) -> None:
+    """An even image: 16 bits as PNG, RGB where the name ends in S2, else 8 bits of grey."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".png":
         Image.fromarray(np.full((side, side), 257 * grey, np.uint16)).save(path)
@@ -66,9 +66,9 @@ def write_picture(path: Path, grey: int, side: int = 96) -> None:
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[[Path, int], None]:
-    """`write_picture`."""
-    return write_picture
+def image() -> Callable[[Path, int], None]:
+    """`write_image`."""
+    return write_image
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +95,7 @@ def make_palms() -> Callable[..., Palms]:
     return make
 
 
-TOY = ["--watched", "4", "--precision", "float32"]
+TOY = ["--monitor", "4", "--precision", "float32"]
 PRETRAIN = ["pretrain", "--nets", "alexnet", "--identities", "8", "--batch-size", "8",
             "--contrast-px", "32", *TOY]  # fmt: skip
 """The smallest pre-training: 32 px, 8 palms, and only what the options after it change."""

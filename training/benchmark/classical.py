@@ -1,4 +1,4 @@
-"""A matcher that was not trained: band-passed pictures, correlated over shifts and turns.
+"""A matcher that was not trained: band-passed images, correlated over shifts and turns.
 
 What a net must beat. The idea is that of band-limited phase-only correlation (K. Ito et al., "A
 palmprint recognition algorithm using phase-only correlation", IEICE Trans. Fundamentals E91-A,
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.data import Palms, Pixels
+from training.database.palms import Palms, Pixels
 
 FILTER_PX = 64
-"""Side at which pictures are filtered: a palm's vessels are 2 to 5 of its pixels wide."""
+"""Side at which images are filtered: a palm's vessels are 2 to 5 of its pixels wide."""
 
 BAND_PX = (1.2, 4.0)
 """Standard deviations of the two Gaussians whose difference is the band."""
@@ -29,7 +29,7 @@ CLIP = 2.0
 """Creases and specular spots count no more than twice a vessel."""
 
 MATCH_PX = 32
-"""Side at which pictures are compared: the band is coarse enough, and a shift costs a quarter."""
+"""Side at which images are compared: the band is coarse enough, and a shift costs a quarter."""
 
 SHIFT_PX = 3
 """Of `MATCH_PX`: the 10 % by which a palm moves in its region of interest."""
@@ -37,24 +37,24 @@ SHIFT_PX = 3
 TURNS_DEG = (-4, 0, 4)
 
 BLOCK = 1024
-"""Template pictures at a time."""
+"""Template images at a time."""
 
 Float32 = NDArray[np.float32]
 
 
-def filter_pictures(palms: Palms) -> Float32:
-    """Band-passed pictures of even contrast, float32 [N, MATCH_PX, MATCH_PX] within ±CLIP."""
+def filter_images(palms: Palms) -> Float32:
+    """Band-passed images of even contrast, float32 [N, MATCH_PX, MATCH_PX] within ±CLIP."""
     filtered = np.empty((len(palms), MATCH_PX, MATCH_PX), np.float32)
     for start in range(0, len(palms), BLOCK):
-        pictures = palms.pictures(slice(start, start + BLOCK))
-        filtered[start : start + BLOCK] = [_band_pass(picture) for picture in pictures]
+        images = palms.images(slice(start, start + BLOCK))
+        filtered[start : start + BLOCK] = [_band_pass(image) for image in images]
     return filtered
 
 
 def compare(
     probes: Float32, templates: Float32, labels: NDArray[np.int32], identities: int
 ) -> Float32:
-    """Highest correlation of every probe with any template picture of every identity.
+    """Highest correlation of every probe with any template image of every identity.
 
     Args:
         probes: [P, MATCH_PX, MATCH_PX], filtered.
@@ -77,12 +77,12 @@ def compare(
     return np.ascontiguousarray(best.T)
 
 
-def _band_pass(picture: Pixels) -> Float32:
-    small = cv2.resize(picture, (FILTER_PX, FILTER_PX), interpolation=cv2.INTER_AREA)
+def _band_pass(image: Pixels) -> Float32:
+    small = cv2.resize(image, (FILTER_PX, FILTER_PX), interpolation=cv2.INTER_AREA)
     grey = small.astype(np.float32)
     fine, coarse = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in BAND_PX)
     band = fine - coarse
-    # 0.05 grey levels squared: an even picture stays even, and its rounding is not blown up.
+    # 0.05 grey levels squared: an even image stays even, and its rounding is not blown up.
     contrast = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), CONTRAST_PX) + 0.05)
     even = np.clip(band / contrast, -CLIP, CLIP)
     return cv2.resize(even, (MATCH_PX, MATCH_PX), interpolation=cv2.INTER_AREA)
@@ -99,19 +99,19 @@ def _correlate(templates: Float32, turned: list[Float32]) -> Float32:
     return best
 
 
-def _turn(pictures: Float32, degrees: float) -> Float32:
+def _turn(images: Float32, degrees: float) -> Float32:
     middle = (MATCH_PX - 1) / 2
     turn = cv2.getRotationMatrix2D((middle, middle), degrees, 1)
     return np.stack(
         [
-            cv2.warpAffine(picture, turn, (MATCH_PX, MATCH_PX), borderMode=cv2.BORDER_REFLECT)
-            for picture in pictures
+            cv2.warpAffine(image, turn, (MATCH_PX, MATCH_PX), borderMode=cv2.BORDER_REFLECT)
+            for image in images
         ]
     )
 
 
-def _unit_rows(pictures: Float32) -> Float32:
-    """Pictures [N, H, W] as rows [N, H W] of mean 0 and length 1; an even one is all 0."""
-    rows = pictures.reshape(len(pictures), -1)
+def _unit_rows(images: Float32) -> Float32:
+    """Images [N, H, W] as rows [N, H W] of mean 0 and length 1; an even one is all 0."""
+    rows = images.reshape(len(images), -1)
     rows = rows - rows.mean(axis=1, keepdims=True)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)

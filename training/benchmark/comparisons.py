@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Palms
+from training.database.palms import Palms
 
 PAIRS_AT_ONCE = 1 << 22
 """Similarities in a block: 16 MiB, whatever the size of the matrix."""
@@ -16,11 +16,11 @@ Int32 = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Lots:
-    """Which pictures are templates and which are probes, and whose.
+class Trials:
+    """Which images are templates and which are probes, and whose.
 
     Attributes:
-        templates: bool [N], which pictures are templates; all others are probes.
+        templates: bool [N], which images are templates; all others are probes.
         own: int32 [P], each probe's identity: its column in a matrix of similarities.
         subjects: int32 [P], each probe's person, from 0; of S persons who have a probe.
         owners: int32 [I], each identity's person; S and more for those without a probe.
@@ -37,7 +37,7 @@ class Lots:
         return int(self.subjects.max()) + 1
 
     @classmethod
-    def of(cls, palms: Palms, templates: NDArray[np.bool_]) -> "Lots":
+    def of(cls, palms: Palms, templates: NDArray[np.bool_]) -> "Trials":
         """Numbers the persons, those with a probe first; a person's two hands are one subject."""
         _, person = np.unique(_person_names(palms), return_inverse=True)
         own = palms.labels[~templates]
@@ -55,15 +55,15 @@ class Comparisons:
 
     Attributes:
         similarities: float32 [P, I], of every probe to every identity's template.
-        lots: whose the rows and columns are.
+        trials: whose the rows and columns are.
     """
 
     similarities: Float32
-    lots: Lots
+    trials: Trials
 
     def genuine(self) -> Float32:
         """float32 [P], of each probe to its own identity's template."""
-        return self.similarities[np.arange(len(self.lots.own)), self.lots.own]
+        return self.similarities[np.arange(len(self.trials.own)), self.trials.own]
 
     def blocks(self) -> Iterator[slice]:
         """Rows by the block, so that what is computed of them stays small."""
@@ -82,7 +82,7 @@ class Comparisons:
 
     def are_impostors(self, rows: slice) -> NDArray[np.bool_]:
         """Which pairs of those rows are of two persons, bool [b, I]."""
-        return self.lots.subjects[rows, None] != self.lots.owners
+        return self.trials.subjects[rows, None] != self.trials.owners
 
 
 def _person_names(palms: Palms) -> list[str]:

@@ -106,7 +106,7 @@ def open_set(
     rng = np.random.default_rng(seed)
     draws = [
         [
-            _judge(searches, comparisons.lots.subjects, weights)
+            _judge(searches, comparisons.trials.subjects, weights)
             for searches in _search(comparisons, rng.permutation(identities), sizes)
         ]
         for _ in range(DRAWS)
@@ -166,7 +166,7 @@ class _Judged:
 
 def _search(comparisons: Comparisons, order: Ints, sizes: list[int]) -> Iterator[_Searches]:
     """Searches in the first N identities of an order, for one N after another."""
-    own = comparisons.lots.own
+    own = comparisons.trials.own
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     best_other = np.full(len(own), -np.inf, np.float32)

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from app.matching.similarity import similarities
 from app.palm.views import probe_views, template_views
-from training.artefact import Artefact
-from training.benchmark.classical import compare, filter_pictures
-from training.benchmark.comparisons import Comparisons, Lots
-from training.calibration import Calibration
-from training.data import Palms
-from training.fusion import read_fusion
-from training.openset import enrol
+from training.benchmark.classical import compare, filter_images
+from training.benchmark.comparisons import Comparisons, Trials
+from training.database.palms import Palms
+from training.metrics.calibration import Calibration
+from training.metrics.open_set import mean_templates
+from training.versions.fuse import read_fusion
+from training.versions.read import Artefact
 
 Float32 = NDArray[np.float32]
 
@@ -51,54 +51,54 @@ class Nets:
         keys = [one.key for one in artefacts]
         self._fusion = read_fusion(store, keys) if len(keys) > 1 else None
 
-    def compare(self, palms: Palms, lots: Lots, *, views: bool) -> Iterator[Matcher]:
+    def compare(self, palms: Palms, trials: Trials, *, views: bool) -> Iterator[Matcher]:
         """Each net, then all fused; a few matrices of similarities at a time, not one for each net.
 
         Args:
-            palms: all pictures.
-            lots: which of them are compared.
+            palms: all images.
+            trials: which of them are compared.
             views: show them mirrored and templates moved, as the service does; calibrations are of
                 such similarities only.
         """
         weights, calibration = self._fusion or ([1.0] * len(self._artefacts), None)
-        fused = np.zeros((len(lots.own), len(lots.owners)), np.float32)
+        fused = np.zeros((len(trials.own), len(trials.owners)), np.float32)
         for weight, artefact in zip(weights, self._artefacts, strict=True):
-            found = _served(artefact, palms, lots) if views else _plain(artefact, palms, lots)
+            found = _served(artefact, palms, trials) if views else _plain(artefact, palms, trials)
             fused += np.float32(weight) * found
             name = artefact.key.partition("/")[0]
             calibrated = artefact.calibration if views else None
-            yield Matcher(name, artefact.key, Comparisons(found, lots), calibrated)
+            yield Matcher(name, artefact.key, Comparisons(found, trials), calibrated)
         if calibration:
             made_of = " + ".join(
                 f"{weight:.2f} {one.key}"
                 for weight, one in zip(weights, self._artefacts, strict=True)
             )
             calibrated = calibration if views else None
-            yield Matcher("fused", made_of, Comparisons(fused, lots), calibrated)
+            yield Matcher("fused", made_of, Comparisons(fused, trials), calibrated)
 
 
-def _served(artefact: Artefact, palms: Palms, lots: Lots) -> Float32:
+def _served(artefact: Artefact, palms: Palms, trials: Trials) -> Float32:
     """A net's similarities [P, I] as the service has them."""
-    pictures, probes = palms.select(lots.templates), palms.select(~lots.templates)
-    shown = artefact.embeddings(pictures, template_views)
-    templates = enrol(shown, pictures.labels, len(palms.identities))
+    images, probes = palms.select(trials.templates), palms.select(~trials.templates)
+    shown = artefact.embeddings(images, template_views)
+    templates = mean_templates(shown, images.labels, len(palms.identities))
     return similarities(artefact.embeddings(probes, probe_views), templates)
 
 
-def _plain(artefact: Artefact, palms: Palms, lots: Lots) -> Float32:
-    """A net's similarities [P, I] of pictures as they lie alone."""
+def _plain(artefact: Artefact, palms: Palms, trials: Trials) -> Float32:
+    """A net's similarities [P, I] of images as they lie alone."""
     embeddings = artefact.embeddings(palms, lambda images: images)
-    labels = palms.labels[lots.templates]
-    templates = enrol(embeddings[lots.templates], labels, len(palms.identities))
-    return embeddings[~lots.templates] @ templates.T
+    labels = palms.labels[trials.templates]
+    templates = mean_templates(embeddings[trials.templates], labels, len(palms.identities))
+    return embeddings[~trials.templates] @ templates.T
 
 
-def compare_classically(palms: Palms, lots: Lots) -> Matcher:
-    """The classical matcher: the best of an identity's template pictures."""
-    filtered = filter_pictures(palms)
-    labels = palms.labels[lots.templates]
+def compare_classically(palms: Palms, trials: Trials) -> Matcher:
+    """The classical matcher: the best of an identity's template images."""
+    filtered = filter_images(palms)
+    labels = palms.labels[trials.templates]
     found = compare(
-        filtered[~lots.templates], filtered[lots.templates], labels, len(palms.identities)
+        filtered[~trials.templates], filtered[trials.templates], labels, len(palms.identities)
     )
     made_of = "band-pass correlation, untrained"
-    return Matcher("classical", made_of, Comparisons(found, lots), None)
+    return Matcher("classical", made_of, Comparisons(found, trials), None)

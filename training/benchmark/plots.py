@@ -8,11 +8,11 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.plots import FIRST, INK, SECOND, WRONG, new_axes, to_svg
+from training.report.plots import FIRST, INK, SECOND, WRONG, new_axes, to_svg
 
 Matchers = Sequence[dict[str, Any]]
 
-# Stand for CSS variables until the SVG is written, as those of `training.plots` do.
+# Stand for CSS variables until the SVG is written, as those of `training.report.plots` do.
 _THIRD, _FOURTH = "#060606", "#070707"
 _VARIABLES = {_THIRD: "var(--series-3)", _FOURTH: "var(--series-4)"}
 _COLOURS = (FIRST, SECOND, _THIRD, _FOURTH)

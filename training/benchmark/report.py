@@ -13,7 +13,7 @@ from training.benchmark.plots import (
     draw_reliability,
 )
 from training.benchmark.verification import FMRS
-from training.report import template_beside
+from training.report.page import template_beside
 
 TOO_FEW = "too few comparisons"
 
@@ -21,7 +21,7 @@ Report = dict[str, Any]
 
 
 def as_html(report: Report) -> str:
-    """One page, self-contained; it shows no picture and names no file and no person."""
+    """One page, self-contained; it shows no image and names no file and no person."""
     matchers = report["matchers"]
     return template_beside(Path(__file__)).render(
         report=report,
@@ -109,7 +109,7 @@ def _counts(report: Report) -> list[tuple[str, str]]:
             (f"identities ({database['classes']})", database["identities"]),
             ("subjects", database["persons"]),
             ("sessions", database["sessions"]),
-            ("template pictures", database["templates"]),
+            ("template images", database["templates"]),
             ("probes", database["probes"]),
             ("genuine comparisons", first["genuine_comparisons"]),
             ("impostor comparisons", first["impostor_comparisons"]),
@@ -133,7 +133,7 @@ def _galleries(report: Report) -> list[dict[str, Any]]:
 
 def _notes(report: Report) -> list[str]:
     """What the figures rest on, in sentences."""
-    lots, database = report["lots"], report["database"]
+    sampling, database = report["sampling"], report["database"]
     compared = "compared as they lie"
     if database["views"]:
         compared += (
@@ -141,15 +141,15 @@ def _notes(report: Report) -> list[str]:
             "each corner, of which the best move counts"
         )
     notes = [
-        f"Templates are {database['templates_are']}; every other picture is a probe. A net's "
+        f"Templates are {database['templates_are']}; every other image is a probe. A net's "
         f"template of an identity is the mean of its embeddings; probe and template are {compared}"
-        "; the classical matcher takes the best of its pictures.",
-        f"In brackets 95 % intervals: {lots['resamples']} resamples of the "
+        "; the classical matcher takes the best of its images.",
+        f"In brackets 95 % intervals: {sampling['resamples']} resamples of the "
         f"{database['persons_with_probes']:,} subjects with probes, each with all of them, against "
-        f"the same templates (seed {lots['seed']}).",
-        f"FNIR is the mean of {lots['galleries_of_each_size']} galleries drawn by lot; ECE is that "
+        f"the same templates (seed {sampling['seed']}).",
+        f"FNIR is the mean of {sampling['galleries_of_each_size']} galleries drawn by lot; ECE is that "
         "of the service's confidences with "
-        f"{lots['enrolled_share_for_confidence']:.0%} of the identities enrolled.",
+        f"{sampling['enrolled_share_for_confidence']:.0%} of the identities enrolled.",
     ]
     if any("†" in cell for row in _rows(report) for cell in row):
         notes.append("† No error was seen, or nothing else: the bound is 3 / subjects.")

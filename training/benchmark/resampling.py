@@ -1,6 +1,6 @@
-"""How far a rate may be from the truth: a bootstrap over subjects, not over their pictures.
+"""How far a rate may be from the truth: a bootstrap over subjects, not over their images.
 
-Pictures of one person are alike, so the persons are what is drawn, each with all of their probes;
+Images of one person are alike, so the persons are what is drawn, each with all of their probes;
 the gallery stays. B. Efron and R. Tibshirani, "An introduction to the bootstrap" (1993), chapter
 13 (percentile interval); ISO/IEC 19795-1 names the bootstrap for rates whose trials depend on one
 another.

@@ -113,15 +113,15 @@ def tally(comparisons: Comparisons, thresholds: Array) -> Tally:
         comparisons: of one matcher.
         thresholds: rising; none of the similarities is below the first.
     """
-    lots, edges = comparisons.lots, len(thresholds)
-    counts = np.zeros((2, lots.subject_count, edges), np.int64)
+    trials, edges = comparisons.trials, len(thresholds)
+    counts = np.zeros((2, trials.subject_count, edges), np.int64)
     own = comparisons.genuine()
     for rows in comparisons.blocks():
         bins = np.searchsorted(thresholds, comparisons.similarities[rows], "right") - 1
         impostors = comparisons.are_impostors(rows)
-        for subject, found, others in zip(lots.subjects[rows], bins, impostors, strict=True):
+        for subject, found, others in zip(trials.subjects[rows], bins, impostors, strict=True):
             counts[1, subject] += np.bincount(found[others], minlength=edges)
-    np.add.at(counts[0], (lots.subjects, np.searchsorted(thresholds, own, "right") - 1), 1)
+    np.add.at(counts[0], (trials.subjects, np.searchsorted(thresholds, own, "right") - 1), 1)
     genuine, impostors = np.flip(np.flip(counts, axis=2).cumsum(axis=2), axis=2)
     return Tally(thresholds, genuine, impostors)
 

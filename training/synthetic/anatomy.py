@@ -1,7 +1,7 @@
 """What makes one synthetic palm itself: its vessels, creases and skin, as image layers.
 
 Veins grow in three dimensions, then are seen through the skin: what lies deeper is fainter and more
-blurred. A palm is drawn once, on a canvas larger than the picture, so that a shot can move, turn
+blurred. A palm is drawn once, on a canvas larger than the image, so that a shot can move, turn
 and bend it without running out of skin (`training.synthetic.capture`).
 """
 

@@ -11,7 +11,7 @@ PX_PER_MM = 2.0
 """A region of interest of 64 mm is 128 px, about what palm databases cut out."""
 
 CANVAS_PX = 176
-"""Side of the canvas, 88 mm; the picture shows its middle 128 px."""
+"""Side of the canvas, 88 mm; the image shows its middle 128 px."""
 
 
 def smooth_noise(rng: np.random.Generator, sigma_px: float) -> Float32:

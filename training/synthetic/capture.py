@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augmentation import enlarge, grain
+from training.fit.augmentation import enlarge, grain
 from training.synthetic.anatomy import LAYERS
 from training.synthetic.canvas import CANVAS_PX, Float32, Layers
 
 PICTURE_PX = 128
-"""Side of the picture."""
+"""Side of the image."""
 
 # Depth of each layer's shading in a typical camera, as a share of the skin's brightness.
 _TYPICAL_SHADE = {
@@ -71,14 +71,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """A family of cameras: what differs between the pictures for training and those held out.
+    """A family of cameras: what differs between the images for training and those held out.
 
     Attributes:
         blur: blurs float32 [PICTURE_PX, PICTURE_PX] by a width in px.
         displace: draws the region of interest's displacement, [2] in px.
         quality: lowest and highest JPEG quality.
         no_creases: chance that a camera shows neither lines nor wrinkles.
-        inverts: chance that a session inverts the contrast in a part of the picture.
+        inverts: chance that a session inverts the contrast in a part of the image.
         patterned: chance that the sensor adds a pattern of its own.
     """
 
@@ -133,7 +133,7 @@ def draw_session(rng: np.random.Generator, style: Style, camera: Float32) -> Ses
 def shoot(
     palm: Layers, session: Session, rng: np.random.Generator, style: Style
 ) -> NDArray[np.uint8]:
-    """Takes one picture.
+    """Takes one image.
 
     Args:
         palm: uint8 [5, CANVAS_PX, CANVAS_PX] of `training.synthetic.anatomy.draw_palm`.
@@ -147,15 +147,15 @@ def shoot(
     shading = _shading(palm, session, rng, style)
     if session.inverted is not None:
         shading *= session.inverted
-    picture = session.exposure * rng.uniform(0.9, 1.1) * (1 - shading) * session.light
-    picture *= 1 + _coarse(rng, 0.04, 4)
-    _add_specular_spots(picture, rng)
-    picture = style.blur(picture, session.blur_px * rng.uniform(0.8, 1.3), rng)
-    picture = cv2.pow(np.clip(picture, 0, 1), session.gamma)
+    image = session.exposure * rng.uniform(0.9, 1.1) * (1 - shading) * session.light
+    image *= 1 + _coarse(rng, 0.04, 4)
+    _add_specular_spots(image, rng)
+    image = style.blur(image, session.blur_px * rng.uniform(0.8, 1.3), rng)
+    image = cv2.pow(np.clip(image, 0, 1), session.gamma)
     if session.pattern is not None:
-        picture += session.pattern
-    picture += _sensor_noise(picture, session.noise, rng)
-    return _compress(np.clip(picture * 255, 0, 255).astype(np.uint8), style, rng)
+        image += session.pattern
+    image += _sensor_noise(image, session.noise, rng)
+    return _compress(np.clip(image * 255, 0, 255).astype(np.uint8), style, rng)
 
 
 def _shading(palm: Layers, session: Session, rng: np.random.Generator, style: Style) -> Float32:
@@ -206,7 +206,7 @@ def _coarse(rng: np.random.Generator, deviation: float, cells: int) -> Float32:
 
 
 def _draw_inversion(rng: np.random.Generator) -> Float32:
-    """Inverts the contrast in a round patch, an eighth of the picture or less, with a soft edge."""
+    """Inverts the contrast in a round patch, an eighth of the image or less, with a soft edge."""
     centre = rng.uniform(-0.4, 0.4, 2) * PICTURE_PX
     radius = rng.uniform(0.1, 0.2) * PICTURE_PX
     distance = np.hypot(_COLUMNS - centre[0], _ROWS - centre[1])
@@ -231,47 +231,47 @@ def _dilate(veins: Float32, width_px: int) -> Float32:
     return cv2.dilate(veins, kernel) if width_px > 0 else cv2.erode(veins, kernel)
 
 
-def _add_specular_spots(picture: Float32, rng: np.random.Generator) -> None:
+def _add_specular_spots(image: Float32, rng: np.random.Generator) -> None:
     """Adds up to eight small highlights or specks of dirt, in place."""
     for _ in range(rng.integers(0, 9)):
         x, y = rng.integers(0, PICTURE_PX * 16, 2).tolist()
         brightness = rng.uniform(0.7, 1) if rng.random() < 0.7 else rng.uniform(0.05, 0.3)
-        cv2.circle(picture, (x, y), int(rng.uniform(8, 40)), brightness, cv2.FILLED, shift=4)
+        cv2.circle(image, (x, y), int(rng.uniform(8, 40)), brightness, cv2.FILLED, shift=4)
 
 
-def _sensor_noise(picture: Float32, noise: float, rng: np.random.Generator) -> Float32:
+def _sensor_noise(image: Float32, noise: float, rng: np.random.Generator) -> Float32:
     """Shot noise (grows with the signal), read noise, and noise of whole columns and rows."""
     columns = rng.standard_normal((1, PICTURE_PX), np.float32)
     rows = rng.standard_normal((PICTURE_PX, 1), np.float32)
     lines = rng.uniform(0, 0.6, 2).astype(np.float32)
-    shot = np.sqrt(np.maximum(picture, 0))  # a sensor's pattern may be below black
+    shot = np.sqrt(np.maximum(image, 0))  # a sensor's pattern may be below black
     return noise * ((0.4 + shot) * grain(PICTURE_PX, rng) + lines[0] * columns + lines[1] * rows)
 
 
 def _compress(
-    picture: NDArray[np.uint8], style: Style, rng: np.random.Generator
+    image: NDArray[np.uint8], style: Style, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Passes the picture through the sensor's JPEG."""
+    """Passes the image through the sensor's JPEG."""
     low, high = style.quality
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(low, high + 1))]
-    _, jpeg = cv2.imencode(".jpg", picture, quality)
+    _, jpeg = cv2.imencode(".jpg", image, quality)
     return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
-def _lens_blur(picture: Float32, width_px: float, rng: np.random.Generator) -> Float32:
+def _lens_blur(image: Float32, width_px: float, rng: np.random.Generator) -> Float32:
     """A lens: Gaussian."""
     del rng
-    return cv2.GaussianBlur(picture, (0, 0), width_px)
+    return cv2.GaussianBlur(image, (0, 0), width_px)
 
 
-def _motion_blur(picture: Float32, width_px: float, rng: np.random.Generator) -> Float32:
+def _motion_blur(image: Float32, width_px: float, rng: np.random.Generator) -> Float32:
     """A hand that moves: a straight line of four widths, in any direction."""
     side, angle = 11, rng.uniform(0, np.pi)
     reach = 2 * width_px * np.array([np.cos(angle), np.sin(angle)])
     kernel = np.zeros((side, side), np.float32)
     ends = np.rint((side // 2 + np.stack([-reach, reach])) * 16).astype(int).tolist()
     cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_8, 4)
-    return cv2.filter2D(picture, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
+    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
 
 
 TRAINING = Style(

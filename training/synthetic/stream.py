@@ -1,4 +1,4 @@
-"""Synthetic palms without end: every training picture is taken when it is needed, and once only."""
+"""Synthetic palms without end: every training image is taken when it is needed, and once only."""
 
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -7,13 +7,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.batches import as_colour
-from training.data import Palms, Pixels
-from training.devices import process_share
-from training.scratch import PictureFile
+from training.commands.synthesize import draw_identity
+from training.database.image_files import ImageFile
+from training.database.palms import Palms, Pixels
+from training.fit.batches import as_colour
+from training.fit.devices import process_share
 from training.synthetic.capture import Style, draw_camera, draw_session, shoot
 from training.synthetic.pairs import photograph_pairs, resize
-from training.synthetic.synthesize import draw_identity
 
 CAMERA_PALMS = 32
 """Palms of a batch that one camera takes: a camera for each palm would tell the pairs apart."""
@@ -23,7 +23,7 @@ AHEAD = 12
 
 
 class PalmStream(keras.utils.PyDataset):
-    """Batches of pairs: each palm of a batch at two visits. No picture comes twice.
+    """Batches of pairs: each palm of a batch at two visits. No image comes twice.
 
     An epoch shows every identity equally often, in a new order; those that fill no batch wait for
     the next. A batch depends on the seed, the epoch and its index alone, so a training that goes on
@@ -32,13 +32,13 @@ class PalmStream(keras.utils.PyDataset):
 
     def __init__(
         self,
-        palms: PictureFile,
+        palms: ImageFile,
         *,
         pairs: int,
         batch_size: int,
         side_px: int,
         seed: int,
-        disturbed: bool,
+        degraded: bool,
         epoch: int = 0,
         first_label: int = 0,
         whole: bool = False,
@@ -49,14 +49,14 @@ class PalmStream(keras.utils.PyDataset):
         Args:
             palms: identity layers of N palms, as `draw_palms` keeps them.
             pairs: of every identity in an epoch.
-            batch_size: pictures in a batch, an even number, over all devices.
-            side_px: side of the pictures.
+            batch_size: images in a batch, an even number, over all devices.
+            side_px: side of the images.
             seed: of the order, the visits and the shots.
-            disturbed: spoil the pictures (`disturb`), and misplace them more.
+            degraded: spoil the images (`degrade`), and misplace them more.
             epoch: the first to run, from 0.
             first_label: label of the first identity.
             whole: give every process all of a batch, not its share.
-            pool: processes that take the pictures, ahead of the training; None takes them here.
+            pool: processes that take the images, ahead of the training; None takes them here.
         """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._palms = palms
@@ -67,7 +67,7 @@ class PalmStream(keras.utils.PyDataset):
         self._side_px = side_px
         self._seed = seed
         self._first_label = first_label
-        self._disturbed = disturbed
+        self._degraded = degraded
         self._pool = pool
         self._begin(epoch)
 
@@ -91,16 +91,16 @@ class PalmStream(keras.utils.PyDataset):
         return as_colour(np.concatenate(parts)), labels.astype(np.int32)
 
     def _chosen(self, index: int) -> NDArray[np.int64]:
-        """Whose pictures a batch holds, over all devices."""
+        """Whose images a batch holds, over all devices."""
         return self._order[index * self._people :][: self._people]
 
     def _tasks(self, index: int) -> list[tuple[Any, ...]]:
         """Arguments of `photograph_pairs`, camera by camera."""
         chosen = self._chosen(index)[self._share]
         camera = np.arange(self._people)[self._share] // CAMERA_PALMS
-        lots = (self._seed, self._epoch, index)
+        rng_key = (self._seed, self._epoch, index)
         return [
-            (self._palms, chosen[camera == one], lots, int(one), self._side_px, self._disturbed)
+            (self._palms, chosen[camera == one], rng_key, int(one), self._side_px, self._degraded)
             for one in np.unique(camera)
         ]
 
@@ -120,17 +120,17 @@ class PalmStream(keras.utils.PyDataset):
 def strangers(
     count: int, seed: int, style: Style, *, sessions: int = 2, shots: int = 2, side_px: int
 ) -> Palms:
-    """Palms nobody trains on, in memory: what a pre-training is watched with.
+    """Palms nobody trains on, in memory: what a pre-training is monitored with.
 
     Args:
         count: identities.
         seed: another than the training's draws other palms.
         style: whose camera takes them.
         sessions: visits of each.
-        shots: pictures at each visit.
-        side_px: side of the pictures.
+        shots: images at each visit.
+        side_px: side of the images.
     """
-    pictures: list[Pixels] = []
+    images: list[Pixels] = []
     for identity in range(count):
         palm = draw_identity(seed, identity)
         camera = draw_camera(np.random.default_rng([seed, identity, 0, 1]), style)
@@ -139,11 +139,11 @@ def strangers(
             session = draw_session(rng, style, camera)
             for shot in range(shots):
                 rng = np.random.default_rng([seed, identity, visit + 1, shot + 1])
-                pictures.append(resize(shoot(palm, session, rng, style), side_px))
+                images.append(resize(shoot(palm, session, rng, style), side_px))
     total = count * sessions * shots
     visits = np.indices((count, sessions, shots)).reshape(3, total).astype(np.int32)
     return Palms(
-        pixels=np.stack(pictures),
+        pixels=np.stack(images),
         rows=np.arange(total),
         labels=visits[0],
         sessions=visits[1],

@@ -8,13 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 import training.benchmark.classical
-from training.benchmark.classical import MATCH_PX, compare, filter_pictures
-from training.benchmark.comparisons import Lots
+from training.benchmark.classical import MATCH_PX, compare, filter_images
+from training.benchmark.comparisons import Trials
 from training.benchmark.identification import ranks
 from training.benchmark.matchers import compare_classically
-from training.data import Palms, load_palms
-from training.openset import is_template
-from training.rates import equal_error_rate
+from training.database.palms import Palms, load_palms
+from training.metrics.open_set import is_template
+from training.metrics.rates import equal_error_rate
 
 
 def texture(seed: int, side: int = 200) -> NDArray[np.float32]:
@@ -24,10 +24,10 @@ def texture(seed: int, side: int = 200) -> NDArray[np.float32]:
     return 120 + 25 * band / band.std()
 
 
-def palms_of(pictures: list[NDArray[np.float32]]) -> Palms:
-    count = len(pictures)
+def palms_of(images: list[NDArray[np.float32]]) -> Palms:
+    count = len(images)
     return Palms(
-        pixels=np.stack(pictures).clip(0, 255).astype(np.uint8),
+        pixels=np.stack(images).clip(0, 255).astype(np.uint8),
         rows=np.arange(count),
         labels=np.arange(count, dtype=np.int32),
         sessions=np.zeros(count, np.int32),
@@ -41,7 +41,7 @@ def palms_of(pictures: list[NDArray[np.float32]]) -> Palms:
 
 
 def similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    filtered = filter_pictures(palms_of([one, other]))
+    filtered = filter_images(palms_of([one, other]))
     return float(compare(filtered[:1], filtered[1:], np.zeros(1, np.int32), 1)[0, 0])
 
 
@@ -67,29 +67,29 @@ def test_light_and_contrast_count_little() -> None:
     assert similarity(moved(1), 0.4 * moved(1) + 80 + ramp) > 0.9
 
 
-def test_the_same_picture_is_1_and_an_even_one_is_0() -> None:
+def test_the_same_image_is_1_and_an_even_one_is_0() -> None:
     assert similarity(moved(1), moved(1)) == pytest.approx(1, abs=1e-5)
     assert similarity(moved(1), np.full((160, 160), 128, np.float32)) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("block", [1, 3, 1024])
-def test_an_identity_is_its_best_template_picture(
+def test_an_identity_is_its_best_template_image(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training.benchmark.classical, "BLOCK", block)
     rng = np.random.default_rng(1)
-    pictures = rng.normal(size=(7, MATCH_PX, MATCH_PX)).astype(np.float32)
+    images = rng.normal(size=(7, MATCH_PX, MATCH_PX)).astype(np.float32)
     labels = np.array([0, 1, 1, 0, 1], np.int32)
-    alone = compare(pictures[:2], pictures[2:], np.arange(5, dtype=np.int32), 5)
-    found = compare(pictures[:2], pictures[2:], labels, 2)
+    alone = compare(images[:2], images[2:], np.arange(5, dtype=np.int32), 5)
+    found = compare(images[:2], images[2:], labels, 2)
     expected = np.stack([alone[:, labels == i].max(axis=1) for i in range(2)], axis=1)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_synthetic_palms_are_told_apart(database: Path) -> None:
     palms = load_palms(database, 128)
-    lots = Lots.of(palms, is_template(palms))
-    found = compare_classically(palms, lots).comparisons
+    trials = Trials.of(palms, is_template(palms))
+    found = compare_classically(palms, trials).comparisons
     assert found.similarities.shape == (24, 4)
     assert (ranks(found) == 1).mean() > 0.9
     assert equal_error_rate(found.genuine(), found.impostors()) < 0.15

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import training.benchmark.comparisons
-from training.benchmark.comparisons import Comparisons, Lots
+from training.benchmark.comparisons import Comparisons, Trials
 from training.benchmark.identification import (
     FPIRS,
     _search,
@@ -27,7 +27,7 @@ def compared(similarities: Any, own: Any) -> Comparisons:
     count = np.asarray(similarities).shape[1]
     mine, owners = np.asarray(own, np.int32), np.arange(count, dtype=np.int32)
     return Comparisons(
-        np.asarray(similarities, np.float32), Lots(np.zeros(0, bool), mine, mine, owners)
+        np.asarray(similarities, np.float32), Trials(np.zeros(0, bool), mine, mine, owners)
     )
 
 
@@ -68,7 +68,7 @@ def test_fnir_counts_probes_as_often_as_they_are_drawn() -> None:
 
 def by_brute_force(one: Comparisons, enrolled: list[int], fpir: float) -> float:
     strangers, known = [], []
-    for row, own in zip(one.similarities, one.lots.own, strict=True):
+    for row, own in zip(one.similarities, one.trials.own, strict=True):
         (known if own in enrolled else strangers).append((row, own))
     best = sorted((max(row[enrolled]) for row, _ in strangers), reverse=True)
     limit = best[int(fpir * len(best) + 1e-9)]
@@ -111,7 +111,7 @@ def test_a_larger_gallery_goes_on_from_the_smaller_one() -> None:
     one_by_one = list(_search(one, order, [2, 5]))
     at_once = next(_search(one, order, [5]))
     np.testing.assert_array_equal(one_by_one[1].best_other, at_once.best_other)
-    np.testing.assert_array_equal(one_by_one[1].enrolled, np.isin(one.lots.own, order[:5]))
+    np.testing.assert_array_equal(one_by_one[1].enrolled, np.isin(one.trials.own, order[:5]))
     assert one_by_one[0].enrolled.sum() == 4
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 import training.benchmark.comparisons
-from training.benchmark.comparisons import Comparisons, Lots
+from training.benchmark.comparisons import Comparisons, Trials
 from training.benchmark.resampling import Rate, draw_subjects, share
 from training.benchmark.verification import (
     choose_thresholds,
@@ -20,7 +20,7 @@ from training.benchmark.verification import (
     tally,
     threshold_at,
 )
-from training.rates import equal_error_rate
+from training.metrics.rates import equal_error_rate
 
 Array = NDArray[np.floating]
 
@@ -32,14 +32,14 @@ def comparisons(seed: int = 1, decimals: int = 7) -> Comparisons:
     owners = np.minimum(np.arange(21), 19).astype(np.int32)
     similarities = rng.normal(0, 0.15, (len(own), 21))
     similarities[np.arange(len(own)), own] += 0.5
-    lots = Lots(np.zeros(0, bool), own, owners[own], owners)
-    return Comparisons(similarities.round(decimals).astype(np.float32), lots)
+    trials = Trials(np.zeros(0, bool), own, owners[own], owners)
+    return Comparisons(similarities.round(decimals).astype(np.float32), trials)
 
 
 def by_scikit_learn(one: Comparisons) -> tuple[Array, Array, Array]:
     """FMR, FNMR and thresholds of all points of the ROC."""
     impostors = np.concatenate(list(one.impostors()))
-    truth = np.r_[np.ones(len(one.lots.own)), np.zeros(len(impostors))]
+    truth = np.r_[np.ones(len(one.trials.own)), np.zeros(len(impostors))]
     scores = np.r_[one.genuine(), impostors]
     fpr, tpr, thresholds = roc_curve(truth, scores, drop_intermediate=False)
     return fpr, 1 - tpr, thresholds
@@ -52,14 +52,14 @@ def test_det_and_eer_are_those_of_scikit_learn_s_roc(decimals: int) -> None:
     tail, _ = highest(one.impostors(), 200)
     # Of the ROC's own thresholds, in rising order; its first is infinity, as our last.
     counted = tally(one, np.unique(np.r_[one.similarities.min(), thresholds]))
-    ours = counted.rates(np.ones((1, one.lots.subject_count)))
+    ours = counted.rates(np.ones((1, one.trials.subject_count)))
     np.testing.assert_allclose(ours[0][0, ::-1][: len(fmr)], fmr, atol=1e-12)
     np.testing.assert_allclose(ours[1][0, ::-1][: len(fmr)], fnmr, atol=1e-12)
     expected = np.maximum(fmr, fnmr).min()
     assert 0 < expected < 0.2
     assert equal_error_rate(one.genuine(), one.impostors()) == pytest.approx(expected, abs=1e-12)
     chosen = tally(one, choose_thresholds(one, tail, []))
-    approximate = eer_of(*chosen.rates(np.ones((1, one.lots.subject_count))))[0]
+    approximate = eer_of(*chosen.rates(np.ones((1, one.trials.subject_count))))[0]
     assert expected - 1e-12 <= approximate <= 1.05 * expected + 1e-12
 
 
@@ -129,17 +129,17 @@ def test_hands_of_one_person_are_one_subject(make_palms: Any) -> None:
     hands = (palms.labels % 2).astype(np.int8)
     hands[palms.labels == 3] = -1  # not said: then its name tells nothing
     palms = replace(palms, identities=("007-L", "007-R", "008-L", "009-R"), hands=hands)
-    lots = Lots.of(palms, palms.sessions == 0)
-    assert lots.owners.tolist() == [0, 0, 1, 2]
-    assert lots.subjects.tolist() == [0, 0, 1, 2]
-    assert lots.own.tolist() == [0, 1, 2, 3]
+    trials = Trials.of(palms, palms.sessions == 0)
+    assert trials.owners.tolist() == [0, 0, 1, 2]
+    assert trials.subjects.tolist() == [0, 0, 1, 2]
+    assert trials.own.tolist() == [0, 1, 2, 3]
 
 
 def test_subjects_without_a_probe_are_numbered_last(make_palms: Any) -> None:
     palms = make_palms(3, sessions=2, shots=1)
     palms = palms.select((palms.labels != 0) | (palms.sessions == 0))
-    lots = Lots.of(palms, palms.sessions == 0)
-    assert (lots.owners.tolist(), lots.subject_count) == ([2, 0, 1], 2)
+    trials = Trials.of(palms, palms.sessions == 0)
+    assert (trials.owners.tolist(), trials.subject_count) == ([2, 0, 1], 2)
 
 
 def test_a_subject_is_drawn_with_all_of_its_probes() -> None:

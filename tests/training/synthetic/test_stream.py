@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from app.palm.roi import prepare
-from training.augmentation import disturb
-from training.layers import PairLoss
-from training.scratch import PictureFile
+from training.commands.synthesize import draw_palms, processes
+from training.database.image_files import ImageFile
+from training.fit.augmentation import degrade
+from training.nets.losses import PairLoss
 from training.synthetic.capture import HELD_OUT, TRAINING, draw_camera
 from training.synthetic.pairs import SERVED_PX
 from training.synthetic.stream import PalmStream, strangers
-from training.synthetic.synthesize import draw_palms, processes
 
 
 @pytest.fixture(scope="module")
-def palms(tmp_path_factory: pytest.TempPathFactory) -> PictureFile:
+def palms(tmp_path_factory: pytest.TempPathFactory) -> ImageFile:
     return draw_palms(6, 1, tmp_path_factory.mktemp("scratch"))
 
 
-def stream(palms: PictureFile, epoch: int = 0, **options: Any) -> PalmStream:
-    chosen = {"pairs": 2, "batch_size": 6, "side_px": 32, "seed": 1, "disturbed": True} | options
+def stream(palms: ImageFile, epoch: int = 0, **options: Any) -> PalmStream:
+    chosen = {"pairs": 2, "batch_size": 6, "side_px": 32, "seed": 1, "degraded": True} | options
     return PalmStream(palms, epoch=epoch, **chosen)
 
 
@@ -37,7 +37,7 @@ def test_nets_are_shown_what_they_will_see_in_service(side_px: int) -> None:
         assert np.abs(ours - averaged).max() <= 1.5  # both round
 
 
-def test_a_batch_holds_two_pictures_of_each_of_its_palms(palms: PictureFile) -> None:
+def test_a_batch_holds_two_images_of_each_of_its_palms(palms: ImageFile) -> None:
     images, labels = stream(palms, first_label=10)[0]
     assert images.shape == (6, 32, 32, 3)
     assert images.dtype == np.uint8
@@ -46,13 +46,13 @@ def test_a_batch_holds_two_pictures_of_each_of_its_palms(palms: PictureFile) -> 
     assert labels.min() >= 10
 
 
-def test_an_epoch_shows_every_palm_equally_often(palms: PictureFile) -> None:
+def test_an_epoch_shows_every_palm_equally_often(palms: ImageFile) -> None:
     batches = stream(palms)
     labels = np.concatenate([batches[i][1] for i in range(len(batches))])
     assert np.bincount(labels).tolist() == [4] * 6
 
 
-def test_no_picture_comes_twice_and_a_resumed_epoch_is_the_same(palms: PictureFile) -> None:
+def test_no_image_comes_twice_and_a_resumed_epoch_is_the_same(palms: ImageFile) -> None:
     batches = stream(palms)
     seen = [image.tobytes() for i in range(len(batches)) for image in batches[i][0]]
     batches.on_epoch_end()
@@ -62,41 +62,41 @@ def test_no_picture_comes_twice_and_a_resumed_epoch_is_the_same(palms: PictureFi
     np.testing.assert_array_equal(resumed[2][0], batches[2][0])
 
 
-def test_nobody_is_twice_in_a_batch_that_does_not_divide_the_palms(palms: PictureFile) -> None:
+def test_nobody_is_twice_in_a_batch_that_does_not_divide_the_palms(palms: ImageFile) -> None:
     batches = stream(palms, batch_size=8)
     assert len(batches) == 2
     assert all(len(set(batches[i][1])) == 4 for i in range(len(batches)))
 
 
-def test_a_disturbed_picture_still_shows_the_palm() -> None:
+def test_a_disturbed_image_still_shows_the_palm() -> None:
     plain = np.full((64, 64), 100, np.uint8)
     plain[:, 20:30] = 60
-    spoilt = [disturb(plain, np.random.default_rng(i)) for i in range(60)]
-    assert all(picture.shape == (64, 64) and picture.dtype == np.uint8 for picture in spoilt)
-    left = [np.array_equal(picture, plain) for picture in spoilt]
+    spoilt = [degrade(plain, np.random.default_rng(i)) for i in range(60)]
+    assert all(image.shape == (64, 64) and image.dtype == np.uint8 for image in spoilt)
+    left = [np.array_equal(image, plain) for image in spoilt]
     assert 5 < sum(left) < 30  # what is expected: 0.7 * 0.7 * 0.8 * 0.7 of 60
     # Most of the vein stays in sight, in nearly all of them.
-    seen = [np.corrcoef(picture.ravel(), plain.ravel())[0, 1] for picture in spoilt]
+    seen = [np.corrcoef(image.ravel(), plain.ravel())[0, 1] for image in spoilt]
     assert np.quantile(seen, 0.1) > 0.5
 
 
-@pytest.mark.parametrize("disturbed", [True, False])
-def test_a_stream_spoils_every_picture_or_none(
-    palms: PictureFile, disturbed: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("degraded", [True, False])
+def test_a_stream_spoils_every_image_or_none(
+    palms: ImageFile, degraded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
 
-    def blacken(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def blacken(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         calls.append(1)
-        return np.zeros_like(picture)
+        return np.zeros_like(image)
 
-    monkeypatch.setattr("training.synthetic.pairs.disturb", blacken)
-    images, _ = stream(palms, disturbed=disturbed)[0]
-    assert (len(calls), images.max() == 0) == ((6, True) if disturbed else (0, False))
+    monkeypatch.setattr("training.synthetic.pairs.degrade", blacken)
+    images, _ = stream(palms, degraded=degraded)[0]
+    assert (len(calls), images.max() == 0) == ((6, True) if degraded else (0, False))
 
 
 def test_a_process_gets_its_share_of_a_batch_or_all_of_it(
-    palms: PictureFile, monkeypatch: pytest.MonkeyPatch
+    palms: ImageFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, labels = stream(palms)[0]
     monkeypatch.setattr("training.synthetic.stream.process_share", lambda: slice(1, None, 2))
@@ -107,7 +107,7 @@ def test_a_process_gets_its_share_of_a_batch_or_all_of_it(
     assert len(labels) == 6
 
 
-def test_processes_take_the_same_pictures(palms: PictureFile) -> None:
+def test_processes_take_the_same_images(palms: ImageFile) -> None:
     alone = stream(palms)
     with processes(1) as pool:
         helped = stream(palms, pool=pool)
@@ -117,7 +117,7 @@ def test_processes_take_the_same_pictures(palms: PictureFile) -> None:
 
 
 def test_a_large_batch_has_several_cameras(
-    palms: PictureFile, monkeypatch: pytest.MonkeyPatch
+    palms: ImageFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cameras: list[np.ndarray] = []
 
@@ -133,7 +133,7 @@ def test_a_large_batch_has_several_cameras(
     assert not np.array_equal(*cameras)
 
 
-def test_palms_are_those_of_the_seed(palms: PictureFile, tmp_path: Path) -> None:
+def test_palms_are_those_of_the_seed(palms: ImageFile, tmp_path: Path) -> None:
     same, other = draw_palms(2, 1, tmp_path), draw_palms(2, 2, tmp_path)
     np.testing.assert_array_equal(same[np.arange(2)], palms[np.arange(2)])
     assert not np.array_equal(other[np.arange(2)], palms[np.arange(2)])
@@ -141,11 +141,11 @@ def test_palms_are_those_of_the_seed(palms: PictureFile, tmp_path: Path) -> None
 
 def test_strangers_have_their_style_and_their_visits() -> None:
     found = strangers(2, 5, HELD_OUT, sessions=2, shots=3, side_px=48)
-    assert found.pictures().shape == (12, 48, 48)
+    assert found.images().shape == (12, 48, 48)
     assert found.labels.tolist() == [0] * 6 + [1] * 6
     assert found.sessions.tolist() == [0, 0, 0, 1, 1, 1] * 2
     assert not np.array_equal(
-        found.pictures(), strangers(2, 5, TRAINING, sessions=2, shots=3, side_px=48).pictures()
+        found.images(), strangers(2, 5, TRAINING, sessions=2, shots=3, side_px=48).images()
     )
 
 

@@ -1,0 +1,156 @@
+"""What `check` says of a database, and that it goes on where a training would stop."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.commands.check import CheckConfig, check
+
+SIDE = 96
+
+
+def write(path: Path, seed: int, size: tuple[int, int] = (SIDE, SIDE)) -> None:
+    """A image of coarse squares, another for every seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(40, 220, (8, 8), np.uint8)
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three identities, three sessions, two shots: 18 different images."""
+    for number in range(18):
+        identity, session, shot = number // 6, number // 2 % 3, number % 2
+        write(tmp_path / "db" / f"p{identity}" / f"s{session}" / f"{shot}.png", number)
+    return tmp_path / "db"
+
+
+def configure(folder: Path, **options: object) -> CheckConfig:
+    return CheckConfig(data=folder, size_px=32, scratch=folder.parent, **options)  # type: ignore[arg-type]
+
+
+def test_a_sound_database_is_fit_to_train(folder: Path) -> None:
+    result = check(configure(folder))
+    assert result.counts == {"images": 18, "identities": 3, "sessions": 3}
+    assert result.sizes == {"96x96 L": 18}
+    assert result.images_per_identity == {"min": 6, "median": 6.0, "max": 6}
+    assert {name: part["images"] for name, part in result.split["parts"].items()} == {
+        "training": 6,
+        "validation": 6,
+        "test": 6,
+    }
+    assert result.problems == []
+    text = str(result)
+    assert "18 images, 3 identities, 3 sessions" in text
+    assert text.endswith("verdict       fit to train")
+
+
+def test_all_unreadable_files_are_listed_and_the_others_counted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "p0/s0/0.png").write_bytes(b"no image")
+    (folder / "p2/s1/1.png").write_bytes((folder / "p2/s1/0.png").read_bytes()[:300])
+    with pytest.raises(ValueError, match="not fit to train: 2 files cannot be read"):
+        check(configure(folder, out=folder.parent / "check.json"))
+    printed = capsys.readouterr().out
+    assert "p0/s0/0.png: the 10 bytes are not a readable image" in printed
+    assert "p2/s1/1.png: the PNG image of 300 bytes is truncated" in printed
+    assert "96x96 L: 16" in printed
+    stored = json.loads((folder.parent / "check.json").read_text())
+    assert sorted(stored["unreadable"]) == ["p0/s0/0.png", "p2/s1/1.png"]
+    assert sum(part["images"] for part in stored["split"]["parts"].values()) == 16
+
+
+def test_a_folder_without_one_readable_image_is_refused(tmp_path: Path) -> None:
+    for identity in ("a", "b"):
+        (tmp_path / "db" / identity).mkdir(parents=True)
+        (tmp_path / "db" / identity / "1.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"none of the 2 images can be read, such as a/1.png"):
+        check(configure(tmp_path / "db"))
+
+
+def test_copies_across_the_split_are_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "p1/s2/1.png").write_bytes((folder / "p0/s0/1.png").read_bytes())
+    with pytest.raises(ValueError, match="1 exact and 0 near copies across the split"):
+        check(configure(folder))
+    assert "p0/s0/1.png (training) and p1/s2/1.png (test)" in capsys.readouterr().out
+
+
+def test_a_database_too_small_to_split_is_a_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        write(tmp_path / "db" / f"p{number}" / "1.png", number)
+    with pytest.raises(ValueError, match="not fit to train: 3 images are too few"):
+        check(configure(tmp_path / "db"))
+    printed = capsys.readouterr().out
+    assert "3 images are too few for a split by seed" in printed
+    assert "p2: 1" in printed
+
+
+def test_sizes_are_counted_and_files_left_out_explained(folder: Path) -> None:
+    write(folder / "p0/s1/0.png", 77, (128, 100))
+    write(folder / "loose.png", 78)
+    result = check(configure(folder))
+    assert result.sizes == {"96x96 L": 17, "128x100 L": 1}
+    assert sum(result.left_out.values()) == 1
+
+
+def write_deep(folder: Path, bits: int) -> Path:
+    """Ramps over all that so many bits hold, in 16-bit files; no two alike."""
+    for number in range(18):
+        path = folder / f"p{number // 6}" / f"s{number // 2 % 3}" / f"{number % 2}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rough = np.random.default_rng(number).uniform(0, 1, (SIDE, SIDE))
+        Image.fromarray((rough * (2**bits - 1)).astype(np.uint16)).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(("bits", "brightest"), [(10, 4), (12, 16)])
+def test_few_bits_in_a_16_bit_file_are_nearly_black_and_not_fit_to_train(
+    bits: int, brightest: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_deep(tmp_path / "db", bits)
+    config = CheckConfig(data=folder, size_px=SIDE, scratch=tmp_path, out=tmp_path / "check.json")
+    with pytest.raises(
+        ValueError,
+        match=rf"{brightest + 1} of 256 grey levels \(0 to {brightest}\): rescale .* 0 to 65535",
+    ):
+        check(config)
+    assert f"grey levels   0 to {brightest} of 0 to 255" in capsys.readouterr().out
+    assert json.loads((tmp_path / "check.json").read_text())["grey_range"] == [0, brightest]
+
+
+def test_all_of_16_bits_are_fit_to_train(tmp_path: Path) -> None:
+    folder = write_deep(tmp_path / "db", 16)
+    result = check(CheckConfig(data=folder, size_px=SIDE, scratch=tmp_path))
+    # Of evenly spread levels 1 % are left off at either end.
+    assert result.grey_range == (pytest.approx(2.55, abs=1), pytest.approx(252.45, abs=1))
+    assert result.problems == []
+
+
+def test_a_few_overexposed_pixels_do_not_hide_a_dark_database(tmp_path: Path) -> None:
+    folder = write_deep(tmp_path / "db", 12)
+    for path in folder.rglob("*.png"):
+        deep = np.array(Image.open(path))
+        deep[:4, :8] = 65535  # 0.3 %
+        Image.fromarray(deep).save(path)
+    with pytest.raises(ValueError, match=r"17 of 256 grey levels \(0 to 16\)"):
+        check(CheckConfig(data=folder, size_px=SIDE, scratch=tmp_path))
+
+
+def test_hands_and_persons_are_counted(tmp_path: Path) -> None:
+    for number in range(12):
+        person, hand, session = number // 4 + 1, "LR"[number // 2 % 2], number % 2 + 1
+        write(
+            tmp_path / "db" / f"{person:03}-M/0{session}/{person:03}_{hand}_{session}_1.png", number
+        )
+    counts = check(configure(tmp_path / "db", layout="vera")).counts
+    assert counts["persons"] == 3
+    assert counts["left hands"] == counts["right hands"] == 3
+    assert counts["identities"] == 6

@@ -1,0 +1,263 @@
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from training.database.index import Index, index_database
+from training.database.layouts import LAYOUTS, NAMED
+from training.database.palms import DataOptions
+
+Touch = Callable[[Sequence[str]], Path]
+
+PALMS_OF_PEOPLE = ("001-L", "001-R", "002-L", "002-R", "003-L", "003-R")
+EXPECTED = {
+    # layout: identities, images of each, sessions, what is left out
+    "fyo": (PALMS_OF_PEOPLE, 2, ("1", "2"), {}),
+    "vera": (PALMS_OF_PEOPLE, 10, ("1", "2"), {}),
+    "put": (
+        ("001-L", "001-R", "017-L", "017-R", "050-L", "050-R"),
+        12,
+        tuple("123"),
+        {"wrists": 72},
+    ),
+    "casia": (PALMS_OF_PEOPLE, 12, ("1", "2"), {"of another band": 72}),
+    "polyu": (tuple(f"{i:04}" for i in range(1, 7)), 12, ("1", "2"), {}),
+    "tongji": (tuple(f"{i:03}" for i in range(1, 7)), 20, ("1", "2"), {}),
+}
+
+
+def sightings(index: Index) -> dict[str, tuple[str, str | None, int]]:
+    return {p.path: (p.identity, p.session, p.shot) for p in index.images}
+
+
+@pytest.mark.parametrize("layout", NAMED)
+def test_every_database_is_known_by_its_names(
+    layout: str, names: dict[str, list[str]], touch: Touch
+) -> None:
+    index = index_database(touch(names[layout]))
+    identities, each, sessions, left_out = EXPECTED[layout]
+    assert index.layout == layout
+    assert index.identities == identities
+    assert set(Counter(p.identity for p in index.images).values()) == {each}
+    assert index.session_names == sessions
+    assert index.left_out == left_out
+
+
+@pytest.mark.parametrize("layout", NAMED)
+def test_no_name_of_one_database_fits_another(layout: str, names: dict[str, list[str]]) -> None:
+    for other, parse in NAMED.items():
+        fits = [bool(parse(PurePosixPath(name))) for name in names[layout]]
+        assert fits == [other == layout] * len(fits)
+
+
+@pytest.mark.parametrize(
+    ("layout", "path", "sighting"),
+    [
+        ("fyo", "Subject 3/Session 2/s3_1_L_S2.jpg", ("003-L", "2", 1)),
+        ("vera", "001-M/01/001_R_1_4.png", ("001-R", "1", 4)),
+        ("put", "P_o017_L_S3_Nr2.bmp", ("017-L", "3", 2)),
+        ("casia", "002_r_940_03.jpg", ("002-R", "1", 3)),
+        ("casia", "002_r_850_04.jpg", ("002-R", "2", 4)),
+        ("polyu", "NIR/I_0002_06.jpg", ("0002", "1", 6)),
+        ("polyu", "NIR/I_0002_07.jpg", ("0002", "2", 7)),
+        ("tongji", "session1/00010.bmp", ("001", "1", 10)),
+        ("tongji", "session2/00011.bmp", ("002", "2", 11)),
+    ],
+)
+def test_a_name_says_whose_palm_which_session_which_shot(
+    layout: str,
+    path: str,
+    sighting: tuple[str, str, int],
+    names: dict[str, list[str]],
+    touch: Touch,
+) -> None:
+    assert sightings(index_database(touch(names[layout])))[path] == sighting
+
+
+def test_hands_of_one_person_are_one_class_when_people_are_asked_for(
+    names: dict[str, list[str]], touch: Touch
+) -> None:
+    index = index_database(touch(names["put"]), classes="person")
+    assert index.identities == ("001", "017", "050")
+    assert {p.hand for p in index.images} == {"L", "R"}
+
+
+@pytest.mark.parametrize("layout", ["polyu", "tongji"])
+def test_databases_that_number_palms_have_no_people(
+    layout: str, names: dict[str, list[str]], touch: Touch
+) -> None:
+    with pytest.raises(ValueError, match=f"{layout} numbers palms.*--classes palm"):
+        index_database(touch(names[layout]), classes="person")
+
+
+def test_bands_are_chosen_and_those_of_one_moment_share_its_shot(
+    names: dict[str, list[str]], touch: Touch
+) -> None:
+    folder = touch(names["casia"])
+    one = index_database(folder, bands=(940,))
+    assert {p.path.split("_")[2] for p in one.images} == {"940"}
+    found = sightings(index_database(folder))
+    assert found["001_l_850_02.jpg"] == found["001_l_940_02.jpg"]
+    with pytest.raises(
+        ValueError, match=r"144 are of another band: choose of --bands 460,850,940$"
+    ):
+        index_database(folder, bands=(700,))
+
+
+def test_visible_light_of_polyu_is_left_out(names: dict[str, list[str]], touch: Touch) -> None:
+    red = [name.replace("NIR/I_", "Red/R_") for name in names["polyu"]]
+    unlabelled = [name.replace("NIR/", "Blue/") for name in names["polyu"]]
+    index = index_database(touch([*names["polyu"], *red, *unlabelled]))
+    assert all(p.path.startswith("NIR/") for p in index.images)
+    assert index.left_out == {"of another band": 144}
+
+
+def test_raw_and_roi_are_never_mixed(names: dict[str, list[str]], touch: Touch) -> None:
+    both = [f"{kind}/{name}" for kind in ("raw", "roi") for name in names["vera"]]
+    folder = touch(both)
+    index = index_database(folder)
+    assert all(p.path.startswith("roi/") for p in index.images)
+    assert index.left_out == {"outside roi, which is taken instead": 60}
+    assert len(index_database(folder / "raw").images) == 60
+
+
+def test_two_files_of_one_shot_are_refused(names: dict[str, list[str]], touch: Touch) -> None:
+    twice = [f"{kind}/{name}" for kind in ("good", "sharpened") for name in names["vera"]]
+    with pytest.raises(
+        ValueError, match=r"good/001-M/01/001_L_1_1\.png and sharpened/001-M.*--data"
+    ):
+        index_database(touch(twice))
+
+
+def test_fyo_file_in_the_wrong_session_folder_is_left_out(
+    names: dict[str, list[str]], touch: Touch
+) -> None:
+    index = index_database(touch([*names["fyo"], "Subject 1/Session 1/s1_2_L_S2.jpg"]))
+    assert index.left_out == {"whose name and folder disagree on the session": 1}
+    assert len(index.images) == 12
+
+
+@pytest.mark.parametrize("layout", NAMED)
+def test_case_of_names_and_extensions_does_not_matter(
+    layout: str, names: dict[str, list[str]], touch: Touch
+) -> None:
+    index = index_database(touch([name.upper() for name in names[layout]]))
+    assert (index.layout, index.identities) == (layout, EXPECTED[layout][0])
+
+
+def test_own_folders_are_identities_and_sessions_in_natural_order(touch: Touch) -> None:
+    paths = [
+        f"{who}/visit{v}/{n}.tif" for who in ("ada", "bob") for v in (1, 2, 10) for n in (9, 10)
+    ]
+    index = index_database(touch(paths))
+    assert index.layout == "plain"
+    assert index.identities == ("ada", "bob")
+    assert index.session_names == ("visit1", "visit2", "visit10")
+    assert sightings(index)["ada/visit10/9.tif"] == ("ada", "visit10", 1)
+    assert sightings(index)["ada/visit10/10.tif"] == ("ada", "visit10", 2)
+
+
+def test_own_folders_need_no_sessions(touch: Touch) -> None:
+    index = index_database(touch(["ada/1.png", "ada/2.png", "bob/1.png"]))
+    assert index.session_names == ()
+    assert [p.shot for p in index.images] == [1, 2, 1]
+
+
+def test_own_folders_with_and_without_sessions_are_refused(touch: Touch) -> None:
+    with pytest.raises(ValueError, match=r"folder \(ada/s1/1\.png\).*not \(bob/1\.png\)"):
+        index_database(touch(["ada/s1/1.png", "bob/1.png"]))
+
+
+def test_hidden_files_and_other_files_are_passed_over(touch: Touch) -> None:
+    hidden = ["ada/._1.png", ".cache/ada/1.png", "ada/.s/1.png", "ada/notes.txt", "ada/Thumbs.db"]
+    index = index_database(touch(["ada/1.png", "bob/1.png", *hidden]))
+    assert [p.path for p in index.images] == ["ada/1.png", "bob/1.png"]
+    assert index.left_out == {}
+
+
+def test_images_that_fit_no_name_are_counted(names: dict[str, list[str]], touch: Touch) -> None:
+    index = index_database(touch([*names["vera"], "poster.png", "001-M/01/mask.png"]))
+    assert index.left_out == {"with a name of another form": 2}
+    assert str(index) == (
+        "layout vera, 60 images of 6 identities, 2 sessions; "
+        "left out: 2 with a name of another form"
+    )
+
+
+def test_links_are_followed_and_a_circle_ends(
+    touch: Touch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = touch(["ada/1.png"])
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "9.png").touch()
+    (folder / "bob").symlink_to(elsewhere)
+    (folder / "ada" / "2.png").symlink_to(elsewhere / "9.png")
+    (folder / "ada" / "up").symlink_to(folder)
+    index = index_database(folder)
+    assert [p.path for p in index.images] == ["ada/1.png", "ada/2.png", "bob/9.png"]
+    assert index.left_out == {}
+
+
+def test_two_databases_in_one_folder_are_ambiguous_until_one_is_named(
+    names: dict[str, list[str]], touch: Touch
+) -> None:
+    folder = touch([*names["vera"], *names["put"]])
+    with pytest.raises(ValueError, match=r"vera fits 60, such as 001-M/.*put fits 144.*--layout"):
+        index_database(folder)
+    assert index_database(folder, layout="vera").left_out == {"with a name of another form": 144}
+
+
+def test_a_few_names_among_many_others_decide_nothing(touch: Touch) -> None:
+    own = [f"ada/{n}.png" for n in range(9)] + ["bob/001_L_1_1.png"]
+    with pytest.raises(ValueError, match=r"of its 10 images vera fits 1, .*\(vera or plain\)"):
+        index_database(touch(own))
+    assert len(index_database(touch(own), layout="plain").images) == 10
+
+
+@pytest.mark.parametrize(
+    ("paths", "options", "error", "message"),
+    [
+        ([], {}, FileNotFoundError, r"no images at <identity>/<session>/<image>.*--data$"),
+        (["ada/1.txt"], {}, FileNotFoundError, "no images at"),
+        (["1.png", "2.png"], {}, ValueError, r"no layout fits its 2 images, such as 1\.png"),
+        (["ada/1.png"], {}, ValueError, r"one identity only \(ada\)"),
+        (["a/1.png", "b/1.png"], {"layout": "put"}, ValueError, "put fits none of its 2 images"),
+        (
+            ["a/1.png", "b/1.png"],
+            {"layout": "PUT"},
+            ValueError,
+            "no layout PUT: --layout is one of fyo",
+        ),
+        (["a/1.png", "b/1.png"], {"classes": "hand"}, ValueError, "--classes is palm or person"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(
+    paths: list[str], options: dict[str, str], error: type[Exception], message: str, touch: Touch
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        index_database(touch(paths) if paths else touch(["readme.md"]), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
+        index_database(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_folder_that_may_not_be_read_is_no_empty_one(touch: Touch) -> None:
+    folder = touch(["ada/1.png", "bob/1.png", "eve/1.png"])
+    (folder / "eve").chmod(0)
+    with pytest.raises(PermissionError):
+        index_database(folder)
+    (folder / "eve").chmod(0o700)
+
+
+def test_documentation_has_every_layout_and_option() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "databases.md").read_text()
+    assert [name for name in LAYOUTS if f"| `{name}` |" not in text] == []
+    options = [f"--{field.name.replace('_', '-')}" for field in fields(DataOptions)]
+    assert [option for option in options if option not in text] == []

@@ -1,0 +1,84 @@
+"""Confidence against what comes true, counted by hand and by simulation."""
+
+import numpy as np
+import pytest
+
+from training.benchmark.comparisons import Comparisons, Trials
+from training.benchmark.resampling import draw_subjects
+from training.metrics.calibration import Calibration, Threshold, posterior
+from training.metrics.calibration_curves import (
+    BINS,
+    answer,
+    bin_of,
+    expected_calibration_error,
+    measure,
+)
+
+CALIBRATION = Calibration(0.05, (Threshold(0.1, 0.2, 10**6), Threshold(1e-5, 0.6, 10**6)))
+
+
+def test_bins_hold_their_upper_end() -> None:
+    confidence = np.array([0.0, 1e-9, 1 / BINS, 1 / BINS + 1e-9, 0.999, 1.0])
+    assert bin_of(confidence).tolist() == [0, 0, 0, 1, BINS - 1, BINS - 1]
+
+
+def test_expected_calibration_error_is_what_one_counts_by_hand() -> None:
+    # Ten answers at 90 %, of which seven are right, and thirty at 60 %, of which 21 are.
+    counts, right = np.array([[30.0, 10.0, 0.0]]), np.array([[21.0, 7.0, 0.0]])
+    confidence = np.array([[18.0, 9.0, 0.0]])
+    found = expected_calibration_error(counts, confidence, right)
+    assert found.tolist() == pytest.approx([(30 * 0.1 + 10 * 0.2) / 40])
+
+
+def compared(count: int = 40, probes: int = 50, seed: int = 3) -> Comparisons:
+    rng = np.random.default_rng(seed)
+    own = np.repeat(np.arange(count), probes).astype(np.int32)
+    similarities = rng.normal(0, 0.15, (len(own), count))
+    similarities[np.arange(len(own)), own] += 0.55
+    owners = np.arange(count, dtype=np.int32)
+    return Comparisons(similarities.astype(np.float32), Trials(np.zeros(0, bool), own, own, owners))
+
+
+def test_answers_are_the_service_s() -> None:
+    one = compared()
+    found = answer(one, CALIBRATION, seed=5)
+    chosen = np.random.default_rng(5).permutation(40)[:20]
+    threshold = CALIBRATION.threshold_at(0.01 / 20)
+    assert (found.enrolled, found.strangers) == (20, 20 * 50)
+    for row in range(0, 2000, 37):
+        similarities, own = one.similarities[row, chosen], one.trials.own[row]
+        odds = posterior(similarities[None], threshold, CALIBRATION.temperature)[0]
+        best = int(similarities.argmax())
+        if similarities[best] < threshold:
+            assert found.confidence[row] == pytest.approx(odds[0])
+            assert found.right[row] == (own not in chosen)
+        else:
+            assert found.confidence[row] == pytest.approx(odds[1 + best])
+            assert found.right[row] == (own == chosen[best])
+
+
+def test_reliability_adds_up_to_its_answers() -> None:
+    one = compared()
+    answers = answer(one, CALIBRATION, seed=5)
+    found = measure(answers, one.trials.subjects, draw_subjects(40, 1))
+    assert sum(found.counts) == 2000 == found.ece.count
+    used = [i for i, n in enumerate(found.counts) if n]
+    assert all(i / BINS <= found.confidence[i] <= (i + 1) / BINS for i in used)
+    expected = sum(found.counts[i] / 2000 * abs(found.right[i] - found.confidence[i]) for i in used)
+    assert found.ece.value == pytest.approx(expected)
+    assert 0 < found.ece.low <= expected <= found.ece.high < 0.5
+    assert all(found.confidence[i] is None for i in range(BINS) if i not in used)
+
+
+def test_confidences_that_come_true_have_next_to_no_error() -> None:
+    rng = np.random.default_rng(1)
+    confidence = rng.uniform(0.4, 1, 20_000)
+    true = rng.random(20_000) < confidence
+
+    def error(stated: np.ndarray) -> float:
+        cells = bin_of(stated)
+        sums = [np.bincount(cells, v, BINS)[None] for v in (np.ones(20_000), stated, true)]
+        return float(expected_calibration_error(*sums)[0])
+
+    assert error(confidence) < 0.01
+    assert error(np.ones(20_000)) == pytest.approx(1 - true.mean())

@@ -1,0 +1,1 @@
+"""Changes one choice of a recipe at a time."""

@@ -1,0 +1,1 @@
+"""Reads databases of palm images: file layouts, images, splits."""

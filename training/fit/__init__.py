@@ -1,0 +1,1 @@
+"""Trains a net: batches, loop, checkpoints, guard."""

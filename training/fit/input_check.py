@@ -1,0 +1,104 @@
+"""Before the first epoch: does the net see what its recipe promises?
+
+A layer that is built and then not used is no error to Keras. The question's code lost its rescaling
+and its augmentation so; here it would have been told.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training.fit.batches import Batches, as_colour
+from training.fit.layer_inspector import kernel_of
+from training.nets.recipe import Recipe
+
+PROMISED_RANGE = {
+    "rescaled": (0.0, 1.0),
+    "standardized": (-20.0, 20.0),  # deviations from a image's mean
+    "contrast": (-20.0, 20.0),  # deviations from a neighbourhood's mean
+    "imagenet": (-124.0, 152.0),  # 0 to 255 less the mean colours
+    "raw": (0.0, 255.0),
+}
+TOLERANCE = 0.05
+"""Share of the promised range by which interpolation and float16 may leave it."""
+
+
+def check_inputs(scores: keras.Model, batches: Batches, recipe: Recipe) -> list[str]:
+    """Looks at what reaches the first convolution.
+
+    Args:
+        scores: the net, as `training.nets.build.scoring_model` gives it.
+        batches: what it will be trained on.
+        recipe: what was asked for.
+
+    Returns:
+        One line for each broken promise; empty if the net sees what it should.
+    """
+    images, _ = batches[0]
+    first = next(layer for layer in scores.layers if kernel_of(layer) is not None)
+    seen = keras.Model(scores.input, first.input)
+    problems = [
+        _check_range(_run(seen, images, training=False), first.name, recipe.input),
+        _check_augmentation(seen, batches, recipe.augment),
+        *_check_labels(batches, scores.output.shape[-1]),
+    ]
+    return [problem for problem in problems if problem]
+
+
+def _check_range(values: NDArray[np.float32], layer: str, promised: str) -> str | None:
+    low, high = PROMISED_RANGE[promised]
+    slack = TOLERANCE * (high - low)
+    found_low, found_high = float(values.min()), float(values.max())
+    if not np.isfinite(values).all():
+        return f"{layer} sees values that are not finite: a image or a layer before it is broken"
+    if low - slack <= found_low and found_high <= high + slack:
+        return None
+    return (
+        f"{layer} sees {found_low:.4g} to {found_high:.4g}, but --input {promised} promises "
+        f"{low:g} to {high:g}: the preprocessing is built and not connected; pass each layer's "
+        "output on to the next (--wiring connected)"
+    )
+
+
+def _check_augmentation(seen: keras.Model, batches: Batches, augment: str) -> str | None:
+    """Two looks at the same images must differ where augmentation is asked for."""
+    palms, chosen = batches.palms, batches.chosen(0)
+    if augment == "palm":
+        looks = [batches[0][0], as_colour(palms.images(chosen))]
+        source = "the input pipeline"
+    else:
+        images = as_colour(palms.images(chosen))
+        looks = [_run(seen, images, training=True) for _ in range(2)]
+        source = "the graph"
+    same = np.array([np.array_equal(a, b) for a, b in zip(*looks, strict=True)])
+    if augment != "none" and same.mean() > 0.5:
+        return (
+            f"--augment {augment} is asked for, but {source} hands on {same.sum()} of {len(same)} "
+            "images unchanged: the augmentation is built and not connected; pass its output on "
+            "(--wiring connected)"
+        )
+    return None
+
+
+def _check_labels(batches: Batches, columns: int) -> list[str]:
+    """Labels fit the net's columns, and images stand beside their own labels."""
+    palms, chosen = batches.palms, batches.chosen(0)
+    _, labels = batches[0]
+    problems: list[str] = []
+    if columns != len(palms.identities):
+        problems.append(f"the net has {columns} outputs for {len(palms.identities)} identities")
+    if absent := len(palms.identities) - len(np.unique(palms.labels)):
+        problems.append(f"{absent} of {len(palms.identities)} identities have no training image")
+    if not np.array_equal(labels, palms.labels[chosen]):
+        problems.append(
+            "the first batch's images do not stand beside their own labels: images and labels "
+            "are in different orders"
+        )
+    return problems
+
+
+def _run(model: keras.Model, images: Any, *, training: bool) -> NDArray[np.float32]:
+    output = keras.ops.convert_to_numpy(model(np.ascontiguousarray(images), training=training))
+    return output.astype(np.float32)

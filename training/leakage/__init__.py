@@ -1,0 +1,1 @@
+"""Finds copies of one photograph on both sides of a split."""

@@ -1,0 +1,1 @@
+"""Builds AlexNet, VGG16 and VGG19."""

@@ -1,0 +1,1 @@
+"""Writes the report of a run as one HTML page."""

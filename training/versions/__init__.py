@@ -1,0 +1,1 @@
+"""Reads and writes versions of nets in a models store."""
