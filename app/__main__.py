@@ -5,6 +5,7 @@ import errno
 import logging
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 import uvicorn
@@ -16,14 +17,17 @@ from app.settings import Settings, read_settings, variable
 logger = logging.getLogger("app")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until the process is told to stop.
+
+    Args:
+        arguments: of the command line; those of the process if None.
 
     Returns:
         The exit status: 0, or 2 if a setting is wrong or the address cannot be listened on, or 1
         if the service failed to start for another reason.
     """
-    _parse_arguments()
+    _parse(arguments)
     try:
         settings = read_settings()
         listener = _listen(settings.host, settings.port)
@@ -45,7 +49,7 @@ def main() -> int:
     return 0 if server.started else 1
 
 
-def _parse_arguments() -> None:
+def _parse(arguments: Sequence[str] | None) -> None:
     """Answers --help and refuses every other argument."""
     settings = "\n".join(
         f"  {variable(name)}\n      {field.description}"
@@ -56,7 +60,7 @@ def _parse_arguments() -> None:
         description="Serves palm-vein identification over HTTP.",
         epilog=f"settings, each an environment variable or a line of .env:\n{settings}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
+    ).parse_args(arguments)
 
 
 def _listen(host: str, port: int) -> socket.socket:
