@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.matching.templates import NetKey
 
@@ -14,26 +15,31 @@ Hand = Literal["left", "right"]
 Origin = Literal["trained", "enrolled"]
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One palm that the service knows.
+class Subject(BaseModel):
+    """One palm that the service knows."""
 
-    Attributes:
-        subject_id: unique in the gallery.
-        name: free text chosen by the operator.
-        hand: which hand the palm belongs to, where known.
-        origin: "trained" if the nets bring a prototype for it, else "enrolled".
-        created_at: aware, UTC.
-        template_counts: enrolled templates by `str(NetKey)`, such as {"vgg16/1": 3}.
-            Prototypes of trained subjects live with their net and are not counted.
-    """
+    model_config = ConfigDict(frozen=True)
 
-    subject_id: str
-    name: str | None
-    hand: Hand | None
-    origin: Origin
-    created_at: datetime
-    template_counts: Mapping[str, int]
+    subject_id: str = Field(description="The subject's id, unique.", examples=["p003"])
+    name: str | None = Field(
+        description="Free text chosen by the operator, up to 200 characters; null if unknown.",
+        examples=["Ada Lovelace"],
+    )
+    hand: Hand | None = Field(
+        description="The hand that the palm belongs to; null if unknown.", examples=["left"]
+    )
+    origin: Origin = Field(
+        description='"trained": the nets know it from training; "enrolled": it was added here.',
+        examples=["enrolled"],
+    )
+    created_at: datetime = Field(
+        description="When the subject was stored, UTC.", examples=["2026-11-28T00:06:23.374396Z"]
+    )
+    template_counts: dict[str, int] = Field(
+        description="Number of enrolled templates by net and version, each 1 or more. What a net "
+        "itself knows of a trained subject is not counted.",
+        examples=[{"alexnet/8": 3, "vgg16/8": 3, "vgg19/8": 3}],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,7 +286,7 @@ def _template_counts(
     return counts
 
 
-def _subject(row: RowMapping, template_counts: Mapping[str, int]) -> Subject:
+def _subject(row: RowMapping, template_counts: dict[str, int]) -> Subject:
     return Subject(
         subject_id=row["subject_id"],
         name=row["name"],
