@@ -1,6 +1,4 @@
 # make help names the targets. Each one sets up what it lacks; the stamps in .venv follow the locks.
-HOST ?= 127.0.0.1
-PORT ?= 8000
 # The first interpreter that the locks hold for (requires-python in pyproject.toml).
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
@@ -23,8 +21,8 @@ setup: $(VENV)/.serve ## Install what serving needs
 
 dev: $(VENV)/.dev ## Install what training and tests need, too
 
-run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= change it)
-	exec $(BIN)/uvicorn app.main:app --host $(HOST) --port $(PORT)
+run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= or .env change it)
+	exec env $(if $(HOST),PALM_HOST=$(HOST)) $(if $(PORT),PALM_PORT=$(PORT)) $(BIN)/python -m app
 
 # For a machine with a GPU (docs/training.md). A run that is done is not trained again.
 nets: $(VENV)/.dev data/palms data/strangers data/held-out ## Train, export and judge the three nets, on a GPU (docs/training.md)
