@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from tqdm.keras import TqdmCallback
 
+from training.ablation.paper import build_from_recipe
 from training.database.palms import Palms
 from training.database.split import Split, load_split
 from training.fit.augmentation import augment
@@ -32,7 +33,7 @@ from training.fit.result import conclude
 from training.fit.settings import TrainConfig, require_sensible, resolve_settings
 from training.leakage.find import find_leaks, refuse_leaks
 from training.metrics.open_set import OpenSetScore, require_pairs
-from training.nets.build import build_net, scoring_model
+from training.nets.build import scoring_model
 from training.nets.imagenet import load_imagenet
 from training.nets.losses import MarginLoss
 from training.nets.recipe import Recipe
@@ -78,7 +79,9 @@ def train(config: TrainConfig) -> Path:
         alike = {name: value for name, value in settings.items() if name not in OWN_TO_A_MACHINE}
         require_agreement(**alike, epochs_done=epochs_done(config.out))
         identities = len(split.train.identities)
-        scores = scoring_model(build_net(config.net, identities, config, input_px=config.size_px))
+        scores = scoring_model(
+            build_from_recipe(config.net, identities, config, input_px=config.size_px)
+        )
         if config.weights == "imagenet" and not epochs_done(config.out):
             load_imagenet(scores, config.weights_file)
         guard = watch(scores, split, config)
