@@ -47,15 +47,15 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _synthesize() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.synthesize import SynthesisConfig, synthesize
+    from training.commands.synthesize import SynthesizeConfig, synthesize
 
-    return SynthesisConfig, synthesize
+    return SynthesizeConfig, synthesize
 
 
 def _contact_sheet() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.contact_sheet import ContactSheetConfig, draw_contact_sheet
+    from training.commands.contact_sheet import ContactSheetConfig, contact_sheet
 
-    return ContactSheetConfig, draw_contact_sheet
+    return ContactSheetConfig, contact_sheet
 
 
 def _check() -> tuple[type, Callable[[Any], Any]]:

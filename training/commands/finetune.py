@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.commands.pretrain import STRANGERS_SEED
-from training.commands.synthesize import draw_palms
 from training.commands.train import computing_in
 from training.database.palms import DataOptions, Palms, Pixels
 from training.database.split import Split, load_split
@@ -39,6 +38,7 @@ from training.nets.build import embedding_model, freeze_norms, scoring_model, wo
 from training.nets.losses import PairLoss
 from training.nets.recipe import Recipe
 from training.synthetic.capture import TRAINING
+from training.synthetic.palms import draw_palms
 from training.synthetic.stream import PalmStream, strangers
 from training.versions.shipped import Shipped, at_side, load_shipped
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from training.commands.synthesize import draw_palms, processes
 from training.commands.train import computing_in
 from training.database.image_files import ImageFile
 from training.fit.checkpoint import (
@@ -45,6 +44,7 @@ from training.nets.losses import MarginLoss, PairLoss
 from training.nets.recipe import Recipe
 from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.pairs import SERVED_PX
+from training.synthetic.palms import draw_palms, processes
 from training.synthetic.stream import PalmStream, strangers
 
 UNSEEN_SEED = 3_000_003
