@@ -15,14 +15,14 @@ import keras
 from tqdm import tqdm
 
 from training.ablation.report import outcome_of, write_ablation
-from training.commands.train import compile_phase, make_inspector, phases_of
 from training.database.palms import DataOptions
 from training.database.split import Split, load_split
 from training.fit.augmentation import augment
 from training.fit.batches import Batches, Ordered
-from training.fit.checkpoint import Plateau, Reseed
 from training.fit.guard import Guard
-from training.fit.layer_inspector import LayerInspector
+from training.fit.layer_inspector import LayerInspector, spread_images
+from training.fit.loop import fit
+from training.fit.plan import Plan, loss_of
 from training.nets.build import NETS, build_net, scoring_model
 from training.nets.imagenet import DONORS, load_imagenet
 from training.nets.recipe import PRESETS, Recipe
@@ -172,25 +172,22 @@ def run_cell(
     if recipe.weights == "imagenet":
         load_imagenet(scores, config.weights_file)
     change = augment if recipe.augment == "palm" else None
-    batches = Batches(train, 32, seed, augment=change)
-    probe = make_inspector(scores, train, recipe)
+    loss = loss_of(recipe)
+    probe = LayerInspector(scores, *spread_images(train), loss)
     guard, trace = Guard(probe, recipe, stop=False), Trace(probe)
-    history: dict[str, list[float]] = {}
     start = time.perf_counter()
-    for phase in phases_of(recipe, epochs):
-        compile_phase(scores, phase, len(batches), recipe)
-        plateau = [Plateau([])] if recipe.schedule == "plateau" else []
-        done = scores.fit(
-            batches,
-            initial_epoch=phase.first,
-            epochs=phase.end,
-            validation_data=Ordered(split.validation, 64),
-            callbacks=[Reseed(seed), *plateau, guard, trace],
-            shuffle=False,  # Batches does it
-            verbose=0,
-        ).history
-        for name, values in done.items():
-            history.setdefault(name, []).extend(values)
+    rows = fit(
+        {net: scores},
+        lambda epoch: Batches(train, 32, seed, augment=change, epoch=epoch),
+        loss,
+        Plan.of(recipe, epochs),
+        seed=seed,
+        metrics=["accuracy"],
+        validation=Ordered(split.validation, 64),
+        callbacks=[guard, trace],
+    )
+    names = ("accuracy", "loss", "val_accuracy", "val_loss")
+    history = {name: [row[name] for row in rows] for name in names}
     seconds = (time.perf_counter() - start) / len(history["loss"])
     return {
         "net": net,

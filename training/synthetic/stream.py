@@ -11,7 +11,6 @@ from training.commands.synthesize import draw_identity
 from training.database.image_files import ImageFile
 from training.database.palms import Palms, Pixels
 from training.fit.batches import as_colour
-from training.fit.devices import process_share
 from training.synthetic.capture import Style, draw_camera, draw_session, shoot
 from training.synthetic.pairs import photograph_pairs, resize
 
@@ -41,7 +40,6 @@ class PalmStream(keras.utils.PyDataset):
         degraded: bool,
         epoch: int = 0,
         first_label: int = 0,
-        whole: bool = False,
         pool: Executor | None = None,
     ) -> None:
         """Creates the stream.
@@ -55,7 +53,6 @@ class PalmStream(keras.utils.PyDataset):
             degraded: spoil the images (`degrade`), and misplace them more.
             epoch: the first to run, from 0.
             first_label: label of the first identity.
-            whole: give every process all of a batch, not its share.
             pool: processes that take the images, ahead of the training; None takes them here.
         """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
@@ -63,7 +60,6 @@ class PalmStream(keras.utils.PyDataset):
         self._identities = palms.shape[0]
         self._pairs = pairs
         self._people = min(batch_size // 2, self._identities)
-        self._share = slice(None) if whole else process_share()
         self._side_px = side_px
         self._seed = seed
         self._first_label = first_label
@@ -76,7 +72,7 @@ class PalmStream(keras.utils.PyDataset):
         return len(self._order) // self._people
 
     def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
-        """This process's images uint8 [B, side_px, side_px, 3] and labels int32 [B]."""
+        """Images uint8 [B, side_px, side_px, 3] and labels int32 [B]."""
         if self._pool is None:
             parts = [photograph_pairs(*task) for task in self._tasks(index)]
         else:
@@ -87,7 +83,7 @@ class PalmStream(keras.utils.PyDataset):
                         self._pool.submit(photograph_pairs, *task) for task in tasks
                     ]
             parts = [future.result() for future in self._in_hand.pop(index)]
-        labels = np.repeat(self._chosen(index)[self._share], 2) + self._first_label
+        labels = np.repeat(self._chosen(index), 2) + self._first_label
         return as_colour(np.concatenate(parts)), labels.astype(np.int32)
 
     def _chosen(self, index: int) -> NDArray[np.int64]:
@@ -96,8 +92,8 @@ class PalmStream(keras.utils.PyDataset):
 
     def _tasks(self, index: int) -> list[tuple[Any, ...]]:
         """Arguments of `photograph_pairs`, camera by camera."""
-        chosen = self._chosen(index)[self._share]
-        camera = np.arange(self._people)[self._share] // CAMERA_PALMS
+        chosen = self._chosen(index)
+        camera = np.arange(self._people) // CAMERA_PALMS
         rng_key = (self._seed, self._epoch, index)
         return [
             (self._palms, chosen[camera == one], rng_key, int(one), self._side_px, self._degraded)
