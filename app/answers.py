@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from app.decision import Decision, Threshold
-from app.gallery.gallery import NetKey, Subject
+from app.gallery.gallery import Subject
+from app.matching.calibration import Threshold
+from app.matching.decision import Decision
+from app.matching.templates import NetKey
 from app.palm.quality import Quality
 
 

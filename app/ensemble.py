@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.decision import Calibration, Floats, Fusion
-from app.gallery.gallery import NetKey
+from app.matching.calibration import Calibration
+from app.matching.fusion import Fusion
+from app.matching.templates import Floats, NetKey
 
 
 class Net(Protocol):

@@ -1,23 +1,27 @@
 """The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
 from app.answers import Candidate, Enrollment, Identification, Verification, Vote
 from app.clock import Clock
-from app.decision import Decision, Floats, Scores, are_unit, centroid
 from app.ensemble import Ensemble
-from app.gallery.gallery import Gallery, Hand, NetKey, Subject
+from app.gallery.gallery import Gallery, Hand, Subject
+from app.gallery.index import GalleryIndex
+from app.matching.calibration import Calibration, Threshold
+from app.matching.decision import Answers, Decision, decide, posteriors
+from app.matching.similarity import similarities
+from app.matching.templates import Floats, NetKey, are_unit, mean_template
 from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
-from app.palm.views import Images, probe_views, similarities, template_views
-from app.snapshot import GalleryCache
+from app.palm.views import Images, probe_views, template_views
 
 
 class TemplatesMissing(Exception):
-    """The subject is known, but has no template of every net in service."""
+    """The subject is known, but lacks a template of at least one net in service."""
 
     def __init__(self, subject_id: str) -> None:
         super().__init__(
@@ -38,30 +42,29 @@ class Identifier:
         fpir_target: float,
         fmr_target: float,
     ) -> None:
-        """Creates the identifier and enters the trained identities into the gallery.
+        """Creates the identifier; reads and writes nothing.
 
         Args:
             ensemble: the nets.
-            gallery: who is enrolled.
-            image_limits: bounds on the pictures.
-            fpir_target: share of strangers that identification may take for somebody, 0 to 1.
+            gallery: the enrolled subjects, and the trained ones: see `Gallery.seed_trained`.
+            image_limits: bounds on the images.
+            fpir_target: share of strangers that identification may accept, 0 to 1.
             fmr_target: share of impostors that verification may accept, 0 to 1.
         """
         self._ensemble = ensemble
         self._gallery = gallery
-        self._cache = GalleryCache(gallery, ensemble.nets)
+        self._index = GalleryIndex(gallery, ensemble.nets)
         self._limits = image_limits
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
-        gallery.seed_trained(ensemble.identities)
 
     def check_gallery(self) -> None:
         """Reads the gallery as identification and verification do.
 
         Raises:
-            GalleryUnusable: if neither can be answered; see `GalleryCache.current`.
+            GalleryUnusable: if neither can be answered; see `GalleryIndex.current`.
         """
-        self._cache.current()
+        self._index.current()
 
     def enroll(
         self,
@@ -72,7 +75,7 @@ class Identifier:
         *,
         add: bool,
     ) -> Enrollment:
-        """Stores one template per image and net; nothing is stored if any image is unfit.
+        """Stores one template per image and net; stores nothing if any image is refused.
 
         Raises:
             PalmImageError: if an image cannot be used.
@@ -89,7 +92,11 @@ class Identifier:
         return Enrollment(subject, qualities, clock.timings_ms())
 
     def identify(self, images: Sequence[bytes], *, candidates: int = 5) -> Identification:
-        """Finds whose palm the images, all of one palm, show.
+        """Finds the subject whose palm the images show.
+
+        Args:
+            images: files, all of one palm.
+            candidates: number of best subjects to return, whatever the decision.
 
         Raises:
             PalmImageError: if an image cannot be used.
@@ -99,24 +106,25 @@ class Identifier:
         clock.lap("decode")
         probes = self._probes(pixels)
         clock.lap("nets")
-        gallery = self._cache.current()
+        gallery = self._index.current()
         fmr = self._fpir_target / max(len(gallery.subjects), 1)  # FPIR is about N FMR
-        scores = self._compare(probes, gallery.matrices, fmr)
-        fused = self._ensemble.fusion.combine(scores, fmr)
-        ranked = self._rank(fused, gallery.subjects, candidates)
-        decision = fused.decide()
-        nobody = float(fused.confidences()[0])
-        matched = ranked[0] if decision == "match" else None
-        votes = self._votes(scores, gallery.subject_ids)
+        by_net = _compare(probes, gallery.matrices)
+        fused = self._ensemble.fusion.combine(by_net)
+        calibration = self._ensemble.fusion.calibration
+        answers, threshold = _decide(fused, calibration, fmr)
+        ranked = _rank(fused[0], threshold, calibration.temperature, gallery.subjects, candidates)
+        decision = _decision(answers)
+        best = int(answers.best[0])
+        votes = self._votes(by_net, gallery.subject_ids, fmr)
         clock.lap("search")
         return Identification(
             decision=decision,
-            subject=matched.subject if matched else None,
-            confidence=_answer_confidence(decision, nobody, ranked),
-            similarity=ranked[0].similarity if ranked else None,
+            subject=gallery.subjects[best] if decision == "match" else None,
+            confidence=float(answers.confidence[0]),
+            similarity=float(fused[0, best]) if gallery.subjects else None,
             candidates=ranked,
             votes=votes,
-            threshold=fused.threshold,
+            threshold=threshold,
             qualities=qualities,
             timings_ms=clock.timings_ms(),
         )
@@ -131,7 +139,7 @@ class Identifier:
         """
         clock = Clock()
         subject = self._gallery.subject(subject_id)
-        gallery = self._cache.current()
+        gallery = self._index.current()
         if subject_id not in gallery.subject_ids:
             raise TemplatesMissing(subject_id)
         row = gallery.subject_ids.index(subject_id)
@@ -139,24 +147,24 @@ class Identifier:
         clock.lap("decode")
         probes = self._probes(pixels)
         clock.lap("nets")
-        templates = [matrix[row : row + 1] for matrix in gallery.matrices]
-        scores = self._compare(probes, templates, self._fmr_target)
-        fused = self._ensemble.fusion.combine(scores, self._fmr_target)
-        decision = fused.decide()
+        by_net = _compare(probes, [matrix[row : row + 1] for matrix in gallery.matrices])
+        fused = self._ensemble.fusion.combine(by_net)
+        answers, threshold = _decide(fused, self._ensemble.fusion.calibration, self._fmr_target)
+        votes = self._votes(by_net, (subject_id,), self._fmr_target)
         clock.lap("search")
         return Verification(
             subject=subject,
-            decision=decision,
-            confidence=float(fused.confidences()[int(decision == "match")]),
-            similarity=float(fused.similarities[0]),
-            votes=self._votes(scores, (subject_id,)),
-            threshold=fused.threshold,
+            decision=_decision(answers),
+            confidence=float(answers.confidence[0]),
+            similarity=float(fused[0, 0]),
+            votes=votes,
+            threshold=threshold,
             qualities=qualities,
             timings_ms=clock.timings_ms(),
         )
 
     def _read(self, images: Sequence[bytes]) -> tuple[Images, list[Quality]]:
-        """Pixels [B, H, W, 3] as the nets take them, and what each picture is worth."""
+        """Returns the nets' input images, uint8 [B, H, W, 3], and the quality of each."""
         pixels: list[Images] = []
         qualities: list[Quality] = []
         for position, data in enumerate(images, start=1):
@@ -168,19 +176,19 @@ class Identifier:
         return np.stack(pixels), qualities
 
     def _probes(self, pixels: Images) -> list[Floats]:
-        """For each net, one embedding [2, D] of all pictures together, as they lie and mirrored."""
-        return [centroid(rows) for rows in self._embed(probe_views(pixels))]
+        """Returns each net's probe [2, D]: the mean embedding of all images, by view."""
+        return [mean_template(rows) for rows in self._embed(probe_views(pixels))]
 
     def _embed(self, views: Images) -> list[Floats]:
-        """For each net, embeddings [B, ..., D] of the views [B, ..., H, W, 3] of B pictures.
+        """Returns each net's embeddings [B, ..., D] of the views [B, ..., H, W, 3] of B images.
 
         Raises:
-            ArithmeticError: if one would spoil the answer or the gallery.
+            ArithmeticError: if an embedding has not unit length; it would spoil every answer.
         """
-        by_picture = views.reshape(len(views), -1, *views.shape[-3:])
-        # One picture at a time: an engine keeps memory for the largest batch that it has seen.
+        by_image = views.reshape(len(views), -1, *views.shape[-3:])
+        # One image at a time: an engine keeps memory for the largest batch that it has seen.
         embeddings = [
-            np.stack([net.embed(shown) for shown in by_picture]).reshape(*views.shape[:-3], -1)
+            np.stack([net.embed(batch) for batch in by_image]).reshape(*views.shape[:-3], -1)
             for net in self._ensemble.nets
         ]
         for net, rows in zip(self._ensemble.nets, embeddings, strict=True):
@@ -188,45 +196,52 @@ class Identifier:
                 raise ArithmeticError(f"{net.key} computed an embedding that has no unit length")
         return embeddings
 
-    def _compare(
-        self, probes: Sequence[Floats], matrices: Sequence[Floats], fmr: float
-    ) -> list[Scores]:
-        """Each net's similarities [N] of its probe [2, D] to its matrix's rows [N, 2, M, D]."""
+    def _votes(
+        self, by_net: Sequence[Floats], subject_ids: Sequence[str], fmr: float
+    ) -> list[Vote]:
         return [
-            Scores(
-                similarities(probe[None], matrix)[0],
-                net.calibration.threshold_at(fmr),
-                net.calibration.temperature,
-            )
-            for net, probe, matrix in zip(self._ensemble.nets, probes, matrices, strict=True)
-        ]
-
-    @staticmethod
-    def _rank(fused: Scores, subjects: Sequence[Subject], count: int) -> list[Candidate]:
-        confidences = fused.confidences()[1:]
-        best: list[int] = np.argsort(-fused.similarities, kind="stable")[:count].tolist()
-        return [
-            Candidate(subjects[i], float(confidences[i]), float(fused.similarities[i]))
-            for i in best
-        ]
-
-    def _votes(self, scores: Sequence[Scores], subject_ids: Sequence[str]) -> list[Vote]:
-        return [
-            _vote(net.key, score, subject_ids)
-            for net, score in zip(self._ensemble.nets, scores, strict=True)
+            _vote(net.key, net.calibration, similarities_of_net, subject_ids, fmr)
+            for net, similarities_of_net in zip(self._ensemble.nets, by_net, strict=True)
         ]
 
 
-def _vote(key: NetKey, scores: Scores, subject_ids: Sequence[str]) -> Vote:
-    confidences = scores.confidences()
-    decision = scores.decide()
-    if not subject_ids:
-        return Vote(key, None, decision, float(confidences[0]), None, scores.threshold)
-    best = int(scores.similarities.argmax())
-    confidence = confidences[0] if decision == "no_match" else confidences[1 + best]
-    similarity = float(scores.similarities[best])
-    return Vote(key, subject_ids[best], decision, float(confidence), similarity, scores.threshold)
+def _compare(probes: Sequence[Floats], matrices: Sequence[Floats]) -> list[Floats]:
+    """Returns each net's similarities [1, N] of its probe [2, D] to its templates [N, 2, M, D]."""
+    return [
+        similarities(probe[None], matrix) for probe, matrix in zip(probes, matrices, strict=True)
+    ]
 
 
-def _answer_confidence(decision: Decision, nobody: float, ranked: Sequence[Candidate]) -> float:
-    return nobody if decision == "no_match" else ranked[0].confidence
+def _decide(found: Floats, calibration: Calibration, fmr: float) -> tuple[Answers, Threshold]:
+    """Decides on similarities [1, N]; returns the threshold as well."""
+    threshold = calibration.threshold_at(fmr)
+    return decide(found, threshold.similarity, calibration.temperature), threshold
+
+
+def _decision(answers: Answers) -> Decision:
+    return cast(Decision, str(answers.decisions[0]))
+
+
+def _rank(
+    found: Floats, threshold: Threshold, temperature: float, subjects: Sequence[Subject], count: int
+) -> list[Candidate]:
+    """Returns the `count` most similar subjects by their similarities [N]."""
+    confidences = posteriors(found, threshold.similarity, temperature)[1:]
+    best: list[int] = np.argsort(-found, kind="stable")[:count].tolist()
+    return [Candidate(subjects[i], float(confidences[i]), float(found[i])) for i in best]
+
+
+def _vote(
+    key: NetKey, calibration: Calibration, found: Floats, subject_ids: Sequence[str], fmr: float
+) -> Vote:
+    """Returns what one net alone would answer, from its similarities [1, N]."""
+    answers, threshold = _decide(found, calibration, fmr)
+    best = int(answers.best[0])
+    return Vote(
+        key=key,
+        subject_id=subject_ids[best] if subject_ids else None,
+        decision=_decision(answers),
+        confidence=float(answers.confidence[0]),
+        similarity=float(found[0, best]) if subject_ids else None,
+        threshold=threshold,
+    )

@@ -85,6 +85,7 @@ def _start_recognition(
     """The nets at work; or why they are not: the service then runs, but is not ready."""
     try:
         ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
+        gallery.seed_trained(ensemble.identities)
         identifier = Identifier(
             ensemble,
             gallery,

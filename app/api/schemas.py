@@ -7,9 +7,9 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app import answers
-from app.decision import Decision
 from app.ensemble import Ensemble, Net
 from app.gallery.gallery import Hand, Origin
+from app.matching.decision import Decision
 
 MAX_SUBJECT_ID_LENGTH = 255
 """Of a subject to look up: an identity from training is the name of a folder."""

@@ -3,23 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.matching.templates import NetKey
+
 Hand = Literal["left", "right"]
 Origin = Literal["trained", "enrolled"]
-
-
-class NetKey(NamedTuple):
-    """One version of one net; templates of different keys cannot be compared."""
-
-    net: str
-    version: int
-
-    def __str__(self) -> str:
-        return f"{self.net}/{self.version}"
 
 
 @dataclass(frozen=True, slots=True)

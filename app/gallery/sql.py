@@ -30,13 +30,13 @@ from sqlalchemy.exc import DBAPIError
 from app.gallery.gallery import (
     GalleryUnusable,
     Hand,
-    NetKey,
     Origin,
     Subject,
     SubjectExists,
     SubjectUnknown,
     Templates,
 )
+from app.matching.templates import NetKey
 
 SCHEMA_VERSION = 1
 STORED_DTYPE = np.dtype("<f4")  # a database can outlive the machine's byte order

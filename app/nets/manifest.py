@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.decision import Calibration, Threshold
+from app.matching.calibration import Calibration, Threshold
 
 
 class _Part(BaseModel):
@@ -48,7 +48,9 @@ class Calibrated(_Part):
     def calibration(self) -> Calibration:
         """The thresholds in the order of falling FMR."""
         ordered = sorted(self.thresholds, key=lambda t: -t.fmr)
-        return Calibration(self.temperature, tuple(Threshold(t.similarity, t.fmr) for t in ordered))
+        return Calibration(
+            self.temperature, tuple(Threshold(t.similarity, t.fmr, t.comparisons) for t in ordered)
+        )
 
 
 class Manifest(Calibrated):

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from app.decision import Floats
+from app.matching.templates import Floats
 
 
 class OpenvinoEngine:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from app.decision import Calibration, Floats, Fusion
 from app.ensemble import Ensemble
-from app.gallery.gallery import NetKey
+from app.matching.calibration import Calibration
+from app.matching.fusion import Fusion
+from app.matching.templates import Floats, NetKey
 from app.nets.manifest import FusionManifest, Manifest
 from app.nets.openvino_engine import OpenvinoEngine
 from app.nets.tensorflow_engine import TensorflowEngine

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.decision import Floats
+from app.matching.templates import Floats
 
 
 class TensorflowEngine:

@@ -21,7 +21,6 @@ STEP = 0.04
 TEMPLATE_VIEWS = (2, len(MOVES))
 """Of a template: moved by each of `MOVES`, as it lies and mirrored."""
 
-Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
 Moves = tuple[tuple[int, int], ...]
 
@@ -52,21 +51,3 @@ def template_views(images: Images, moves: Moves = MOVES) -> Images:
         for down, right in moves
     ]
     return np.stack([probe_views(copy) for copy in moved], axis=2)
-
-
-def similarities(probes: Floats, templates: Floats) -> Floats:
-    """How alike probes and templates are.
-
-    Args:
-        probes: float32 [P, 2, D], embeddings of unit length of `probe_views`.
-        templates: float32 [T, 2, M, D], the same of `template_views`.
-
-    Returns:
-        float32 [P, T] in [-1, 1]: the mean of the two views' best cosine to any of the M moves.
-    """
-    found = np.empty((len(probes), len(templates)), np.float32)
-    for probe, row in zip(probes, found, strict=True):
-        # Not a matrix product, which for two rows reads the gallery five times as slowly.
-        cosines = np.einsum("tvmd,vd->tvm", templates, probe)
-        row[:] = cosines.max(axis=-1).mean(axis=-1)
-    return found

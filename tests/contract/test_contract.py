@@ -99,6 +99,7 @@ def test_manifest_tells_where_the_net_comes_from(store: Path) -> None:
 def test_exported_net_identifies_and_enrolls(store: Path, database: Path, tmp_path: Path) -> None:
     gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
     ensemble = load_ensemble(store, ["alexnet", "vgg16"], "openvino")
+    gallery.seed_trained(ensemble.identities)
     identifier = Identifier(
         ensemble, gallery, image_limits=ImageLimits(), fpir_target=0.01, fmr_target=0.001
     )
@@ -122,6 +123,7 @@ def test_both_sides_mean_the_same_by_similarity(
     assert (theirs - plain @ prototypes[:, 0, 0].T).max() > 1e-2
     gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
     ensemble = load_ensemble(store, ["alexnet"], "openvino")
+    gallery.seed_trained(ensemble.identities)
     identifier = Identifier(
         ensemble, gallery, image_limits=ImageLimits(), fpir_target=0.01, fmr_target=0.001
     )

@@ -100,7 +100,7 @@ def describe_guard(result: Result) -> str:
     It stops a net that is dead after an epoch, and notes one that has not begun to learn after the
     first epochs.
     """
-    steps = max(result["training_images"] // 32, 1)
+    steps = max(result["training_images"] // BATCH_SIZE, 1)
     for record in result["trace"]:
         epoch, rest = divmod(record["step"], steps)
         if rest == 0 and epoch >= 1 and find_death(_signals(record)):

@@ -3,6 +3,7 @@
 import gc
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,21 @@ import keras
 from training.ablation.cells import Cell
 from training.ablation.paper import build_from_recipe
 from training.ablation.trace import Trace
-from training.commands.train import compile_phase, make_inspector, phases_of
 from training.database.split import Split
 from training.fit.augmentation import augment
 from training.fit.batches import Batches, Ordered
-from training.fit.checkpoint import Plateau, Reseed
 from training.fit.guard import Guard
+from training.fit.layer_inspector import LayerInspector, spread_images
+from training.fit.loop import fit
+from training.fit.plan import Plan, loss_of
 from training.nets.build import scoring_model
 from training.nets.imagenet import load_imagenet
+
+BATCH_SIZE = 32
+"""Images in a step, as in the question."""
+
+FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy")
+"""Figures of every epoch that a cell's file holds."""
 
 
 def train_cell(
@@ -47,26 +55,22 @@ def train_cell(
     if recipe.weights == "imagenet":
         load_imagenet(scores, weights_file)
     change = augment if recipe.augment == "palm" else None
-    batches = Batches(train, 32, seed, augment=change)
-    inspector = make_inspector(scores, train, recipe)
+    batches = partial(Batches, train, BATCH_SIZE, seed, augment=change)
+    loss = loss_of(recipe)
+    inspector = LayerInspector(scores, *spread_images(train), loss)
     guard, trace = Guard(inspector, recipe, stop=False), Trace(inspector)
-    history: dict[str, list[float]] = {}
     start = time.perf_counter()
-    for phase in phases_of(recipe, epochs):
-        compile_phase(scores, phase, len(batches), recipe)
-        plateau = [Plateau([])] if recipe.schedule == "plateau" else []
-        done = scores.fit(
-            batches,
-            initial_epoch=phase.first,
-            epochs=phase.end,
-            validation_data=Ordered(split.validation, 64),
-            callbacks=[Reseed(seed), *plateau, guard, trace],
-            shuffle=False,  # Batches does it
-            verbose=0,
-        ).history
-        for name, values in done.items():
-            history.setdefault(name, []).extend(values)
-    seconds = (time.perf_counter() - start) / len(history["loss"])
+    rows = fit(
+        {net: scores},
+        lambda epoch: batches(epoch=epoch),
+        loss,
+        Plan.of(recipe, epochs),
+        seed=seed,
+        metrics=["accuracy"],
+        validation=Ordered(split.validation, 64),
+        callbacks=[guard, trace],
+    )
+    seconds = (time.perf_counter() - start) / len(rows)
     return {
         "net": net,
         "cell": cell.name,
@@ -77,7 +81,7 @@ def train_cell(
         "validation_images": len(split.validation),
         "seconds_per_epoch": round(seconds, 1),
         "guard": guard.findings,
-        "history": history,
+        "history": {name: [row[name] for row in rows] for name in FIGURES},
         "trace": trace.records,
     }
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.palm.views import probe_views, similarities, template_views
+from app.matching.similarity import similarities
+from app.palm.views import probe_views, template_views
 from training.benchmark.classical import compare, filter_images
 from training.benchmark.comparisons import Comparisons, Trials
 from training.database.palms import Palms

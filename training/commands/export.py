@@ -19,7 +19,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from app.palm.views import probe_views, similarities, template_views
+from app.matching.similarity import similarities
+from app.palm.views import probe_views, template_views
 from training.database.image_files import default_scratch
 from training.database.palms import DataOptions, Palms, load_palms
 from training.database.split import Split, load_split, split_strangers

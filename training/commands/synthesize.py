@@ -8,7 +8,7 @@ import cv2
 from tqdm import tqdm
 
 from training.report.files import replacing
-from training.synthetic.palms import PalmOptions, processes
+from training.synthetic.palms import PalmOptions, start_processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def synthesize(config: SynthesizeConfig) -> str:
         raise ValueError(f"--prefix must be letters or digits, such as p, not {config.prefix!r}")
     if config.out.exists():
         raise FileExistsError(f"{config.out} exists: remove it or choose another --out")
-    with replacing(config.out) as folder, processes() as pool:
+    with replacing(config.out) as folder, start_processes() as pool:
         write = partial(_write_identity, config, folder)
         written = pool.map(write, range(config.identities), chunksize=4)
         for _ in tqdm(written, "palms", config.identities):

@@ -89,7 +89,7 @@ def draw_palms(count: int, seed: int, scratch: Path) -> ImageFile:
     """
 
     def drawn() -> Iterator[Layers]:
-        with processes() as pool:
+        with start_processes() as pool:
             palms = pool.map(partial(draw_identity, seed), range(count), chunksize=16)
             yield from tqdm(palms, "drawing palms", count)
 
@@ -122,7 +122,7 @@ def photograph(
     return images
 
 
-def processes(count: int | None = None) -> ProcessPoolExecutor:
+def start_processes(count: int | None = None) -> ProcessPoolExecutor:
     """Starts processes that draw and photograph palms, by default one for every core."""
     # A process uses one core. NumPy's BLAS would start as many threads as there are cores in each.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -11,7 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.palm.views import probe_views, similarities
+from app.matching.similarity import similarities
+from app.palm.views import probe_views
 from training.database.palms import Palms
 from training.database.split import Split
 from training.fit.batches import in_batches

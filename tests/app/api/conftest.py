@@ -10,10 +10,11 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.decision import Calibration, Fusion, Threshold
 from app.ensemble import Ensemble
-from app.gallery.gallery import NetKey
 from app.main import create_app
+from app.matching.calibration import Calibration, Threshold
+from app.matching.fusion import Fusion
+from app.matching.templates import NetKey
 from app.palm.views import template_views
 from app.settings import Settings
 

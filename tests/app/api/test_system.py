@@ -22,10 +22,10 @@ from starlette.types import Message, Receive, Scope, Send
 from threadpoolctl import threadpool_info  # pyright: ignore[reportMissingTypeStubs]
 
 from app.api.middleware import StartupErrors
-from app.decision import Fusion
 from app.ensemble import Ensemble
 from app.gallery.gallery import GalleryUnusable
 from app.main import create_app
+from app.matching.fusion import Fusion
 from app.nets.store import NetCorrupt
 from app.palm.views import TEMPLATE_VIEWS
 from app.settings import Settings

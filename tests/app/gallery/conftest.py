@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.gallery.gallery import Gallery, NetKey
+from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
+from app.matching.templates import NetKey
 
 VGG16 = NetKey("vgg16", 1)
 ALEXNET = NetKey("alexnet", 2)

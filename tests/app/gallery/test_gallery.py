@@ -8,10 +8,10 @@ import pytest
 
 from app.gallery.gallery import (
     Gallery,
-    NetKey,
     SubjectExists,
     SubjectUnknown,
 )
+from app.matching.templates import NetKey
 from tests.app.gallery.conftest import ALEXNET, VGG16, Open, enroll, vectors
 
 

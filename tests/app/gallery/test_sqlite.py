@@ -17,19 +17,19 @@ from sqlalchemy import create_engine
 from app.gallery.gallery import (
     Gallery,
     GalleryUnusable,
-    NetKey,
     SubjectUnknown,
 )
 from app.gallery.sql import named_failures
 from app.gallery.sqlite import open_sqlite
+from app.matching.templates import NetKey
 from tests.app.gallery.conftest import VGG16, Open, enroll, vectors
 
 
 def test_what_was_committed_survives_a_killed_process(open_gallery: Open, path: Path) -> None:
     script = (
         "import os, sys, numpy as np\n"
-        "from app.gallery.gallery import NetKey\n"
         "from app.gallery.sqlite import open_sqlite\n"
+        "from app.matching.templates import NetKey\n"
         "gallery = open_sqlite(f'sqlite:///{sys.argv[1]}')\n"
         "templates = {NetKey('vgg16', 1): np.ones((1, 4), np.float32)}\n"
         "gallery.enroll('ada', None, None, templates, add=False)\n"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.decision import Threshold
-from app.gallery.gallery import NetKey
+from app.matching.calibration import Threshold
+from app.matching.templates import NetKey
 from app.nets.store import (
     LoadedNet,
     NetCorrupt,
@@ -272,7 +272,7 @@ def test_a_fusion_s_weights_follow_the_order_of_the_nets(
 
     assert fusion.weights == weights
     assert fusion.calibration.temperature == 0.07
-    assert fusion.calibration.thresholds == (Threshold(0.4, 0.01),)
+    assert fusion.calibration.thresholds == (Threshold(0.4, 0.01, 1000),)
 
 
 def test_one_net_alone_needs_no_fusion(models_dir: Path) -> None:

@@ -1,4 +1,4 @@
-"""Batches of synthetic pairs, and the strangers that a training is monitored with."""
+"""Batches of synthetic pairs."""
 
 from typing import Any
 
@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from training.database.image_files import ImageFile
-from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.pairs import photograph_pairs
-from training.synthetic.palms import draw_palms, photograph, processes
-from training.synthetic.stream import PalmStream, strangers
+from training.synthetic.palms import draw_palms, start_processes
+from training.synthetic.stream import PalmStream
 
 
 @pytest.fixture(scope="module")
@@ -68,23 +67,8 @@ def test_a_batchs_cameras_take_as_many_palms_each_as_asked_for(
 
 def test_processes_take_the_same_images(palms: ImageFile) -> None:
     alone = stream(palms)
-    with processes(1) as pool:
+    with start_processes(1) as pool:
         helped = stream(palms, pool=pool)
         for index in (0, 1, 3, 0):
             for expected, found in zip(alone[index], helped[index], strict=True):
                 np.testing.assert_array_equal(found, expected)
-
-
-def test_strangers_are_in_the_order_of_identities_sessions_and_shots() -> None:
-    found = strangers(2, 5, HELD_OUT, sessions=2, shots=3, side_px=128)
-    assert found.labels.tolist() == [0] * 6 + [1] * 6
-    assert found.sessions.tolist() == [0, 0, 0, 1, 1, 1] * 2
-    assert found.shots.tolist() == [0, 1, 2] * 4
-    expected = photograph(1, seed=5, style=HELD_OUT, sessions=2, shots=3)
-    np.testing.assert_array_equal(found.images()[6:], np.concatenate(expected))
-
-
-def test_strangers_have_the_side_and_the_style_asked_for() -> None:
-    found = strangers(1, 5, HELD_OUT, side_px=48).images()
-    assert found.shape == (4, 48, 48)
-    assert not np.array_equal(found, strangers(1, 5, TRAINING, side_px=48).images())

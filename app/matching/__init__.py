@@ -1,0 +1,1 @@
+"""Compares palms and decides: templates, similarity, fusion, calibration, decision. NumPy only."""

@@ -1,0 +1,39 @@
+"""Score fusion: several nets' similarities become one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.matching.calibration import Calibration
+from app.matching.templates import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """The weighted sum rule.
+
+    The fused similarity is calibrated like that of a single net. J. Kittler et al., "On combining
+    classifiers", IEEE TPAMI 20 (1998).
+
+    Attributes:
+        weights: one for each net; their sum is 1.
+        calibration: the meaning of the fused similarity.
+    """
+
+    weights: tuple[float, ...]
+    calibration: Calibration
+
+    def combine(self, similarities: Sequence[Floats]) -> Floats:
+        """Returns the weighted sum of the nets' similarities.
+
+        Args:
+            similarities: for each net float32 [..., N], all of one shape.
+
+        Returns:
+            float32 [..., N].
+        """
+        rows = np.stack(similarities)
+        # Summed in float64: the weights are.
+        fused = np.asarray(self.weights) @ rows.reshape(len(rows), -1)
+        return fused.astype(np.float32).reshape(rows.shape[1:])
