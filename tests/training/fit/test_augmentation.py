@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.fit.augmentation import augment, enlarge, grain
+from training.fit.augmentation import augment, degrade, enlarge, grain
 
 
 def test_augmented_palm_is_not_mirrored() -> None:
@@ -27,3 +27,14 @@ def test_grain_is_white_and_hardly_ever_twice_the_same() -> None:
     assert one.std() == pytest.approx(1, rel=0.02)
     assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.02
     assert abs(np.corrcoef(one[:, :-1].ravel(), one[:, 1:].ravel())[0, 1]) < 0.02
+
+
+def test_a_degraded_image_still_shows_the_vein() -> None:
+    plain = np.full((64, 64), 100, np.uint8)
+    plain[:, 20:30] = 60
+    degraded = [degrade(plain, np.random.default_rng(i)) for i in range(60)]
+    assert all(image.shape == (64, 64) and image.dtype == np.uint8 for image in degraded)
+    unchanged = sum(np.array_equal(image, plain) for image in degraded)
+    assert 5 < unchanged < 30  # expected: 0.7 * 0.7 * 0.8 * 0.7 of 60
+    likeness = [np.corrcoef(image.ravel(), plain.ravel())[0, 1] for image in degraded]
+    assert np.quantile(likeness, 0.1) > 0.5
