@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -13,6 +13,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from app.nets.manifest import NET_REQUEST
 from app.validation import complaint, suggest
 
 ENV_PREFIX = "PALM_"
@@ -37,7 +38,13 @@ def without_password(url: str) -> str:
     return re.sub(r"://[^/@\s]*@", "://***@", url)
 
 
-NetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*(:[1-9][0-9]*)?$")]
+def _check_net(name: str) -> str:
+    if not re.fullmatch(NET_REQUEST, name):
+        raise ValueError("names no net: write it like vgg16, or like vgg16:3 for version 3")
+    return name
+
+
+NetName = Annotated[str, AfterValidator(_check_net)]
 
 
 class Settings(BaseSettings):

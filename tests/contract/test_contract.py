@@ -10,7 +10,8 @@ import pytest
 
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
-from app.nets.store import NetCorrupt, load_ensemble, load_nets
+from app.nets.manifest import NetCorrupt
+from app.nets.store import load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from app.palm.views import probe_views
 from training.__main__ import main
@@ -153,7 +154,7 @@ def test_a_changed_digit_of_the_fusion_is_refused_on_both_sides(
     fusion = json.loads((copy / "fusion.json").read_text())
     fusion["fusions"][0]["temperature"] += 1e-9
     (copy / "fusion.json").write_text(json.dumps(fusion))
-    with pytest.raises(NetCorrupt, match=r"fusion\.json says has SHA-256"):
+    with pytest.raises(NetCorrupt, match=r"fusion\.json has SHA-256"):
         load_ensemble(copy, ["alexnet", "vgg16"], "openvino")
     with pytest.raises(ValueError, match=r"fusion\.json was changed"):
         read_fusion(copy, ["alexnet/1", "vgg16/1"])

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info  # pyright: ignore[reportMissingTypeSt
 
 from app.ensemble import Ensemble
 from app.main import create_app
-from app.nets.store import NetCorrupt
+from app.nets.manifest import NetCorrupt
 from app.palm.views import TEMPLATE_VIEWS
 from app.settings import Settings
 from tests.app.api.conftest import (
