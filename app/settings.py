@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -38,7 +38,13 @@ def without_password(url: str) -> str:
     return re.sub(r"://[^/@\s]*@", "://***@", url)
 
 
-NetName = Annotated[str, Field(pattern=f"^{NET_REQUEST}$")]
+def _check_net(name: str) -> str:
+    if not re.fullmatch(NET_REQUEST, name):
+        raise ValueError("names no net: write it like vgg16, or like vgg16:3 for version 3")
+    return name
+
+
+NetName = Annotated[str, AfterValidator(_check_net)]
 
 
 class Settings(BaseSettings):
@@ -70,8 +76,8 @@ class Settings(BaseSettings):
     nets: Annotated[tuple[NetName, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=("alexnet", "vgg16", "vgg19"),
         min_length=1,
-        description="The nets that vote, separated by commas; vgg16:3 pins version 3. Otherwise "
-        "several nets take the versions fused last, a single one its highest.",
+        description="The nets that vote, separated by commas; vgg16:3 pins version 3, "
+        "vgg16 takes the highest.",
     )
     engine: Literal["openvino", "tensorflow"] = Field(
         default="openvino", description="The library that runs the nets."

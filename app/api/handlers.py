@@ -9,10 +9,19 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 
 from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES
-from app.api.problems import KINDS, MEDIA_TYPE, FieldError, Kind, Problem, UploadUnkept, describe
+from app.api.problems import (
+    KINDS,
+    MEDIA_TYPE,
+    FieldError,
+    Kind,
+    NotReady,
+    Problem,
+    UploadUnkept,
+    describe,
+)
 from app.validation import complaint
 
 logger = logging.getLogger(__name__)
@@ -32,8 +41,10 @@ def answer_with_problems(app: FastAPI) -> None:
 async def _answer_known(request: Request, error: Exception) -> JSONResponse:
     kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
     detail = error.detail if isinstance(error, HTTPException) else str(error)
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("%s: %s", kind.title, detail)
+    # What keeps the service from being ready was logged at its start.
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReady):
+        fields = {"request_id": request.state.request_id}
+        logger.warning("%s: %s", kind.title, detail, extra={"fields": fields})
     headers = {"Retry-After": str(kind.retry_after_s)} if kind.retry_after_s else {}
     return _problem(request, kind, detail, headers=headers)
 
@@ -60,14 +71,15 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
 
 def _allowed_methods(request: Request) -> list[str]:
     """Returns the methods that the routes of the request's path take together."""
-    routes = request.app.routes
+    # A mount, of static files, matches every method.
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
 
     def is_taken(method: str) -> bool:
         # HEAD is answered as GET.
         scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
         return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
-    return [method for method in METHODS if is_taken(method)]
+    return [method for method in METHODS if is_taken(method)] or ["GET", "HEAD"]
 
 
 def _advised(request: Request, error: HTTPException) -> str:

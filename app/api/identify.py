@@ -39,9 +39,10 @@ ProbeImages = Annotated[
 ]
 
 
-def _drop_default(schema: dict[str, Any]) -> None:
-    """Keeps Swagger UI from filling in the default."""
-    schema.pop("default")
+def _leave_empty(schema: dict[str, Any]) -> None:
+    """Keeps Swagger UI from filling in the field; it invents a value where there is no example."""
+    schema.pop("default", None)
+    schema["example"] = ""
 
 
 class EnrollForm(RequestBody):
@@ -60,16 +61,20 @@ class EnrollForm(RequestBody):
         json_schema_extra=_FILES,
     )
     name: Name | SkipJsonSchema[None] = Field(
-        default=None, description="Free text of one line, up to 200 characters."
+        default=None,
+        description="Free text of one line, up to 200 characters.",
+        json_schema_extra=_leave_empty,
     )
     hand: Hand | SkipJsonSchema[None] = Field(
-        default=None, description="The hand that the palm belongs to."
+        default=None,
+        description="The hand that the palm belongs to.",
+        json_schema_extra=_leave_empty,
     )
     add: bool = Field(
         default=False,
         description="Whether to add the images to the subject if it exists already; false if left "
         "out.",
-        json_schema_extra=_drop_default,
+        json_schema_extra=_leave_empty,
     )
 
 

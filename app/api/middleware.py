@@ -31,7 +31,9 @@ class FormIncomplete(HTTPException):
 
     def __init__(self) -> None:
         super().__init__(
-            400, f"the form ends before its closing boundary; send it whole: {SEND_IMAGES}"
+            400,
+            "the form ends before its closing boundary; send it whole, as curl -F "
+            "images=@palm.png does",
         )
 
 

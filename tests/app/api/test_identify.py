@@ -230,6 +230,13 @@ def test_an_odd_field_is_named_once_in_the_caller_s_words(
     assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
+def test_an_empty_optional_field_counts_as_left_out(client: TestClient) -> None:
+    data = {"subject_id": "ada", "name": "", "hand": "", "add": ""}
+    answer = client.post("/v1/enroll", data=data, files=images(png(50)))
+    assert answer.status_code == 201
+    assert (answer.json()["subject"]["name"], answer.json()["subject"]["hand"]) == (None, None)
+
+
 def test_a_name_may_have_any_letters(client: TestClient) -> None:
     name = "Ада \u0645\u0631\u06cc\u0645 Müller-\u674e \U0001f590"
     data = {"subject_id": "ada", "name": name}
@@ -284,7 +291,7 @@ def test_a_form_that_ends_early_is_refused_and_nothing_is_stored(client: TestCli
     second_image = body.rindex(b"--x\r\n")
     for end in (second_image, second_image + 20, len(body) - 100, len(body) - 8, len(body) - 3):
         response = client.post("/v1/enroll", content=body[:end], headers=FORM_HEADERS)
-        assert_problem(response, 400, "closing boundary", "one or more `images`")
+        assert_problem(response, 400, "closing boundary", "send it whole")
     assert_problem(client.get("/v1/subjects/ada"), 404)
     whole = client.post("/v1/enroll", content=body + b"epilogue", headers=FORM_HEADERS)
     assert whole.status_code == 201

@@ -78,6 +78,7 @@ def test_an_unknown_path_is_a_problem(shared_client: TestClient) -> None:
         ("OPTIONS", "/v1/subjects", "GET, HEAD"),
         ("POST", "/v1/subjects/p001", "GET, HEAD, PATCH, DELETE"),
         ("DELETE", "/docs", "GET, HEAD"),
+        ("POST", "/static-offline-docs/swagger-ui.css", "GET, HEAD"),
     ],
 )
 def test_a_method_that_a_path_does_not_take_is_answered_with_those_that_it_takes(
