@@ -9,6 +9,7 @@ from app.answers import Candidate, Enrollment, Identification, Verification, Vot
 from app.clock import Clock
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery, Hand, Subject
+from app.gallery.index import GalleryIndex
 from app.matching.calibration import Calibration, Threshold
 from app.matching.decision import Answers, Decision, decide, posteriors
 from app.matching.similarity import similarities
@@ -17,7 +18,6 @@ from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
 from app.palm.views import Images, probe_views, template_views
-from app.snapshot import GalleryCache
 
 
 class TemplatesMissing(Exception):
@@ -53,7 +53,7 @@ class Identifier:
         """
         self._ensemble = ensemble
         self._gallery = gallery
-        self._cache = GalleryCache(gallery, ensemble.nets)
+        self._index = GalleryIndex(gallery, ensemble.nets)
         self._limits = image_limits
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
@@ -62,9 +62,9 @@ class Identifier:
         """Reads the gallery as identification and verification do.
 
         Raises:
-            GalleryUnusable: if neither can be answered; see `GalleryCache.current`.
+            GalleryUnusable: if neither can be answered; see `GalleryIndex.current`.
         """
-        self._cache.current()
+        self._index.current()
 
     def enroll(
         self,
@@ -106,7 +106,7 @@ class Identifier:
         clock.lap("decode")
         probes = self._probes(pixels)
         clock.lap("nets")
-        gallery = self._cache.current()
+        gallery = self._index.current()
         fmr = self._fpir_target / max(len(gallery.subjects), 1)  # FPIR is about N FMR
         by_net = _compare(probes, gallery.matrices)
         fused = self._ensemble.fusion.combine(by_net)
@@ -139,7 +139,7 @@ class Identifier:
         """
         clock = Clock()
         subject = self._gallery.subject(subject_id)
-        gallery = self._cache.current()
+        gallery = self._index.current()
         if subject_id not in gallery.subject_ids:
             raise TemplatesMissing(subject_id)
         row = gallery.subject_ids.index(subject_id)

@@ -19,7 +19,8 @@ from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.logs import configure_logging
-from app.nets.store import NetUnusable, load_ensemble
+from app.nets.manifest import NetUnusable
+from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
 from app.settings import Settings, variable
 from app.validation import complaint

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.nets.manifest import NET_REQUEST
+
 
 def _split(value: object) -> object:
     """Turns "a, b" into ["a", "b"]; anything but text is left to pydantic."""
@@ -22,7 +24,7 @@ def variable(field: str | int) -> str:
     return f"{ENV_PREFIX}{field}".upper()
 
 
-NetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*(:[1-9][0-9]*)?$")]
+NetName = Annotated[str, Field(pattern=f"^{NET_REQUEST}$")]
 
 
 class Settings(BaseSettings):

@@ -10,7 +10,8 @@ import pytest
 
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
-from app.nets.store import NetCorrupt, load_ensemble, load_nets
+from app.nets.manifest import NetCorrupt
+from app.nets.store import load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from app.palm.views import probe_views
 from training.__main__ import main

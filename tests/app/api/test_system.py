@@ -26,7 +26,7 @@ from app.ensemble import Ensemble
 from app.gallery.gallery import GalleryUnusable
 from app.main import create_app
 from app.matching.fusion import Fusion
-from app.nets.store import NetCorrupt
+from app.nets.manifest import NetCorrupt
 from app.palm.views import TEMPLATE_VIEWS
 from app.settings import Settings
 from tests.app.api.conftest import EMBEDDING_SIZE, ToyNet, images, load_toy_ensemble, png

@@ -1,4 +1,4 @@
-"""The gallery as the search needs it: in memory, one template for each subject and net."""
+"""The gallery's index in memory: one template for each subject and net."""
 
 import threading
 from collections.abc import Sequence
@@ -10,18 +10,19 @@ from app.ensemble import Net
 from app.gallery.gallery import Gallery, GalleryUnusable, Subject
 from app.matching.templates import Floats, NetKey, are_unit, mean_template
 
+_PAGE = 1000  # subjects read at a time
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The gallery at one revision.
 
     Attributes:
-        revision: of the gallery.
-        subjects: everybody who has a template of every net.
-        subject_ids: theirs, in the same order.
-        matrices: for each net float32 [N, 2, M, D], in that order, of unit length: the mean of a
-            subject's prototype, if it is a trained one, and its templates, for each of the views
-            of `app.palm.views.template_views`.
+        revision: the gallery's.
+        subjects: every subject that has a template of every net.
+        subject_ids: their ids, in the same order.
+        matrices: for each net float32 [N, 2, M, D], in that order, of unit length along D: the
+            mean of the subject's templates and, if it is a trained one, its prototype.
     """
 
     revision: int
@@ -30,30 +31,33 @@ class Snapshot:
     matrices: tuple[Floats, ...]
 
 
-class GalleryCache:
-    """Reads the gallery anew when any process has changed it; safe for concurrent callers."""
+class GalleryIndex:
+    """Keeps the newest snapshot of the gallery; safe for concurrent callers."""
 
     def __init__(self, gallery: Gallery, nets: Sequence[Net]) -> None:
+        """Creates the index; the first call of `current` reads the gallery."""
         self._gallery = gallery
         self._nets = nets
         self._snapshot: Snapshot | None = None
-        self._refreshing = threading.Lock()
+        self._loading = threading.Lock()
 
     def current(self) -> Snapshot:
-        """The gallery as it is now.
+        """Returns the gallery as it is now; reads it only if any process has changed it.
 
         Raises:
-            GalleryUnusable: if it cannot be read, or if a template in it is damaged. One NaN makes
-                every probability NaN, so that everybody would get a wrong answer: nobody gets one
-                until the named subject is deleted, which needs no restart.
+            GalleryUnusable: if it cannot be read, or if a template in it is damaged. One NaN would
+                make every probability NaN, so nobody is answered until the subjects that the
+                message names are deleted. That needs no restart.
         """
-        revision = self._gallery.revision()
-        snapshot = self._snapshot
+        revision, snapshot = self._gallery.revision(), self._snapshot
         if snapshot is not None and snapshot.revision == revision:
             return snapshot
-        with self._refreshing:
-            self._snapshot = self._load(revision)
-            return self._snapshot
+        with self._loading:
+            revision, snapshot = self._gallery.revision(), self._snapshot
+            # Another caller may have loaded the gallery while this one waited.
+            if snapshot is None or snapshot.revision != revision:
+                self._snapshot = snapshot = self._load(revision)
+            return snapshot
 
     def _load(self, revision: int) -> Snapshot:
         trained = self._gallery.trained()
@@ -61,7 +65,7 @@ class GalleryCache:
         subjects = {subject.subject_id: subject for subject in _all_subjects(self._gallery)}
         known = sorted(set(subjects).intersection(*templates))
         matrices = tuple(
-            np.stack([own[subject] for subject in known])
+            np.stack([own[subject_id] for subject_id in known])
             if known
             else np.zeros((0, *net.prototypes.shape[1:]), np.float32)
             for net, own in zip(self._nets, templates, strict=True)
@@ -70,7 +74,7 @@ class GalleryCache:
 
 
 def _mean_templates(net: Net, gallery: Gallery, trained: frozenset[str]) -> dict[str, Floats]:
-    """Everybody's prototype and templates [2, M, D] of one net as one."""
+    """Returns every subject's mean template [2, M, D] of one net."""
     rows = {
         identity: [prototype]
         for identity, prototype in zip(net.identities, net.prototypes, strict=True)
@@ -100,6 +104,6 @@ def _describe_damage(key: NetKey, damaged: Sequence[str]) -> str:
 
 def _all_subjects(gallery: Gallery) -> list[Subject]:
     found: list[Subject] = []
-    while page := gallery.subjects(after=found[-1].subject_id if found else None, limit=1000):
+    while page := gallery.subjects(after=found[-1].subject_id if found else None, limit=_PAGE):
         found += page
     return found
