@@ -96,15 +96,15 @@ def _export() -> tuple[type, Callable[[Any], Any]]:
 
 
 def _fuse() -> tuple[type, Callable[[Any], Any]]:
-    from training.versions.fuse import FuseConfig, fuse
+    from training.commands.fuse import FuseConfig, fuse
 
     return FuseConfig, fuse
 
 
 def _evaluate() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.evaluate import EvaluateConfig, as_markdown, evaluate
+    from training.commands.evaluate import EvaluateConfig, evaluate
 
-    return EvaluateConfig, lambda config: as_markdown(evaluate(config))
+    return EvaluateConfig, evaluate
 
 
 def _benchmark() -> tuple[type, Callable[[Any], Any]]:
