@@ -47,15 +47,15 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _synthesize() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.synthesize import SynthesisConfig, synthesize
+    from training.commands.synthesize import SynthesizeConfig, synthesize
 
-    return SynthesisConfig, synthesize
+    return SynthesizeConfig, synthesize
 
 
 def _contact_sheet() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.contact_sheet import ContactSheetConfig, draw_contact_sheet
+    from training.commands.contact_sheet import ContactSheetConfig, contact_sheet
 
-    return ContactSheetConfig, draw_contact_sheet
+    return ContactSheetConfig, contact_sheet
 
 
 def _check() -> tuple[type, Callable[[Any], Any]]:
@@ -65,8 +65,7 @@ def _check() -> tuple[type, Callable[[Any], Any]]:
 
 
 def _train() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.train import train
-    from training.fit.settings import TrainConfig
+    from training.commands.train import TrainConfig, train
 
     return TrainConfig, train
 
@@ -186,7 +185,8 @@ def _reader(hint: Any) -> Callable[[str], Any]:
     """What turns an option's text into a value of this type."""
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
-        return lambda text: tuple(item(part) for part in text.split(","))
+        read = str if get_origin(item) is Literal else item
+        return lambda text: tuple(read(part) for part in text.split(","))
     if get_origin(hint) is types.UnionType:
         return get_args(hint)[0]
     return str if get_origin(hint) is Literal else hint
