@@ -20,7 +20,7 @@ from training.database.palms import load_palms
 from training.fit.batches import as_colour
 from training.nets.build import build_net
 from training.versions.fuse import read_fusion
-from training.versions.read import Artefact
+from training.versions.read import Version
 
 
 @pytest.fixture(scope="session")
@@ -117,9 +117,9 @@ def test_both_sides_mean_the_same_by_similarity(
     store: Path, database: Path, tmp_path: Path
 ) -> None:
     palms = load_palms(database)
-    artefact = Artefact(store / "alexnet/1")
-    theirs = artefact.similarities(palms)
-    plain = artefact.embeddings(palms, probe_views)[:, 0]
+    version = Version.open(store / "alexnet/1")
+    theirs = version.similarities(palms)
+    plain = version.embeddings(palms, probe_views)[:, 0]
     prototypes = np.load(store / "alexnet/1/prototypes.npy")
     assert (theirs - plain @ prototypes[:, 0, 0].T).max() > 1e-2
     gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")

@@ -109,11 +109,11 @@ def _report(
 
 
 def _summarize(report: dict[str, Any]) -> str:
-    """Names the matcher with the lowest equal error rate, and counts the warnings."""
+    """Names the matcher with the lowest equal error rate, and says whether there are warnings."""
     best = min(report["matchers"], key=lambda one: one["eer"]["value"])
-    eer, warnings = best["eer"], len(report["warnings"])
+    eer, count = best["eer"], len(report["matchers"])
     summary = (
-        f"{best['name']} has the lowest equal error rate of {len(report['matchers'])} matchers, "
+        f"{best['name']} has {'the lowest' if count > 1 else 'an'} equal error rate, "
         f"{eer['value']:.2%} (95 % interval {eer['low']:.2%} to {eer['high']:.2%})"
     )
-    return summary + (f"; {warnings} warnings, see the report" if warnings else "")
+    return summary + ("; see the warnings in the report" if report["warnings"] else "")
