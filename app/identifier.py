@@ -171,6 +171,8 @@ class Identifier:
 
     def _read(self, images: Sequence[bytes]) -> tuple[Images, list[Quality]]:
         """Returns the nets' input images, uint8 [B, H, W, 3], and the quality of each."""
+        if not images:
+            raise ValueError("no image is given: give at least one")
         pixels: list[Images] = []
         quality: list[Quality] = []
         for position, data in enumerate(images, start=1):

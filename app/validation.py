@@ -1,4 +1,4 @@
-"""Pydantic's validation errors in words for one line."""
+"""Messages for what pydantic refuses, each short enough for one line."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-_MAX_ECHO = 80  # characters of a refused value that are repeated
+_MAX_ECHO = 80  # characters of an offending value that are repeated
 
 
 def complaint(item: Mapping[str, Any]) -> str:
-    """Returns what is wrong with one value, and the value if it is a scalar.
+    """Returns what is wrong with one value and quotes the value if it is short.
 
     Args:
         item: one of `ValidationError.errors()`.
@@ -22,7 +22,7 @@ def complaint(item: Mapping[str, Any]) -> str:
 
 
 def in_one_line(error: ValidationError) -> str:
-    """Returns every complaint, each after the name of its field."""
+    """Returns everything that is wrong, each complaint after the name of its field."""
     return "; ".join(
         ".".join(map(str, item["loc"])) + (": " if item["loc"] else "") + complaint(item)
         for item in error.errors()

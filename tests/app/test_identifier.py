@@ -27,7 +27,7 @@ LIMITS = ImageLimits()
 
 
 def palm(person: int, shot: int = 0) -> bytes:
-    """A PNG of a pattern of the person's own, with noise of the shot's own."""
+    """A PNG of the person's pattern with the shot's noise."""
     pattern = np.random.default_rng(person).uniform(60, 200, (GRID, GRID))
     noise = np.random.default_rng([person, shot]).normal(0, 10, (SIDE, SIDE))
     pixels = np.kron(pattern, np.ones((SIDE // GRID, SIDE // GRID))) + noise
@@ -45,14 +45,14 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def similarity(probe: NDArray[np.float32], template: NDArray[np.float32]) -> float:
-    """Of a probe [2, D] and a template [2, M, D], said by hand."""
+    """The similarity of a probe [2, D] to a template [2, M, D], written out."""
     best = [(moves @ view).max() for view, moves in zip(probe, template, strict=True)]
     return float(np.mean(best))
 
 
 @dataclass
-class FakeNet:
-    """Averages the picture over a grid and turns the result by a fixed rotation."""
+class ToyNet:
+    """Averages the image over a grid and turns the result by a fixed rotation."""
 
     key: NetKey
     calibration: Calibration
@@ -68,14 +68,14 @@ class FakeNet:
         self.prototypes = np.stack([unit(self.templates(images).mean(axis=0)) for images in shots])
 
     def templates(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings [B, 2, M, D] of the pictures, mirrored and moved."""
+        """Embeddings [B, 2, M, D] of the images, mirrored and moved."""
         views = template_views(images)
         return self.embed(views.reshape(-1, SIDE, SIDE, 3)).reshape(*views.shape[:3], -1)
 
     def probe(self, image: bytes) -> NDArray[np.float32]:
-        """Embeddings [2, D] of a picture as it lies and mirrored."""
-        picture = pixels_of(image)
-        return self.embed(np.concatenate([picture, picture[:, :, ::-1]]))
+        """Embeddings [2, D] of an image, upright and mirrored."""
+        pixels = pixels_of(image)
+        return self.embed(np.concatenate([pixels, pixels[:, :, ::-1]]))
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         cell = SIDE // GRID
@@ -89,20 +89,20 @@ def calibration(temperature: float) -> Calibration:
     return Calibration(temperature, (Threshold(0.6, 1e-1), Threshold(0.8, 1e-5)))
 
 
-def make_nets() -> list[FakeNet]:
+def make_nets() -> list[ToyNet]:
     return [
-        FakeNet(NetKey("alexnet", 1), calibration(0.05)),
-        FakeNet(NetKey("vgg16", 2), calibration(0.1)),
+        ToyNet(NetKey("alexnet", 1), calibration(0.05)),
+        ToyNet(NetKey("vgg16", 2), calibration(0.1)),
     ]
 
 
-def ensemble(nets: Sequence[FakeNet]) -> Ensemble:
+def ensemble(nets: Sequence[ToyNet]) -> Ensemble:
     weights = (1.0,) if len(nets) == 1 else (0.75, 0.25)
     return Ensemble(tuple(nets), Fusion(weights, calibration(0.07)))
 
 
 def make_identifier(
-    gallery: Gallery, nets: Sequence[FakeNet] | None = None, fpir_target: float = 0.03
+    gallery: Gallery, nets: Sequence[ToyNet] | None = None, fpir_target: float = 0.03
 ) -> Identifier:
     gallery.seed_trained(IDENTITIES)
     return Identifier(
@@ -385,7 +385,7 @@ def test_a_featureless_image_is_refused_with_its_number(identifier: Identifier) 
 
 
 def test_no_images_at_all_are_refused(identifier: Identifier) -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="no image is given"):
         identifier.identify([])
 
 

@@ -56,6 +56,7 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ("PALM_NETS", ""),
         ("PALM_NETS", "vgg16:latest"),
         ("PALM_NETS", "../vgg16"),
+        ("PALM_NETS", "My-net"),
         ("PALM_NETS", "vgg16,,alexnet"),
         ("PALM_GALLERY_URL", "mysql://host/gallery"),
         ("PALM_GALLERY_URL", "sqlite:///"),
