@@ -15,7 +15,7 @@ from app.nets.store import load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from app.palm.views import probe_views
 from training.__main__ import main
-from training.commands.synthesize import SynthesisConfig, synthesize
+from training.commands.synthesize import SynthesizeConfig, synthesize
 from training.database.palms import load_palms
 from training.fit.batches import as_colour
 from training.nets.build import build_net
@@ -28,7 +28,9 @@ def store(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two nets trained for two epochs through the command line, exported and fused."""
     folder = tmp_path_factory.mktemp("contract")
     synthesize(
-        SynthesisConfig(folder / "strangers", identities=4, sessions=2, shots=2, seed=9, prefix="n")
+        SynthesizeConfig(
+            out=folder / "strangers", identities=4, sessions=2, shots=2, seed=9, prefix="n"
+        )
     )
     data = ["--data", str(database)]
     calibrated = [*data, "--strangers", str(folder / "strangers"), "--store", str(folder / "store")]

@@ -1,268 +1,232 @@
-"""Teaches nets what tells palms apart, on thousands of synthetic ones that no epoch repeats."""
+"""Teaches nets to tell palms apart, on synthetic palms of which no image comes twice."""
 
 import json
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import keras
-import numpy as np
+import tyro
 
-from training.commands.synthesize import draw_palms, processes
-from training.commands.train import computing_in
-from training.database.image_files import ImageFile
-from training.fit.checkpoint import (
-    FINAL,
-    HISTORY,
-    epochs_done,
-    load_best,
-    write_whole,
-)
-from training.fit.devices import (
-    device_count,
-    distribute,
-    require_agreement,
-    require_divisible,
-)
-from training.fit.loop import FitOptions, fit_stream
-from training.fit.pretrained import finish, layer_outputs
-from training.fit.settings import require_at_least, resumable_settings
-from training.fit.start import CONFIG, is_version, load_start, require_start, stage_after
-from training.metrics.open_set import OpenSetScore, mean_templates
-from training.nets.build import (
-    NETS,
-    build_net,
-    embedding_model,
-    freeze_norms,
-    scoring_model,
-    working_side,
-)
-from training.nets.losses import MarginLoss, PairLoss
+from training.database.image_files import default_scratch
+from training.fit.options import NetName, RunOptions, require_at_least
+from training.fit.verdict import Verdict
 from training.nets.recipe import Recipe
 from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.pairs import SERVED_PX
-from training.synthetic.stream import PalmStream, strangers
 
 UNSEEN_SEED = 3_000_003
-"""Of the visits that set prototypes and whitening; the epochs' are drawn with other seeds."""
+"""Seed of the images that set prototypes and whitening; no epoch draws with it."""
 
 STAGE_STEP = 10_000_019
-"""From the seed of one stage's images to the next one's."""
-
-STRANGERS_SEED = 1_000_003
-"""Of the palms a pre-training is monitored with; its own are drawn with another seed."""
+"""Distance between the seeds of one stage's images and the next one's."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(FitOptions):
-    """What `python -m training pretrain` does; docs/training.md says how long it takes.
+class PretrainConfig(RunOptions):
+    """Teaches nets to tell palms apart, on thousands of synthetic ones.
 
-    The same command again goes on with a run that was stopped. The nets learn to embed, from pairs
-    first and, --from that, against prototypes of all palms: the one begins faster, the other tells
-    more alike palms apart. Side by side they share every image, which on a GPU costs more time
-    than what a net learns from it; each learns as if alone, and has a folder in `out`. `export`
-    gives it prototypes of a database, and `finetune` adapts it.
+    With the defaults an epoch has 20,000 images. On two cores AlexNet learns from 133 a second and
+    VGG16 from 21 to 174, depending on the processor; on one H200 all three from 8,700
+    (docs/training.md). The same command again goes on with a run that was stopped.
+
+    Train against pairs first, and from that run against prototypes: pairs learn faster, prototypes
+    separate more similar palms. Nets that are named together share every image and learn as if
+    alone; each has a folder in `out`. `export` gives a net the identities of a database, `finetune`
+    adapts it to one.
 
     Attributes:
-        nets: which, of alexnet, vgg16 and vgg19.
-        start: --from, a run of the same nets to start from, as it was before its whitening; or a
-            version's folder, such as models_store/vgg16/2, to start one net from.
-        processes: how many take the images, ahead of the training; 0 leaves it to this one, which
-            is best where the nets, too, have no more than a few cores.
-        against: what each image is compared with: the other images of its batch (pairs), or
-            one prototype for every palm (prototypes).
-        identities: synthetic palms to tell apart.
-        pairs: images of each in an epoch, two by two; every one is of another visit.
-        degrade: spoil images as no camera does: hide a part, smear, coarsen, misplace them more.
-        contrast_px: side, about, at which the nets see.
+        nets: which nets.
+        start: run of the same nets to start from, before its whitening; or a version's folder, such
+            as models_store/vgg16/2, to start one net from.
+        against: what each image is compared with: the other images of its batch (pairs), or one
+            prototype for each palm (prototypes).
+        identities: number of synthetic palms, at least 2.
+        pairs: pairs of images of each palm in an epoch; each image is of a session of its own.
+        degrade: degrade images beyond what a camera does: hide a part, smear, coarsen, move.
+        contrast_px: side to which local contrast shrinks the image, about.
         embedding_size: numbers in an embedding.
+        devices: one, or all of this machine, which then share each batch.
+        processes: processes that draw images ahead of the training. 0 draws them between the steps,
+            which is best where the nets train on the same few cores.
+        monitor: synthetic strangers, of two sessions and two shots each, that the nets are measured
+            on after every epoch.
+        scratch: folder for the drawn palms, in an unnamed file that ends with the process.
         learning_rate: Adam's peak.
         scale: factor from similarity to logit.
-        margin: what a palm's other image must win by.
+        margin: similarity by which a palm's other image must win.
     """
 
-    nets: tuple[str, ...] = NETS
-    start: Path | None = field(default=None, metadata={"option": "from"})
+    nets: tuple[NetName, ...] = ("alexnet", "vgg16", "vgg19")
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = field(
+        default=None, metadata={"option": "from"}
+    )
     against: Literal["pairs", "prototypes"] = "pairs"
     identities: int = 10_000
     pairs: int = 1
     degrade: bool = True
     contrast_px: int = 112
     embedding_size: int = 256
+    devices: Literal["one", "all"] = "one"
     processes: int = 0
+    monitor: int = 250
+    scratch: Path = field(default_factory=default_scratch)
     learning_rate: float = 1e-3
     scale: float = 24.0
     margin: float = 0.15
 
-    @property
-    def recipe(self) -> Recipe:
-        """The shipped recipe with these choices; the stream does what augmentation would."""
-        return Recipe(
-            augment="none",
-            dropout=0.0,  # no image comes twice, so none can be learned by heart
-            contrast_px=self.contrast_px,
-            embedding_size=self.embedding_size,
-            learning_rate=self.learning_rate,
-            scale=self.scale,
-            margin=self.margin,
-        )
 
-    @property
-    def against_palms(self) -> bool:
-        """Whether there is a prototype for every palm."""
-        return self.against == "prototypes"
-
-    @property
-    def loss(self) -> keras.losses.Loss:
-        """What the net minimises."""
-        kind = MarginLoss if self.against_palms else PairLoss
-        return kind(self.scale, self.margin)
-
-    @property
-    def side_px(self) -> int:
-        """Side of the images after the exported net's shrinking, at which it is trained."""
-        return working_side(self.nets[0], self.recipe, SERVED_PX)
-
-
-def pretrain(config: PretrainConfig) -> Path:
+def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     """Trains embeddings, or goes on training them, and writes the run's folder.
 
-    Returns:
-        The path of history.csv; beside it each net has a folder with its weights and result.json.
+    Args:
+        config: what to train.
+        callbacks: Keras callbacks; they act before the run's own.
 
     Raises:
-        ValueError: if an option makes no sense, or `out` holds a run with other settings.
-        NetIsDead: if a guard stopped it.
+        ValueError: if an option is out of range, or `out` holds a run with other settings.
+        NetIsDead: if a guard stopped the training.
         OSError: if the drawn palms find no room in scratch.
     """
+    # Imported here, so that --help does not load TensorFlow. JAX trains without TensorFlow.
+    import keras
+
+    from training.synthetic.palms import draw_palms, start_processes
+    from training.fit.checkpoint import FINAL, Checkpoint, epochs_done, load_best, save_weights
+    from training.fit.devices import device_count, distribute, require_divisible, use_precision
+    from training.fit.guard import make_guards
+    from training.fit.loop import fit, rows_of
+    from training.fit.monitors import (
+        measure_with_progress,
+        monitored_strangers,
+        open_set_monitors,
+    )
+    from training.fit.outputs import layer_outputs
+    from training.fit.plan import Plan
+    from training.fit.result import RESULT, conclude
+    from training.fit.settings import resolve_settings, write_settings
+    from training.fit.start import go_on_from, require_start, stage_after
+    from training.metrics.open_set import compiled_embedder
+    from training.nets.build import build_net, embedding_model, scoring_model, working_side
+    from training.nets.losses import MarginLoss, PairLoss
+    from training.nets.whitening import whiten
+    from training.synthetic.stream import PalmStream
+
     _require_sensible(config)
-    chosen = {
-        **asdict(config.recipe),
-        **asdict(config),
-        "command": "pretrain",
-        "stage": stage_after(config.start),
+    recipe, prototypes = _recipe(config), config.against == "prototypes"
+    if config.start:
+        require_start(config.start, config.nets, recipe)
+    with distribute(config.devices):
+        require_divisible(config.batch_size, device_count())
+    stage = stage_after(config.start)
+    chosen = asdict(recipe) | asdict(config) | {"command": "pretrain", "stage": stage}
+    settings = resolve_settings(chosen, config.out)
+    done = epochs_done(config.out)
+    if done == config.epochs and all((config.out / name / RESULT).exists() for name in config.nets):
+        return _verdict(config.out, config.nets)
+
+    # Data: each palm is drawn once, and photographed anew for every batch
+    keras.utils.set_random_seed(config.seed)
+    side_px = working_side(config.nets[0], recipe, SERVED_PX)
+    palms = draw_palms(config.identities, config.seed, config.scratch)
+    monitored = {
+        "val": monitored_strangers(config.monitor, TRAINING, side_px),
+        "held_out": monitored_strangers(config.monitor, HELD_OUT, side_px),
     }
-    settings = resumable_settings(chosen, config.out)
-    ended = all((config.out / net / FINAL).exists() for net in config.nets)
-    if epochs_done(config.out) < config.epochs or not ended:
-        with processes(config.processes) if config.processes else nullcontext() as pool:
-            _train(config, settings, pool)
-    return config.out / HISTORY
+    seed, unseen = config.seed + STAGE_STEP * stage, UNSEEN_SEED + STAGE_STEP * stage
+    with start_processes(config.processes) if config.processes else nullcontext() as pool:
+        size = {"batch_size": config.batch_size, "side_px": side_px}
+        stream = partial(PalmStream, palms, **size, degraded=config.degrade, pool=pool)
+
+        # Nets
+        def build(identities: int) -> dict[str, keras.Model]:
+            names = config.nets
+            return {net: build_net(net, identities, recipe, input_px=side_px) for net in names}
+
+        with use_precision(settings["precision"]), distribute(config.devices):
+            nets = build(config.identities if prototypes else 1)
+            if config.start:
+                everybody = stream(pairs=1, seed=unseen, epoch=0) if prototypes else None
+                go_on_from(config.start, nets, everybody, resumed=done > 0)
+            trained_part = scoring_model if prototypes else embedding_model
+            trained = {name: trained_part(net) for name, net in nets.items()}
+            embedders = {config.out / name: embedding_model(net) for name, net in nets.items()}
+            loss = (MarginLoss if prototypes else PairLoss)(config.scale, config.margin)
+
+            # Fit
+            for name in config.nets:
+                write_settings({**settings, "net": name}, config.out / name)
+            write_settings(settings, config.out)
+            batches = partial(stream, pairs=config.pairs, seed=seed)
+            monitors = open_set_monitors(nets, monitored, config.batch_size)
+            images, labels = batches(epoch=done)[0]
+            guards = make_guards(
+                trained, images, labels, loss, recipe, mode=config.guard, out=config.out
+            )
+            rows = fit(
+                trained,
+                lambda epoch: batches(epoch=epoch),
+                loss,
+                Plan.of(recipe, config.epochs),
+                seed=config.seed,
+                callbacks=[*callbacks, *monitors, *guards],
+                checkpoint=Checkpoint(config.out, parts=embedders),
+            )
+
+        # Whiten on images that no epoch had, and conclude
+        with use_precision(settings["precision"]):
+            nets = build(1)
+            for name, net in nets.items():
+                load_best(embedding_model(net), config.out / name)
+            everybody = stream(pairs=1, seed=unseen, epoch=1)
+            features, _ = layer_outputs(nets, "dense_norm", everybody)
+            for name, net in nets.items():
+                whiten(net, features[name].reshape(-1, 2, features[name].shape[1]))
+                embed, own = compiled_embedder(net), rows_of(name, config.nets, rows)
+                figures = {
+                    "monitor": {"identities": config.monitor, "sessions": 2, "shots": 2},
+                    "last": own[-1],
+                    "whitened": {
+                        prefix: measure_with_progress(embed, some, f"{name}, {prefix}")
+                        for prefix, some in monitored.items()
+                    },
+                    "images": len(own) * 2 * config.identities * config.pairs,
+                }
+                save_weights(embedding_model(net), config.out / name / FINAL)
+                conclude(config.out / name, {**settings, "net": name}, own, figures)
+    return _verdict(config.out, config.nets)
 
 
 def _require_sensible(config: PretrainConfig) -> None:
-    for net in config.nets:
-        if net not in NETS:
-            raise ValueError(f"unknown net {net!r}: choose of {', '.join(NETS)}")
-    require_at_least(config, identities=2, monitor=2, epochs=1, pairs=1, embedding_size=1)
-    require_at_least(config, processes=0, contrast_px=1)
+    options = asdict(config)
+    require_at_least(options, identities=2, monitor=2, epochs=1, pairs=1, embedding_size=1)
+    require_at_least(options, processes=0, contrast_px=1)
     if config.batch_size < 4 or config.batch_size % 2:
         raise ValueError(
             f"--batch-size must be an even number of at least 4, not {config.batch_size}"
         )
-    if config.start:
-        require_start(config.start, config.nets, config.recipe)
-    with distribute(config.devices):
-        require_divisible(config.batch_size, device_count())
 
 
-def _train(config: PretrainConfig, settings: dict[str, Any], pool: Executor | None) -> None:
-    """Trains the epochs that are not done yet, whitens the nets and writes them."""
-    keras.utils.set_random_seed(config.seed)
-    palms = draw_palms(config.identities, config.seed, config.scratch)
-    stream = partial(_stream, palms, config, pool)
-    monitored = {
-        prefix: strangers(config.monitor, STRANGERS_SEED, style, side_px=config.side_px)
-        for prefix, style in (("val", TRAINING), ("held_out", HELD_OUT))
-    }
-    with computing_in(settings["precision"]), distribute(config.devices):
-        require_agreement(epochs_done=epochs_done(config.out))
-        _write_settings(config, settings)
-        nets = _begin(config, stream)
-        fit_stream(
-            {
-                name: scoring_model(net) if config.against_palms else embedding_model(net)
-                for name, net in nets.items()
-            },
-            stream(config.seed, epochs_done(config.out)),
-            config,
-            config.recipe,
-            config.loss,
-            [
-                OpenSetScore(some, config.batch_size, prefix=f"{name}_{prefix}", net=net)
-                for name, net in nets.items()
-                for prefix, some in monitored.items()
-            ],
-            kept={config.out / name: embedding_model(net) for name, net in nets.items()},
-        )
-    with computing_in(settings["precision"]):
-        nets = _build(config, 1)
-        for name, net in nets.items():
-            load_best(embedding_model(net), config.out / name)
-        finish(nets, stream(UNSEEN_SEED, 1, everybody=True), monitored, settings, config.out)
-
-
-def _write_settings(config: PretrainConfig, settings: dict[str, Any]) -> None:
-    """Into the run's folder, and into each net's what `export` has to know of it."""
-    for name in config.nets:
-        (config.out / name).mkdir(parents=True, exist_ok=True)
-        own = json.dumps({**settings, "net": name}, indent=2)
-        write_whole(config.out / name / CONFIG, own + "\n")
-    write_whole(config.out / CONFIG, json.dumps(settings, indent=2) + "\n")
-
-
-def _begin(config: PretrainConfig, stream: Callable[..., PalmStream]) -> dict[str, keras.Model]:
-    """The nets as their training begins; one that goes on restores its own weights."""
-    count = config.identities if config.against_palms else 1
-    nets = _build(config, count)
-    if config.start is None:
-        return nets
-    if is_version(config.start):
-        for net in nets.values():
-            freeze_norms(net)  # whitening left no statistics in them
-    if epochs_done(config.out):
-        return nets
-    load_start(config.start, nets)
-    if config.against_palms:
-        everybody = stream(UNSEEN_SEED, 0, everybody=True)
-        embeddings, labels = layer_outputs(nets, "embedding", everybody)
-        seen = np.unique(labels)
-        for name, net in nets.items():
-            (placed,) = net.get_layer("similarity").get_weights()
-            # Who filled no batch keeps a place at random.
-            placed[seen] = mean_templates(embeddings[name], labels, count)[seen]
-            net.get_layer("similarity").set_weights([placed])
-    return nets
-
-
-def _build(config: PretrainConfig, count: int) -> dict[str, keras.Model]:
-    return {
-        name: build_net(name, count, config.recipe, input_px=config.side_px) for name in config.nets
-    }
-
-
-def _stream(
-    palms: ImageFile,
-    config: PretrainConfig,
-    pool: Executor | None,
-    seed: int,
-    epoch: int,
-    *,
-    everybody: bool = False,
-) -> PalmStream:
-    """An epoch's images, or one pair of every palm for whoever has to see them all."""
-    return PalmStream(
-        palms,
-        pairs=1 if everybody else config.pairs,
-        batch_size=config.batch_size,
-        side_px=config.side_px,
-        seed=seed + STAGE_STEP * stage_after(config.start),
-        epoch=epoch,
-        degraded=config.degrade,
-        whole=everybody,
-        pool=pool,
+def _recipe(config: PretrainConfig) -> Recipe:
+    """Returns the shipped recipe with the chosen values; the stream replaces the augmentation."""
+    return Recipe(
+        augment="none",
+        dropout=0.0,  # no image comes twice, so none can be learned by heart
+        contrast_px=config.contrast_px,
+        embedding_size=config.embedding_size,
+        learning_rate=config.learning_rate,
+        scale=config.scale,
+        margin=config.margin,
     )
+
+
+def _verdict(out: Path, nets: Sequence[str]) -> Verdict:
+    """Reads every net's result and names its error rates after whitening."""
+    sentences: list[str] = []
+    for net in nets:
+        result = json.loads((out / net / "result.json").read_text())
+        eers = {prefix: figures["eer"] for prefix, figures in result["whitened"].items()}
+        sentences.append(f"{net} {eers['val']:.2%} ({eers['held_out']:.2%} in held-out style)")
+    return Verdict(out, f"equal error rates on synthetic strangers: {', '.join(sentences)}.")

@@ -1,6 +1,6 @@
-"""Augmentation of training images: what a hand and a sensor may change, and what may hide them.
+"""Augmentation of training images: changes of pose, shape, light, focus, noise and cover.
 
-No flips: a mirrored left hand is a right hand, another palm.
+Images are not flipped: a mirrored left hand looks like a right hand, which is another palm.
 """
 
 from functools import lru_cache
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Moves, bends, relights, blurs and grains one image.
+    """Moves, bends, relights and blurs an image, adds noise, and at times hides a patch.
 
     Args:
         image: uint8 [H, W], grey.
@@ -31,33 +31,33 @@ def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
 
 
 def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Spoils a drawn image in ways that its camera does not, so that no single clue may decide.
+    """Degrades a drawn image beyond what a camera does, so that no net relies on a single clue.
 
     Args:
         image: uint8 [H, W], grey.
         rng: source of the changes.
 
     Returns:
-        uint8 [H, W]: part of it hidden, or with another part of the palm in its place; smeared;
-        with coarse grain; or with less resolution; often nothing, at times all of it.
+        uint8 [H, W]. Each change is made with a probability of 0.2 or 0.3: a patch hidden or
+        replaced by another part of the palm, a blur, less resolution, coarse noise.
     """
     side = image.shape[0]
-    spoilt = image.astype(np.float32)
+    changed = image.astype(np.float32)
     if rng.random() < 0.3:
-        _cover(spoilt, rng, by=np.roll(spoilt, side // 2, (0, 1)) if rng.random() < 0.5 else None)
+        _cover(changed, rng, by=np.roll(changed, side // 2, (0, 1)) if rng.random() < 0.5 else None)
     if rng.random() < 0.3:
-        spoilt = cv2.GaussianBlur(spoilt, (0, 0), rng.uniform(0.2, 2), sigmaY=rng.uniform(0.2, 2))
+        changed = cv2.GaussianBlur(changed, (0, 0), rng.uniform(0.2, 2), sigmaY=rng.uniform(0.2, 2))
     if rng.random() < 0.2:
-        small = cv2.resize(spoilt, None, fx=(scale := rng.uniform(0.45, 0.9)), fy=scale)
-        spoilt = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
+        small = cv2.resize(changed, None, fx=(scale := rng.uniform(0.45, 0.9)), fy=scale)
+        changed = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.3:
         coarse = cv2.GaussianBlur(grain(side, rng), (0, 0), width := rng.uniform(0.4, 1.5))
-        spoilt += rng.uniform(0, 7) * width * coarse  # blurred noise is weaker by about its width
-    return np.clip(spoilt, 0, 255).astype(np.uint8)
+        changed += rng.uniform(0, 7) * width * coarse  # blurred noise is weaker by about its width
+    return np.clip(changed, 0, 255).astype(np.uint8)
 
 
 def _move(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Turns by about 4 degrees, scales by 5 %, shifts by 4 %, bends by up to 1 %."""
+    """Turns by about 4 degrees, scales by 5 %, shifts by 4 % and bends by up to 1 %."""
     side = image.shape[0]
     turn = cv2.getRotationMatrix2D(
         (side / 2, side / 2), rng.normal(0, 4), float(np.exp(rng.normal(0, 0.05)))
@@ -76,27 +76,30 @@ def _move(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint
 
 
 def _relight(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A slow change of light, [side, side], around a change of gain."""
+    """Returns a smooth field of gains, float32 [side, side]: exposure and uneven light."""
     gains = rng.uniform(0.7, 1.3) + rng.normal(0, 0.12, (3, 3))
     return enlarge(gains.astype(np.float32), side)
 
 
 def enlarge(grid: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Cubic interpolation of [k, k] to [side, side], as two small products: cv2.resize is slow."""
+    """Returns the cubic interpolation of [k, k] to [side, side]; faster than `cv2.resize`."""
     spread = _interpolation(grid.shape[0], side)
-    return spread @ grid @ spread.T
+    return np.asarray(spread @ grid @ spread.T, np.float32)
 
 
 @lru_cache
 def _interpolation(count: int, side: int) -> NDArray[np.float32]:
-    """What `cv2.resize` multiplies a column of `count` numbers with, [side, count]."""
+    """Returns the matrix [side, count] that `cv2.resize` multiplies a column with."""
     units = np.eye(count, dtype=np.float32)
     columns = [cv2.resize(u[:, None], (1, side), interpolation=cv2.INTER_CUBIC) for u in units]
     return np.stack([np.asarray(column, np.float32)[:, 0] for column in columns], axis=1)
 
 
 def grain(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """White noise of deviation 1, [side, side]: a window of a field drawn once, for speed."""
+    """Returns white noise of standard deviation 1, float32 [side, side].
+
+    For speed it is a window of a field that is drawn once.
+    """
     top, left = rng.integers(0, side, 2)
     return _noise_field(2 * side)[top : top + side, left : left + side]
 
@@ -109,10 +112,7 @@ def _noise_field(side: int) -> NDArray[np.float32]:
 def _cover(
     image: NDArray[np.float32], rng: np.random.Generator, by: NDArray[np.float32] | None = None
 ) -> None:
-    """Hides one patch of up to a third of each side, in place: no single vein may decide.
-
-    What is seen there is a plain grey or, of the same size, that part of another image.
-    """
+    """Replaces one patch of up to a third of each side, in place, by grey or by another image."""
     side = image.shape[0]
     width, height = rng.integers(side // 10, side // 3, 2)
     x, y = rng.integers(0, side - width), rng.integers(0, side - height)

@@ -1,7 +1,6 @@
-"""A run's folder: what survives a power cut, and what the next start goes on from."""
+"""A run's folder: what survives a power cut, and from what the next start resumes."""
 
 import csv
-import os
 import time
 from collections.abc import Mapping
 from io import StringIO
@@ -11,37 +10,67 @@ from typing import Any
 import keras
 import numpy as np
 
+from training.report.files import replacing, write_text
+
 HISTORY = "history.csv"
 BEST = "best.weights.h5"
 FINAL = "final.weights.h5"
-"""What a run comes to: the whitened net of `pretrain`, or that of `finetune` less what was taken
-back."""
+"""The net that `export` reads: whitened by `pretrain`, interpolated by `finetune`."""
 _STATE = "state-{:04}.weights.h5"  # weights and optimizer after so many epochs
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """After every epoch writes its figures, the state to go on from, and the best weights.
+class History(keras.callbacks.Callback):
+    """Collects the figures of every epoch.
 
-    Every file is written beside its place and renamed, so each is whole at any moment. The state's
-    name holds the number of epochs behind it; the history is cut to that when a run goes on.
+    Attributes:
+        rows: a dict for each epoch, oldest first: `epoch` from 1, the epoch's logs,
+            `learning_rate` and `seconds`.
+    """
+
+    def __init__(self, rows: list[dict[str, float]] | None = None) -> None:
+        """Creates the callback; `rows` are those of the epochs that are done already."""
+        super().__init__()
+        self.rows = rows or []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Starts the epoch's clock."""
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Adds the epoch's row."""
+        model: Any = self.model
+        rate = float(np.asarray(keras.ops.convert_to_numpy(model.optimizer.learning_rate)))
+        seconds = round(time.perf_counter() - self._start, 2)
+        self.rows.append(
+            {"epoch": epoch + 1, **(logs or {}), "learning_rate": rate, "seconds": seconds}
+        )
+
+
+class Checkpoint(History):
+    """Writes history.csv, the best weights, and the state to resume from, after every epoch.
+
+    Each file is replaced as a whole. The state's name holds the number of epochs that it has seen;
+    the history is cut to that number when a run goes on.
     """
 
     def __init__(
-        self, folder: Path, monitor: str | None, kept: Mapping[Path, keras.Model] | None = None
+        self,
+        folder: Path,
+        best_by: str | None = None,
+        parts: Mapping[Path, keras.Model] | None = None,
     ) -> None:
-        """Creates the callback.
+        """Creates the callback, with the rows of the epochs that the folder holds.
 
         Args:
             folder: the run's.
-            monitor: figure by which the best epoch is chosen; higher is better. None: the last is.
-            kept: parts of the model whose best weights are kept, by folder; all of it, in the
-                run's, unless given.
+            best_by: figure by which the best epoch is chosen; higher is better. None: the last is.
+            parts: the models whose best weights are kept, by folder; by default the trained
+                model's, in the run's folder.
         """
-        super().__init__()
-        self.history = read_history(folder)[: epochs_done(folder)]
+        super().__init__(read_history(folder)[: epochs_done(folder)])
         self._folder = folder
-        self._monitor = monitor
-        self._kept = kept
+        self._best_by = best_by
+        self._parts = parts
 
     def restore(self, model: keras.Model, *, with_optimizer: bool) -> None:
         """Loads the last complete state into a compiled model.
@@ -56,81 +85,36 @@ class Checkpoint(keras.callbacks.Callback):
             model = keras.Model(model.input, model.output)
         model.load_weights(self._folder / _STATE.format(epochs_done(self._folder)))
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Starts the epoch's clock."""
-        self._start = time.perf_counter()
-
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the epoch's files, the state last: it alone says that the epoch is done."""
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        seconds = round(time.perf_counter() - self._start, 2)
-        row = {"epoch": epoch + 1, **(logs or {}), "learning_rate": rate, "seconds": seconds}
-        self.history.append(row)
-        write_history(self._folder, self.history)
-        if self._monitor is None or self._is_best(self._monitor):
-            self._save_best(self.model)
-        save_whole(self.model, self._folder / _STATE.format(epoch + 1))
+        super().on_epoch_end(epoch, logs)
+        write_history(self._folder, self.rows)
+        model: Any = self.model
+        if self._best_by is None or self._is_best(self._best_by):
+            self._save_best(model)
+        save_weights(model, self._folder / _STATE.format(epoch + 1))
         for old in self._folder.glob("state-*.weights.h5"):
             if old.name != _STATE.format(epoch + 1):
                 old.unlink()
 
     def keep_something(self, model: keras.Model) -> None:
-        """Writes the weights as they are, where no epoch's end has written any yet."""
-        if not all((folder / BEST).exists() for folder in self._kept or [self._folder]):
+        """Writes the weights as they are, if the end of no epoch has written any yet."""
+        if not all((folder / BEST).exists() for folder in self._parts or [self._folder]):
             self._save_best(model)
 
-    def _is_best(self, monitor: str) -> bool:
-        """Whether the last epoch is; of equals the later one has learned more."""
-        *before, last = (row[monitor] for row in self.history)
-        return last >= max(before, default=-np.inf)
+    def _is_best(self, figure: str) -> bool:
+        """Tells whether the last epoch is the best; of equals the later one has learned more."""
+        *before, last = (row[figure] for row in self.rows)
+        return not before or last >= max(before)
 
     def _save_best(self, model: keras.Model) -> None:
-        """Without the optimizer's memory, two thirds of a state."""
-        for folder, part in (self._kept or {self._folder: model}).items():
-            save_whole(keras.Model(part.input, part.output), folder / BEST)
-
-
-class Plateau(keras.callbacks.ReduceLROnPlateau):
-    """A fifth of the learning rate after three epochs in which the validation loss did not fall."""
-
-    def __init__(self, history: list[dict[str, float]]) -> None:
-        """Creates the callback; `history` holds the epochs that are done already."""
-        super().__init__("val_loss", factor=0.2, patience=3, min_lr=1e-6)
-        self._history = list(history)
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Counts the epochs that are done, without changing the rate once more."""
-        super().on_train_begin(logs)
-        if not self._history:
-            return
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        self.model.optimizer.learning_rate = self._history[0]["learning_rate"]
-        for row in self._history:
-            super().on_epoch_end(int(row["epoch"]) - 1, dict(row))
-        self.model.optimizer.learning_rate = rate
-
-
-class Reseed(keras.callbacks.Callback):
-    """Makes an epoch's dropout and augmentation depend on the seed and the epoch alone.
-
-    Keras keeps its random states out of saved weights; a run that goes on would draw others.
-    """
-
-    def __init__(self, seed: int) -> None:
-        """Creates the callback; `seed` is the run's."""
-        super().__init__()
-        self._seed = seed
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Sets every random state of the model."""
-        for index, state in enumerate(self.model.non_trainable_variables):
-            if "seed_generator_state" in state.path:
-                words = np.random.SeedSequence([self._seed, epoch, index]).generate_state(2)
-                state.assign(words.astype(state.dtype))
+        """Writes weights without the optimizer's memory, which is two thirds of a state."""
+        for folder, part in (self._parts or {self._folder: model}).items():
+            save_weights(keras.Model(part.input, part.output), folder / BEST)
 
 
 def load_best(model: keras.Model, folder: Path) -> None:
-    """Loads the weights of the run's best epoch, of a pre-training its last.
+    """Loads the weights of a run's best epoch, or of the last where none was chosen.
 
     A compiled model's optimizer is left alone.
     """
@@ -138,13 +122,13 @@ def load_best(model: keras.Model, folder: Path) -> None:
 
 
 def epochs_done(folder: Path) -> int:
-    """Epochs after which a run has a complete state; 0 if none."""
+    """Returns the number of epochs of which a run has the state; 0 if none."""
     names = [path.name for path in folder.glob("state-*.weights.h5")]
     return max((int(name.split("-")[1].split(".")[0]) for name in names), default=0)
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """A figure for every epoch, oldest first; empty if the run has not begun."""
+    """Returns the rows of history.csv, oldest first; none if the run has not begun."""
     path = folder / HISTORY
     if not path.exists():
         return []
@@ -153,27 +137,15 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 
 def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
-    """Writes history.csv anew, whole or not at all."""
+    """Writes history.csv, whole or not at all."""
     text = StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(folder / HISTORY, text.getvalue())
+    write_text(folder / HISTORY, text.getvalue())
 
 
-def write_whole(target: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
-    unfinished = target.with_name(f".{target.name}")
-    unfinished.write_text(text)
-    os.replace(unfinished, target)
-
-
-def save_whole(model: keras.Model, target: Path) -> None:
-    """Writes a model's weights, whole or not at all."""
-    unfinished = target.with_name(f".{target.name}")
-    model.save_weights(unfinished)
-    with unfinished.open("rb") as file:
-        os.fsync(
-            file.fileno()
-        )  # before the name is given: a power cut must not leave an empty file
-    os.replace(unfinished, target)
+def save_weights(model: keras.Model, target: Path) -> None:
+    """Writes a model's weights as .weights.h5, whole or not at all."""
+    with replacing(target) as unfinished:
+        model.save_weights(unfinished)

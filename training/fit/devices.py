@@ -1,44 +1,36 @@
 """What a machine computes with: one device or all of them, and in which precision."""
 
-import json
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from hashlib import sha256
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
 import numpy as np
 
-GAIN_ASKED = 0.8
-"""bfloat16 is taken if a convolution needs less than this share of its float32 time."""
+BFLOAT16_GAIN = 0.8
+"""bfloat16 is chosen if a convolution takes less than this share of its float32 time."""
 
 
 class DataParallel(keras.distribution.DataParallel):
-    """Divides what divides among the devices; of anything else each device computes all of it."""
+    """Data parallelism that computes a batch whole on every device if it does not divide."""
 
-    def __init__(self) -> None:
-        # Nothing to shard for Keras: Batches and Ordered read one process's share.
-        super().__init__(auto_shard_dataset=False)
-
-    def get_data_layout(self, data_shape: Sequence[int]) -> keras.distribution.TensorLayout:
-        """The layout of this process's part of a batch; its shape is [B, ...]."""
-        if data_shape[0] * self.num_processes % self.num_model_replicas:
-            whole = [None] * len(data_shape)
-            return keras.distribution.TensorLayout(whole, self.device_mesh)
+    def get_data_layout(self, data_shape: Sequence[int]) -> Any:
+        """Returns the layout of a batch of shape [B, ...]."""
+        if data_shape[0] % self.num_model_replicas:
+            return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
         return super().get_data_layout(data_shape)
 
 
 def distribute(devices: str) -> AbstractContextManager[Any]:
-    """The scope in which a net has to be built, compiled and fed.
+    """Returns the scope in which a net is built, compiled and trained.
 
     Args:
-        devices: one, or all: every batch is then divided among them, and each holds a copy of the
-            net (data parallelism). All are this machine's, on JAX those of every process that
-            `jax.distributed.initialize` has joined.
+        devices: one, or all devices of this machine: each holds a copy of the net and computes its
+            part of every batch.
 
     Raises:
-        ValueError: if `devices` is neither, or the backend has no way to use several.
+        ValueError: if `devices` is neither, or the backend cannot use several.
     """
     if devices == "one":
         return nullcontext()
@@ -52,7 +44,7 @@ def distribute(devices: str) -> AbstractContextManager[Any]:
 
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         names = [device.name for device in tf.config.list_logical_devices(kind)]
-        # Not TensorFlow's default, collectives: several synchronised BatchNorms start those in
+        # TensorFlow's default, collectives, fails: the synchronised BatchNorms start them in
         # another order on each device, and the training ends with mismatched shapes.
         reduction = tf.distribute.ReductionToOneDevice()
         return tf.distribute.MirroredStrategy(names, cross_device_ops=reduction).scope()
@@ -60,28 +52,20 @@ def distribute(devices: str) -> AbstractContextManager[Any]:
 
 
 def device_count() -> int:
-    """Devices that share a batch in the scope of `distribute`, over all processes."""
+    """Returns the number of devices that share a batch in the scope of `distribute`."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return tf.distribute.get_strategy().num_replicas_in_sync
-    distribution = keras.distribution.distribution()
+    distribution: Any = keras.distribution.distribution()
     return distribution.num_model_replicas if distribution else 1
 
 
-def process_share() -> slice:
-    """Which images of a batch this process reads: of P processes every P-th."""
-    distribution = keras.distribution.distribution()
-    if distribution is None:
-        return slice(None)
-    return slice(distribution.data_shard_id, None, distribution.num_processes)
-
-
 def require_divisible(batch_size: int, devices: int) -> None:
-    """Every device must have as many images of a batch as the others.
+    """Refuses a batch of which the devices would get unequal parts.
 
     Raises:
-        ValueError: if they cannot; the sizes that can are named.
+        ValueError: naming the nearest sizes that divide.
     """
     if rest := batch_size % devices:
         sizes = [size for size in (batch_size - rest, batch_size - rest + devices) if size]
@@ -91,29 +75,8 @@ def require_divisible(batch_size: int, devices: int) -> None:
         )
 
 
-def require_agreement(**facts: Any) -> None:
-    """All processes of a job must start alike: else each would wait for what no other does.
-
-    Args:
-        facts: what has to be the same in all, by name; anything that JSON can hold.
-
-    Raises:
-        ValueError: in every process, if one differs; the facts are named.
-    """
-    if process_share() in (slice(None), slice(0, None, 1)):
-        return
-    from jax.experimental.multihost_utils import process_allgather
-
-    digests = [sha256(json.dumps(fact, default=str).encode()).digest() for fact in facts.values()]
-    every = process_allgather(np.array([list(digest) for digest in digests], np.uint8))
-    same = (every == every[0]).all(axis=(0, 2))  # [processes, facts, bytes] to [facts]
-    if not same.all():
-        differ = [f"{n} (here {facts[n]!r})" for n, ok in zip(facts, same, strict=True) if not ok]
-        raise ValueError(f"the processes differ in {', '.join(differ)}: start all of them alike")
-
-
-def adam(learning_rate: Any, clip_norm: float) -> keras.optimizers.Adam:
-    """Adam that clips each weight's gradient of the whole batch, however many devices share it.
+def adam(learning_rate: Any, clip_norm: float) -> keras.optimizers.Optimizer:
+    """Returns Adam that clips each weight's gradient of the whole batch, on any number of devices.
 
     Args:
         learning_rate: a rate or a schedule.
@@ -125,76 +88,86 @@ def adam(learning_rate: Any, clip_norm: float) -> keras.optimizers.Adam:
 
 
 class ClipsTheSum(keras.optimizers.Adam):
-    """On TensorFlow Keras clips each device's part of a gradient, and then adds the parts.
+    """Adam that clips the sum of the devices' gradients, for TensorFlow.
 
-    Two devices would make steps up to twice as long as one. Here the sum is clipped, and each
-    device gets an equal part of it: too short for Keras to clip, and the parts add up to the sum.
+    Keras clips each device's part and then adds the parts: two devices would make steps up to
+    twice as long as one. Here each device gets an equal part of the clipped sum. A part is too
+    short for Keras to clip again, and the parts add up to the clipped sum.
     """
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Updates the weights; called on every device with its part of the gradients."""
         import tensorflow as tf
 
-        device = tf.distribute.get_replica_context()
+        device: Any = tf.distribute.get_replica_context()
         sums = device.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
         parts = [tf.clip_by_norm(g, self.clipnorm) / device.num_replicas_in_sync for g in sums]
         super().apply(parts, trainable_variables)
 
 
-def choose_precision(asked: str) -> str:
-    """Resolves `auto` by timing one convolution in both precisions.
+@contextmanager
+def use_precision(policy: str) -> Iterator[None]:
+    """Sets Keras's dtype policy, and afterwards the one before: others have their own."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
-    Processors do not tell: with AVX512-BF16 and no AMX one gained 2 times, another nothing.
+
+def choose_precision(asked: str, seconds_of: Callable[[str], float] | None = None) -> str:
+    """Resolves the precision `auto` by timing one convolution in float32 and in bfloat16.
+
+    A processor's instruction set does not tell: of two with AVX512-BF16 and without AMX, one was
+    twice as fast in bfloat16 and the other no faster.
 
     Args:
         asked: float32, mixed_bfloat16 or auto.
+        seconds_of: times the convolution in a dtype; by default on this machine.
 
     Returns:
         The name of a Keras dtype policy.
     """
     if asked != "auto":
         return asked
-    seconds = {dtype: _time_convolution(dtype) for dtype in ("float32", "bfloat16")}
-    faster = seconds["bfloat16"] < GAIN_ASKED * seconds["float32"]
+    measure = seconds_of or _time_convolution
+    faster = measure("bfloat16") < BFLOAT16_GAIN * measure("float32")
     return "mixed_bfloat16" if faster else "float32"
 
 
 def _time_convolution(dtype: str) -> float:
-    """Fastest of five runs of a 3x3 convolution as VGG has them, in s."""
+    """Returns the shortest of five runs of a 3x3 convolution of a VGG's size, in s."""
     rng = np.random.default_rng(0)
     images = keras.ops.convert_to_tensor(rng.standard_normal((16, 56, 56, 64), np.float32), dtype)
     kernel = keras.ops.convert_to_tensor(rng.standard_normal((3, 3, 64, 64), np.float32), dtype)
 
     def convolve() -> float:
         start = time.perf_counter()
-        corner = keras.ops.conv(images, kernel, padding="same")[0, 0, 0, 0]
-        keras.ops.convert_to_numpy(keras.ops.cast(corner, "float32"))  # waits for the result
+        convolved: Any = keras.ops.conv(images, kernel, padding="same")
+        keras.ops.convert_to_numpy(convolved[0, 0, 0, 0])  # waits for the result
         return time.perf_counter() - start
 
-    return _fastest(convolve)
-
-
-def _fastest(run: Callable[[], float], times: int = 5) -> float:
-    run()  # compiles
-    return min(run() for _ in range(times))
+    convolve()  # compiles
+    return min(convolve() for _ in range(5))
 
 
 def compiled(net: keras.Model) -> Callable[[Any], Any]:
-    """A net for images by the batch, as it is at each call, not training.
+    """Returns a function that runs a net on a batch of images, with its weights at each call.
 
-    On JAX in one piece: called as it stands, it would compile its layers anew at every call.
+    On JAX it is compiled as a whole: a plain call would compile the layers again at every call.
     """
     if keras.backend.backend() != "jax":
         return lambda images: net(images, training=False)
     import jax
 
     @jax.jit
-    def answer(trainable: Any, others: Any, images: Any) -> Any:
+    def run(trainable: Any, others: Any, images: Any) -> Any:
         return net.stateless_call(trainable, others, images, training=False)[0]
 
     def call(images: Any) -> Any:
         trainable = [variable.value for variable in net.trainable_variables]
         others = [variable.value for variable in net.non_trainable_variables]
-        return answer(trainable, others, images)
+        return run(trainable, others, images)
 
     return call

@@ -1,42 +1,46 @@
-"""Tells after every epoch whether a net is dead, which layer died, and what to change.
+"""A guard that stops the training of a dead net and says which layer died and what to change.
 
-A net that stays at the loss ln C, for C identities, answers the same whatever image it sees. The
-loss alone cannot tell it from a slow beginner, whose answers differ a little from image to
-image: that difference is what is monitored. docs/why-vgg-does-not-learn.md has the measurements.
+A net whose loss stays at ln C, for C identities, gives every image the same answer. The loss alone
+does not tell it from a net that learns slowly, whose answers differ a little from image to image.
+The guard measures that difference. docs/why-vgg-does-not-learn.md has the measurements.
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.fit.layer_inspector import LayerInspector, LayerSignal
+from training.fit.checkpoint import epochs_done
+from training.fit.layer_inspector import INSPECTED_IMAGES, LayerInspector, LayerSignal
 from training.nets.recipe import Recipe
+from training.report.files import write_text
 
 FIRST_EPOCHS = 2
-"""Nearly all nets that die do so in these; what has not begun to learn by then is told."""
+"""A net that has not begun to learn after these is reported; nearly all that die do so in them."""
 
 STUCK_LOSS = 0.02
-"""How near to ln C the cross-entropy of a net stands that has not begun to learn."""
+"""Distance of the cross-entropy from ln C below which a net has not begun to learn."""
 
 DEAD_SPREAD = 5e-5
-"""Spread of the answers over images under which the net has stopped to tell them apart. float32's
-rounding leaves 3e-7. In the ablation a VGG19 with 3e-5 after two epochs died in the third, and a
-VGG16 with 6e-5 after one recovered."""
+"""Spread of the answers over images below which a net no longer tells images apart; float32's
+rounding alone leaves 3e-7. In the ablation a VGG19 with 3e-5 died and a VGG16 with 6e-5 recovered
+(docs/why-vgg-does-not-learn.md)."""
 
 DEAD_STEP = 5e-5
-"""Gradient to the first kernel, over that kernel's own size, under which nothing reaches it: 2e-5
-and 9e-5 in those two. Nets with BatchNorm, whose running averages lag in the first epochs, may give
-all images one answer and yet learn: their gradient was 1e-2 and more."""
+"""Gradient at the first kernel, relative to the kernel, below which it no longer learns: 2e-5 and
+9e-5 in those two nets. Nets with BatchNorm, whose running averages lag in the first epochs, may
+give all images one answer and still learn: their gradient was 1e-2 and more."""
 
 ALIKE_SPREAD = 1e-2
-"""Spread of a layer's output under which it is where the images became alike; alive: 0.1 to 1."""
+"""Spread of a layer's output below which it makes images alike; living layers have 0.1 to 1."""
 
 DEAD_UNITS = 0.9
-"""Share of units at 0 from which a layer is where the net died."""
+"""Share of units at 0 from which a layer counts as dead."""
 
 
 class NetIsDead(ValueError):
@@ -44,16 +48,16 @@ class NetIsDead(ValueError):
 
 
 class Guard(keras.callbacks.Callback):
-    """Looks into the net after every epoch, and at the loss after every batch.
+    """Inspects a net after every epoch, and the loss after every batch.
 
     Attributes:
-        findings: what was wrong, one line each; empty for a net that learns.
-        signals: what the probe saw before the first epoch and after every epoch, oldest first.
+        findings: problems, one line each; empty for a net that learns.
+        signals: of the layers before the first epoch and after every epoch, oldest first.
     """
 
     def __init__(
         self,
-        probe: LayerInspector,
+        inspector: LayerInspector,
         recipe: Recipe,
         *,
         stop: bool = True,
@@ -63,28 +67,34 @@ class Guard(keras.callbacks.Callback):
         """Creates the guard.
 
         Args:
-            probe: looks into the net, on images of several identities.
-            recipe: what advice is given on.
-            stop: end a training that is dead, with `NetIsDead`, or go on and only write it down.
-            log: text file for the findings; what stands in it was found before an interruption.
-            net: whose guard it is, where others are trained beside it.
+            inspector: of the net, with images of several identities.
+            recipe: what the advice is about.
+            stop: whether a dead net ends the training with `NetIsDead`, or is only reported.
+            log: text file of the findings; those in it were made before an interruption.
+            net: the guarded net's name, where others are trained beside it.
         """
         super().__init__()
         self._net = net
         self.findings = log.read_text().splitlines() if log and log.exists() else []
         self.signals: list[list[LayerSignal]] = []
-        self._probe = probe
+        self._inspector = inspector
         self._recipe = recipe
         self._stop = stop
         self._log = log
         self._dead = False
 
+    def report_before(self, problems: Sequence[str]) -> None:
+        """Reports problems found before the first epoch, unless an earlier start did."""
+        if not self.findings:
+            for problem in problems:
+                self.report(f"before epoch 1: {problem}")
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the net as it was initialised."""
-        self.signals.append(self._probe.inspect())
+        """Inspects the net as it was initialised."""
+        self.signals.append(self._inspector.inspect())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ends a training whose loss is no number any more."""
+        """Reports a loss that is not finite."""
         loss = (logs or {}).get("loss", 0.0)
         if not np.isfinite(loss) and not self._dead:
             self._dead = True
@@ -95,52 +105,91 @@ class Guard(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the net after an epoch."""
+        """Inspects the net after an epoch."""
         if self._dead:
             return
-        signals = self._probe.inspect()
+        signals = self._inspector.inspect()
         self.signals.append(signals)
         figures = logs or {}
         loss = figures.get(f"{self._net}_loss", figures.get("loss", np.nan))
-        standing, stuck = f"the loss is {loss:.3f}", False
-        if self._recipe.head == "paper":  # ln C is no measure of a margin's loss
-            identities = self.model.output.shape[-1]
+        state, stuck = f"the loss is {loss:.3f}", False
+        if self._recipe.head == "paper":  # ln C is the chance level of cross-entropy alone
+            model: Any = self.model
+            identities = model.output.shape[-1]
             chance = float(np.log(identities))
-            standing += f", chance is ln {identities} = {chance:.3f}"
+            state += f", chance is ln {identities} = {chance:.3f}"
             stuck = abs(loss - chance) < STUCK_LOSS and epoch + 1 == FIRST_EPOCHS
         when = f"{self._net}, epoch {epoch + 1}" if self._net else f"epoch {epoch + 1}"
         if died := find_death(signals):
             self._dead = True
-            self.report(f"{when}: {died}; {standing}. {advise(self._recipe)}")
+            self.report(f"{when}: {died}; {state}. {advise(self._recipe)}")
         elif stuck:
             spread = signals[-1].spread
-            self._note(
+            self._warn(
                 f"{when}: alive, but it has not begun to learn: its answers differ by "
-                f"{spread:.0e} from image to image; {standing}. {advise(self._recipe)}"
+                f"{spread:.0e} from image to image; {state}. {advise(self._recipe)}"
             )
 
     def report(self, finding: str) -> None:
-        """Writes a finding down, and ends the training unless it is only to warn."""
+        """Writes a finding down, and ends the training unless the guard is only to warn.
+
+        Raises:
+            NetIsDead: if the guard stops trainings.
+        """
         if self._stop:
             self._keep(finding)
             raise NetIsDead(finding)
-        self._note(finding)
+        self._warn(finding)
 
-    def _note(self, finding: str) -> None:
+    def _warn(self, finding: str) -> None:
         self._keep(finding)
         tqdm.write(f"guard: {finding}", file=sys.stderr)
 
     def _keep(self, finding: str) -> None:
         self.findings.append(finding)
         if self._log and self._log.parent.is_dir():
-            self._log.write_text("\n".join(self.findings) + "\n")
+            write_text(self._log, "\n".join(self.findings) + "\n")
+
+
+def make_guards(
+    nets: Mapping[str, keras.Model],
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    loss: keras.losses.Loss,
+    recipe: Recipe,
+    *,
+    mode: str,
+    out: Path,
+) -> list[Guard]:
+    """Creates a guard for each net of a run.
+
+    Args:
+        nets: by name.
+        images: uint8 [B, S, S, 3] of several identities; the first 32 are inspected.
+        labels: int32 [B].
+        loss: what the nets minimise.
+        recipe: what the guards' advice is about.
+        mode: stop a dead net, warn only, or off for no guards.
+        out: folder of the run, for guard.txt; of several nets each has a folder in it.
+    """
+    if mode == "off":
+        return []
+    guards: list[Guard] = []
+    for name, net in nets.items():
+        log = (out if len(nets) == 1 else out / name) / "guard.txt"
+        if not epochs_done(out):
+            log.unlink(missing_ok=True)  # of a run that was stopped, and begins anew
+        inspector = LayerInspector(net, images[:INSPECTED_IMAGES], labels[:INSPECTED_IMAGES], loss)
+        beside = name if len(nets) > 1 else ""
+        guards.append(Guard(inspector, recipe, stop=mode == "stop", log=log, net=beside))
+    return guards
 
 
 def find_death(signals: list[LayerSignal]) -> str | None:
-    """Which layer made all images alike; None if the answers still differ.
+    """Returns which layer made all images alike; None if the answers still differ.
 
     Args:
-        signals: of a probe, from the image to the answer.
+        signals: of an inspector, from the first layer to the last.
     """
     if not all(np.isfinite(s.rms) for s in signals):
         broken = next(s for s in signals if not np.isfinite(s.rms))
@@ -159,7 +208,7 @@ def find_death(signals: list[LayerSignal]) -> str | None:
 
 
 def advise(recipe: Recipe) -> str:
-    """What to change. The ablation saw hardly any change help alone, so pairs come first."""
+    """Returns what to change; in pairs, because in the ablation hardly any change helped alone."""
     advice: list[str] = []
     if recipe.wiring == "disconnected":
         advice.append("connect the preprocessing (--wiring connected)")
@@ -173,5 +222,5 @@ def advise(recipe: Recipe) -> str:
     elif recipe.learning_rate > 1e-4:
         advice.append(f"lower --learning-rate from {recipe.learning_rate:g} to 1e-4")
     if not advice:
-        advice.append("look at the images and their labels (python -m training check)")
+        advice.append("check the images and their labels (python -m training check)")
     return f"Change: {', and '.join(advice)}. docs/why-vgg-does-not-learn.md compares them"

@@ -1,7 +1,7 @@
-"""Before the first epoch: does the net see what its recipe promises?
+"""Checks before the first epoch that the net's input is what its recipe promises.
 
-A layer that is built and then not used is no error to Keras. The question's code lost its rescaling
-and its augmentation so; here it would have been told.
+Keras reports no error for a layer that is built and then not used. The question's code lost its
+rescaling and its augmentation that way.
 """
 
 from typing import Any
@@ -16,8 +16,8 @@ from training.nets.recipe import Recipe
 
 PROMISED_RANGE = {
     "rescaled": (0.0, 1.0),
-    "standardized": (-20.0, 20.0),  # deviations from a image's mean
-    "contrast": (-20.0, 20.0),  # deviations from a neighbourhood's mean
+    "standardized": (-20.0, 20.0),  # standard deviations from an image's mean
+    "contrast": (-20.0, 20.0),  # standard deviations from a neighbourhood's mean
     "imagenet": (-124.0, 152.0),  # 0 to 255 less the mean colours
     "raw": (0.0, 255.0),
 }
@@ -25,24 +25,25 @@ TOLERANCE = 0.05
 """Share of the promised range by which interpolation and float16 may leave it."""
 
 
-def check_inputs(scores: keras.Model, batches: Batches, recipe: Recipe) -> list[str]:
-    """Looks at what reaches the first convolution.
+def check_inputs(net: keras.Model, batches: Batches, recipe: Recipe) -> list[str]:
+    """Checks what reaches the first convolution.
 
     Args:
-        scores: the net, as `training.nets.build.scoring_model` gives it.
+        net: from images to one output, such as `training.nets.build.scoring_model` returns.
         batches: what it will be trained on.
         recipe: what was asked for.
 
     Returns:
-        One line for each broken promise; empty if the net sees what it should.
+        One line for each broken promise; none if the input is as promised.
     """
     images, _ = batches[0]
-    first = next(layer for layer in scores.layers if kernel_of(layer) is not None)
-    seen = keras.Model(scores.input, first.input)
+    output: Any = net.output
+    first: Any = next(layer for layer in net.layers if kernel_of(layer) is not None)
+    seen = keras.Model(net.input, first.input)
     problems = [
         _check_range(_run(seen, images, training=False), first.name, recipe.input),
         _check_augmentation(seen, batches, recipe.augment),
-        *_check_labels(batches, scores.output.shape[-1]),
+        *_check_labels(batches, output.shape[-1]),
     ]
     return [problem for problem in problems if problem]
 
@@ -52,7 +53,7 @@ def _check_range(values: NDArray[np.float32], layer: str, promised: str) -> str 
     slack = TOLERANCE * (high - low)
     found_low, found_high = float(values.min()), float(values.max())
     if not np.isfinite(values).all():
-        return f"{layer} sees values that are not finite: a image or a layer before it is broken"
+        return f"{layer} sees values that are not finite: an image or a layer before it is broken"
     if low - slack <= found_low and found_high <= high + slack:
         return None
     return (
@@ -63,16 +64,16 @@ def _check_range(values: NDArray[np.float32], layer: str, promised: str) -> str 
 
 
 def _check_augmentation(seen: keras.Model, batches: Batches, augment: str) -> str | None:
-    """Two looks at the same images must differ where augmentation is asked for."""
+    """Compares two versions of the same images, which augmentation must make different."""
     palms, chosen = batches.palms, batches.chosen(0)
     if augment == "palm":
-        looks = [batches[0][0], as_colour(palms.images(chosen))]
+        versions = [batches[0][0], as_colour(palms.images(chosen))]
         source = "the input pipeline"
     else:
         images = as_colour(palms.images(chosen))
-        looks = [_run(seen, images, training=True) for _ in range(2)]
+        versions = [_run(seen, images, training=True) for _ in range(2)]
         source = "the graph"
-    same = np.array([np.array_equal(a, b) for a, b in zip(*looks, strict=True)])
+    same = np.array([np.array_equal(a, b) for a, b in zip(*versions, strict=True)])
     if augment != "none" and same.mean() > 0.5:
         return (
             f"--augment {augment} is asked for, but {source} hands on {same.sum()} of {len(same)} "
@@ -83,7 +84,7 @@ def _check_augmentation(seen: keras.Model, batches: Batches, augment: str) -> st
 
 
 def _check_labels(batches: Batches, columns: int) -> list[str]:
-    """Labels fit the net's columns, and images stand beside their own labels."""
+    """Checks that labels fit the net's columns and stand beside their own images."""
     palms, chosen = batches.palms, batches.chosen(0)
     _, labels = batches[0]
     problems: list[str] = []
@@ -100,5 +101,5 @@ def _check_labels(batches: Batches, columns: int) -> list[str]:
 
 
 def _run(model: keras.Model, images: Any, *, training: bool) -> NDArray[np.float32]:
-    output = keras.ops.convert_to_numpy(model(np.ascontiguousarray(images), training=training))
-    return output.astype(np.float32)
+    output = model(np.ascontiguousarray(images), training=training)
+    return np.asarray(keras.ops.convert_to_numpy(output), np.float32)

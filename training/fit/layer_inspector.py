@@ -1,9 +1,9 @@
-"""What goes on inside a net: signal, dead units and gradient of every layer, on a few images.
+"""Signals inside a net: output, dead units and gradient of every layer, on a few images.
 
-A net that is stuck at the loss ln C gives every image the same answer. Here is seen where the
-images became alike, and where the gradient ends.
+They show in which layer of a dead net the images become alike, and where the gradient ends.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +11,24 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from training.database.palms import Palms
+from training.fit.batches import as_colour
+
+INSPECTED_IMAGES = 32
+
 
 @dataclass(frozen=True, slots=True)
 class LayerSignal:
-    """One layer on a batch of images.
+    """Signals of one layer for a batch of images.
 
     Attributes:
         layer: its name.
         rms: root mean square of its output.
-        spread: how much of the output tells images apart: the root mean square, over units, of
+        spread: how much the output differs between images: the root mean square, over units, of
             the standard deviation over images, divided by `rms`. 0: the same for every image.
-        dead: share of units (channels of a convolution) that are 0 at every place of every image.
+        dead: share of units (channels of a convolution) that are 0 everywhere in every image.
         gradient: root mean square of the loss's gradient to its kernel; NaN if it is frozen.
-        step: `gradient` over the kernel's own root mean square.
+        step: `gradient` divided by the kernel's own root mean square.
     """
 
     layer: str
@@ -35,40 +40,40 @@ class LayerSignal:
 
 
 class LayerInspector:
-    """A few images with which to look into a net, again and again, without changing it."""
+    """Measures the signals of a net's layers on the same images at every call, changing nothing."""
 
     def __init__(
-        self, scores: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int32], loss: Any
+        self, net: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int32], loss: Any
     ) -> None:
-        """Creates the probe.
+        """Creates the inspector.
 
         Args:
-            scores: from image to one output, as `training.nets.build.scoring_model` gives it.
-            images: uint8 [B, S, S, 3]; 32 tell enough.
+            net: from images to one output, such as `training.nets.build.scoring_model` returns.
+            images: uint8 [B, S, S, 3]; 32 are enough.
             labels: int32 [B].
             loss: what the net is trained with.
         """
-        self._images, self._labels = images, labels
-        self._layers = [layer for layer in scores.layers if kernel_of(layer) is not None]
-        outputs = [_after_activation(scores, layer) for layer in self._layers]
-        self._activations = keras.Model(scores.input, outputs)
-        self._twin = keras.Model(scores.input, scores.output)  # the same weights
+        self._images, self._labels = np.ascontiguousarray(images), labels
+        self._layers = [layer for layer in net.layers if kernel_of(layer) is not None]
+        outputs = [_after_activation(net, layer) for layer in self._layers]
+        self._activations = keras.Model(net.input, outputs)
+        self._twin = keras.Model(net.input, net.output)  # the same weights
         self._loss = loss
         self._recorder = _GradientRecorder()
         self._recorded: list[str] = []
 
     def inspect(self) -> list[LayerSignal]:
-        """Every layer with a kernel of its own, from the image to the answer."""
+        """Returns the signals of every layer that has a kernel, from the first to the last."""
         activations = self._activations(self._images, training=False)
         outputs = activations if isinstance(activations, list) else [activations]
         gradients = self._gradients()
         return [
-            _measure(layer, keras.ops.convert_to_numpy(output), gradients)
+            _measure(layer, np.asarray(keras.ops.convert_to_numpy(output)), gradients)
             for layer, output in zip(self._layers, outputs, strict=True)
         ]
 
     def _gradients(self) -> dict[str, NDArray[Any]]:
-        """The loss's gradient to every trainable weight, by its path, on any backend."""
+        """Returns the loss's gradient to every trainable weight, by its path, on any backend."""
         weights = self._twin.trainable_variables
         if self._recorded != (paths := [weight.path for weight in weights]):
             self._recorded, self._recorder = paths, _GradientRecorder()  # layers froze or thawed
@@ -79,13 +84,21 @@ class LayerInspector:
         for state, value in zip(states, kept, strict=True):
             state.assign(value)  # a training step moves BatchNorm's averages and dropout's seed
         return {
-            path: keras.ops.convert_to_numpy(gradient)
+            path: np.asarray(keras.ops.convert_to_numpy(gradient))
             for path, gradient in zip(paths, self._recorder.recorded, strict=True)
         }
 
 
-def kernel_of(layer: keras.layers.Layer) -> Any:
-    """The weight that a layer multiplies its input with, or None if it has none."""
+def spread_images(
+    palms: Palms, count: int = INSPECTED_IMAGES
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Returns images uint8 [count, S, S, 3] at even distances in a part, and their labels."""
+    chosen = np.linspace(0, len(palms) - 1, count).astype(int)
+    return as_colour(palms.images(chosen)), palms.labels[chosen]
+
+
+def kernel_of(layer: Any) -> Any:
+    """Returns the weight that a layer multiplies its input with, or None if it has none."""
     for name in ("kernel", "prototypes"):
         if (weight := getattr(layer, name, None)) is not None:
             return weight
@@ -93,11 +106,11 @@ def kernel_of(layer: keras.layers.Layer) -> Any:
 
 
 def _measure(
-    layer: keras.layers.Layer, output: NDArray[Any], gradients: dict[str, NDArray[Any]]
+    layer: Any, output: NDArray[Any], gradients: Mapping[str, NDArray[Any]]
 ) -> LayerSignal:
     output = output.astype(np.float32)
     kernel = kernel_of(layer)
-    weights = keras.ops.convert_to_numpy(kernel)
+    weights = np.asarray(keras.ops.convert_to_numpy(kernel))
     rms = _rms(output)
     gradient = _rms(gradients[kernel.path]) if kernel.path in gradients else np.nan  # frozen
     return LayerSignal(
@@ -123,15 +136,15 @@ class _GradientRecorder(keras.optimizers.Optimizer):
         ]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        slot = self.recorded[self._get_variable_index(variable)]
+        slot: Any = self.recorded[self._get_variable_index(variable)]
         self.assign(slot, keras.ops.cast(gradient, slot.dtype))
 
 
-def _after_activation(scores: keras.Model, layer: keras.layers.Layer) -> Any:
-    """A BatchNorm net has its ReLU in a layer of its own."""
-    names = {other.name for other in scores.layers}
+def _after_activation(net: keras.Model, layer: Any) -> Any:
+    """Returns a layer's output after its ReLU, which is a layer of its own after a BatchNorm."""
+    names = {other.name for other in net.layers}
     relu = f"{layer.name}_relu"
-    return (scores.get_layer(relu) if relu in names else layer).output
+    return (net.get_layer(relu) if relu in names else layer).output
 
 
 def _rms(values: NDArray[Any]) -> float:

@@ -1,146 +1,166 @@
-"""How a net is trained on images that are made as it goes: pre-training and fine-tuning do it."""
+"""The training loop: one function for train, pretrain, finetune and ablate."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 from tqdm.keras import TqdmCallback
 
-from training.commands.train import compile_phase, phases_of
-from training.database.image_files import default_scratch
-from training.fit.checkpoint import Checkpoint, Reseed, epochs_done
-from training.fit.guard import Guard
-from training.fit.layer_inspector import LayerInspector
-from training.nets.recipe import Recipe
+from training.fit.batches import Dataset
+from training.fit.checkpoint import Checkpoint, History
+from training.fit.devices import adam
+from training.fit.plan import Plan, Plateau
 
 
-@dataclass(frozen=True, kw_only=True)
-class FitOptions:
-    """How a training runs.
+def fit(
+    nets: Mapping[str, keras.Model],
+    batches: Callable[[int], Dataset],
+    loss: keras.losses.Loss,
+    plan: Plan,
+    *,
+    seed: int,
+    metrics: Sequence[str] = (),
+    validation: Dataset | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint: Checkpoint | None = None,
+) -> list[dict[str, float]]:
+    """Trains nets for the epochs of a plan that are not done yet.
 
-    Attributes:
-        out: folder of the run: final.weights.h5, history.csv, config.json, result.json.
-        epochs: how often an epoch's images are drawn.
-        batch_size: images per step, over all devices.
-        precision: float32, mixed_bfloat16, or auto: bfloat16 where the machine gains by it.
-        devices: one, or all.
-        seed: of palms, images and weights.
-        guard: stop a net that is dead, or warn only, or off: nobody looks, which spares a GPU the
-            compiling of each net once more.
-        monitor: synthetic strangers, of two visits and two shots each, that it is judged on.
-        scratch: folder for palms and images, in unnamed files that end with the process.
+    Several nets learn side by side from the same batches, each as if alone: the loss is the sum of
+    theirs, so each gets the gradient of its own.
+
+    With a checkpoint, a training that was stopped goes on where it stopped and ends bit by bit as
+    it would have ended, if a batch depends on the seed, the epoch and its index alone.
+
+    Args:
+        nets: by name, each from images to what the loss takes.
+        batches: creates the training batches from an epoch on, counted from 0.
+        loss: what each net minimises.
+        plan: epochs and learning rates.
+        seed: of dropout and of augmentation inside the nets.
+        metrics: Keras's names of metrics, such as "accuracy"; weighted by the batches' weights.
+        validation: batches of the validation part; adds `val_loss` and `val_<metric>` to the rows.
+        callbacks: act in this order; what they add to an epoch's logs is written to its row.
+        checkpoint: keeps the state after every epoch; None keeps nothing.
+
+    Returns:
+        A row for each epoch, as history.csv holds it: `epoch` from 1, `loss`, the metrics,
+        `learning_rate` and `seconds`. Of several nets also `<net>_loss` and `<net>_<metric>`.
+
+    Raises:
+        KeyboardInterrupt: if interrupted; the checkpoint then holds loadable weights.
+    """
+    history = checkpoint or History()
+    done = len(history.rows)
+    model: Any = _side_by_side(nets)
+    for phase in plan.phases():
+        if phase.end <= done:
+            continue
+        first = max(phase.first, done)
+        epoch_batches = _shared(batches(first), nets)
+        _set_frozen(nets.values(), phase.frozen)
+        model.compile(
+            optimizer=adam(plan.rates(phase, len(epoch_batches)), plan.clip_norm),
+            loss=loss,
+            weighted_metrics=list(metrics) if len(nets) == 1 else dict.fromkeys(nets, metrics),
+        )
+        if checkpoint and 0 < done == first:
+            checkpoint.restore(model, with_optimizer=done > phase.first)
+        plateau = [Plateau(history.rows)] if plan.schedule == "plateau" else []
+        bar = TqdmCallback(verbose=1, initial=first)
+        try:
+            model.fit(
+                epoch_batches,
+                initial_epoch=first,
+                epochs=phase.end,
+                validation_data=None if validation is None else _shared(validation, nets),
+                callbacks=[Reseed(seed), bar, *plateau, *callbacks, history],
+                shuffle=False,  # the batches shuffle, repeatably
+                verbose=0,
+            )
+        except KeyboardInterrupt:
+            if checkpoint:
+                checkpoint.keep_something(model)
+            raise
+    return history.rows
+
+
+def rows_of(
+    net: str, nets: Iterable[str], rows: Iterable[Mapping[str, float]]
+) -> list[dict[str, float]]:
+    """Returns the rows of one of several nets: its own figures under their plain names.
+
+    Args:
+        net: its name.
+        nets: the names of all that were trained beside it.
+        rows: of `fit`.
+    """
+    others = tuple(f"{name}_" for name in nets)
+    return [
+        {name: value for name, value in row.items() if not name.startswith(others)}
+        | {
+            name.removeprefix(f"{net}_"): value
+            for name, value in row.items()
+            if name.startswith(f"{net}_")
+        }
+        for row in rows
+    ]
+
+
+class Reseed(keras.callbacks.Callback):
+    """Makes an epoch's dropout and augmentation depend on the seed and the epoch alone.
+
+    Keras does not save its random states with the weights; a resumed run would draw others.
     """
 
-    out: Path
-    epochs: int = 20
-    batch_size: int = 64
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
-    devices: Literal["one", "all"] = "one"
-    seed: int = 1
-    guard: Literal["stop", "warn", "off"] = "stop"
-    monitor: int = 250
-    scratch: Path = field(default_factory=default_scratch)
+    def __init__(self, seed: int) -> None:
+        """Creates the callback; `seed` is the run's."""
+        super().__init__()
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Sets every random state of the model."""
+        model: Any = self.model
+        for index, state in enumerate(model.non_trainable_variables):
+            if "seed_generator_state" in state.path:
+                words = np.random.SeedSequence([self._seed, epoch, index]).generate_state(2)
+                state.assign(words.astype(state.dtype))
 
 
-class SharedBatches(keras.utils.PyDataset):
-    """The same images and labels for several nets at once, by the nets' names."""
+class _SharedBatches(keras.utils.PyDataset):
+    """The same images and labels for several nets, by the nets' names."""
 
-    def __init__(self, batches: keras.utils.PyDataset, nets: Iterable[str]) -> None:
-        """Creates the batches."""
+    def __init__(self, batches: Dataset, nets: Iterable[str]) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
         self._batches, self._nets = batches, tuple(nets)
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
         return len(self._batches)
 
-    def __getitem__(self, index: int) -> tuple[Any, dict[str, Any]]:
-        """Images, and a batch's labels for every net."""
-        images, labels = self._batches[index]
-        return images, dict.fromkeys(self._nets, labels)
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        images, *targets = self._batches[index]  # labels and, where there are any, weights
+        return images, *(dict.fromkeys(self._nets, target) for target in targets)
 
     def on_epoch_end(self) -> None:
-        """Draws the next epoch's order."""
         self._batches.on_epoch_end()
 
 
-def fit_stream(
-    nets: Mapping[str, keras.Model],
-    batches: keras.utils.PyDataset,
-    config: FitOptions,
-    recipe: Recipe,
-    loss: keras.losses.Loss,
-    watchers: list[keras.callbacks.Callback],
-    *,
-    kept: Mapping[Path, keras.Model],
-    monitor: str | None = None,
-) -> None:
-    """Trains the epochs that are not done yet, under guards, keeping a state after each.
-
-    Several nets learn side by side, from the same images and each as if alone: of the sum of
-    their losses each has the gradient of its own.
-
-    Args:
-        nets: by name, from image to what the loss takes.
-        batches: an epoch's, from the first that is not done.
-        config: how long and where.
-        recipe: how the nets learn.
-        loss: what each of them minimises.
-        watchers: callbacks that add figures to an epoch's.
-        kept: parts of the nets whose best weights are kept, and in which folders.
-        monitor: the figure that the best epoch is chosen by; None keeps the last: where no image
-            comes twice nothing is learned by heart.
-    """
-    done = epochs_done(config.out)
-    checkpoint = Checkpoint(config.out, monitor, kept)
-    guards = _guards(nets, batches, config, recipe, loss)
-    scores = next(iter(nets.values()))
-    if len(nets) > 1:
-        scores = keras.Model(
-            images := keras.Input(scores.input.shape[1:], dtype="uint8", name="images"),
-            {name: net(images) for name, net in nets.items()},
-        )
-        batches = SharedBatches(batches, nets)
-    (phase,) = phases_of(recipe, config.epochs)
-    compile_phase(scores, phase, len(batches), recipe, loss)
-    if done:
-        checkpoint.restore(scores, with_optimizer=True)
-    bar = TqdmCallback(verbose=1, initial=done)
-    try:
-        scores.fit(
-            batches,
-            initial_epoch=done,
-            epochs=config.epochs,
-            callbacks=[Reseed(config.seed), bar, *watchers, *guards, checkpoint],
-            shuffle=False,  # the batches do it, repeatably
-            verbose=0,
-        )
-    except KeyboardInterrupt:
-        checkpoint.keep_something(scores)
-        raise
+def _shared(batches: Dataset, nets: Mapping[str, Any]) -> Dataset:
+    return batches if len(nets) == 1 else _SharedBatches(batches, nets)
 
 
-def _guards(
-    nets: Mapping[str, keras.Model],
-    batches: keras.utils.PyDataset,
-    config: FitOptions,
-    recipe: Recipe,
-    loss: keras.losses.Loss,
-) -> list[Guard]:
-    """One for every net, unless none is wanted."""
-    if config.guard == "off":
-        return []
-    images, labels = batches[0]
-    beside = len(nets) > 1
-    return [
-        Guard(
-            LayerInspector(net, images[:32].copy(), labels[:32], loss),
-            recipe,
-            stop=config.guard == "stop",
-            log=config.out / (name if beside else "") / "guard.txt",
-            net=name if beside else "",
-        )
-        for name, net in nets.items()
-    ]
+def _side_by_side(nets: Mapping[str, keras.Model]) -> keras.Model:
+    """Returns one model of all nets, with an output for each by its name."""
+    first: Any = next(iter(nets.values()))
+    if len(nets) == 1:
+        return first
+    images = keras.Input(first.input.shape[1:], dtype="uint8", name="images")
+    return keras.Model(images, {name: net(images) for name, net in nets.items()})
+
+
+def _set_frozen(nets: Iterable[keras.Model], frozen: bool) -> None:
+    for net in nets:
+        for layer in net.layers:
+            if isinstance(layer, keras.layers.Conv2D):
+                layer.trainable = not frozen

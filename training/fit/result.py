@@ -1,125 +1,120 @@
-"""A finished run's test: judged once, with the weights of the best epoch, and written down."""
+"""A run's result: figures, plot and report, written when the training has ended."""
 
 import json
 import platform
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from training.database.palms import Palms
 from training.database.split import Split
-from training.fit.batches import in_batches
-from training.fit.checkpoint import read_history
-from training.metrics.open_set import compiled_embedder, measure_open_set
-from training.metrics.rates import wilson_interval
+from training.fit.evaluation import Evaluation
+from training.report.files import replacing, write_text
 from training.report.page import RunRecord, write_report
+
+RESULT = "result.json"
+REPORT = "report.html"
+
+Rows = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a run's report shows beside its settings and its history.
+
+    Attributes:
+        split: the database.
+        evaluation: of its test part.
+        leakage: `training.leakage.find.Leakage.as_dict()`.
+        findings: the guard's.
+        notes: sentences that the reader must see first.
+    """
+
+    split: Split
+    evaluation: Evaluation
+    leakage: Mapping[str, Any]
+    findings: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def conclude(
-    scores: keras.Model,
-    split: Split,
-    settings: dict[str, Any],
-    leakage: dict[str, Any],
-    findings: list[str],
     out: Path,
-    *,
-    extra: dict[str, Any] | None = None,
-) -> Path:
-    """Judges the net on the test part and writes result.json and report.html.
+    settings: Mapping[str, Any],
+    rows: Rows,
+    figures: Mapping[str, Any],
+    page: Page | None = None,
+) -> None:
+    """Writes history.png, report.html if there is a page, and last result.json.
+
+    Each file is replaced as a whole, and where result.json is, the others are.
 
     Args:
-        scores: the net with the weights of its best epoch.
-        split: what it was trained and is judged on.
-        settings: the run's configuration.
-        leakage: what `training.leakage.find` found.
-        findings: the guard's.
-        out: the run's folder.
-        extra: more for result.json.
-
-    Returns:
-        The path of the report.
+        out: folder of the run, or of one net in it.
+        settings: of the run, as config.json holds them, with `net`.
+        rows: of the history; at least one.
+        figures: what result.json holds beside the net, the epochs, the time and the environment.
+        page: what the report shows.
     """
-    history = read_history(out)
-    if split.kind == "identity":
-        found, metrics = None, measure_open_set(compiled_embedder(scores), split.test)
-    else:
-        found = predict(scores, split.test)
-        metrics = judge(found, split.test.labels)
-    environment = describe_environment(settings)
+    environment = describe_environment(settings["precision"])
     result = {
         "net": settings["net"],
-        "split": str(split),
-        "test": metrics,
-        "epochs": len(history),
-        "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
-        "guard": findings,
-        "leakage": leakage,
+        **figures,
+        "epochs": len(rows),
+        "minutes": round(sum(row["seconds"] for row in rows) / 60, 1),
         "environment": environment,
-        **(extra or {}),
     }
-    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    plot_history(history, out / "history.png")
-    record = RunRecord(
-        title=f"{settings['net']}, {out.name}",
-        config=settings,
-        environment=environment,
-        split=split,
-        leakage=leakage,
-        history=history,
-        guard=findings,
-        test_scores=found,
-        metrics=metrics,
-    )
-    write_report(record, out / "report.html")
-    return out / "report.html"
+    if page:
+        result |= {
+            "split": str(page.split),
+            "test": page.evaluation.metrics,
+            "guard": list(page.findings),
+            "notes": list(page.notes),
+            "leakage": page.leakage,
+        }
+        record = RunRecord(
+            title=f"{settings['net']}, {out.name}",
+            config=settings,
+            environment=environment,
+            split=page.split,
+            leakage=page.leakage,
+            history=[dict(row) for row in rows],
+            guard=list(page.findings),
+            test_scores=page.evaluation.scores,
+            metrics=page.evaluation.metrics,
+            notes=list(page.notes),
+        )
+        write_report(record, out / REPORT)
+    plot_history(rows, out / "history.png")
+    write_text(out / RESULT, json.dumps(result, indent=1) + "\n")
 
 
-def plot_history(history: list[dict[str, float]], target: Path) -> None:
+def plot_history(rows: Rows, target: Path) -> None:
     """Draws the loss, and the accuracy or the equal error rate, by epoch."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    second = "accuracy" if "accuracy" in history[0] or "val_accuracy" in history[0] else "eer"
+    second = "accuracy" if "accuracy" in rows[0] or "val_accuracy" in rows[0] else "eer"
     parts = {"": "training", "val_": "validation", "held_out_": "held-out style"}
     for axes, metric in zip(figure.subplots(1, 2), ("loss", second), strict=True):
         for name, label in ((f"{part}{metric}", label) for part, label in parts.items()):
-            points = [(row["epoch"], row[name]) for row in history if name in row]
+            points = [(row["epoch"], row[name]) for row in rows if name in row]
             if points:
                 axes.plot(*zip(*points, strict=True), marker=".", label=label)
         axes.set(xlabel="epoch", ylabel=metric)
         axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(target, dpi=120)
+        axes.legend()
+    with replacing(target) as unfinished:
+        figure.savefig(unfinished, dpi=120, format="png")
 
 
-def predict(scores: keras.Model, palms: Palms, batch_size: int = 64) -> NDArray[np.float32]:
-    """Similarities or probabilities float32 [N, C] of all images, in order."""
-    parts = [scores(batch, training=False) for batch in in_batches(palms, batch_size)]
-    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts]).astype(np.float32)
-
-
-def judge(found: NDArray[np.float32], labels: NDArray[np.int32]) -> dict[str, Any]:
-    """Accuracy with its count and 95 % interval, and top-5."""
-    order = np.argsort(-found, axis=1)
-    right = int((order[:, 0] == labels).sum())
-    return {
-        "images": len(labels),
-        "correct": right,
-        "accuracy": right / len(labels),
-        "accuracy_interval": wilson_interval(right, len(labels)),
-        "top_5": float((order[:, :5] == labels[:, None]).any(axis=1).mean()),
-    }
-
-
-def describe_environment(settings: dict[str, Any]) -> dict[str, Any]:
-    """What the run was computed with."""
+def describe_environment(precision: str) -> dict[str, Any]:
+    """Returns what a run was computed with: backend, devices, processor, libraries, time."""
     return {
         "backend": keras.backend.backend(),
-        "precision": settings["precision"],
+        "precision": precision,
         "devices": [str(d) for d in keras.distribution.list_devices()],
         "processor": _processor(),
         "python": platform.python_version(),

@@ -1,29 +1,32 @@
-"""What there is to go on from: a run, as it was before its whitening, or a shipped version."""
+"""Starting points for training: a run (before whitening) or an exported version."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from training.fit.batches import Dataset
 from training.fit.checkpoint import BEST, load_best
-from training.nets.build import embedding_model
+from training.fit.prototypes import set_synthetic_prototypes
+from training.fit.settings import CONFIG
+from training.nets.build import embedding_model, freeze_norms
 from training.nets.recipe import Recipe, recipe_of
 
-CONFIG = "config.json"
 MANIFEST = "manifest.json"
 
 BUILT = ("filters", "normalization", "input", "contrast_px", "embedding_size")
-"""What of a recipe says which weights a net has, and what they see."""
+"""Fields of a recipe that decide which weights a net has, and what they see."""
 
 
 def is_version(start: Path) -> bool:
-    """Whether a folder is a version's, such as models_store/vgg16/2."""
+    """Tells whether a folder is a version's, such as models_store/vgg16/2."""
     return (start / MANIFEST).exists()
 
 
 def require_start(start: Path, nets: tuple[str, ...], recipe: Recipe) -> None:
-    """Whether these nets can go on from there.
+    """Refuses a starting point that does not fit the nets.
 
     Raises:
         ValueError: if a net is missing there, or a version is of another net or built otherwise.
@@ -39,9 +42,9 @@ def require_start(start: Path, nets: tuple[str, ...], recipe: Recipe) -> None:
     manifest = json.loads((start / MANIFEST).read_text())
     if nets != (manifest["net"],):
         raise ValueError(f"--from {start} is a version of one net: give --nets {manifest['net']}")
-    theirs = recipe_of(manifest["training"])
+    built = recipe_of(manifest["training"])
     for name in BUILT:
-        value = getattr(theirs, name)
+        value = getattr(built, name)
         if value != getattr(recipe, name):
             option = name.replace("_", "-")
             raise ValueError(
@@ -50,10 +53,11 @@ def require_start(start: Path, nets: tuple[str, ...], recipe: Recipe) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What the training of a run or of a version was told.
+    """Returns the settings that a run or a version was trained with.
 
-    A version adds the side of its images and, unless it was pre-trained, what it knows: any other
-    split of those images would judge it on some that it learned from.
+    Those of a version have the side of its images as `size_px` and, unless it was pre-trained, its
+    database's digest: another split of that database would test it on images that it was trained
+    on.
 
     Raises:
         FileNotFoundError: if the folder is neither.
@@ -79,7 +83,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def stage_after(start: Path | None) -> int:
-    """How many runs are behind one that goes on from there: each has images of its own."""
+    """Returns how many pre-trainings are behind a starting point; each draws its own images."""
     if start is None:
         return 0
     settings: dict[str, Any] = (
@@ -90,11 +94,41 @@ def stage_after(start: Path | None) -> int:
     return settings.get("stage", 0) + 1
 
 
-def load_start(start: Path, nets: dict[str, keras.Model]) -> None:
-    """Sets all weights but the prototypes."""
+def go_on_from(
+    start: Path,
+    nets: Mapping[str, keras.Model],
+    everybody: Dataset | None,
+    *,
+    resumed: bool,
+) -> None:
+    """Sets the weights of nets to those of a starting point.
+
+    Args:
+        start: the folder of a run of these nets, or of a version of one.
+        nets: by name, with an embedding head.
+        everybody: images of all identities, which set the prototypes; None leaves them random.
+        resumed: the nets' own weights are loaded later, so these are not.
+    """
+    if is_version(start):
+        for net in nets.values():
+            freeze_norms(net)  # whitening left no statistics in them
+    if resumed:
+        return
+    load_start(start, nets)
+    if everybody is not None:
+        set_synthetic_prototypes(nets, everybody)
+
+
+def load_start(start: Path, nets: Mapping[str, keras.Model]) -> None:
+    """Sets all weights of nets except the prototypes.
+
+    Args:
+        start: the folder of a run of these nets, or of a version of one.
+        nets: by name, with an embedding head.
+    """
     for name, net in nets.items():
         if is_version(start):
-            # Needs TensorFlow, which a training on JAX does without.
+            # Needs TensorFlow; a run on JAX starts without.
             from training.versions.shipped import copy_body, load_shipped
 
             copy_body(load_shipped(start).model, net)

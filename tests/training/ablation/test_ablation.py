@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.commands import ablate as ablation
 from training.ablation.report import guard_says, outcome_of
+from training.commands import ablate as ablation
 from training.commands.ablate import CELLS, AblateConfig, Scale, ablate
 
 

@@ -16,7 +16,7 @@ import training.commands.export
 import training.versions.saved_model
 from training.__main__ import main
 from training.commands.export import ExportConfig, _options_of, export
-from training.commands.synthesize import SynthesisConfig, synthesize
+from training.commands.synthesize import SynthesizeConfig, synthesize
 from training.database.palms import Palms, load_palms
 from training.database.split import split_palms
 from training.nets.build import build_net, scoring_model
@@ -121,7 +121,7 @@ def test_a_version_that_learned_from_a_database_knows_no_other(
     del manifest["training"]["dataset_sha256"]  # as runs of an earlier release
     (first / "manifest.json").write_text(json.dumps(manifest))
     others = tmp_path / "others"
-    synthesize(SynthesisConfig(others, identities=2, sessions=3, shots=2, prefix="q"))
+    synthesize(SynthesizeConfig(out=others, identities=2, sessions=3, shots=2, prefix="q"))
     with pytest.raises(ValueError, match=r"others is not what .*store/alexnet/1 was trained on"):
         export(replace(config, run=first, data=others))
 
@@ -175,7 +175,7 @@ def test_a_version_gets_to_know_other_identities_and_keeps_its_net(
     manifest = json.loads((first / "manifest.json").read_text())
     (first / "manifest.json").write_text(json.dumps(manifest | {"training": settings}))
     others = tmp_path / "others"
-    synthesize(SynthesisConfig(others, identities=2, sessions=3, shots=2, prefix="q"))
+    synthesize(SynthesizeConfig(out=others, identities=2, sessions=3, shots=2, prefix="q"))
 
     second = export(replace(config, run=first, data=others))
 

@@ -15,7 +15,7 @@ from training.fit.checkpoint import read_history
 from training.fit.result import predict
 from training.nets.build import embedding_model
 from training.synthetic.capture import TRAINING
-from training.synthetic.stream import strangers
+from training.synthetic.strangers import draw_strangers
 from training.versions.shipped import at_side, load_shipped
 
 
@@ -88,7 +88,7 @@ def test_palms_kept_from_a_finetuning_judge_it(exported: Path, tmp_path: Path) -
 
 def test_what_costs_strangers_is_taken_back(exported: Path) -> None:
     shipped = load_shipped(exported / "alexnet/1")
-    monitored = strangers(6, 11, TRAINING, side_px=32)
+    monitored = draw_strangers(6, 11, TRAINING, side_px=32)
     ruined = at_side(shipped, 32, identities=3)
     dense = ruined.get_layer("dense")
     dense.set_weights([np.zeros_like(w) for w in dense.get_weights()])

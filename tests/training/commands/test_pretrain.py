@@ -12,12 +12,12 @@ import pytest
 from tests.training.conftest import PRETRAIN, export_of
 from training.__main__ import main
 from training.commands.pretrain import STAGE_STEP, UNSEEN_SEED
-from training.commands.synthesize import draw_palms
 from training.fit.checkpoint import read_history
 from training.metrics.open_set import OpenSetScore
 from training.nets.build import build_net, embedding_model, scoring_model
 from training.nets.recipe import Recipe
 from training.nets.whitening import whiten
+from training.synthetic.palms import draw_palms
 from training.synthetic.stream import PalmStream
 from training.versions.shipped import load_shipped
 

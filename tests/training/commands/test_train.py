@@ -220,9 +220,9 @@ def test_senseless_settings_are_refused_before_anything_is_read(
 
 
 def test_an_open_set_split_is_judged_on_strangers(configure: Configure, tmp_path: Path) -> None:
-    from training.commands.synthesize import SynthesisConfig, synthesize
+    from training.commands.synthesize import SynthesizeConfig, synthesize
 
-    synthesize(SynthesisConfig(tmp_path / "palms", identities=10, sessions=2, shots=2))
+    synthesize(SynthesizeConfig(out=tmp_path / "palms", identities=10, sessions=2, shots=2))
     config = configure(data=tmp_path / "palms", split="identity", epochs=2)
     train(config)
     result = json.loads((config.out / "result.json").read_text())

@@ -27,7 +27,7 @@ else:
 import training.commands.train as module
 from training.fit.devices import adam, compiled, distribute, process_share, require_agreement
 
-build_net = module.build_net
+build_net = module.build_from_recipe
 
 
 def build_without_dropout(*arguments: Any, **options: Any) -> keras.Model:
@@ -67,7 +67,7 @@ def require_compiled_nets_as_they_are() -> None:
 
 if __name__ == "__main__":
     require_compiled_nets_as_they_are()
-    module.build_net = build_without_dropout
+    module.build_from_recipe = build_without_dropout
     module.adam = plain_descent
     database, out, *choices = sys.argv[1:]
     for devices in choices:

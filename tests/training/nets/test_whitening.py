@@ -8,7 +8,7 @@ from training.nets.build import build_net
 from training.nets.recipe import Recipe
 from training.nets.whitening import SHRINKAGE, whiten, within_class_whitening
 from training.synthetic.capture import TRAINING
-from training.synthetic.stream import strangers
+from training.synthetic.strangers import draw_strangers
 
 
 def pairs(count: int, size: int = 6) -> np.ndarray:
@@ -52,10 +52,10 @@ def test_strangers_are_told_apart_better_by_a_whitened_net() -> None:
     """A direction in which all palms are alike, and visits differ, is what cosines suffer from."""
     keras.utils.set_random_seed(3)
     net = build_net("alexnet", 1, Recipe(contrast_px=32), input_px=32)
-    monitored = strangers(40, 11, TRAINING, side_px=32)
+    monitored = draw_strangers(40, 11, TRAINING, side_px=32)
     before = measure_open_set(compiled_embedder(net), monitored)["eer"]
     part = keras.Model(net.input, net.get_layer("dense_norm").output)
-    others = strangers(150, 12, TRAINING, shots=1, side_px=32)
+    others = draw_strangers(150, 12, TRAINING, shots=1, side_px=32)
     images = np.repeat(others.pixels[..., None], 3, axis=-1)
     whiten(net, np.asarray(part.predict(images, verbose=0)).reshape(150, 2, -1))
     assert measure_open_set(compiled_embedder(net), monitored)["eer"] < before - 0.02

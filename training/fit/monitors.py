@@ -1,0 +1,118 @@
+"""Figures of palms that a net is not trained on: after every epoch, and at the end."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from tqdm import tqdm
+
+from app.matching.templates import mean_templates
+from training.database.palms import Palms
+from training.fit.devices import compiled
+from training.fit.outputs import predict
+from training.metrics.open_set import compiled_embedder, measure_open_set
+from training.synthetic.capture import Style
+from training.synthetic.strangers import draw_strangers
+
+STRANGERS_SEED = 1_000_003
+"""Seed of the monitored synthetic palms; no training draws its own with it."""
+
+
+class OpenSetMonitor(keras.callbacks.Callback):
+    """Adds `<prefix>_rank_1` and `<prefix>_eer`, of identities that the net is not trained on."""
+
+    def __init__(
+        self,
+        palms: Palms,
+        batch_size: int = 64,
+        *,
+        prefix: str = "val",
+        net: keras.Model | None = None,
+    ) -> None:
+        """Creates the callback.
+
+        Args:
+            palms: images of at least two identities, as `measure_open_set` takes them.
+            batch_size: images at a time.
+            prefix: begins the figures' names.
+            net: the measured net, with an embedding head; by default the trained model.
+        """
+        super().__init__()
+        self._prefix = prefix
+        self._palms = palms
+        self._batch_size = batch_size
+        self._net = net
+        self._embed: Callable[[Any], Any] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Embeds all images and compares them."""
+        if self._embed is None:
+            net: Any = self._net or self.model
+            self._embed = compiled_embedder(net)
+        found = measure_open_set(self._embed, self._palms, self._batch_size)
+        if logs is not None:
+            logs.update({f"{self._prefix}_{name}": value for name, value in found.items()})
+
+
+class ValidationAccuracy(keras.callbacks.Callback):
+    """Adds `val_accuracy`: the share of images that are most similar to their own mean template."""
+
+    def __init__(self, train: Palms, validation: Palms) -> None:
+        """Creates the callback.
+
+        Args:
+            train: images of the templates.
+            validation: probes of the same identities.
+        """
+        super().__init__()
+        self._train, self._validation = train, validation
+        self._embed: Callable[[Any], Any] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Embeds both parts with the trained model, whose output is an embedding."""
+        if self._embed is None:
+            model: Any = self.model
+            self._embed = compiled(model)
+        embeddings = predict(self._embed, self._train)
+        identities = len(self._train.identities)
+        templates = mean_templates(embeddings, self._train.labels, identities)
+        similarity = predict(self._embed, self._validation) @ templates.T
+        correct = similarity.argmax(axis=1) == self._validation.labels
+        if logs is not None:
+            logs["val_accuracy"] = float(correct.mean())
+
+
+def open_set_monitors(
+    nets: Mapping[str, keras.Model], monitored: Mapping[str, Palms], batch_size: int
+) -> list[OpenSetMonitor]:
+    """Returns a monitor for each net and each set of palms; figures begin with `<net>_<set>_`."""
+    return [
+        OpenSetMonitor(palms, batch_size, prefix=f"{name}_{prefix}", net=net)
+        for name, net in nets.items()
+        for prefix, palms in monitored.items()
+    ]
+
+
+def monitored_strangers(count: int, style: Style, side_px: int) -> Palms:
+    """Draws the synthetic palms, two sessions of two shots each, that a training is monitored with.
+
+    Args:
+        count: identities.
+        style: of the camera.
+        side_px: side of the images.
+    """
+    return draw_strangers(count, STRANGERS_SEED, style, side_px=side_px)
+
+
+def measure_with_progress(
+    embed: Callable[[Any], Any], palms: Palms, name: str, batch_size: int = 64
+) -> dict[str, float]:
+    """Returns the figures of `measure_open_set`, and shows a progress bar of that name."""
+    with tqdm(total=len(palms), desc=name, unit="image") as bar:
+
+        def embed_and_count(images: Any) -> Any:
+            embeddings = embed(images)
+            bar.update(len(images))
+            return embeddings
+
+        return measure_open_set(embed_and_count, palms, batch_size)

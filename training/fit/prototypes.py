@@ -1,0 +1,43 @@
+"""Prototypes of identities: the mean templates that a net's `similarity` layer compares with."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from app.matching.templates import mean_templates
+from training.database.palms import Palms
+from training.fit.batches import Dataset
+from training.fit.devices import compiled
+from training.fit.outputs import layer_outputs, predict
+from training.nets.build import embedding_model
+
+
+def set_prototypes(net: keras.Model, palms: Palms) -> None:
+    """Sets a net's prototypes to the mean templates of unaugmented images.
+
+    Args:
+        net: with an embedding head and a prototype for each of the images' identities.
+        palms: the training images.
+    """
+    embeddings = predict(compiled(embedding_model(net)), palms)
+    templates = mean_templates(embeddings, palms.labels, len(palms.identities))
+    net.get_layer("similarity").set_weights([templates])
+
+
+def set_synthetic_prototypes(nets: Mapping[str, keras.Model], batches: Dataset) -> None:
+    """Sets nets' prototypes to the mean templates of the identities in an epoch of batches.
+
+    Identities that are in no batch keep their random prototypes.
+
+    Args:
+        nets: by name, with an embedding head.
+        batches: images and labels, each the number of its prototype.
+    """
+    embeddings, labels = layer_outputs(nets, "embedding", batches)
+    seen = np.unique(labels)
+    for name, net in nets.items():
+        layer = net.get_layer("similarity")
+        (prototypes,) = layer.get_weights()
+        prototypes[seen] = mean_templates(embeddings[name], labels, len(prototypes))[seen]
+        layer.set_weights([prototypes])

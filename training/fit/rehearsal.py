@@ -1,0 +1,70 @@
+"""Batches for fine-tuning: pairs of a user's palms beside pairs of synthetic ones.
+
+A net that sees only a few palms soon learns them by heart and forgets all others. So it goes on
+telling synthetic palms apart (rehearsal: A. Robins, "Catastrophic forgetting, rehearsal and
+pseudorehearsal", 1995).
+"""
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training.database.palms import Palms, Pixels
+from training.fit.augmentation import augment
+from training.fit.batches import Dataset, as_colour
+
+REHEARSED_SEED = 2_000_003
+"""Seed of the rehearsed palms; neither pre-training nor monitoring draws with it."""
+
+
+class Rehearsal(keras.utils.PyDataset):
+    """Pairs of the user's palms, augmented, and after them pairs of synthetic ones.
+
+    A batch depends on the seed, the epoch and its index alone.
+    """
+
+    def __init__(
+        self,
+        own: Palms,
+        rehearsed: Dataset | None,
+        identities: int,
+        seed: int,
+        epoch: int,
+    ) -> None:
+        """Creates the batches.
+
+        Args:
+            own: the user's training images.
+            rehearsed: batches of synthetic pairs, with labels above the user's; None for none.
+            identities: of the user's palms in a batch, at most.
+            seed: of order and augmentation.
+            epoch: the first to run, from 0.
+        """
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        self._own, self._rehearsed, self._seed, self._epoch = own, rehearsed, seed, epoch
+        self._rows = [np.flatnonzero(own.labels == i) for i in range(len(own.identities))]
+        self._count = min(identities, len(self._rows))
+
+    def __len__(self) -> int:
+        """Returns the batches in an epoch, in which every image is drawn once on average."""
+        return max(len(self._own) // (2 * self._count), 1)
+
+    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
+        """Returns images uint8 [B, S, S, 3] and labels int32 [B], each label twice."""
+        rng = np.random.default_rng([self._seed, self._epoch, index])
+        chosen = rng.permutation(len(self._rows))[: self._count]
+        # An identity with one image is paired with itself, augmented in two ways.
+        rows = [rng.choice(self._rows[i], 2, replace=len(self._rows[i]) < 2) for i in chosen]
+        own = self._own.images(np.concatenate(rows))
+        images = as_colour(np.stack([augment(image, rng) for image in own]))
+        labels = np.repeat(chosen, 2).astype(np.int32)
+        if self._rehearsed is None:
+            return images, labels
+        more_images, more_labels = self._rehearsed[index % len(self._rehearsed)]
+        return np.concatenate([images, more_images]), np.append(labels, more_labels)
+
+    def on_epoch_end(self) -> None:
+        """Begins the next epoch of both."""
+        self._epoch += 1
+        if self._rehearsed:
+            self._rehearsed.on_epoch_end()
