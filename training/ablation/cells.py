@@ -68,6 +68,10 @@ CELLS = (
 """All cells, in the table's order."""
 
 
+BATCH_SIZE = 32
+"""Images in a step of every cell, as in the question's code."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """Size of a cell's training.

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from training.ablation.cells import BATCH_SIZE
 from training.ablation.plots import Result, plot_death, plot_depth, plot_losses
 from training.fit.guard import FIRST_EPOCHS, STUCK_LOSS, find_death
 from training.fit.layer_inspector import LayerSignal

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from training.ablation.cells import Cell
+from training.ablation.cells import BATCH_SIZE, Cell
 from training.ablation.paper import build_from_recipe
 from training.ablation.trace import Trace
 from training.database.split import Split
@@ -21,9 +21,6 @@ from training.fit.loop import fit
 from training.fit.plan import Plan, loss_of
 from training.nets.build import scoring_model
 from training.nets.imagenet import load_imagenet
-
-BATCH_SIZE = 32
-"""Images in a step, as in the question."""
 
 FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy")
 """Figures of every epoch that a cell's file holds."""

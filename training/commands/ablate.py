@@ -11,6 +11,8 @@ from tqdm import tqdm
 from training.ablation.cells import CELLS, SCALES, Cell
 from training.database.palms import DataOptions
 from training.database.split import load_split
+from training.fit.options import NetName, require_at_least
+from training.fit.verdict import Verdict
 from training.nets.recipe import NETS
 from training.report.files import write_text
 
@@ -30,27 +32,24 @@ class AblateConfig(DataOptions):
         nets: nets to train.
         cells: cells to train, by the names in docs/why-vgg-does-not-learn.md; none for all.
         seeds: seeds with each of which every cell is trained.
-        epochs: passes over the training images, at least 1; by default the scale's.
-        size_px: side of the images in px; 0 for the scale's.
+        epochs: passes over the training images; 0 for the scale's number.
+        size_px: side of the images in px; 0 for the scale's side.
         weights_file: ImageNet weights for the cell `transfer`, which is left out without them.
     """
 
     out: Path
-    split: str = "seed"
+    split: Literal["seed", "session"] = "seed"
     scale: Literal["quick", "full"] = "quick"
-    nets: tuple[Literal["alexnet", "vgg16", "vgg19"], ...] = NETS
+    nets: tuple[NetName, ...] = NETS
     cells: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (1,)
-    epochs: int | None = None
+    epochs: int = 0
     size_px: int = 0
     weights_file: Path | None = None
 
 
-def ablate(config: AblateConfig) -> str:
+def ablate(config: AblateConfig) -> Verdict:
     """Trains the cells that are not done yet, and writes the table and the plots.
-
-    Returns:
-        The path of the table and how many cells learned, in one line.
 
     Raises:
         ValueError: if a net, a cell or a number is not valid, the data cannot be split, or `out`
@@ -63,27 +62,30 @@ def ablate(config: AblateConfig) -> str:
     planned = _plan(config)
     scale = SCALES[config.scale]
     epochs = config.epochs or scale.epochs
-    options = replace(config, size_px=config.size_px or scale.size_px)
-    split = first_identities(load_split(options), scale.identities)
+    size_px = config.size_px or scale.size_px
+    split = first_identities(load_split(replace(config, size_px=size_px)), scale.identities)
     folder = config.out / config.scale
     outcomes: Counter[str] = Counter()
     for net, cell, seed in tqdm(planned, "cells", unit="cell"):
         target = folder / net / f"{cell.name}-{seed}.json"
-        what = {"recipe": asdict(cell.recipe), "epochs": epochs, "dataset": split.train.sha256}
-        if target.exists():
-            result = json.loads(target.read_text())
-            _require_same(result, what, target)
-        else:
+        settings = {
+            "recipe": asdict(cell.recipe),
+            "epochs": epochs,
+            "size_px": size_px,
+            "dataset": split.train.sha256,
+        }
+        if not target.exists():
             weights = config.weights_file
             result = train_cell(net, cell, seed, split, epochs=epochs, weights_file=weights)
-            write_text(target, json.dumps({**result, **what}) + "\n")
-        outcome = read_outcome(result)
+            write_text(target, json.dumps({**result, **settings}) + "\n")
+        outcome = read_outcome(_read_cell(target, settings))
         outcomes[outcome] += 1
         tqdm.write(f"{net} {cell.name} {seed}: {outcome}")
     table = write_ablation(folder, [cell.name for cell in CELLS])
-    return (
-        f"{table}: {outcomes['learned']} of {len(planned)} cells learned, {outcomes['stuck']} "
-        f"stayed at chance and {outcomes['dead']} died."
+    return Verdict(
+        table,
+        f"{outcomes['learned']} of {len(planned)} nets learned, {outcomes['stuck']} stayed at "
+        f"chance and {outcomes['dead']} died.",
     )
 
 
@@ -93,10 +95,11 @@ def _plan(config: AblateConfig) -> list[tuple[str, Cell, int]]:
     for kind, asked, names in (("net", config.nets, NETS), ("cell", config.cells, tuple(known))):
         if unknown := [name for name in asked if name not in names]:
             raise ValueError(f"unknown {kind} {unknown[0]!r}: choose among {', '.join(names)}")
-    if config.epochs is not None and config.epochs < 1:
-        raise ValueError(f"--epochs must be at least 1, not {config.epochs}")
-    if config.split == "identity":
-        raise ValueError("--split identity has no accuracy to compare: choose seed or session")
+    require_at_least(asdict(config), epochs=0, size_px=0)
+    if config.split not in ("seed", "session"):
+        raise ValueError(
+            f"--split {config.split} may give no accuracy to compare: choose seed or session"
+        )
     planned = [
         (net, cell, seed)
         for net in config.nets
@@ -113,9 +116,11 @@ def _plan(config: AblateConfig) -> list[tuple[str, Cell, int]]:
     return planned
 
 
-def _require_same(done: dict[str, Any], asked: dict[str, Any], path: Path) -> None:
-    """Refuses a cell of other data or settings: a table must not mix them."""
-    if other := [name for name, value in asked.items() if done.get(name) != value]:
+def _read_cell(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Reads a cell's file, and refuses one of other data or settings: a table must not mix them."""
+    result = json.loads(path.read_text())
+    if other := [name for name, value in settings.items() if result.get(name) != value]:
         raise ValueError(
             f"{path} is of another {' and '.join(other)}: remove it, or choose another --out"
         )
+    return result

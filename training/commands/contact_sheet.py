@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from training.fit.verdict import Verdict
 from training.report.files import replacing
 from training.synthetic.palms import PalmOptions
 
@@ -31,11 +32,8 @@ class ContactSheetConfig(PalmOptions):
     shots: int = 3
 
 
-def contact_sheet(config: ContactSheetConfig) -> str:
+def contact_sheet(config: ContactSheetConfig) -> Verdict:
     """Writes the sheet, complete or not at all.
-
-    Returns:
-        The file and what it shows, in one line.
 
     Raises:
         ValueError: if an option is out of range, or `out` does not end in .png.
@@ -46,10 +44,10 @@ def contact_sheet(config: ContactSheetConfig) -> str:
     rows = [_row(config.photograph(i)) for i in tqdm(range(config.identities), "palms")]
     with replacing(config.out) as file:
         file.write_bytes(cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
-    return (
-        f"{config.out}: a row for each of {config.identities} synthetic palms, with "
-        f"{config.sessions} groups (sessions) of {config.shots} images, in the "
-        f"{config.style} style."
+    return Verdict(
+        config.out,
+        f"a row for each of {config.identities} synthetic palms, with {config.sessions} groups "
+        f"(sessions) of {config.shots} images, in the {config.style} style.",
     )
 
 

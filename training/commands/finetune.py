@@ -66,7 +66,6 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     import keras
     from tqdm import tqdm
 
-    from training.synthetic.palms import draw_palms
     from training.database.split import load_split
     from training.fit.checkpoint import FINAL, Checkpoint, epochs_done, load_best, save_weights
     from training.fit.devices import use_precision
@@ -83,6 +82,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.leakage.find import find_leaks, refuse_leaks
     from training.nets.build import embedding_model, freeze_norms, scoring_model, working_side
     from training.nets.losses import PairLoss
+    from training.synthetic.palms import draw_palms
     from training.synthetic.stream import PalmStream
     from training.versions.shipped import at_side, load_shipped
 

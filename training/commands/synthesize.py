@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
+from training.fit.verdict import Verdict
 from training.report.files import replacing
 from training.synthetic.palms import PalmOptions, start_processes
 
@@ -27,11 +28,8 @@ class SynthesizeConfig(PalmOptions):
     shots: int = 8
 
 
-def synthesize(config: SynthesizeConfig) -> str:
+def synthesize(config: SynthesizeConfig) -> Verdict:
     """Writes the folder, complete or not at all.
-
-    Returns:
-        The folder and what it holds, in one line.
 
     Raises:
         FileExistsError: if `out` exists; it is left as it is.
@@ -48,9 +46,10 @@ def synthesize(config: SynthesizeConfig) -> str:
         for _ in tqdm(written, "palms", config.identities):
             pass
     images = config.identities * config.sessions * config.shots
-    return (
-        f"{config.out}: {images:,} images of {config.identities:,} synthetic palms, "
-        f"{config.shots} in each of {config.sessions} sessions, in the {config.style} style."
+    return Verdict(
+        config.out,
+        f"{images:,} images of {config.identities:,} synthetic palms, {config.shots} in each of "
+        f"{config.sessions} sessions, in the {config.style} style.",
     )
 
 

@@ -7,7 +7,7 @@ cores.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.database.image_files import ImageFile
+from training.fit.options import require_at_least
 from training.synthetic.anatomy import LAYERS, draw_palm
 from training.synthetic.canvas import CANVAS_PX, Layers
 from training.synthetic.capture import STYLES, Style, draw_camera, draw_session, shoot
@@ -44,9 +45,7 @@ class PalmOptions:
 
     def require_valid(self) -> None:
         """Raises ValueError if a number is out of range; the message names its option."""
-        for name, least in (("identities", 1), ("sessions", 1), ("shots", 1), ("seed", 0)):
-            if (value := getattr(self, name)) < least:
-                raise ValueError(f"--{name} must be at least {least}, not {value}")
+        require_at_least(asdict(self), identities=1, sessions=1, shots=1, seed=0)
 
     def photograph(self, identity: int) -> list[list[NDArray[np.uint8]]]:
         """Returns all images of one palm by session, as `photograph` does."""
