@@ -66,7 +66,8 @@ def test_a_net_is_compared_as_in_the_service(palms: Palms) -> None:
         embedding = NETS[0].embedding(int(probe), (2,))
         for identity in range(3):
             own = np.flatnonzero((palms.labels == identity) & (palms.sessions == 0))
-            template = unit(sum(NETS[0].embedding(int(one), (2, 5)) for one in own))
+            embeddings = [NETS[0].embedding(int(one), (2, 5)) for one in own]
+            template = unit(np.mean(embeddings, axis=0))
             best = (template @ embedding[..., None])[..., 0].max(axis=1)
             assert found[row, identity] == pytest.approx(best.mean(), abs=1e-5)
 

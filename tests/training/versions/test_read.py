@@ -11,7 +11,7 @@ import pytest
 
 from app.nets.manifest import NetCorrupt, NetMissing
 from app.palm.views import template_views
-from training.database.palms import Palms, load_palms
+from training.database.palms import Palms, SplitKind, load_palms
 from training.database.split import Split, split_palms
 from training.nets.build import build_net
 from training.versions.read import Version, copy_body, open_highest, open_highest_of_split
@@ -152,7 +152,7 @@ def test_a_net_fits_the_split_that_it_was_trained_on(toy_store: Path, palms: Pal
     ],
 )
 def test_a_net_is_not_tested_on_its_training_images(
-    by: str,
+    by: SplitKind,
     seed: int,
     change: Callable[[Split], Split] | None,
     message: str,
