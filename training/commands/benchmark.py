@@ -17,7 +17,7 @@ from training.database.palms import Palms, ReadingOptions, load_database
 from training.fit.verdict import Verdict
 from training.metrics.calibration_curves import ENROLLED_SHARE
 from training.metrics.protocol import is_template, require_pairs
-from training.nets.build import NETS
+from training.nets.recipe import NETS
 from training.report.files import write_text
 from training.versions.fuse import read_fusion
 from training.versions.read import Version, open_highest

@@ -15,7 +15,7 @@ from training.database.palms import DataOptions, Palms, load_palms
 from training.database.split import Split, load_split, split_strangers
 from training.fit.verdict import Verdict
 from training.metrics.rates import wilson_interval
-from training.nets.build import NETS
+from training.nets.recipe import NETS
 from training.report.files import write_text
 from training.versions.fuse import read_fusion
 from training.versions.read import open_highest_of_split

@@ -9,7 +9,7 @@ from app.nets.manifest import FusionEntry
 from training.database.palms import DataOptions, Palms, load_palms
 from training.database.split import load_split, split_strangers
 from training.fit.verdict import Verdict
-from training.nets.build import NETS
+from training.nets.recipe import NETS
 from training.versions.fuse import fusion_entry, other_entries, weigh, write_fusions
 from training.versions.read import Version, open_highest_of_split
 

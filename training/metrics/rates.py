@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 Array = NDArray[np.floating]
 
 
 def wilson_interval(hits: int, count: int) -> tuple[float, float]:
     """Returns the 95 % score interval of the rate hits / count: E. B. Wilson, JASA 22 (1927)."""
+    from scipy.stats import binomtest  # takes a second to import, and few commands need it
+
     low, high = binomtest(hits, count).proportion_ci(method="wilson")
     return float(low), float(high)
 
