@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     nets: Annotated[tuple[NetName, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=("alexnet", "vgg16", "vgg19"),
         min_length=1,
-        description="The nets that vote, separated by commas; vgg16:3 pins version 3, "
-        "vgg16 takes the highest.",
+        description="The nets that vote, separated by commas; vgg16:3 pins version 3. Otherwise "
+        "several nets take the versions fused last, a single one its highest.",
     )
     engine: Literal["openvino", "tensorflow"] = Field(
         default="openvino", description="The library that runs the nets."

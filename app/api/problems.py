@@ -103,7 +103,7 @@ KINDS: Mapping[type[Exception], Kind] = {
         422,
         "image-unsuitable",
         "Unsuitable image",
-        "image 1 of 1: the image is 40x40; its shorter side must be at least 64 pixels",
+        "image 1 of 1: the image is 40x40; its shorter side must be at least 96 pixels",
     ),
     GalleryUnusable: Kind(
         503,
@@ -179,19 +179,14 @@ def documented(
     if invalid:
         kind = KINDS[RequestValidationError]
         answered.append((kind, _example(kind, invalid)))
+    schema = {"$ref": "#/components/schemas/Problem"}
     responses: dict[int | str, dict[str, Any]] = {}
     for kind, example in sorted(answered, key=lambda answer: answer[0].status):
-        media: dict[str, Any] = {
-            "schema": {"$ref": "#/components/schemas/Problem"},
-            "examples": {},
-        }
-        response = responses.setdefault(
-            kind.status, {"description": "", "content": {MEDIA_TYPE: media}}
-        )
-        titles = filter(None, (response["description"], kind.title))
-        response["description"] = " / ".join(titles)
+        new = {"description": "", "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}
+        response = responses.setdefault(kind.status, new)
         examples = response["content"][MEDIA_TYPE]["examples"]
         examples[kind.slug or "plain"] = {"summary": kind.title, "value": example}
+        response["description"] = " / ".join(one["summary"] for one in examples.values())
     return responses
 
 

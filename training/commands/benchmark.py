@@ -11,7 +11,6 @@ from training.benchmark.comparisons import Trials
 from training.benchmark.figures import describe_database, find_warnings, measure_matcher
 from training.benchmark.identification import DRAWS
 from training.benchmark.matchers import Matcher, compare_classically, compare_nets
-from training.benchmark.report import as_html, as_markdown
 from training.benchmark.resampling import RESAMPLES, draw_subjects
 from training.database.palms import Palms, ReadingOptions, load_database
 from training.fit.verdict import Verdict
@@ -57,6 +56,9 @@ def benchmark(config: BenchmarkConfig) -> Verdict:
             is nothing to compare.
         OSError: if the database cannot be read, or the report cannot be written.
     """
+    # Imported here, so that --help does not load matplotlib.
+    from training.benchmark.report import as_html, as_markdown
+
     if not config.nets and not config.classical:
         raise ValueError("there is no matcher: give --nets, or leave --classical on")
     versions = open_highest(config.store, config.nets, config.size_px)
@@ -109,11 +111,11 @@ def _report(
 
 
 def _summarize(report: dict[str, Any]) -> str:
-    """Names the matcher with the lowest equal error rate, and counts the warnings."""
+    """Names the matcher with the lowest equal error rate, and says whether there are warnings."""
     best = min(report["matchers"], key=lambda one: one["eer"]["value"])
-    eer, warnings = best["eer"], len(report["warnings"])
+    eer, count = best["eer"], len(report["matchers"])
     summary = (
-        f"{best['name']} has the lowest equal error rate of {len(report['matchers'])} matchers, "
+        f"{best['name']} has {'the lowest' if count > 1 else 'an'} equal error rate, "
         f"{eer['value']:.2%} (95 % interval {eer['low']:.2%} to {eer['high']:.2%})"
     )
-    return summary + (f"; {warnings} warnings, see the report" if warnings else "")
+    return summary + ("; see the warnings in the report" if report["warnings"] else "")

@@ -19,41 +19,6 @@ PAIRS_AT_ONCE = 1 << 22
 Float32 = NDArray[np.float32]
 
 
-class OpenSetScore(keras.callbacks.Callback):
-    """Adds `val_rank_1` and `val_eer` to an epoch's figures, where parts share no identity."""
-
-    def __init__(
-        self,
-        palms: Palms,
-        batch_size: int = 64,
-        *,
-        prefix: str = "val",
-        net: keras.Model | None = None,
-    ) -> None:
-        """Creates the callback.
-
-        Args:
-            palms: the validation part.
-            batch_size: images at a time.
-            prefix: what names the figures.
-            net: which to judge, with an embedding head; what is trained unless given.
-        """
-        super().__init__()
-        self._prefix = prefix
-        self._palms = palms
-        self._batch_size = batch_size
-        self._net = net
-        self._embed: Callable[[Any], Any] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Embeds all images and compares them."""
-        if self._embed is None:
-            self._embed = compiled_embedder(self._net or self.model)
-        found = measure_open_set(self._embed, self._palms, self._batch_size)
-        if logs is not None:
-            logs.update({f"{self._prefix}_{name}": value for name, value in found.items()})
-
-
 def compiled_embedder(scores: keras.Model) -> Callable[[Any], Any]:
     """Returns the embedder of a net: uint8 [B, S, S, 3] to [B, D], rows of unit length."""
     return compiled(keras.Model(scores.input, scores.get_layer("embedding").output))

@@ -245,9 +245,13 @@ def test_a_name_may_have_any_letters(client: TestClient) -> None:
 
 
 def test_a_mangled_form_is_refused_and_the_form_explained(shared_client: TestClient) -> None:
-    for content_type in ("multipart/form-data; boundary=x", "multipart/form-data"):
+    mangled = {
+        "multipart/form-data; boundary=y": b"z--x\r\nz\r\n--y--",
+        "multipart/form-data": b"--x--",
+    }
+    for content_type, body in mangled.items():
         headers = {"content-type": content_type}
-        response = shared_client.post("/v1/identify", content=b"--y\r\nz", headers=headers)
+        response = shared_client.post("/v1/identify", content=body, headers=headers)
         assert_problem(response, 400, "multipart", "one or more `images`")
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from training.database.palms import Palms
 from training.metrics.open_set import (
-    OpenSetScore,
     compiled_embedder,
     measure_open_set,
     open_set_rates,
@@ -98,11 +97,3 @@ def test_a_net_has_the_rates_of_its_embeddings(make_palms: MakePalms) -> None:
     palms = make_palms(3, sessions=0, shots=2)
     found = measure_open_set(compiled_embedder(net_of(embeddings)), palms, batch_size=4)
     assert found == open_set_rates(embeddings, palms)
-
-
-def test_an_epoch_s_figures_have_the_open_set_s(make_palms: MakePalms) -> None:
-    callback = OpenSetScore(make_palms(3, sessions=0, shots=2))
-    callback.set_model(net_of(at_degrees(0, 2, 60, 63, 120, 121)))
-    logs = {"loss": 0.5}
-    callback.on_epoch_end(0, logs)
-    assert logs == {"loss": 0.5, "val_rank_1": 1, "val_eer": 0}
