@@ -84,8 +84,8 @@ def ablate(config: AblateConfig) -> Verdict:
     table = write_ablation(folder, [cell.name for cell in CELLS])
     return Verdict(
         table,
-        f"{outcomes['learned']} of {len(planned)} nets learned, {outcomes['stuck']} stayed at "
-        f"chance and {outcomes['dead']} died.",
+        f"{outcomes['learned']} of {len(planned)} trained nets learned, {outcomes['stuck']} "
+        f"stayed at chance and {outcomes['dead']} died.",
     )
 
 
