@@ -71,7 +71,7 @@ class Dataset(_Part):
     """The database whose identities the net knows."""
 
     name: str
-    sha256: str = Field(description="Digest of all pixels and labels.")
+    sha256: str = Field(description="Digest over every file's path and bytes.")
     split: str = Field(description="session or seed: how training and test were separated.")
     split_seed: int | None
     training_images: int = Field(gt=0)

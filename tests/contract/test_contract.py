@@ -12,6 +12,7 @@ import pytest
 from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
+from app.matching.templates import NetKey
 from app.nets.manifest import NetCorrupt, read_manifest, seal_manifest
 from app.nets.store import load_ensemble, load_nets
 from app.palm.decode import ImageLimits
@@ -22,7 +23,7 @@ from training.database.palms import Palms, load_palms
 from training.fit.batches import as_colour
 from training.nets.build import build_net
 from training.versions.fuse import read_fusion
-from training.versions.read import Artefact
+from training.versions.read import Version
 
 SIDE_PX = 64
 """Of the nets' input; small nets train in seconds."""
@@ -49,7 +50,7 @@ def store(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main([*train, *sized, *short]) == 0
         assert export(folder / net, database, folder / "strangers", folder / "store") == 0
     data = ["--data", str(database), "--strangers", str(folder / "strangers")]
-    calibrated = [*data, "--store", str(folder / "store"), *sized, "--nets", "alexnet,vgg16"]
+    calibrated = [*data, "--store", str(folder / "store"), *sized, "--nets", "alexnet", "vgg16"]
     assert main(["fuse", *calibrated]) == 0
     assert main(["evaluate", *calibrated, "--out", str(folder / "evaluation.json")]) == 0
     return folder / "store"
@@ -139,11 +140,10 @@ def test_exported_nets_identify_and_enroll(store: Path, database: Path, gallery:
 def test_training_and_service_compute_the_same_similarities(
     store: Path, database: Path, palms: Palms, gallery: Gallery
 ) -> None:
-    artefact = Artefact(store / "alexnet/1")
-    theirs = artefact.similarities(palms)
-    plain = artefact.embeddings(palms, probe_views)[:, 0]
-    prototypes = np.load(store / "alexnet/1/prototypes.npy")
-    assert (theirs - plain @ prototypes[:, 0, 0].T).max() > 1e-2  # the views change them
+    version = Version.open(store / "alexnet/1")
+    theirs = version.similarities(palms)
+    plain = version.embeddings(palms, probe_views)[:, 0]
+    assert (theirs - plain @ version.prototypes[:, 0, 0].T).max() > 1e-2  # the views change them
     identifier = open_identifier(store, ["alexnet"], gallery)
     for index, file in list(enumerate(palms.files))[::7]:
         found = identifier.identify([(database / file).read_bytes()])
@@ -179,8 +179,8 @@ def test_a_changed_digit_of_the_fusion_is_refused_on_both_sides(
     (copy / "fusion.json").write_text(json.dumps(fusion))
     with pytest.raises(NetCorrupt, match=r"fusion\.json has SHA-256"):
         load_ensemble(copy, ["alexnet", "vgg16"], "openvino")
-    with pytest.raises(ValueError, match=r"fusion\.json was changed"):
-        read_fusion(copy, ["alexnet/1", "vgg16/1"])
+    with pytest.raises(NetCorrupt, match=r"fusion\.json has SHA-256"):
+        read_fusion(copy, [NetKey("alexnet", 1), NetKey("vgg16", 1)])
 
 
 def test_command_line_says_what_is_wrong_and_exits_with_2(

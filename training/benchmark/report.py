@@ -5,13 +5,6 @@ from typing import Any
 
 from app.palm.views import STEP
 from training.benchmark.identification import FPIRS
-from training.benchmark.plots import (
-    draw_cmc,
-    draw_det,
-    draw_distributions,
-    draw_open_set,
-    draw_reliability,
-)
 from training.benchmark.verification import FMRS, MIN_ERRORS
 from training.report.template import render
 
@@ -25,6 +18,15 @@ Report = dict[str, Any]
 
 def as_html(report: Report) -> str:
     """Returns one page that needs no other file; it shows no image, no file name and no person."""
+    # Imported here, so that --help of the benchmark does not load matplotlib.
+    from training.benchmark.plots import (
+        draw_cmc,
+        draw_det,
+        draw_distributions,
+        draw_open_set,
+        draw_reliability,
+    )
+
     matchers = report["matchers"]
     draws = (draw_det, draw_cmc, draw_open_set, draw_reliability)
     return render(

@@ -27,7 +27,7 @@ class AblateConfig(DataOptions):
 
     Attributes:
         out: folder of the results: <scale>/<net>/<cell>-<seed>.json, table.md and the plots.
-        split: how the images are split: seed, or session.
+        split: how the images are split: seed (at random, as in the question), or session.
         scale: quick (48 px, 40 identities, 8 epochs) or full (224 px, all identities, 6 epochs).
         nets: nets to train.
         cells: cells to train, by the names in docs/why-vgg-does-not-learn.md; none for all.
@@ -84,8 +84,8 @@ def ablate(config: AblateConfig) -> Verdict:
     table = write_ablation(folder, [cell.name for cell in CELLS])
     return Verdict(
         table,
-        f"{outcomes['learned']} of {len(planned)} nets learned, {outcomes['stuck']} stayed at "
-        f"chance and {outcomes['dead']} died.",
+        f"{outcomes['learned']} of {len(planned)} trained nets learned, {outcomes['stuck']} "
+        f"stayed at chance and {outcomes['dead']} died.",
     )
 
 

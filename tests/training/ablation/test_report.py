@@ -1,8 +1,11 @@
-"""Outcomes from a cell's figures."""
+"""Outcomes, table and plots from cells' figures."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 
-from training.ablation.report import describe_guard, read_outcome
+from training.ablation.report import describe_guard, read_outcome, write_ablation
 
 CHANCE = float(np.log(40))
 
@@ -16,9 +19,12 @@ def result(accuracy: float, step: float, spread: float, loss: float, head: str =
     ]
     return {
         "training_images": 960,
+        "validation_images": 320,
         "identities": 40,
         "recipe": {"head": head},
-        "history": {"accuracy": [accuracy] * 2, "loss": [loss] * 2},
+        "change": f"a net with the {head} head",
+        "seconds_per_epoch": 3.0,
+        "history": {"accuracy": [accuracy] * 2, "loss": [loss] * 2, "val_accuracy": [0.1, 0.2]},
         "trace": [{"step": step, "layers": layers} for step in (0, 30, 60)],
     }
 
@@ -35,3 +41,26 @@ def test_the_guard_stops_a_dead_net_and_notes_one_that_has_not_begun() -> None:
     assert describe_guard(result(0.03, 1e-2, 1e-2, CHANCE)) == "notes, epoch 2"
     assert describe_guard(result(0.30, 1e-2, 1.0, 2.0)) == ""
     assert describe_guard(result(0.30, 1e-2, 1.0, CHANCE, head="embedding")) == ""
+
+
+def test_the_table_lists_cells_in_the_order_asked_for_and_by_seed(tmp_path: Path) -> None:
+    (tmp_path / "vgg16").mkdir()
+    dead, learned = result(0.03, 1e-8, 1e-7, CHANCE), result(0.30, 1e-2, 1.0, 2.0, "embedding")
+    for figures, cell, seed in (
+        (learned, "batch", 1),
+        (dead, "as-posted", 2),
+        (dead, "as-posted", 1),
+    ):
+        text = json.dumps({**figures, "cell": cell, "seed": seed})
+        (tmp_path / "vgg16" / f"{cell}-{seed}.json").write_text(text)
+    table = write_ablation(tmp_path, ["as-posted", "batch"]).read_text().splitlines()
+    assert table[0] == "## vgg16"
+    assert "960 training and 320 validation images of 40 identities; chance is 2.50%" in table[2]
+    rows = [line.split(" | ") for line in table if line.startswith(("| as", "| ba"))]
+    assert [(row[0], row[2], row[3]) for row in rows] == [
+        ("| as-posted", "1", "dead"),
+        ("| as-posted", "2", "dead"),
+        ("| batch", "1", "**learned**"),
+    ]
+    for plot in ("loss", "depth", "death"):
+        assert (tmp_path / f"vgg16-{plot}.png").stat().st_size > 1000
