@@ -18,6 +18,7 @@ ARG ENGINE=openvino
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    PALM_HOST=0.0.0.0 \
     PALM_ENGINE=$ENGINE \
     PALM_MODELS_DIR=/srv/models_store \
     PALM_GALLERY_URL=sqlite:////data/gallery.db
@@ -32,7 +33,7 @@ COPY app app
 USER 10001:10001
 VOLUME /data
 EXPOSE 8000
-# urlopen raises, and so exits 1, on a refused connection and on 503
+# urlopen raises on a refused connection and on 503, and the command exits with 1.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python3", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
-CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"]
+    CMD ["python3", "-c", "import os; from urllib.request import urlopen; urlopen(f\"http://127.0.0.1:{os.environ.get('PALM_PORT', 8000)}/health/ready\", timeout=4)"]
+CMD ["python3", "-m", "app"]

@@ -1,68 +1,180 @@
-"""What the service answers: plain data, no behaviour."""
+"""The service's answers: frozen models that the identifier fills and HTTP returns as JSON.
 
-from dataclasses import dataclass
+Objects hold full precision; their JSON holds the digits that are worth reading.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from app.gallery.gallery import Subject
-from app.matching.calibration import Threshold
 from app.matching.decision import Decision
-from app.matching.templates import NetKey
 from app.palm.quality import Quality
 
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One subject the probe may be, by all nets together."""
-
-    subject: Subject
-    confidence: float
-    similarity: float
+MAX_SHOWN_CONFIDENCE = 0.9999
+"""1 would claim certainty, and no calibration saw enough comparisons to prove more than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """One net's own opinion; `subject_id` is its best candidate, None in an empty gallery."""
-
-    key: NetKey
-    subject_id: str | None
-    decision: Decision
-    confidence: float
-    similarity: float | None
-    threshold: Threshold
+def show_similarity(value: float) -> float:
+    """Returns a similarity to 4 decimals."""
+    return round(value, 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Identification:
-    """Whose palm it is. `confidence` is the probability of the answer, be it nobody."""
-
-    decision: Decision
-    subject: Subject | None
-    confidence: float
-    similarity: float | None
-    candidates: list[Candidate]
-    votes: list[Vote]
-    threshold: Threshold
-    qualities: list[Quality]
-    timings_ms: dict[str, float]
+def show_confidence(value: float) -> float:
+    """Returns a confidence to 4 decimals, at most `MAX_SHOWN_CONFIDENCE`."""
+    return min(round(value, 4), MAX_SHOWN_CONFIDENCE)
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """Whether it is the claimed subject's palm; `confidence` is the answer's probability."""
+Similarity = Annotated[
+    float,
+    PlainSerializer(show_similarity, return_type=float, when_used="json"),
+    Field(json_schema_extra={"minimum": -1, "maximum": 1}),
+]
+Confidence = Annotated[
+    float,
+    PlainSerializer(show_confidence, return_type=float, when_used="json"),
+    Field(json_schema_extra={"minimum": 0, "maximum": MAX_SHOWN_CONFIDENCE}),
+]
+Fmr = Annotated[
+    float,
+    PlainSerializer(lambda value: float(f"{value:.3g}"), return_type=float, when_used="json"),
+    Field(json_schema_extra={"minimum": 0, "maximum": 1}),
+]
+Milliseconds = Annotated[
+    float,
+    PlainSerializer(lambda value: round(value, 1), return_type=float, when_used="json"),
+    Field(json_schema_extra={"minimum": 0}),
+]
 
-    subject: Subject
-    decision: Decision
-    confidence: float
-    similarity: float
-    votes: list[Vote]
-    threshold: Threshold
-    qualities: list[Quality]
-    timings_ms: dict[str, float]
+_SHOWN_CONFIDENCE = f"0 to 1, to 4 decimals; larger than {MAX_SHOWN_CONFIDENCE} is never shown."
+_SHOWN_SIMILARITY = "-1 to 1, to 4 decimals; higher is more alike."
 
 
-@dataclass(frozen=True, slots=True)
-class Enrollment:
-    """What was stored."""
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
 
-    subject: Subject
-    qualities: list[Quality]
-    timings_ms: dict[str, float]
+
+class Threshold(_Answer):
+    """The similarity that a match must reach, and how often impostors reach it."""
+
+    similarity: Similarity = Field(description=_SHOWN_SIMILARITY, examples=[0.3579])
+    fmr: Fmr = Field(
+        description="False match rate: share of impostor comparisons that reach the similarity. "
+        "0 to 1, to 3 significant digits.",
+        examples=[6.25e-05],
+    )
+
+
+class Candidate(_Answer):
+    """A subject that the palm may belong to, by all nets together."""
+
+    subject_id: str = Field(description="The subject.", examples=["p003"])
+    confidence: Confidence = Field(
+        description=f"Probability that the palm is this subject's, {_SHOWN_CONFIDENCE}",
+        examples=[0.9999],
+    )
+    similarity: Similarity = Field(
+        description=f"Similarity of the palm to the subject's templates, {_SHOWN_SIMILARITY}",
+        examples=[0.7773],
+    )
+
+
+class Vote(_Answer):
+    """The answer that one net alone would give."""
+
+    net: str = Field(description="The net's name.", examples=["vgg16"])
+    version: int = Field(description="The net's version, 1 or higher.", examples=[8])
+    subject_id: str | None = Field(
+        description="The net's most similar subject, even below the threshold; for verify the "
+        "claimed subject; null in an empty gallery.",
+        examples=["p003"],
+    )
+    decision: Decision = Field(description="The net's decision.", examples=["match"])
+    confidence: Confidence = Field(
+        description="Probability of nobody if the decision is no_match, else of subject_id. "
+        f"{_SHOWN_CONFIDENCE}",
+        examples=[0.9999],
+    )
+    similarity: Similarity | None = Field(
+        description=f"Similarity to subject_id, {_SHOWN_SIMILARITY} Null in an empty gallery.",
+        examples=[0.6447],
+    )
+    threshold: Threshold = Field(description="The net's own threshold.")
+
+
+Votes = Annotated[
+    list[Vote], Field(description="Each net's own answer; the decision fuses their similarities.")
+]
+Qualities = Annotated[
+    list[Quality], Field(description="The quality of each image, in the order sent.")
+]
+Timings = Annotated[
+    dict[str, Milliseconds],
+    Field(
+        description="Duration of each stage and in total, in ms, to 0.1 ms.",
+        examples=[{"decode": 2.9, "nets": 29.5, "search": 3.5, "total": 35.9}],
+    ),
+]
+
+
+class Identification(_Answer):
+    """Whose palm it is, or that it is nobody's in the gallery."""
+
+    decision: Decision = Field(
+        description="match: the palm is `identity`'s. no_match: nobody in the gallery reaches the "
+        "threshold. inconclusive: several subjects fit, none with a probability of 0.5 or more.",
+        examples=["match"],
+    )
+    identity: Subject | None = Field(
+        description="Whose palm it is; null unless the decision is match."
+    )
+    confidence: Confidence = Field(
+        description="Probability of nobody if the decision is no_match, else of the best "
+        f"candidate. {_SHOWN_CONFIDENCE}",
+        examples=[0.9999],
+    )
+    candidates: list[Candidate] = Field(
+        description="Up to 5 subjects by falling similarity, whatever the decision."
+    )
+    nets: Votes
+    threshold: Threshold = Field(
+        description="The threshold of the nets' fused similarity; it rises with the number of "
+        "subjects."
+    )
+    quality: Qualities
+    timings_ms: Timings
+
+    @property
+    def similarity(self) -> float | None:
+        """The best candidate's similarity; None in an empty gallery."""
+        return self.candidates[0].similarity if self.candidates else None
+
+
+class Verification(_Answer):
+    """Whether the palm is the claimed subject's."""
+
+    decision: Decision = Field(
+        description="match or no_match: whether the similarity reaches the threshold.",
+        examples=["match"],
+    )
+    identity: Subject = Field(description="The claimed subject.")
+    confidence: Confidence = Field(
+        description=f"Probability that the decision is right, {_SHOWN_CONFIDENCE}",
+        examples=[0.9999],
+    )
+    similarity: Similarity = Field(
+        description=f"Similarity of the palm to the subject's templates, {_SHOWN_SIMILARITY}",
+        examples=[0.7773],
+    )
+    nets: Votes
+    threshold: Threshold = Field(description="The threshold of the nets' fused similarity.")
+    quality: Qualities
+    timings_ms: Timings
+
+
+class Enrollment(_Answer):
+    """The subject as it is now stored."""
+
+    subject: Subject = Field(description="The subject, with the templates added now.")
+    quality: Qualities
+    timings_ms: Timings

@@ -1,4 +1,4 @@
-"""The nets that vote together. `app.nets` loads real ones; tests have toys."""
+"""The nets that vote together, and the protocol of a net."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ class Net(Protocol):
 
     @property
     def key(self) -> NetKey:
-        """Its name and version."""
+        """Name and version."""
         ...
 
     @property
     def input_px(self) -> int:
-        """Side of its input image."""
+        """Side of the input image."""
         ...
 
     @property
     def identities(self) -> Sequence[str]:
-        """The identities it was trained on, in the order of its prototypes."""
+        """The identities that it was trained on, in the order of the prototypes."""
         ...
 
     @property
     def prototypes(self) -> Floats:
-        """float32 [C, 2, M, D], one for each of `app.palm.views.template_views`, of unit length."""
+        """float32 [C, 2, M, D]: each identity's mean template, of unit length along D."""
         ...
 
     @property
     def calibration(self) -> Calibration:
-        """What its similarities mean."""
+        """The meaning of its similarities."""
         ...
 
     def embed(self, images: NDArray[np.uint8]) -> Floats:
@@ -51,11 +51,11 @@ class NetsDisagree(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Nets of one training, and how their similarities become one.
+    """Nets that vote together, and the fusion of their similarities.
 
     Attributes:
-        nets: at least one; all know the same identities and take images of one size.
-        fusion: with one weight for each net.
+        nets: at least one; all have the same identities and the same input size.
+        fusion: with one weight for each net, in their order.
 
     Raises:
         NetsDisagree: if the nets differ in identities or image size.

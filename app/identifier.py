@@ -5,12 +5,19 @@ from typing import cast
 
 import numpy as np
 
-from app.answers import Candidate, Enrollment, Identification, Verification, Vote
+from app.answers import (
+    Candidate,
+    Enrollment,
+    Identification,
+    Threshold,
+    Verification,
+    Vote,
+)
 from app.clock import Clock
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery, Hand, Subject
 from app.gallery.index import GalleryIndex
-from app.matching.calibration import Calibration, Threshold
+from app.matching.calibration import Calibration
 from app.matching.decision import Answers, Decision, decide, posteriors
 from app.matching.similarity import similarities
 from app.matching.templates import Floats, NetKey, are_unit, mean_template
@@ -58,13 +65,13 @@ class Identifier:
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
 
-    def check_gallery(self) -> None:
-        """Reads the gallery as identification and verification do.
+    def count_subjects(self) -> int:
+        """Returns how many subjects can be identified; reads the gallery as identification does.
 
         Raises:
-            GalleryUnusable: if neither can be answered; see `GalleryIndex.current`.
+            GalleryUnusable: if nobody can be identified or verified; see `GalleryIndex.current`.
         """
-        self._index.current()
+        return len(self._index.current().subjects)
 
     def enroll(
         self,
@@ -82,14 +89,14 @@ class Identifier:
             SubjectExists: if the subject exists and `add` is false.
         """
         clock = Clock()
-        pixels, qualities = self._read(images)
+        pixels, quality = self._read(images)
         clock.lap("decode")
         keys = [net.key for net in self._ensemble.nets]
         templates = dict(zip(keys, self._embed(template_views(pixels)), strict=True))
         clock.lap("nets")
         subject = self._gallery.enroll(subject_id, name, hand, templates, add=add)
         clock.lap("gallery")
-        return Enrollment(subject, qualities, clock.timings_ms())
+        return Enrollment(subject=subject, quality=quality, timings_ms=clock.timings_ms())
 
     def identify(self, images: Sequence[bytes], *, candidates: int = 5) -> Identification:
         """Finds the subject whose palm the images show.
@@ -102,7 +109,7 @@ class Identifier:
             PalmImageError: if an image cannot be used.
         """
         clock = Clock()
-        pixels, qualities = self._read(images)
+        pixels, quality = self._read(images)
         clock.lap("decode")
         probes = self._probes(pixels)
         clock.lap("nets")
@@ -119,13 +126,12 @@ class Identifier:
         clock.lap("search")
         return Identification(
             decision=decision,
-            subject=gallery.subjects[best] if decision == "match" else None,
+            identity=gallery.subjects[best] if decision == "match" else None,
             confidence=float(answers.confidence[0]),
-            similarity=float(fused[0, best]) if gallery.subjects else None,
             candidates=ranked,
-            votes=votes,
+            nets=votes,
             threshold=threshold,
-            qualities=qualities,
+            quality=quality,
             timings_ms=clock.timings_ms(),
         )
 
@@ -143,7 +149,7 @@ class Identifier:
         if subject_id not in gallery.subject_ids:
             raise TemplatesMissing(subject_id)
         row = gallery.subject_ids.index(subject_id)
-        pixels, qualities = self._read(images)
+        pixels, quality = self._read(images)
         clock.lap("decode")
         probes = self._probes(pixels)
         clock.lap("nets")
@@ -153,27 +159,29 @@ class Identifier:
         votes = self._votes(by_net, (subject_id,), self._fmr_target)
         clock.lap("search")
         return Verification(
-            subject=subject,
             decision=_decision(answers),
+            identity=subject,
             confidence=float(answers.confidence[0]),
             similarity=float(fused[0, 0]),
-            votes=votes,
+            nets=votes,
             threshold=threshold,
-            qualities=qualities,
+            quality=quality,
             timings_ms=clock.timings_ms(),
         )
 
     def _read(self, images: Sequence[bytes]) -> tuple[Images, list[Quality]]:
         """Returns the nets' input images, uint8 [B, H, W, 3], and the quality of each."""
+        if not images:
+            raise ValueError("no image is given: give at least one")
         pixels: list[Images] = []
-        qualities: list[Quality] = []
+        quality: list[Quality] = []
         for position, data in enumerate(images, start=1):
             try:
                 pixels.append(prepare(decode(data, self._limits), self._ensemble.input_px))
-                qualities.append(assess(pixels[-1]))
+                quality.append(assess(pixels[-1]))
             except PalmImageError as error:
                 raise type(error)(f"image {position} of {len(images)}: {error}") from error
-        return np.stack(pixels), qualities
+        return np.stack(pixels), quality
 
     def _probes(self, pixels: Images) -> list[Floats]:
         """Returns each net's probe [2, D]: the mean embedding of all images, by view."""
@@ -215,7 +223,8 @@ def _compare(probes: Sequence[Floats], matrices: Sequence[Floats]) -> list[Float
 def _decide(found: Floats, calibration: Calibration, fmr: float) -> tuple[Answers, Threshold]:
     """Decides on similarities [1, N]; returns the threshold as well."""
     threshold = calibration.threshold_at(fmr)
-    return decide(found, threshold.similarity, calibration.temperature), threshold
+    answers = decide(found, threshold.similarity, calibration.temperature)
+    return answers, Threshold(similarity=threshold.similarity, fmr=threshold.fmr)
 
 
 def _decision(answers: Answers) -> Decision:
@@ -228,7 +237,14 @@ def _rank(
     """Returns the `count` most similar subjects by their similarities [N]."""
     confidences = posteriors(found, threshold.similarity, temperature)[1:]
     best: list[int] = np.argsort(-found, kind="stable")[:count].tolist()
-    return [Candidate(subjects[i], float(confidences[i]), float(found[i])) for i in best]
+    return [
+        Candidate(
+            subject_id=subjects[i].subject_id,
+            confidence=float(confidences[i]),
+            similarity=float(found[i]),
+        )
+        for i in best
+    ]
 
 
 def _vote(
@@ -238,7 +254,8 @@ def _vote(
     answers, threshold = _decide(found, calibration, fmr)
     best = int(answers.best[0])
     return Vote(
-        key=key,
+        net=key.net,
+        version=key.version,
         subject_id=subject_ids[best] if subject_ids else None,
         decision=_decision(answers),
         confidence=float(answers.confidence[0]),

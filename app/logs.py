@@ -1,4 +1,4 @@
-"""The service's log: one JSON object a line, on standard error."""
+"""The service's log: one JSON object per line, on standard error."""
 
 import json
 import logging
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record with the `fields` that were passed as `extra`."""
+    """Formats a record together with the `fields` that were passed as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line of JSON."""
+        """Returns the record as one line of JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -23,14 +23,15 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Directs everything the service logs to standard error.
+    """Directs the records of the service and of its server to standard error.
 
-    Uvicorn's access log is switched off: `RequestLog` writes the same and the request's id.
+    The server's access log is switched off: `RequestLog` logs every request with its id.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
-    service = logging.getLogger("app")
-    service.handlers = [handler]
-    service.propagate = False  # or each line again, as whoever set up the root logger writes it
-    service.setLevel(level)
+    for name in ("app", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False  # a handler of the root logger would write each line again
+        logger.setLevel(level)
     logging.getLogger("uvicorn.access").disabled = True

@@ -1,69 +1,64 @@
-"""Wires settings, gallery, nets and routes into the application: `uvicorn app.main:app`."""
+"""Wires settings, gallery, nets and routes into the application."""
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from pydantic import ValidationError
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from app.api import identify, subjects, system
-from app.api.middleware import BodyLimit, RequestLog, StartupErrors
-from app.api.problems import answer_with_problems, document_problems
-from app.api.service import Admission, Recognition, Service
+from app.api.handlers import answer_with_problems
+from app.api.middleware import BodyLimit, HeadAsGet, RequestLog, WholeForm
+from app.api.problems import document_problems
+from app.api.service import Admission, Broken, Service
 from app.ensemble import Ensemble, NetsDisagree
 from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.logs import configure_logging
-from app.nets.store import NetUnusable, load_ensemble
+from app.nets.manifest import NetUnusable
+from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
-from app.settings import Settings, variable
-from app.validation import complaint
+from app.settings import Settings, read_settings, without_password
 
 logger = logging.getLogger(__name__)
 
 GALLERIES: dict[str, Callable[[str], Gallery]] = {"sqlite": open_sqlite}  # by the URL's scheme
 
 LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
+Part = TypeVar("Part")
 
-DESCRIPTION = """Whose palm is this, how sure are we, or is it nobody we know?
+DESCRIPTION = """Tells whose palm a near-infrared image shows, with a confidence, or that it is
+nobody the service knows.
 
-Three nets look at the veins in a near-infrared image and vote. Errors are
-`application/problem+json` (RFC 9457). Images are never stored."""
+Three nets compare the veins in the image with everybody enrolled; their similarities are fused.
+Errors are `application/problem+json` (RFC 9457). Images are never stored."""
 
 
-def create_app(
-    settings: Settings,
-    *,
-    load_ensemble: LoadEnsemble = load_ensemble,
-) -> FastAPI:
-    """The application; it opens the gallery and loads the nets when it is started."""
+def create_app(settings: Settings, *, load_ensemble: LoadEnsemble = load_ensemble) -> FastAPI:
+    """Creates the application; it opens the gallery and loads the nets when it is started."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        configure_logging(settings.log_level)
-        # BLAS's own threads spin for a tenth of a second after every search, on the cores that the
-        # next picture's nets need: on two cores these took twice as long.
+        # BLAS's own threads spin for a tenth of a second after every search, on the cores that
+        # the next image's nets need: on two cores those took twice as long.
         threadpool_limits(1, user_api="blas")
-        scheme, _, _ = settings.gallery_url.partition(":")
-        gallery = GALLERIES[scheme](settings.gallery_url)
-        app.state.service = Service(
-            gallery=gallery,
-            recognition=_start_recognition(settings, gallery, load_ensemble),
-            admission=Admission(settings.max_concurrent, settings.queue_timeout_s),
-        )
+        app.state.service = service = _start(settings, load_ensemble)
+        _log_start(settings, service)
         yield
-        gallery.close()
+        if not isinstance(service.gallery, Broken):
+            service.gallery.close()
 
     app = FastAPIOffline(
         title="Palm-vein identification",
         version="1",
         description=DESCRIPTION,
         redoc_url=None,  # its page loads a logo from the internet
+        redirect_slashes=False,  # the redirect would lead to whatever host the client named
         lifespan=lifespan,
     )
     for router in (identify.router, subjects.router, system.router):
@@ -71,46 +66,76 @@ def create_app(
     answer_with_problems(app)
     document_problems(app)
     # The last one added is the outermost.
+    app.add_middleware(WholeForm)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_mb * 2**20)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog)
-    app.add_middleware(StartupErrors, expected=GalleryUnusable)
     return app
 
 
-def _start_recognition(
-    settings: Settings,
-    gallery: Gallery,
-    load_ensemble: LoadEnsemble,
-) -> Recognition | str:
-    """The nets at work; or why they are not: the service then runs, but is not ready."""
+def from_environment() -> FastAPI:
+    """Creates the application from the environment: `uvicorn --factory app.main:from_environment`.
+
+    Raises:
+        SystemExit: if a setting is wrong; the message is one line.
+    """
     try:
-        ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
-        gallery.seed_trained(ensemble.identities)
-        identifier = Identifier(
-            ensemble,
-            gallery,
-            image_limits=ImageLimits(max_pixels=settings.max_pixels),
-            fpir_target=settings.fpir_target,
-            fmr_target=settings.fmr_target,
-        )
-    except (NetUnusable, NetsDisagree) as error:
+        settings = read_settings()
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    configure_logging(settings.log_level)
+    return create_app(settings)
+
+
+def _start(settings: Settings, load_ensemble: LoadEnsemble) -> Service:
+    """Starts every part; with one that cannot be started, the service is up and not ready."""
+    scheme, _, _ = settings.gallery_url.partition(":")
+    ensemble = _attempt(lambda: load_ensemble(settings.models_dir, settings.nets, settings.engine))
+    gallery = _attempt(lambda: GALLERIES[scheme](settings.gallery_url))
+    if isinstance(ensemble, Broken) or isinstance(gallery, Broken):
+        reasons = [part.reason for part in (ensemble, gallery) if isinstance(part, Broken)]
+        identifier = Broken("; ".join(reasons))
+    else:
+        identifier = _attempt(lambda: _start_identifier(settings, ensemble, gallery))
+    admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
+    return Service(ensemble, gallery, identifier, admission)
+
+
+def _attempt(start: Callable[[], Part]) -> Part | Broken:
+    """Starts one part, or logs why it cannot be started."""
+    try:
+        return start()
+    except (NetUnusable, NetsDisagree, GalleryUnusable) as error:
         logger.error("not ready: %s", error)
-        return str(error)
+        return Broken(str(error))
+
+
+def _start_identifier(settings: Settings, ensemble: Ensemble, gallery: Gallery) -> Identifier:
+    gallery.seed_trained(ensemble.identities)
+    return Identifier(
+        ensemble,
+        gallery,
+        image_limits=ImageLimits(max_pixels=settings.max_pixels),
+        fpir_target=settings.fpir_target,
+        fmr_target=settings.fmr_target,
+    )
+
+
+def _log_start(settings: Settings, service: Service) -> None:
+    """Logs what is served, or what is wrong with the content of the gallery."""
+    if isinstance(service.ensemble, Broken) or isinstance(service.identifier, Broken):
+        return  # the reason is logged already
     try:
-        identifier.check_gallery()
-    except GalleryUnusable as error:  # no reason to end: it is mended by deleting a subject
+        subjects = service.identifier.count_subjects()
+    except GalleryUnusable as error:  # no reason to end: deleting a subject mends it
         logger.error("not ready: %s", error)
-    return Recognition(ensemble, identifier)
-
-
-def _read_settings() -> Settings:
-    """The settings; or the process ends and says in one line what is wrong with which."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = [f"{variable(item['loc'][0])}: {complaint(item)}" for item in error.errors()]
-        told = "; ".join(wrong) + " (.env.example says what each setting takes)"
-        raise SystemExit(told) from None
-
-
-app = create_app(_read_settings())
+        return
+    served = {
+        "nets": [str(net.key) for net in service.ensemble.nets],
+        "engine": settings.engine,
+        "gallery": without_password(settings.gallery_url),
+        "subjects": subjects,
+        "fpir_target": settings.fpir_target,
+        "fmr_target": settings.fmr_target,
+    }
+    logger.info("ready", extra={"fields": served})

@@ -1,35 +1,74 @@
-"""Everything an operator can set, read from the environment once."""
+"""The service's settings, read once from the environment and from .env."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from app.nets.manifest import NET_REQUEST
+from app.validation import complaint, suggest
+
+ENV_PREFIX = "PALM_"
+ENV_FILE = Path(".env")
+"""Relative to the working directory; Docker Compose reads the same file."""
 
 
 def _split(value: object) -> object:
-    """Turns "a, b" into ["a", "b"]; anything but text is left to pydantic."""
+    """Turns "a, b" into ["a", "b"]; leaves anything but text to pydantic."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",")]
     return value
 
 
-ENV_PREFIX = "PALM_"
-
-
 def variable(field: str | int) -> str:
-    """The environment variable that sets a field."""
+    """Returns the environment variable that sets a field."""
     return f"{ENV_PREFIX}{field}".upper()
 
 
-NetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*(:[1-9][0-9]*)?$")]
+def without_password(url: str) -> str:
+    """Returns the URL with the user and password of its host replaced by ***."""
+    return re.sub(r"://[^/@\s]*@", "://***@", url)
+
+
+def _check_net(name: str) -> str:
+    if not re.fullmatch(NET_REQUEST, name):
+        raise ValueError("names no net: write it like vgg16, or like vgg16:3 for version 3")
+    return name
+
+
+NetName = Annotated[str, AfterValidator(_check_net)]
 
 
 class Settings(BaseSettings):
-    """The service's configuration: each field is the variable `PALM_<FIELD>`."""
+    """The service's configuration; the variable `PALM_<FIELD>` sets each field."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        frozen=True,
+        extra="forbid",
+        dotenv_filtering="match_prefix",  # .env also holds variables of Docker Compose
+    )
 
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; 0.0.0.0 is every IPv4 address of this machine.",
+    )
+    port: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on.")
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path under which a reverse proxy publishes the service, such as /palm; "
+        "empty if there is none.",
+    )
     models_dir: Path = Field(
         default=Path("models_store"),
         description="Folder of the nets, <net>/<version>/ in TensorFlow Serving's layout.",
@@ -37,8 +76,8 @@ class Settings(BaseSettings):
     nets: Annotated[tuple[NetName, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=("alexnet", "vgg16", "vgg19"),
         min_length=1,
-        description="The nets that vote, separated by commas; vgg16:3 pins version 3, "
-        "vgg16 takes the highest.",
+        description="The nets that vote, separated by commas; vgg16:3 pins version 3. Otherwise "
+        "several nets take the versions fused last, a single one its highest.",
     )
     engine: Literal["openvino", "tensorflow"] = Field(
         default="openvino", description="The library that runs the nets."
@@ -46,14 +85,16 @@ class Settings(BaseSettings):
     gallery_url: str = Field(
         default="sqlite:///data/gallery.db",
         pattern=r"^sqlite:///.+$",
-        description="Where subjects are kept; a SQLite file, created with its folder if missing. "
+        description="The gallery's database: a SQLite file, created with its folder if missing. "
         "Three slashes start a relative path, four an absolute one.",
     )
     max_body_mb: int = Field(
-        default=32, ge=1, description="Largest request accepted, in MiB; beyond it 413."
+        default=32, ge=1, description="Largest request accepted, in MiB; a larger one gets 413."
     )
     max_pixels: int = Field(
-        default=25_000_000, ge=1, description="Largest image decoded, in pixels; beyond it 413."
+        default=25_000_000,
+        ge=1,
+        description="Largest image decoded, in pixels; a larger one gets 413.",
     )
     fpir_target: float = Field(
         default=0.01,
@@ -76,8 +117,58 @@ class Settings(BaseSettings):
     queue_timeout_s: float = Field(
         default=5.0,
         ge=0,
-        description="How long a further request waits for its turn before it is answered 503.",
+        description="Longest wait of a further request for its turn, in seconds; then it gets 503.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="What the service logs, as JSON lines on standard error."
+        default="INFO",
+        description="Least severe level that is logged, as JSON lines on standard error.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Puts a source that keeps unknown variables in the environment's place."""
+        return init_settings, _WholeEnvironment(settings_cls), dotenv_settings
+
+
+class _WholeEnvironment(EnvSettingsSource):
+    """Every PALM_* variable of the environment; the model then refuses the unknown ones."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Returns the variables' values by field; an unknown one by its name without prefix."""
+        prefix = ENV_PREFIX.lower()
+        given = {
+            name.removeprefix(prefix): value
+            for name, value in self.env_vars.items()
+            if name.startswith(prefix)
+        }
+        return {**given, **super().__call__()}
+
+
+def read_settings() -> Settings:
+    """Reads the settings from the environment and, where that says nothing, from .env.
+
+    Raises:
+        ValueError: if a value is wrong or a variable unknown; the message is one line that names
+            every such variable.
+    """
+    try:
+        return Settings(_env_file=ENV_FILE)  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        wrong = "; ".join(_describe(item) for item in error.errors())
+        raise ValueError(f"{without_password(wrong)} (.env.example lists every setting)") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{ENV_FILE.absolute()} cannot be read: {error}") from error
+
+
+def _describe(item: Any) -> str:
+    name = variable(item["loc"][0])
+    if item["type"] == "extra_forbidden":  # the value may be a secret: it is not repeated
+        return f"{name} is not a setting; {suggest(name, map(variable, Settings.model_fields))}"
+    return f"{name}: {complaint(item)}"

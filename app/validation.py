@@ -1,6 +1,7 @@
-"""What pydantic refuses, in words for one line."""
+"""Messages for what pydantic refuses, each short enough for one line."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +10,11 @@ _MAX_ECHO = 80  # characters of an offending value that are repeated
 
 
 def complaint(item: Mapping[str, Any]) -> str:
-    """What is wrong with one value, one of `ValidationError.errors()`; quotes a short value."""
+    """Returns what is wrong with one value and quotes the value if it is short.
+
+    Args:
+        item: one of `ValidationError.errors()`.
+    """
     message = str(item["msg"]).removeprefix("Value error, ")
     if isinstance(item["input"], str | int | float) and item["type"] != "json_invalid":
         message = f"{message}, not {item['input']!r:.{_MAX_ECHO}}"
@@ -17,8 +22,15 @@ def complaint(item: Mapping[str, Any]) -> str:
 
 
 def in_one_line(error: ValidationError) -> str:
-    """Everything that is wrong, each behind the name of its field."""
+    """Returns everything that is wrong, each complaint after the name of its field."""
     return "; ".join(
         ".".join(map(str, item["loc"])) + (": " if item["loc"] else "") + complaint(item)
         for item in error.errors()
     )
+
+
+def suggest(unknown: str, known: Iterable[str]) -> str:
+    """Returns a question for the known name nearest to an unknown one, or lists all known names."""
+    names = sorted(known)
+    nearest = get_close_matches(unknown, names, n=1)
+    return f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(names)}"

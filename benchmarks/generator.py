@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import as_sentence, describe_machine
-from training.commands.synthesize import draw_identity
 from training.synthetic.canvas import CANVAS_PX
-from training.synthetic.capture import PICTURE_PX, TRAINING, draw_camera, draw_session, shoot
+from training.synthetic.capture import IMAGE_PX, TRAINING, draw_camera, draw_session, shoot
+from training.synthetic.palms import draw_identity
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
         "times_bare": each_s / bare_s,
     }
     print(as_sentence(figures["machine"]))
-    print(f"{PICTURE_PX} px, one core, {options.shots} images of a palm, each of another visit\n")
+    print(f"{IMAGE_PX} px, one core, {options.shots} images of a palm, each of another visit\n")
     print("| | ms | images/s |\n|---|---|---|")
     print(f"| a palm's layers, once | {1e3 * palm_s:.2f} | |")
     print(f"| a visit and a shot | {1e3 * shot_s:.2f} | {1 / shot_s:.0f} |")
@@ -71,7 +71,7 @@ def _photograph(palm: np.ndarray, number: int) -> np.ndarray:
 
 
 _CANVAS = np.random.default_rng(0).random((CANVAS_PX, CANVAS_PX), np.float32)
-_X, _Y = np.meshgrid(*[np.linspace(20, 150, PICTURE_PX, dtype=np.float32)] * 2)
+_X, _Y = np.meshgrid(*[np.linspace(20, 150, IMAGE_PX, dtype=np.float32)] * 2)
 
 
 def _bare(number: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A real uvicorn on a free port, for those who measure it and those who test it."""
+"""A real server on a free port, for benchmarks and end-to-end tests."""
 
 import os
 import socket
@@ -12,23 +12,24 @@ from pathlib import Path
 import httpx
 
 REPOSITORY = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "app"]  # as `make run` executes it
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 POLL_TIMEOUT_S = 0.05
 
 
 class ServerFailed(Exception):
-    """The process ended, or did not answer in time; carries what it logged."""
+    """The process ended, or did not answer in time; the message holds its log."""
 
 
 @contextmanager
 def serve(settings: Mapping[str, str], log: Path, *, until: str) -> Iterator[httpx.Client]:
-    """Runs the service from the repository's root; ends it when the block ends.
+    """Starts the service and ends it when the block ends.
 
     Args:
-        settings: environment variables beside this process's own.
-        log: file for what the service writes.
-        until: path to wait for: /health/live, or /health/ready which also needs the nets.
+        settings: the service's environment variables, by name.
+        log: file for what the service writes; its folder is the service's working directory.
+        until: path to wait for: /health/live, or /health/ready, which also needs the nets.
 
     Yields:
         A client whose base URL is the service.
@@ -37,9 +38,10 @@ def serve(settings: Mapping[str, str], log: Path, *, until: str) -> Iterator[htt
         ServerFailed: if the process ends or does not answer 200 there in time.
     """
     port = _free_port()
+    settings = {"PALM_PORT": str(port), **settings}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command(port), cwd=REPOSITORY, env=environment(settings), stdout=output, stderr=output
+            COMMAND, cwd=log.parent, env=environment(settings), stdout=output, stderr=output
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
@@ -54,16 +56,11 @@ def serve(settings: Mapping[str, str], log: Path, *, until: str) -> Iterator[htt
             process.wait()
 
 
-def command(port: int) -> list[str]:
-    """What `make run` executes."""
-    uvicorn = [sys.executable, "-m", "uvicorn", "app.main:app"]
-    return [*uvicorn, "--host", "127.0.0.1", "--port", str(port)]
-
-
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with `settings`, and no other setting of the service."""
+    """Returns this process's environment with the shipped nets and no settings but these."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PALM_")}
-    return {**inherited, **settings}
+    shipped = {"PYTHONPATH": str(REPOSITORY), "PALM_MODELS_DIR": str(REPOSITORY / "models_store")}
+    return {**inherited, **shipped, **settings}
 
 
 def _free_port() -> int:
@@ -77,7 +74,7 @@ def _wait(process: subprocess.Popen[bytes], http: httpx.Client, until: str, log:
     while time.monotonic() < deadline:
         try:
             answer = http.get(until)
-        except httpx.TransportError:  # not listening yet: it does once it has loaded everything
+        except httpx.TransportError:  # it does not listen yet, or is still loading the nets
             with suppress(subprocess.TimeoutExpired):  # the process ends, or it is time to retry
                 code = process.wait(POLL_TIMEOUT_S)
                 raise ServerFailed(f"the service ended with {code}:\n{log.read_text()}") from None

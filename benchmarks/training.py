@@ -17,13 +17,14 @@ import keras
 import numpy as np
 
 from benchmarks.machine import as_sentence, describe_machine
+from training.ablation.paper import build_from_recipe
 from training.commands.train import Phase, compile_phase
 from training.database.palms import Palms, load_palms
 from training.fit.augmentation import augment
 from training.fit.batches import Batches, as_colour
 from training.fit.checkpoint import Reseed
 from training.fit.devices import choose_precision
-from training.nets.build import NETS, build_net, scoring_model
+from training.nets.build import NETS, scoring_model
 from training.nets.recipe import PRESETS, Recipe
 
 BATCH = 32
@@ -92,7 +93,7 @@ def measure(row: Row, net: str, palms: Palms, steps: int) -> dict[str, Any]:
     keras.backend.clear_session()
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(row.precision)
-    scores = scoring_model(build_net(net, len(palms.identities), row.recipe))
+    scores = scoring_model(build_from_recipe(net, len(palms.identities), row.recipe))
     compile_phase(scores, Phase(0, 2, row.recipe.learning_rate, frozen=False), 100, row.recipe)
     count = BATCH * (steps + WARM_STEPS)
     times = StepTimes()

@@ -1,195 +1,153 @@
 """The command line: `python -m training <command> --help`."""
 
-import argparse
-import dataclasses
 import errno
 import os
+import subprocess
 import sys
-import types
-from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, make_dataclass
+from importlib import import_module
+from inspect import cleandoc
+from pathlib import Path
+from typing import Annotated, Any
 
-# TensorFlow leaves oneDNN off on a CPU without AVX512, where training is half as fast without it.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import tyro
+from tyro.conf import DisallowNone, arg
+from tyro.extras import literal_type_from_choices, subcommand_cli_from_dict
+
+PROGRAM = "python -m training"
+DESCRIPTION = "Trains nets on palm-vein images and writes versions that the service loads."
+
+COMMANDS = {
+    "synthesize": "Draws a database of synthetic palms.",
+    "contact-sheet": "Draws many synthetic palms in one image.",
+    "check": "Checks whether a database is fit for training.",
+    "pretrain": "Trains nets on thousands of synthetic palms.",
+    "train": "Trains one net on a database.",
+    "finetune": "Adapts an exported net to the palms of a database.",
+    "ablate": "Trains nets by many recipes and compares them.",
+    "export": "Writes a trained net as a new version for the service.",
+    "fuse": "Calibrates the exported nets together.",
+    "evaluate": "Measures exported nets on a database's test part and on strangers.",
+    "benchmark": "Measures exported nets on any database, by ISO/IEC 19795-1.",
+}
+"""Commands in the order of their use. `contact-sheet` is the function `contact_sheet` of
+training/commands/contact_sheet.py, and reads its options as `ContactSheetConfig`."""
+
+RESUMABLE = ("pretrain", "train", "finetune", "ablate")
+WITHOUT_KERAS = ("synthesize", "contact-sheet", "check")
+
+NOISE = "^WARNING: All log messages before absl|^I0000 "
+"""Notes that TensorFlow writes before it reads its log level."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs one command.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and prints its result.
 
     Returns:
-        0 on success; 2 on bad arguments or data, with one line that says what to do; 130 if it was
-        interrupted.
+        0 on success; 2 on bad data, after one line that says what to do; 130 if interrupted.
+
+    Raises:
+        SystemExit: 0 after --help; 2 on bad options, after a text that names them.
     """
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name in _COMMANDS:
-        commands.add_parser(name, add_help=False)
-    command, rest = parser.parse_known_args(arguments)
-    config_type, run = _COMMANDS[command.command]()
-    config = _parse(command.command, config_type, rest)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = _read_command(arguments[:1])
+    config = read_config(name, arguments[1:])
     try:
-        print(run(config))
+        if name not in WITHOUT_KERAS:
+            _import_keras()
+        print(_find(name, name.replace("-", "_"))(config))
     except (OSError, ValueError) as error:
-        print(f"{command.command}: {_in_one_line(error)}", file=sys.stderr)
+        print(f"{name}: {_in_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        resumable = command.command in ("pretrain", "train", "finetune", "ablate")
-        further = "; the same command goes on with it" if resumable else ""
-        print(f"{command.command}: stopped{further}", file=sys.stderr)
+        further = "; the same command continues it" if name in RESUMABLE else ""
+        print(f"{name}: stopped{further}", file=sys.stderr)
         return 130
     return 0
+
+
+def read_config(name: str, arguments: Sequence[str]) -> Any:
+    """Returns the configuration of a command, read from its options.
+
+    Raises:
+        SystemExit: as `main`.
+    """
+    config = _find(name, "".join(map(str.title, name.split("-"))) + "Config")
+    if name == "train":
+        return _read_train(config, arguments)
+    return tyro.cli(config, prog=f"{PROGRAM} {name}", args=arguments, config=(DisallowNone,))
+
+
+def _read_train(config: Any, arguments: Sequence[str]) -> Any:
+    """Reads --preset first: its recipe sets the defaults of the other options."""
+    from training.nets.recipe import PRESETS
+
+    help_text = "Recipe that sets the defaults below; single options override it."
+    choices = Annotated[literal_type_from_choices(PRESETS), arg(help=help_text)]
+    preset = make_dataclass("Preset", [("preset", choices, "shipped")])
+    chosen, _ = tyro.cli(preset, args=arguments, return_unknown_args=True, add_help=False)
+    required = {f.name: tyro.MISSING for f in fields(config) if f.default is f.default_factory}
+    default = config(**required, **asdict(PRESETS[chosen.preset]))
+    with_preset = make_dataclass(
+        "Train", [("config", Annotated[config, arg(name="")])], bases=(preset,), kw_only=True
+    )
+    return tyro.cli(
+        with_preset,
+        prog=f"{PROGRAM} train",
+        description=cleandoc(config.__doc__).partition("\nAttributes:")[0],
+        args=arguments,
+        default=with_preset(preset="shipped", config=default),
+        config=(DisallowNone,),
+    ).config
+
+
+def _read_command(arguments: Sequence[str]) -> str:
+    """Returns the name of the command; --help lists all of them."""
+
+    def named(name: str, summary: str) -> Callable[[], str]:
+        def command() -> str:
+            return name
+
+        command.__doc__ = summary
+        return command
+
+    commands = {name: named(name, summary) for name, summary in COMMANDS.items()}
+    return subcommand_cli_from_dict(commands, prog=PROGRAM, description=DESCRIPTION, args=arguments)
+
+
+def _find(name: str, member: str) -> Any:
+    """Imports the module of one command only: the others may need more time."""
+    return getattr(import_module(f"training.commands.{name.replace('-', '_')}"), member)
+
+
+def _import_keras() -> None:
+    """Imports Keras and its backend without TensorFlow's notes on a missing GPU.
+
+    A process filters them out of the standard error, so that a message before a crash is shown.
+    """
+    no_gpu = not Path("/dev/nvidiactl").exists()
+    # 2 shows errors. Without a GPU TensorFlow calls that one.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if no_gpu else "2")
+    # TensorFlow leaves oneDNN off on a CPU without AVX512, where training is half as fast without.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    read_end, write_end = os.pipe()
+    shown = os.dup(2)
+    noise_filter = subprocess.Popen(["grep", "-vE", NOISE], stdin=read_end, stdout=shown)
+    os.dup2(write_end, 2)
+    try:
+        import keras  # noqa: F401
+    finally:
+        os.dup2(shown, 2)
+        for descriptor in (read_end, write_end, shown):
+            os.close(descriptor)
+        noise_filter.wait()
 
 
 def _in_one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename:
         return f"{error.filename}: the disk is full: make room, or choose another folder"
     return " ".join(str(error).split())
-
-
-def _synthesize() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.synthesize import SynthesisConfig, synthesize
-
-    return SynthesisConfig, synthesize
-
-
-def _contact_sheet() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.contact_sheet import ContactSheetConfig, draw_contact_sheet
-
-    return ContactSheetConfig, draw_contact_sheet
-
-
-def _check() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.check import CheckConfig, check
-
-    return CheckConfig, check
-
-
-def _train() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.train import TrainConfig, train
-
-    return TrainConfig, train
-
-
-def _pretrain() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.pretrain import PretrainConfig, pretrain
-
-    return PretrainConfig, pretrain
-
-
-def _finetune() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.finetune import FinetuneConfig, finetune
-
-    return FinetuneConfig, finetune
-
-
-def _ablate() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.ablate import AblateConfig, ablate
-
-    return AblateConfig, ablate
-
-
-def _export() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.export import ExportConfig, export
-
-    return ExportConfig, export
-
-
-def _fuse() -> tuple[type, Callable[[Any], Any]]:
-    from training.versions.fuse import FuseConfig, fuse
-
-    return FuseConfig, fuse
-
-
-def _evaluate() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.evaluate import EvaluateConfig, as_markdown, evaluate
-
-    return EvaluateConfig, lambda config: as_markdown(evaluate(config))
-
-
-def _benchmark() -> tuple[type, Callable[[Any], Any]]:
-    from training.commands.benchmark import BenchmarkConfig, benchmark
-
-    return BenchmarkConfig, benchmark
-
-
-# Imported only when asked for: `synthesize` needs no TensorFlow, and --help answers at once.
-_COMMANDS = {
-    "synthesize": _synthesize,
-    "contact-sheet": _contact_sheet,
-    "check": _check,
-    "pretrain": _pretrain,
-    "train": _train,
-    "finetune": _finetune,
-    "ablate": _ablate,
-    "export": _export,
-    "fuse": _fuse,
-    "evaluate": _evaluate,
-    "benchmark": _benchmark,
-}
-
-
-def _parse(command: str, config_type: Any, arguments: list[str]) -> Any:
-    """Reads a frozen configuration from options named after its fields."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m training {command}",
-        description=_describe(config_type),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    hints = get_type_hints(config_type)
-    for field in dataclasses.fields(config_type):
-        name = field.metadata.get("option", field.name).replace("_", "-")
-        parser.add_argument(f"--{name}", dest=field.name, **_option(field, hints[field.name]))
-    if presets := _presets(config_type):
-        parser.add_argument(
-            "--preset", choices=presets, default="shipped", help="recipe to start from"
-        )
-        preset, _ = parser.parse_known_args(arguments)
-        parser.set_defaults(**dataclasses.asdict(presets[preset.preset]))
-    values = vars(parser.parse_args(arguments))
-    values.pop("preset", None)
-    return config_type(**values)
-
-
-def _presets(config_type: Any) -> dict[str, Any]:
-    """Recipes by name, for a command that has one."""
-    from training.nets.recipe import PRESETS, Recipe
-
-    return PRESETS if issubclass(config_type, Recipe) else {}
-
-
-def _describe(config_type: Any) -> str:
-    """The configuration's docstring, and after it those of the options it shares with others."""
-    parts = [config_type.__doc__]
-    for base in config_type.__mro__[1:-1]:
-        parts.append(base.__doc__.partition("Attributes:")[2].rstrip())
-    return "".join(parts)
-
-
-def _option(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
-    """How argparse reads a field."""
-    if hint is bool:
-        return {"action": argparse.BooleanOptionalAction, "default": field.default}
-    option: dict[str, Any] = {"type": _reader(hint)}
-    if get_origin(hint) is Literal:
-        option["choices"] = get_args(hint)
-    if field.default is not dataclasses.MISSING:
-        option["default"] = field.default
-    elif field.default_factory is not dataclasses.MISSING:
-        option["default"] = field.default_factory()
-    else:
-        option["required"] = True
-    return option
-
-
-def _reader(hint: Any) -> Callable[[str], Any]:
-    """What turns an option's text into a value of this type."""
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        read = str if get_origin(item) is Literal else item
-        return lambda text: tuple(read(part) for part in text.split(","))
-    if get_origin(hint) is types.UnionType:
-        return get_args(hint)[0]
-    return str if get_origin(hint) is Literal else hint
 
 
 if __name__ == "__main__":

@@ -1,53 +1,115 @@
-"""The routes that look at palms: enroll, identify, verify."""
+"""The routes that compare palms: enroll, identify, verify."""
 
+import logging
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Response, UploadFile, status
+from fastapi import APIRouter, Form, Request, Response, UploadFile, status
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
-from app.api.problems import documented
-from app.api.schemas import (
-    MAX_SUBJECT_ID_LENGTH,
-    Candidate,
-    Enrollment,
-    Identification,
-    Name,
-    Quality,
-    Subject,
-    Threshold,
-    Verification,
-    Vote,
-)
-from app.api.service import IdentifierDep, RequestIdDep
-from app.gallery.gallery import Hand
+from app.answers import show_confidence, show_similarity
+from app.api.middleware import SEND_IMAGES, BodyTooLarge, FormIncomplete
+from app.api.problems import NotReady, Overloaded, UploadUnkept, documented
+from app.api.schemas import Enrollment, Identification, Name, RequestBody, Verification
+from app.api.service import AdmittedIdentifierDep, RequestIdDep
+from app.api.subjects import MAX_SUBJECT_ID_LENGTH
+from app.gallery.gallery import GalleryUnusable, Hand, SubjectExists, SubjectUnknown
+from app.identifier import TemplatesMissing
+from app.palm.decode import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
+
+logger = logging.getLogger(__name__)
 
 NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MAX_ENROLLED_IMAGES = 10
 MAX_PROBE_IMAGES = 5
 
+FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
 # Swagger UI offers a file picker for an array only if its items are of this format.
 _FILES: dict[str, Any] = {"items": {"type": "string", "format": "binary"}}
 
 ProbeImages = Annotated[
     list[UploadFile],
-    File(
+    Field(
         min_length=1,
         max_length=MAX_PROBE_IMAGES,
-        description=f"1 to {MAX_PROBE_IMAGES} images of one palm: PNG, JPEG, BMP, TIFF or WebP.",
+        description=f"1 to {MAX_PROBE_IMAGES} images of one palm: {FORMATS}.",
         json_schema_extra=_FILES,
     ),
 ]
-EnrolledImages = Annotated[
-    list[UploadFile],
-    File(
+
+
+def _leave_empty(schema: dict[str, Any]) -> None:
+    """Keeps Swagger UI from filling in the field; it invents a value where there is no example."""
+    schema.pop("default", None)
+    schema["example"] = ""
+
+
+class EnrollForm(RequestBody):
+    """A palm to add to the gallery."""
+
+    subject_id: str = Field(
+        pattern=NEW_SUBJECT_ID,
+        description="The subject's id: 1 to 64 letters, digits, dots, dashes and underscores.",
+        examples=["ada-left"],
+    )
+    images: list[UploadFile] = Field(
         min_length=1,
         max_length=MAX_ENROLLED_IMAGES,
-        description=f"1 to {MAX_ENROLLED_IMAGES} images of one palm: PNG, JPEG, BMP, TIFF or WebP."
-        " Three or more from different moments recognise best.",
+        description=f"1 to {MAX_ENROLLED_IMAGES} images of one palm: {FORMATS}. Three or more "
+        "from different moments recognize best.",
         json_schema_extra=_FILES,
-    ),
-]
+    )
+    name: Name | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Free text of one line, up to 200 characters.",
+        json_schema_extra=_leave_empty,
+    )
+    hand: Hand | SkipJsonSchema[None] = Field(
+        default=None,
+        description="The hand that the palm belongs to.",
+        json_schema_extra=_leave_empty,
+    )
+    add: bool = Field(
+        default=False,
+        description="Whether to add the images to the subject if it exists already; false if left "
+        "out.",
+        json_schema_extra=_leave_empty,
+    )
+
+
+class IdentifyForm(RequestBody):
+    """A palm to identify."""
+
+    images: ProbeImages
+
+
+class VerifyForm(RequestBody):
+    """A palm to verify, and whose it is claimed to be."""
+
+    subject_id: str = Field(
+        max_length=MAX_SUBJECT_ID_LENGTH,
+        description=f"The claimed subject, up to {MAX_SUBJECT_ID_LENGTH} characters.",
+        examples=["p003"],
+    )
+    images: ProbeImages
+
+
+MULTIPART = Form(media_type="multipart/form-data")
+IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
+# What each of these routes may answer for its form and its images, and where it cannot compute.
+_ERRORS = (
+    FormIncomplete,
+    BodyTooLarge,
+    ImageTooLarge,
+    UnsupportedFormat,
+    UnreadableImage,
+    UnsuitableImage,
+    NotReady,
+    GalleryUnusable,
+    UploadUnkept,
+    Overloaded,
+)
 
 router = APIRouter(prefix="/v1", tags=["palms"])
 
@@ -56,95 +118,78 @@ router = APIRouter(prefix="/v1", tags=["palms"])
     "/enroll",
     status_code=status.HTTP_201_CREATED,
     summary="Add a palm to the gallery",
-    responses=documented(409, 413, 415, 422, 503),
+    responses=documented(SubjectExists, *_ERRORS, invalid=IMAGES_MISSING),
 )
 def enroll(
-    identifier: IdentifierDep,
+    identifier: AdmittedIdentifierDep,
     request_id: RequestIdDep,
+    request: Request,
     response: Response,
-    subject_id: Annotated[
-        str,
-        Form(
-            pattern=NEW_SUBJECT_ID,
-            description="1 to 64 letters, digits, dots, dashes and underscores.",
-            examples=["ada-left"],
-        ),
-    ],
-    images: EnrolledImages,
-    name: Annotated[
-        Name | SkipJsonSchema[None],
-        Form(description="Free text of one line.", examples=["Ada Lovelace"]),
-    ] = None,
-    hand: Annotated[Hand | SkipJsonSchema[None], Form(description="Which hand it is.")] = None,
-    add: Annotated[
-        bool, Form(description="Add these images to the subject if it exists already.")
-    ] = False,
+    form: Annotated[EnrollForm, MULTIPART],
 ) -> Enrollment:
     """Adds one palm; it is identified from then on, without any training.
 
     If any image is refused, nothing is stored. Images themselves are never stored.
     """
-    enrollment = identifier.enroll(subject_id, name, hand, _read(images), add=add)
-    response.headers["Location"] = f"/v1/subjects/{subject_id}"
-    return Enrollment(
-        subject=Subject.model_validate(enrollment.subject),
-        quality=[Quality.model_validate(quality) for quality in enrollment.qualities],
-        request_id=request_id,
-        timings_ms=enrollment.timings_ms,
+    enrolled = identifier.enroll(
+        form.subject_id, form.name, form.hand, _read(form.images), add=form.add
     )
+    path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
+    response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
+    _log("enroll", request_id, subject_id=form.subject_id, images=len(form.images))
+    return Enrollment.of(enrolled, request_id)
 
 
-@router.post("/identify", summary="Whose palm is this?", responses=documented(413, 415, 422, 503))
+@router.post(
+    "/identify",
+    summary="Identify a palm",
+    responses=documented(*_ERRORS, invalid=IMAGES_MISSING),
+)
 def identify(
-    identifier: IdentifierDep, request_id: RequestIdDep, images: ProbeImages
+    identifier: AdmittedIdentifierDep,
+    request_id: RequestIdDep,
+    form: Annotated[IdentifyForm, MULTIPART],
 ) -> Identification:
     """Compares one palm with everybody in the gallery. Nobody is a result, not an error."""
-    found = identifier.identify(_read(images))
-    return Identification(
+    found = identifier.identify(_read(form.images))
+    _log(
+        "identify",
+        request_id,
         decision=found.decision,
-        identity=found.subject and Subject.model_validate(found.subject),
-        confidence=found.confidence,
-        candidates=[Candidate.of(candidate) for candidate in found.candidates],
-        nets=[Vote.of(vote) for vote in found.votes],
-        threshold=Threshold.model_validate(found.threshold),
-        quality=[Quality.model_validate(quality) for quality in found.qualities],
-        request_id=request_id,
-        timings_ms=found.timings_ms,
+        subject_id=found.identity and found.identity.subject_id,
+        confidence=show_confidence(found.confidence),
+        similarity=None if found.similarity is None else show_similarity(found.similarity),
     )
+    return Identification.of(found, request_id)
 
 
 @router.post(
     "/verify",
-    summary="Is this that subject's palm?",
-    responses=documented(404, 409, 413, 415, 422, 503),
+    summary="Verify a claimed identity",
+    responses=documented(SubjectUnknown, TemplatesMissing, *_ERRORS, invalid=IMAGES_MISSING),
 )
 def verify(
-    identifier: IdentifierDep,
+    identifier: AdmittedIdentifierDep,
     request_id: RequestIdDep,
-    subject_id: Annotated[
-        str,
-        Form(
-            max_length=MAX_SUBJECT_ID_LENGTH,
-            description="Who it is claimed to be.",
-            examples=["p017"],
-        ),
-    ],
-    images: ProbeImages,
+    form: Annotated[VerifyForm, MULTIPART],
 ) -> Verification:
-    """Compares one palm with one subject's templates only."""
-    found = identifier.verify(subject_id, _read(images))
-    return Verification(
+    """Compares one palm with the templates of one subject only."""
+    found = identifier.verify(form.subject_id, _read(form.images))
+    _log(
+        "verify",
+        request_id,
         decision=found.decision,
-        identity=Subject.model_validate(found.subject),
-        confidence=found.confidence,
-        similarity=found.similarity,
-        nets=[Vote.of(vote) for vote in found.votes],
-        threshold=Threshold.model_validate(found.threshold),
-        quality=[Quality.model_validate(quality) for quality in found.qualities],
-        request_id=request_id,
-        timings_ms=found.timings_ms,
+        subject_id=found.identity.subject_id,
+        confidence=show_confidence(found.confidence),
+        similarity=show_similarity(found.similarity),
     )
+    return Verification.of(found, request_id)
 
 
 def _read(images: Sequence[UploadFile]) -> list[bytes]:
     return [image.file.read() for image in images]
+
+
+def _log(message: str, request_id: str, **outcome: str | float | None) -> None:
+    """Logs an outcome; never an image, a template or the name of a file."""
+    logger.info(message, extra={"fields": {**outcome, "request_id": request_id}})

@@ -1,10 +1,11 @@
-"""What happens to every request: an id, a log line, a limit on its body."""
+"""Steps that every request passes before its route: log, HEAD, and checks of its body."""
 
 import logging
 import re
 from time import perf_counter
 from uuid import uuid4
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,7 +13,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 logger = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "X-Request-ID"
+SEND_IMAGES = "send multipart/form-data with one or more `images`, as curl -F images=@palm.png does"
 _ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class BodyTooLarge(HTTPException):
+    """The request's body is larger than the limit."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            413, f"the request is larger than {max_bytes} bytes; send fewer or smaller images"
+        )
+
+
+class FormIncomplete(HTTPException):
+    """The form's closing boundary is missing, so that some of its files may be missing too."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            400,
+            "the form ends before its closing boundary; send it whole, as curl -F "
+            "images=@palm.png does",
+        )
 
 
 class RequestLog:
@@ -56,6 +78,26 @@ class RequestLog:
             logger.info("request", extra={"fields": line})
 
 
+class HeadAsGet:
+    """Answers HEAD with the headers of GET and no body (RFC 9110, section 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection, as ASGI asks."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_without_body)
+
+
 class BodyLimit:
     """Refuses a body that is too large as soon as that is known, declared or counted.
 
@@ -83,35 +125,47 @@ class BodyLimit:
                 received += len(message.get("body", b""))
                 if received <= self._max_bytes:
                     return message
-            raise HTTPException(
-                413,
-                f"the request is larger than {self._max_bytes} bytes; send fewer or smaller images",
-            )
+            raise BodyTooLarge(self._max_bytes)
 
         await self._app(scope, receive_within_limit, send)
 
 
-class StartupErrors:
-    """Reports an expected failure to start in one line instead of a traceback."""
+class WholeForm:
+    """Refuses a multipart form that ends before its closing delimiter (RFC 2046, 5.1.1).
 
-    def __init__(self, app: ASGIApp, expected: type[Exception]) -> None:
+    The parser of forms accepts such a body with those files that arrived whole. Only the last
+    bytes of the body are kept, since the delimiter may be split between messages.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._expected = expected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection, as ASGI asks."""
-        if scope["type"] == "lifespan":
-            send = self._shortened(send)
-        await self._app(scope, receive, send)
+        delimiter = _closing_delimiter(scope) if scope["type"] == "http" else None
+        if delimiter is None:
+            await self._app(scope, receive, send)
+            return
+        tail = b"\r\n"  # so that the delimiter is found at the start of the body, too
+        closed = False
 
-    def _shortened(self, send: Send) -> Send:
-        name = f"\n{self._expected.__module__}.{self._expected.__qualname__}: "
+        async def receive_whole() -> Message:
+            nonlocal tail, closed
+            message = await receive()
+            if message["type"] == "http.request" and not closed:
+                window = tail + message.get("body", b"")
+                closed = delimiter in window
+                tail = window[-len(delimiter) :]
+                if not closed and not message.get("more_body", False):
+                    raise FormIncomplete
+            return message
 
-        async def send_in_one_line(message: Message) -> None:
-            if message["type"] == "lifespan.startup.failed":
-                _, found, said = message["message"].rpartition(name)
-                if found:
-                    message["message"] = " ".join(said.split())
-            await send(message)
+        await self._app(scope, receive_whole, send)
 
-        return send_in_one_line
+
+def _closing_delimiter(scope: Scope) -> bytes | None:
+    """Returns what ends the request's multipart form, None if it declares no such form."""
+    content_type, options = parse_options_header(Headers(scope=scope).get("content-type"))
+    if content_type != b"multipart/form-data" or b"boundary" not in options:
+        return None
+    return b"\r\n--" + options[b"boundary"] + b"--"

@@ -1,18 +1,25 @@
-"""What the service answers, as JSON."""
+"""What HTTP adds to the answers: forms, pages, changes, the nets in service and health."""
 
 import re
-from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers
+from app.answers import Threshold
 from app.ensemble import Ensemble, Net
-from app.gallery.gallery import Hand, Origin
-from app.matching.decision import Decision
-
-MAX_SUBJECT_ID_LENGTH = 255
-"""Of a subject to look up: an identity from training is the name of a folder."""
+from app.gallery.gallery import Hand, Subject
+from app.matching.calibration import Calibration
+from app.validation import suggest
 
 # Control characters (not every database can keep NUL), what ends a line, and Unicode's
 # Bidi_Control (UAX #9): these turn round what stands beside the name.
@@ -28,202 +35,139 @@ def _check_name(name: str) -> str:
 Name = Annotated[str, Field(max_length=200), AfterValidator(_check_name)]
 
 
-class Answer(BaseModel):
-    """A schema that is read from the domain's object of the same fields."""
+class RequestBody(BaseModel):
+    """Fields that a caller sends; an unknown field is refused and the nearest known one named."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _suggest_known_fields(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            items = [_with_suggestion(item, cls) for item in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(error.title, items) from None
 
 
-class Subject(Answer):
-    """One palm that the service knows."""
+def _with_suggestion(item: Any, model: type[BaseModel]) -> InitErrorDetails:
+    if item["type"] != "extra_forbidden":
+        return item
+    advice = suggest(item["loc"][-1], model.model_fields)
+    # Without the value: it may be a whole file.
+    kind = PydanticCustomError("unknown_field", "is unknown; {advice}", {"advice": advice})
+    return InitErrorDetails(type=kind, loc=item["loc"], input=None)
 
-    subject_id: str = Field(examples=["p017"])
-    name: str | None = Field(examples=["Ada Lovelace"])
-    hand: Hand | None = Field(examples=["left"])
-    origin: Origin = Field(
-        description='"trained": the nets know it from training; "enrolled": it was added here.'
+
+class SubjectChanges(RequestBody):
+    """The fields to change; a field that is left out stays, null clears."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada"}})
+
+    name: Name | None = Field(
+        default=None, description="Free text of one line, up to 200 characters; null clears it."
     )
-    created_at: datetime
-    template_counts: dict[str, int] = Field(
-        description="Enrolled templates for each net and version.", examples=[{"vgg16/1": 3}]
+    hand: Hand | None = Field(
+        default=None, description="The hand that the palm belongs to; null clears it."
     )
+
+
+class Traced(BaseModel):
+    """The part of an answer that HTTP adds."""
+
+    request_id: str = Field(
+        description="The X-Request-ID, which finds this request in the service's log.",
+        examples=["4052646aaa1d4158b341345c001bbb02"],
+    )
+
+    @classmethod
+    def of(cls, answer: BaseModel, request_id: str) -> Self:
+        """Returns the answer with the id of its request; `cls` is a subclass of its class."""
+        return cls.model_construct(**dict(answer), request_id=request_id)
+
+
+class Identification(Traced, answers.Identification):
+    """Whose palm it is, or that it is nobody's in the gallery."""
+
+
+class Verification(Traced, answers.Verification):
+    """Whether the palm is the claimed subject's."""
+
+
+class Enrollment(Traced, answers.Enrollment):
+    """The subject as it is now stored."""
 
 
 class Subjects(BaseModel):
     """One page of subjects, by subject_id."""
 
-    subjects: list[Subject]
+    subjects: list[Subject] = Field(description="The page's subjects, in the order of their ids.")
     next: str | None = Field(
         description="Send it as `after` for the next page; null on the last one.",
         examples=["p100"],
     )
 
 
-class SubjectChanges(BaseModel):
-    """What to change; a field that is left out stays, null clears."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "Ada"}})
-
-    name: Name | None = None
-    hand: Hand | None = None
-
-
-class Quality(Answer):
-    """How well an image shows a palm, each from 0 to 1."""
-
-    sharpness: float = Field(examples=[0.71])
-    contrast: float = Field(examples=[0.24])
-    brightness: float = Field(examples=[0.45])
-
-
-class Threshold(Answer):
-    """The least similarity that counts, and the false match rate it stands for."""
-
-    similarity: float = Field(examples=[0.42])
-    fmr: float = Field(examples=[0.0001])
-
-
-class Candidate(BaseModel):
-    """A subject that the palm may belong to, by all nets together."""
-
-    subject_id: str = Field(examples=["p017"])
-    confidence: float = Field(examples=[0.993])
-    similarity: float = Field(examples=[0.81])
-
-    @classmethod
-    def of(cls, candidate: answers.Candidate) -> Self:
-        """The candidate by its id alone."""
-        return cls(
-            subject_id=candidate.subject.subject_id,
-            confidence=candidate.confidence,
-            similarity=candidate.similarity,
-        )
-
-
-class Vote(BaseModel):
-    """What one net alone would have answered."""
-
-    net: str = Field(examples=["vgg16"])
-    version: int = Field(examples=[1])
-    subject_id: str | None = Field(
-        description="The net's best candidate, even below the threshold.", examples=["p017"]
-    )
-    decision: Decision
-    confidence: float = Field(examples=[0.99])
-    similarity: float | None = Field(examples=[0.83])
-    threshold: Threshold
-
-    @classmethod
-    def of(cls, vote: answers.Vote) -> Self:
-        """The vote with its net's key as two fields."""
-        return cls(
-            net=vote.key.net,
-            version=vote.key.version,
-            subject_id=vote.subject_id,
-            decision=vote.decision,
-            confidence=vote.confidence,
-            similarity=vote.similarity,
-            threshold=Threshold.model_validate(vote.threshold),
-        )
-
-
-Qualities = Annotated[list[Quality], Field(description="Of each image, in the order sent.")]
-RequestId = Annotated[
-    str, Field(description="The X-Request-ID, for finding this request in the log.")
+Thresholds = Annotated[
+    list[Threshold],
+    Field(description="Measured on strangers' palms, by falling false match rate."),
 ]
-Timings = Annotated[
-    dict[str, float], Field(examples=[{"decode": 1.1, "nets": 6.2, "search": 0.1, "total": 8.0}])
-]
-
-
-class Enrollment(BaseModel):
-    """The subject as it is now stored."""
-
-    subject: Subject
-    quality: Qualities
-    request_id: RequestId
-    timings_ms: Timings
-
-
-class Identification(BaseModel):
-    """Whose palm it is, or that it is nobody's the service knows."""
-
-    decision: Decision = Field(
-        description="match: it is `identity`. no_match: it is nobody known. inconclusive: "
-        "somebody known, but more than one of them fits."
-    )
-    identity: Subject | None = Field(description="Who it is; null unless the decision is match.")
-    confidence: float = Field(
-        description="Probability of the best candidate; of nobody if the decision is no_match.",
-        examples=[0.993],
-    )
-    candidates: list[Candidate] = Field(description="The best, ranked, whatever the decision.")
-    nets: list[Vote] = Field(description="Each net's own vote; the answer fuses them.")
-    threshold: Threshold
-    quality: Qualities
-    request_id: RequestId
-    timings_ms: Timings
-
-
-class Verification(BaseModel):
-    """Whether it is the claimed subject's palm."""
-
-    decision: Decision = Field(description="match or no_match.")
-    identity: Subject = Field(description="The claimed subject.")
-    confidence: float = Field(description="Probability of the decision.", examples=[0.998])
-    similarity: float = Field(examples=[0.81])
-    nets: list[Vote] = Field(description="Each net's own vote; the answer fuses them.")
-    threshold: Threshold
-    quality: Qualities
-    request_id: RequestId
-    timings_ms: Timings
 
 
 class Model(BaseModel):
     """One net in service."""
 
-    net: str = Field(examples=["vgg16"])
-    version: int = Field(examples=[1])
-    input_px: int = Field(description="Side of the square it looks at.", examples=[224])
-    embedding_size: int = Field(examples=[512])
-    trained_identities: int = Field(examples=[160])
-    thresholds: list[Threshold] = Field(description="As measured on strangers' palms.")
+    net: str = Field(description="The net's name.", examples=["vgg16"])
+    version: int = Field(description="The net's version, 1 or higher.", examples=[8])
+    input_px: int = Field(description="Side of its square input image, in pixels.", examples=[224])
+    embedding_size: int = Field(description="Length of its embedding.", examples=[512])
+    trained_identities: int = Field(
+        description="Number of identities that it was trained on.", examples=[160]
+    )
+    thresholds: Thresholds
 
     @classmethod
     def of(cls, net: Net) -> Self:
-        """The net without its weights."""
+        """Returns the net without its weights."""
         return cls(
             net=net.key.net,
             version=net.key.version,
             input_px=net.input_px,
             embedding_size=net.prototypes.shape[-1],
             trained_identities=len(net.identities),
-            thresholds=[Threshold.model_validate(t) for t in net.calibration.thresholds],
+            thresholds=_thresholds(net.calibration),
         )
 
 
 class Models(BaseModel):
-    """The nets that vote, and what their votes mean together."""
+    """The nets that vote, and how their similarities are fused."""
 
-    nets: list[Model]
+    nets: list[Model] = Field(description="The nets, in the order of PALM_NETS.")
     weights: list[float] = Field(
-        description="Of the nets' similarities in their sum, in the same order.",
+        description="Weights of the nets' similarities in the fused one, in the same order, each "
+        "0 to 1; their sum is 1.",
         examples=[[0.3, 0.3, 0.4]],
     )
-    thresholds: list[Threshold] = Field(description="Of that sum, as measured on strangers' palms.")
+    thresholds: Thresholds
 
     @classmethod
     def of(cls, ensemble: Ensemble) -> Self:
-        """The ensemble as an operator sees it."""
-        fusion = ensemble.fusion
+        """Returns the ensemble without its weights."""
         return cls(
             nets=[Model.of(net) for net in ensemble.nets],
-            weights=list(fusion.weights),
-            thresholds=[Threshold.model_validate(t) for t in fusion.calibration.thresholds],
+            weights=list(ensemble.fusion.weights),
+            thresholds=_thresholds(ensemble.fusion.calibration),
         )
 
 
-class Health(BaseModel):
-    """That the service is well; anything else is a problem."""
+def _thresholds(calibration: Calibration) -> list[Threshold]:
+    return [Threshold(similarity=t.similarity, fmr=t.fmr) for t in calibration.thresholds]
 
-    status: str = Field(examples=["ready"])
+
+class Health(BaseModel):
+    """The service's state; any state but these is a problem."""
+
+    status: Literal["alive", "ready"] = Field(
+        description="alive: the process answers. ready: it can identify palms.",
+        examples=["ready"],
+    )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Request
 
@@ -12,6 +12,8 @@ from app.api.problems import NotReady, Overloaded
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.identifier import Identifier
+
+Part = TypeVar("Part")
 
 
 class Admission:
@@ -33,10 +35,7 @@ class Admission:
             async with asyncio.timeout(self._queue_timeout_s):
                 await self._places.acquire()
         except TimeoutError:
-            raise Overloaded(
-                f"{self._max_concurrent} requests are being computed and none finished within "
-                f"{self._queue_timeout_s} s; try again"
-            ) from None
+            raise Overloaded(self._max_concurrent, self._queue_timeout_s) from None
         try:
             yield
         finally:
@@ -44,54 +43,65 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Recognition:
-    """The nets at work."""
+class Broken:
+    """A part of the service that could not be started.
 
-    ensemble: Ensemble
-    identifier: Identifier
+    Attributes:
+        reason: what is wrong and what to do.
+    """
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything that outlives a request.
+    """Everything that outlives a request; a broken part answers 503 where it is needed."""
 
-    Attributes:
-        recognition: or, as text, why there is none.
-    """
-
-    gallery: Gallery
-    recognition: Recognition | str
+    ensemble: Ensemble | Broken
+    gallery: Gallery | Broken
+    identifier: Identifier | Broken
     admission: Admission
+
+
+def _working(part: Part | Broken) -> Part:
+    if isinstance(part, Broken):
+        raise NotReady(part.reason)
+    return part
 
 
 async def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
 
 
-async def _recognition(service: Annotated[Service, Depends(_service)]) -> Recognition:
-    if isinstance(service.recognition, str):
-        raise NotReady(service.recognition)
-    return service.recognition
+ServiceDep = Annotated[Service, Depends(_service)]
 
 
-async def _gallery(service: Annotated[Service, Depends(_service)]) -> Gallery:
-    return service.gallery
+async def _ensemble(service: ServiceDep) -> Ensemble:
+    return _working(service.ensemble)
 
 
-async def _identifier(
-    service: Annotated[Service, Depends(_service)],
-    recognition: Annotated[Recognition, Depends(_recognition)],
+async def _gallery(service: ServiceDep) -> Gallery:
+    return _working(service.gallery)
+
+
+async def _identifier(service: ServiceDep) -> Identifier:
+    return _working(service.identifier)
+
+
+async def _admitted_identifier(
+    service: ServiceDep, identifier: Annotated[Identifier, Depends(_identifier)]
 ) -> AsyncGenerator[Identifier]:
     async with service.admission.place():
-        yield recognition.identifier
+        yield identifier
 
 
 async def _request_id(request: Request) -> str:
     return cast(str, request.state.request_id)
 
 
-RecognitionDep = Annotated[Recognition, Depends(_recognition)]
+EnsembleDep = Annotated[Ensemble, Depends(_ensemble)]
 GalleryDep = Annotated[Gallery, Depends(_gallery)]
+IdentifierDep = Annotated[Identifier, Depends(_identifier)]
 # Held while the route computes and given back before its answer travels.
-IdentifierDep = Annotated[Identifier, Depends(_identifier, scope="function")]
+AdmittedIdentifierDep = Annotated[Identifier, Depends(_admitted_identifier, scope="function")]
 RequestIdDep = Annotated[str, Depends(_request_id)]

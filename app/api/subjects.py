@@ -4,54 +4,87 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, status
 
-from app.api.problems import documented
-from app.api.schemas import MAX_SUBJECT_ID_LENGTH, Subject, SubjectChanges, Subjects
+from app.api.problems import NotReady, documented
+from app.api.schemas import SubjectChanges, Subjects
 from app.api.service import GalleryDep
+from app.gallery.gallery import GalleryUnusable, Subject, SubjectUnknown
 
-# Identities that a net was trained on may be named otherwise than `NEW_SUBJECT_ID` asks, and must
-# be erasable all the same: so any text is looked up.
-SubjectId = Annotated[str, Path(max_length=MAX_SUBJECT_ID_LENGTH, examples=["p017"])]
+MAX_SUBJECT_ID_LENGTH = 255
+"""Of a subject to look up: an identity from training is the name of a folder."""
+
+# An identity from training may have an id that no new subject may have, and must be erasable all
+# the same: so any text is looked up.
+SubjectId = Annotated[
+    str,
+    Path(
+        max_length=MAX_SUBJECT_ID_LENGTH,
+        description=f"The subject's id, up to {MAX_SUBJECT_ID_LENGTH} characters.",
+        examples=["p003"],
+    ),
+]
+_TOO_LONG = {"subject_id": f"String should have at most {MAX_SUBJECT_ID_LENGTH} characters"}
+_UNUSABLE = (NotReady, GalleryUnusable)
 
 router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
 
 
-@router.get("", summary="List the subjects", responses=documented(422, 503))
+@router.get(
+    "",
+    summary="List the subjects",
+    responses=documented(
+        *_UNUSABLE, invalid={"limit": "Input should be less than or equal to 1000, not '5000'"}
+    ),
+)
 def list_subjects(
     gallery: GalleryDep,
     after: Annotated[
-        str | None, Query(description="Start behind this subject_id: `next` of the last page.")
+        str | None,
+        Query(description="Start after this subject_id: `next` of the previous page."),
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Subjects on a page.")] = 100,
+    limit: Annotated[
+        int, Query(ge=1, le=1000, description="Largest number of subjects on a page, 1 to 1000.")
+    ] = 100,
 ) -> Subjects:
-    """Everybody who can be identified, by subject_id: trained and enrolled."""
+    """Lists everybody who can be identified, trained or enrolled, by subject_id."""
     found = gallery.subjects(after=after, limit=limit + 1)
-    page = [Subject.model_validate(subject) for subject in found[:limit]]
+    page = found[:limit]
     return Subjects(subjects=page, next=page[-1].subject_id if len(found) > limit else None)
 
 
-@router.get("/{subject_id}", summary="Show a subject", responses=documented(404, 422, 503))
+@router.get(
+    "/{subject_id}",
+    summary="Show a subject",
+    responses=documented(SubjectUnknown, *_UNUSABLE, invalid=_TOO_LONG),
+)
 def show_subject(gallery: GalleryDep, subject_id: SubjectId) -> Subject:
-    """One subject, and how many templates it has for each net."""
-    return Subject.model_validate(gallery.subject(subject_id))
+    """Shows one subject, and how many templates it has of each net."""
+    return gallery.subject(subject_id)
 
 
-@router.patch("/{subject_id}", summary="Change a subject", responses=documented(404, 422, 503))
+@router.patch(
+    "/{subject_id}",
+    summary="Change a subject",
+    responses=documented(
+        SubjectUnknown,
+        *_UNUSABLE,
+        invalid={"hand": "Input should be 'left' or 'right', not 'both'"},
+    ),
+)
 def change_subject(gallery: GalleryDep, subject_id: SubjectId, changes: SubjectChanges) -> Subject:
     """Sets the name, the hand or both."""
-    given = changes.model_dump(exclude_unset=True)
-    return Subject.model_validate(gallery.update(subject_id, given))
+    return gallery.update(subject_id, changes.model_dump(exclude_unset=True))
 
 
 @router.delete(
     "/{subject_id}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Erase a subject",
-    responses=documented(404, 422, 503),
+    responses=documented(SubjectUnknown, *_UNUSABLE, invalid=_TOO_LONG),
 )
 def erase_subject(gallery: GalleryDep, subject_id: SubjectId) -> None:
     """Erases the subject and its templates for good; it cannot be identified any more.
 
-    An identity that the nets were trained on is ignored from then on, also after a restart. It
-    stays part of the nets themselves until they are trained without it.
+    An identity from training is ignored from then on, also after a restart. It stays part of the
+    nets themselves until they are trained without it.
     """
     gallery.delete(subject_id)

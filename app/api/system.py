@@ -2,32 +2,33 @@
 
 from fastapi import APIRouter
 
-from app.api.problems import documented
+from app.api.problems import NotReady, documented
 from app.api.schemas import Health, Models
-from app.api.service import RecognitionDep
+from app.api.service import EnsembleDep, IdentifierDep
+from app.gallery.gallery import GalleryUnusable
 
 router = APIRouter()
 
 
-@router.get("/v1/models", tags=["models"], summary="List the nets", responses=documented(503))
-async def list_models(recognition: RecognitionDep) -> Models:
-    """The nets that vote: what they look at, and at which similarity they accept."""
-    return Models.of(recognition.ensemble)
+@router.get("/v1/models", tags=["models"], summary="List the nets", responses=documented(NotReady))
+async def list_models(ensemble: EnsembleDep) -> Models:
+    """Lists the nets that vote, with the similarities at which they accept."""
+    return Models.of(ensemble)
 
 
-@router.get("/health/live", tags=["health"], summary="Is the process alive?")
+@router.get("/health/live", tags=["health"], summary="Tell whether the process is alive")
 async def live() -> Health:
-    """Answers as long as the process can answer at all; restart it when this fails."""
+    """Answers as long as the process can answer; restart the process when this fails."""
     return Health(status="alive")
 
 
 @router.get(
     "/health/ready",
     tags=["health"],
-    summary="Can it identify palms?",
-    responses=documented(503),
+    summary="Tell whether palms can be identified",
+    responses=documented(NotReady, GalleryUnusable),
 )
-def ready(recognition: RecognitionDep) -> Health:
-    """Whether every net is loaded and the gallery can be used; if not, 503 says what is wrong."""
-    recognition.identifier.check_gallery()
+def ready(identifier: IdentifierDep) -> Health:
+    """Tells whether every net is loaded and the gallery can be used; if not, 503 says why."""
+    identifier.count_subjects()
     return Health(status="ready")

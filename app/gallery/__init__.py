@@ -1,1 +1,1 @@
-"""Where enrolled subjects live: the `Gallery` protocol and its stores."""
+"""The gallery of enrolled subjects: its protocol, its index in memory and its stores."""

@@ -1,4 +1,4 @@
-"""The gallery: who is enrolled, with which templates."""
+"""The gallery: the enrolled subjects and their templates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.matching.templates import NetKey
 
@@ -14,26 +15,31 @@ Hand = Literal["left", "right"]
 Origin = Literal["trained", "enrolled"]
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One palm that the service knows.
+class Subject(BaseModel):
+    """One palm that the service knows."""
 
-    Attributes:
-        subject_id: unique in the gallery.
-        name: free text chosen by the operator.
-        hand: which hand the palm belongs to, where known.
-        origin: "trained" if the nets bring a prototype for it, else "enrolled".
-        created_at: aware, UTC.
-        template_counts: enrolled templates by `str(NetKey)`, such as {"vgg16/1": 3}.
-            Prototypes of trained subjects live with their net and are not counted.
-    """
+    model_config = ConfigDict(frozen=True)
 
-    subject_id: str
-    name: str | None
-    hand: Hand | None
-    origin: Origin
-    created_at: datetime
-    template_counts: Mapping[str, int]
+    subject_id: str = Field(description="The subject's id, unique.", examples=["p003"])
+    name: str | None = Field(
+        description="Free text chosen by the operator, up to 200 characters; null if unknown.",
+        examples=["Ada Lovelace"],
+    )
+    hand: Hand | None = Field(
+        description="The hand that the palm belongs to; null if unknown.", examples=["left"]
+    )
+    origin: Origin = Field(
+        description='"trained": the nets know it from training; "enrolled": it was added here.',
+        examples=["enrolled"],
+    )
+    created_at: datetime = Field(
+        description="When the subject was stored, UTC.", examples=["2026-11-28T00:06:23.374396Z"]
+    )
+    template_counts: dict[str, int] = Field(
+        description="Number of enrolled templates by net and version, each 1 or more. What a net "
+        "itself knows of a trained subject is not counted.",
+        examples=[{"alexnet/8": 3, "vgg16/8": 3, "vgg19/8": 3}],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,8 @@ class Templates:
     """Every enrolled template of one net.
 
     Attributes:
-        subject_ids: row i of `vectors` belongs to `subject_ids[i]`; a subject may own many rows.
-        vectors: float32 [K] each, as they were enrolled, laid flat; of different sizes if nets of
+        subject_ids: the owner of each vector; a subject may own several.
+        vectors: float32 [K] each, the enrolled templates, flattened; of different sizes if nets of
             different releases wrote them.
     """
 
@@ -51,7 +57,7 @@ class Templates:
 
 
 class SubjectExists(Exception):
-    """The subject_id is taken and the caller did not ask to add templates."""
+    """The subject_id exists and the caller did not ask to add templates to it."""
 
     def __init__(self, subject_id: str) -> None:
         super().__init__(
@@ -62,7 +68,7 @@ class SubjectExists(Exception):
 
 
 class SubjectUnknown(Exception):
-    """No such subject, or it has been erased."""
+    """There is no such subject, or it has been erased."""
 
     def __init__(self, subject_id: str) -> None:
         super().__init__(f"subject {subject_id!r} is not in the gallery; enroll it first")
@@ -74,26 +80,25 @@ class GalleryUnusable(Exception):
 
 
 class Gallery(Protocol):
-    """A durable set of subjects and their templates, safe for concurrent callers.
+    """A durable set of subjects and their templates; safe for concurrent callers.
 
     Every method raises `GalleryUnusable` if the store fails.
     """
 
     def revision(self) -> int:
-        """A number that changes whenever any process changed subjects or templates; cheap."""
+        """Returns a number that any process's change of subjects or templates changes; cheap."""
         ...
 
     def seed_trained(self, subject_ids: Sequence[str]) -> None:
-        """Adds the identities the nets were trained on.
+        """Adds the identities that the nets were trained on, except the erased ones.
 
-        Only missing ones are added, and an erased one stays erased. Where somebody was enrolled
-        under one of these ids before, that subject is left as it is and the prototype is never
-        used: it may show another palm.
+        A subject that was enrolled under one of these ids before stays as it is. The prototype of
+        that id is never used, because it may show another palm.
         """
         ...
 
     def trained(self) -> frozenset[str]:
-        """The trained identities whose prototypes may be used: those not erased."""
+        """Returns the trained identities that are not erased; their prototypes may be used."""
         ...
 
     def enroll(
@@ -108,12 +113,12 @@ class Gallery(Protocol):
         """Stores a subject's templates, all or nothing.
 
         Args:
-            subject_id: who the templates belong to. The id of an erased trained identity may
-                be used again: it becomes an ordinary enrolled subject.
-            name: kept as it was if None and the subject exists.
-            hand: kept as it was if None and the subject exists.
-            templates: float32 [T, ...] for each net, T templates.
-            add: whether an existing subject receives the templates as well.
+            subject_id: the templates' owner. The id of an erased trained identity may be used
+                again; it then is an ordinary enrolled subject.
+            name: None keeps an existing subject's name.
+            hand: None keeps an existing subject's hand.
+            templates: for each net float32 [T, ...], T templates.
+            add: whether to add the templates if the subject exists.
 
         Raises:
             SubjectExists: if the subject exists and `add` is false.
@@ -121,40 +126,40 @@ class Gallery(Protocol):
         ...
 
     def subject(self, subject_id: str) -> Subject:
-        """One subject.
+        """Returns one subject.
 
         Raises:
-            SubjectUnknown: if there is none of that id.
+            SubjectUnknown: if there is no subject of that id.
         """
         ...
 
     def subjects(self, *, after: str | None, limit: int) -> list[Subject]:
-        """Up to `limit` subjects in the order of their ids, those behind `after` only."""
+        """Returns up to `limit` subjects in the order of their ids, beginning after `after`."""
         ...
 
     def update(self, subject_id: str, changes: Mapping[str, str | None]) -> Subject:
         """Sets `name`, `hand` or both; None clears.
 
         Raises:
-            SubjectUnknown: if there is none of that id.
-            ValueError: if `changes` names anything else.
+            SubjectUnknown: if there is no subject of that id.
+            ValueError: if `changes` has any other key.
         """
         ...
 
     def delete(self, subject_id: str) -> None:
-        """Erases a subject with its templates, beyond recovery from the store's files.
+        """Erases a subject and its templates, beyond recovery from the store's files.
 
-        Of a trained identity a mark remains, so that its prototype is ignored from then on.
+        The id of a trained identity is kept, so that its prototype is never used again.
 
         Raises:
-            SubjectUnknown: if there is none of that id.
+            SubjectUnknown: if there is no subject of that id.
         """
         ...
 
     def templates(self, key: NetKey) -> Templates:
-        """All enrolled templates of one net, erased subjects excluded."""
+        """Returns all enrolled templates of one net, without those of erased subjects."""
         ...
 
     def close(self) -> None:
-        """Releases the store; nothing may be called afterwards."""
+        """Releases the store; no other method may be called afterwards."""
         ...

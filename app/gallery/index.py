@@ -96,9 +96,9 @@ def _mean_templates(net: Net, gallery: Gallery, trained: frozenset[str]) -> dict
 def _describe_damage(key: NetKey, damaged: Sequence[str]) -> str:
     named = ", ".join(map(repr, damaged[:3])) + (", ..." if len(damaged) > 3 else "")
     return (
-        f"the gallery is damaged, or of an earlier release: {key} has templates of another size, "
-        f"or not of unit length, of subject {named} ({len(damaged)} in all); delete and enroll "
-        "again, or restore a backup"
+        f"the gallery is damaged or of an earlier release: the templates of {key} of subject "
+        f"{named} ({len(damaged)} in all) have another size or not unit length; delete and enroll "
+        "these subjects again, or restore a backup"
     )
 
 

@@ -1,4 +1,4 @@
-"""The gallery in any SQL database; what differs between databases is in a file of each."""
+"""The gallery in any SQL database; each database has a file of its own for what differs."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ from app.gallery.gallery import (
 from app.matching.templates import NetKey
 
 SCHEMA_VERSION = 1
-STORED_DTYPE = np.dtype("<f4")  # a database can outlive the machine's byte order
+STORED_DTYPE = np.dtype("<f4")  # fixed, because a database can be moved to another machine
 
 METADATA = MetaData()
 GALLERY = Table(  # one row
@@ -69,7 +69,7 @@ TEMPLATES = Table(
     Column("vector", LargeBinary, nullable=False),
     Index("templates_by_subject", "subject_id"),
 )
-ERASED = Table(  # identities whose trained prototype must never be used again
+ERASED = Table(  # trained identities whose prototypes must never be used again
     "erased",
     METADATA,
     Column("subject_id", String, primary_key=True),
@@ -77,15 +77,15 @@ ERASED = Table(  # identities whose trained prototype must never be used again
 
 
 class SqlGallery:
-    """A `Gallery` on a database whose tables exist."""
+    """A `Gallery` in a database whose tables exist."""
 
     def __init__(self, engine: Engine, *, purge: Callable[[], None]) -> None:
-        """Takes over `engine`.
+        """Creates the gallery, which closes the engine in the end.
 
         Args:
-            engine: of a database that holds `METADATA`'s tables, with foreign keys enforced.
-            purge: called after an erasure is committed; removes what the database still keeps
-                of deleted rows outside its tables.
+            engine: a database with `METADATA`'s tables, which enforces foreign keys.
+            purge: called after each committed erasure; removes what the database still keeps of
+                deleted rows.
         """
         self._engine = engine
         self._purge = purge
@@ -186,16 +186,16 @@ class SqlGallery:
 
     @contextmanager
     def _reading(self) -> Generator[Connection]:
-        """A transaction: everything read in it is of one revision."""
+        """Opens a transaction, in which everything read is of one revision."""
         with named_failures(self._engine), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Generator[Connection]:
-        """A transaction that starts by counting up the revision.
+        """Opens a transaction and increments the revision.
 
-        So writers wait for each other at their first statement, and what they read afterwards
-        is still true when they write.
+        Writers wait for each other at this first statement, so what a writer reads after it is
+        still true when it writes.
         """
         with self._reading() as connection:
             connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
@@ -204,14 +204,16 @@ class SqlGallery:
 
 @contextmanager
 def named_failures(engine: Engine) -> Generator[None]:
-    """Turns whatever the database driver raises into a `GalleryUnusable` that names the store."""
+    """Turns the database driver's errors into a `GalleryUnusable` that names the store."""
     try:
         yield
     except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
-        said = error.orig if isinstance(error, DBAPIError) else error  # a raw cursor's own
+        reason = (
+            error.orig if isinstance(error, DBAPIError) else error
+        )  # a raw cursor raises its own
         raise GalleryUnusable(
-            f"gallery {engine.url} failed: {said}; check that it can be written, "
-            "that nothing else holds it locked and that the disk has room"
+            f"gallery {engine.url} failed: {reason}; check that it can be written, that no other "
+            "program locks it and that the disk has room"
         ) from error
 
 
@@ -267,7 +269,7 @@ def _read_subject(connection: Connection, subject_id: str) -> Subject:
 
 
 def _read_vector(blob: bytes) -> NDArray[np.float32]:
-    whole = len(blob) // STORED_DTYPE.itemsize * STORED_DTYPE.itemsize  # of a damaged one
+    whole = len(blob) // STORED_DTYPE.itemsize * STORED_DTYPE.itemsize  # less, if damaged
     return np.frombuffer(blob[:whole], STORED_DTYPE).astype(np.float32)
 
 
@@ -286,7 +288,7 @@ def _template_counts(
     return counts
 
 
-def _subject(row: RowMapping, template_counts: Mapping[str, int]) -> Subject:
+def _subject(row: RowMapping, template_counts: dict[str, int]) -> Subject:
     return Subject(
         subject_id=row["subject_id"],
         name=row["name"],

@@ -1,4 +1,4 @@
-"""A gallery in one SQLite file: how it is opened, checked, locked and erased from."""
+"""Opens, checks and purges a gallery in one SQLite file."""
 
 import logging
 import os
@@ -19,14 +19,14 @@ ADVICE = f"restore a backup or {ELSEWHERE}"
 
 
 def open_sqlite(url: str) -> SqlGallery:
-    """Opens a gallery file, or creates it with its folder; several processes may share it.
+    """Opens a gallery file, or creates it and its folder; several processes may share it.
 
     Args:
         url: "sqlite:///relative/path.db" or "sqlite:////absolute/path.db".
 
     Raises:
-        GalleryUnusable: if the file cannot be written, is corrupt or not a gallery; it is then
-            left as it was, with nothing new beside it.
+        GalleryUnusable: if the file cannot be written, is damaged or is not a gallery. It is then
+            unchanged, and no file is created beside it.
     """
     path = Path(make_url(url).database or "")
     try:
@@ -40,59 +40,58 @@ def open_sqlite(url: str) -> SqlGallery:
     try:
         with named_failures(engine):
             _create_tables(engine)
-            _purge(engine)  # an erasure may have been cut short by a crash
+            _purge(engine)  # a crash may have interrupted an erasure
     except GalleryUnusable:
-        engine.dispose()  # SQLite removes its log from beside the file when that is closed
+        engine.dispose()  # SQLite removes its log when the file is closed
         raise
     return SqlGallery(engine, purge=lambda: _purge(engine))
 
 
 def _check_writable(path: Path) -> None:
     """Refuses a file, or a folder for SQLite's log, that this process may not write."""
-    if path.exists() and not path.stat().st_mode & 0o222:  # root could write it all the same
+    if path.exists() and not path.stat().st_mode & 0o222:  # root could write it nevertheless
         raise GalleryUnusable(f"gallery {path} is marked read-only; chmod u+w it, or {ELSEWHERE}")
     for place in (path, path.parent):
         if place.exists() and not os.access(place, os.W_OK, effective_ids=True):
             raise GalleryUnusable(
-                f"gallery {path} cannot be written: user {os.geteuid()}, as whom the service runs, "
-                f"may not write {place}; see to its owner, mode, attributes (lsattr) and mount, "
-                f"or {ELSEWHERE}"
+                f"gallery {path} cannot be written: the service runs as user {os.geteuid()}, who "
+                f"may not write {place}; check its owner, mode, attributes (lsattr) and mount, or "
+                f"{ELSEWHERE}"
             )
 
 
 def _check_content(path: Path) -> None:
-    """Refuses a file that is no intact gallery; opens it for reading only."""
-    # Without a log the file is all there is, and SQLite, if told so, makes no files beside it.
+    """Refuses a file that is not an intact gallery; opens it for reading only."""
+    # Without a log the file is complete. SQLite, if told so, creates no files beside it.
     alone = not any(Path(f"{path}{log}").exists() for log in ("-wal", "-journal"))
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable={int(alone)}"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as file:
-            (verdict,) = file.execute("PRAGMA quick_check(1)").fetchone()
+            (found,) = file.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(" ".join(found.split()))  # it comes in several lines
             tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
             ours = GALLERY.name in tables
-            found = file.execute("SELECT schema_version FROM gallery").fetchone() if ours else None
+            schema = file.execute("SELECT schema_version FROM gallery").fetchone() if ours else None
     except sqlite3.DatabaseError as error:
         raise GalleryUnusable(f"gallery {path} cannot be read: {error}; {ADVICE}") from error
-    if verdict != "ok":
-        found = " ".join(verdict.split())  # it comes in several lines
-        raise GalleryUnusable(f"gallery {path} is corrupt: {found}; {ADVICE}")
-    if tables and found is None:
-        raise GalleryUnusable(f"{path} is no gallery, it holds the tables {tables}; {ADVICE}")
-    if found and found != (SCHEMA_VERSION,):
+    if tables and schema is None:
+        raise GalleryUnusable(f"{path} is not a gallery, it has the tables {tables}; {ADVICE}")
+    if schema and schema != (SCHEMA_VERSION,):
         raise GalleryUnusable(
-            f"gallery {path} has schema version {found[0]}, not {SCHEMA_VERSION}; {ADVICE}"
+            f"gallery {path} has schema version {schema[0]}, not {SCHEMA_VERSION}; {ADVICE}"
         )
 
 
 def _engine(url: str) -> Engine:
-    # hide_parameters: the message of a failed statement must not carry templates
+    # hide_parameters keeps templates out of the message of a failed statement.
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # begin() below opens transactions, not the driver
-        connection.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not wait
-        connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
+        connection.execute("PRAGMA journal_mode=WAL")  # readers do not wait for a writer
+        connection.execute("PRAGMA secure_delete=ON")  # deleted rows are overwritten
         connection.execute("PRAGMA temp_store=MEMORY")  # no templates in temporary files
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -105,7 +104,7 @@ def _engine(url: str) -> Engine:
 
 
 def _create_tables(engine: Engine) -> None:
-    """Creates what is missing, in one transaction: a crash leaves no half of a schema."""
+    """Creates the missing tables in one transaction, so that a crash leaves none of them."""
     with engine.execution_options(begin="IMMEDIATE").begin() as connection:
         METADATA.create_all(connection)
         if connection.execute(select(GALLERY)).first() is None:
@@ -115,13 +114,15 @@ def _create_tables(engine: Engine) -> None:
 def _purge(engine: Engine) -> None:
     """Removes every trace of erased rows from the file and its log.
 
-    secure_delete zeroes a deleted row, but not the stale copies that SQLite leaves between the
-    rows of a page when it rebalances its trees: VACUUM writes all pages anew, from live rows
-    only. It takes as much memory and time as the file is large.
+    secure_delete overwrites a deleted row, but not the stale copies that SQLite leaves in a page
+    when it rebalances its trees. VACUUM writes all pages anew from the remaining rows. Its time
+    and memory are proportional to the file's size.
     """
     with named_failures(engine), engine.connect() as connection:
         raw = connection.connection.cursor()
         raw.execute("VACUUM")
         busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        logger.warning("%s is being read: erased rows stay in its log until next time", engine.url)
+        logger.warning(
+            "%s is being read: erased rows stay in its log until the next erasure", engine.url
+        )

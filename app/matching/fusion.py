@@ -33,7 +33,12 @@ class Fusion:
         Returns:
             float32 [..., N].
         """
-        rows = np.stack(similarities)
-        # Summed in float64: the weights are.
-        fused = np.asarray(self.weights) @ rows.reshape(len(rows), -1)
-        return fused.astype(np.float32).reshape(rows.shape[1:])
+        return weighted_sum(self.weights, similarities)
+
+
+def weighted_sum(weights: Sequence[float], similarities: Sequence[Floats]) -> Floats:
+    """Returns the weighted sum of the nets' similarities; see `Fusion.combine`."""
+    rows = np.stack(similarities)
+    # Summed in float64: the weights are.
+    fused = np.asarray(weights) @ rows.reshape(len(rows), -1)
+    return fused.astype(np.float32).reshape(rows.shape[1:])

@@ -1,1 +1,1 @@
-"""Reads models_store/<net>/<version>/ and runs what it finds."""
+"""Reads models_store/<net>/<version>/ and runs the nets in it."""

@@ -1,21 +1,65 @@
-"""What training says of a net (manifest.json) and of nets together (fusion.json)."""
+"""A net's version on disk: manifest.json, fusion.json and their checksums.
 
+Training writes these files and the service reads them, both through these models.
+"""
+
+import json
+import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import file_digest, sha256
 from itertools import pairwise
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.matching.calibration import Calibration, Threshold
+from app.matching.fusion import Fusion
+from app.matching.templates import NetKey
+from app.validation import in_one_line
+
+MANIFEST = "manifest.json"
+FUSION_MANIFEST = "fusion.json"
+SAVED_MODEL = "saved_model.pb"
+GOLDEN = "golden.npz"
+
+NET_NAME = "[a-z][a-z0-9_-]*"
+"""A net's name, which is also its folder's."""
+
+NET_REQUEST = f"({NET_NAME})(?::([1-9][0-9]*))?"
+"""How a net is asked for: vgg16, or vgg16:8 to pin version 8."""
+
+OLD_TRAINING_KEYS = {"disturb": "degrade", "watched": "monitor"}
+"""Settings that version 8 and earlier call by another name; manifests are immutable."""
+
+_RESTORE = "restore the whole version folder, or export the net again"
+_FUSE = "run `python -m training fuse`"
+
+
+class NetUnusable(ValueError):
+    """A net cannot be used; the message names the file or value and what to do."""
+
+
+class NetMissing(NetUnusable):
+    """There is no such net, version or fusion."""
+
+
+class NetCorrupt(NetUnusable):
+    """A file is missing, or is not the one that training wrote."""
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def as_json(self) -> str:
+        """Returns the text of the file; its checksum stays valid when it is read back."""
+        return json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
 
 
 class InputSpec(_Part):
-    """What the net takes: square colour images of 8 bits."""
+    """The net's input: square RGB images of 8 bits."""
 
     height: int = Field(gt=0)
     width: int = Field(gt=0)
@@ -23,78 +67,258 @@ class InputSpec(_Part):
     dtype: Literal["uint8"]
 
 
-class MeasuredThreshold(_Part):
-    """A similarity and the share of impostor comparisons that reached it."""
+class Dataset(_Part):
+    """The database whose identities the net knows."""
 
-    fmr: float = Field(gt=0, le=1)
-    similarity: float
-    comparisons: int = Field(gt=0)
+    name: str
+    sha256: str = Field(description="Digest over every file's path and bytes.")
+    split: str = Field(description="session or seed: how training and test were separated.")
+    split_seed: int | None
+    training_images: int = Field(gt=0)
 
 
-class Calibrated(_Part):
-    """What similarities mean: a temperature, and at least one measured threshold."""
+class Metrics(_Part):
+    """Closed-set accuracy on the validation part, 0 to 1, and its number of images."""
+
+    validation_accuracy: float = Field(ge=0, le=1)
+    validation_images: int = Field(gt=0)
+
+
+class _Calibrated(_Part):
+    """The meaning of similarities: a temperature and at least one measured threshold."""
 
     temperature: float = Field(gt=0)
-    thresholds: tuple[MeasuredThreshold, ...] = Field(min_length=1)
+    thresholds: tuple[Threshold, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _thresholds_rise(self) -> Self:
-        ordered = sorted(self.thresholds, key=lambda t: -t.fmr)
-        for looser, stricter in pairwise(ordered):
+    def _check_thresholds(self) -> Self:
+        for threshold in self.thresholds:
+            if not 0 < threshold.fmr <= 1 or not threshold.comparisons:
+                raise ValueError(f"an FMR in (0, 1] and its comparisons are needed: {threshold}")
+        for looser, stricter in pairwise(self.calibration.thresholds):
             if looser.fmr == stricter.fmr or looser.similarity > stricter.similarity:
                 raise ValueError(f"a lower FMR needs a higher similarity: {looser}, {stricter}")
         return self
 
+    @property
     def calibration(self) -> Calibration:
-        """The thresholds in the order of falling FMR."""
-        ordered = sorted(self.thresholds, key=lambda t: -t.fmr)
-        return Calibration(
-            self.temperature, tuple(Threshold(t.similarity, t.fmr, t.comparisons) for t in ordered)
-        )
+        """The thresholds, in the order of falling FMR, and the temperature."""
+        ordered = sorted(self.thresholds, key=lambda threshold: -threshold.fmr)
+        return Calibration(self.temperature, tuple(ordered))
 
 
-class Manifest(Calibrated):
-    """The contract between training and service: manifest.json of one version."""
+class Manifest(_Calibrated):
+    """manifest.json of one version. `seal_manifest` fills in the checksums."""
 
-    schema_version: Literal[3]
-    net: str
+    schema_version: Literal[3]  # 1 had one view of an image, 2 no mirrored ones
+    net: str = Field(pattern=f"^{NET_NAME}$")
     version: int = Field(gt=0)
     created_at: datetime
     input: InputSpec
     embedding_size: int = Field(gt=0)
-    identities: tuple[str, ...] = Field(min_length=1)
+    identities: tuple[str, ...] = Field(min_length=1, description="In the prototypes' order.")
     prototypes_file: str
-    dataset: dict[str, Any]
-    metrics: dict[str, Any]
+    training: dict[str, Any] = Field(description="The training's settings.")
+    dataset: Dataset
+    metrics: Metrics
     code_revision: str
-    files: dict[str, str]
-    sha256: str = Field(description="Of all else.")
+    libraries: dict[str, str] = Field(description="Versions, by name.")
+    files: dict[str, str] = Field(default={}, description="SHA-256 of the other files, by path.")
+    sha256: str = Field(default="", description="Of all other fields.")
+
+    @field_validator("training")
+    @classmethod
+    def _rename_old_keys(cls, training: dict[str, Any]) -> dict[str, Any]:
+        return {OLD_TRAINING_KEYS.get(name, name): value for name, value in training.items()}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.input.height != self.input.width:
             raise ValueError(f"the image is not square: {self.input.height}x{self.input.width}")
-        if repeated := [i for i, n in Counter(self.identities).items() if n > 1]:
+        if repeated := [name for name, count in Counter(self.identities).items() if count > 1]:
             raise ValueError(f"identities occur twice: {', '.join(repeated[:5])}")
         return self
 
+    @property
+    def key(self) -> NetKey:
+        """Name and version."""
+        return NetKey(self.net, self.version)
 
-class FusionEntry(Calibrated):
-    """One set of nets that vote together."""
 
-    nets: tuple[str, ...] = Field(min_length=2, description="Each as vgg16/1.")
-    weights: tuple[float, ...]
+class FusionEntry(_Calibrated):
+    """The weights and the calibration of one set of nets."""
+
+    nets: tuple[Annotated[str, Field(pattern=f"^{NET_NAME}/[1-9][0-9]*$")], ...] = Field(
+        min_length=2, description="Each as vgg16/8."
+    )
+    weights: tuple[float, ...] = Field(description="One for each net; their sum is 1.")
 
     @model_validator(mode="after")
-    def _one_weight_each(self) -> Self:
+    def _check_nets(self) -> Self:
         if len(self.weights) != len(self.nets) or abs(sum(self.weights) - 1) > 1e-6:
             raise ValueError(f"{self.nets} need one weight each, and 1 as their sum")
+        if len(self.versions) != len(self.nets):
+            raise ValueError(f"a net occurs twice: {self.nets}")
         return self
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of every net."""
+        parts = (key.split("/") for key in self.nets)
+        return {net: int(version) for net, version in parts}
+
+    def fusion(self, nets: Sequence[str]) -> Fusion:
+        """Returns the fusion with the weights in the order of these names."""
+        weights = dict(zip(self.versions, self.weights, strict=True))
+        return Fusion(tuple(weights[net] for net in nets), self.calibration)
 
 
 class FusionManifest(_Part):
-    """fusion.json of a models store."""
+    """fusion.json of a models store. `seal_fusions` makes one."""
 
     schema_version: Literal[1]
-    sha256: str = Field(description="Of the fusions.")
-    fusions: tuple[FusionEntry, ...]
+    created_at: datetime
+    sha256: str = Field(description="Of `fusions`.")
+    fusions: tuple[FusionEntry, ...] = Field(description="The newest first.")
+
+    def find(self, wanted: Mapping[str, int | None]) -> FusionEntry | None:
+        """Returns the first entry of exactly these nets.
+
+        Args:
+            wanted: for each name the version it must have; None accepts any.
+        """
+        for entry in self.fusions:
+            same_nets = entry.versions.keys() == wanted.keys()
+            if same_nets and all(
+                wanted[net] in (None, version) for net, version in entry.versions.items()
+            ):
+                return entry
+        return None
+
+
+def checksum(content: Any) -> str:
+    """Returns the SHA-256 of content as JSON without spaces, its keys sorted."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return sha256(canonical.encode()).hexdigest()
+
+
+def file_checksum(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def versions(store: Path, net: str) -> dict[int, Path]:
+    """Returns the folders of a net's versions, in rising order; none if there is no such net."""
+    folders = [path for path in (store / net).glob("*") if path.is_dir()]
+    found = {int(path.name): path for path in folders if re.fullmatch("[1-9][0-9]*", path.name)}
+    return dict(sorted(found.items()))
+
+
+def highest_version(store: Path, net: str) -> Path:
+    """Returns the folder of a net's highest version.
+
+    Raises:
+        NetMissing: if it has none.
+    """
+    found = versions(store, net)
+    if not found:
+        raise NetMissing(
+            f"{store / net} holds no version of {net}: train and export it, or copy it there"
+        )
+    return found[max(found)]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads <store>/<net>/<version>/manifest.json and checks it against its own checksum.
+
+    Raises:
+        NetMissing: if there is no such folder.
+        NetCorrupt: if the manifest is missing, of another release or another folder, or changed.
+    """
+    if not folder.is_dir():
+        raise NetMissing(f"{folder} is missing: give a version's folder, as models_store/vgg16/8")
+    path = folder / MANIFEST
+    manifest, content = _read(path, Manifest, _RESTORE)
+    if (manifest.net, str(manifest.version)) != folder.absolute().parts[-2:]:
+        raise NetCorrupt(f"{path} is the manifest of {manifest.key}: move it to that folder")
+    said = {name: value for name, value in content.items() if name != "sha256"}
+    _check_sum(path, said, manifest.sha256, _RESTORE)
+    return manifest
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Compares every file of a version with its checksum.
+
+    Raises:
+        NetCorrupt: if one is missing or changed; or has no checksum, though it is needed.
+    """
+    needed = {SAVED_MODEL, GOLDEN, manifest.prototypes_file}
+    if unlisted := needed - manifest.files.keys():
+        raise NetCorrupt(f"{folder / MANIFEST} lists no checksum of {sorted(unlisted)}: {_RESTORE}")
+    for name, expected in manifest.files.items():
+        path = folder / name
+        try:
+            found = file_checksum(path)
+        except OSError as error:
+            raise NetCorrupt(f"{path} cannot be read ({error.strerror}): {_RESTORE}") from error
+        if found != expected:
+            raise NetCorrupt(f"{path} has SHA-256 {found}, not {expected}: {_RESTORE}")
+
+
+def seal_manifest(manifest: Manifest, folder: Path) -> Manifest:
+    """Returns the manifest with the checksums of all files in the folder, and its own."""
+    files = {
+        path.relative_to(folder).as_posix(): file_checksum(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    listed = manifest.model_copy(update={"files": files})
+    return listed.model_copy(
+        update={"sha256": checksum(listed.model_dump(mode="json", exclude={"sha256"}))}
+    )
+
+
+def read_fusion_manifest(store: Path) -> FusionManifest:
+    """Reads fusion.json of a store and checks it against its own checksum.
+
+    Raises:
+        NetMissing: if there is no such file.
+        NetCorrupt: if it is of another release, or changed.
+    """
+    path = store / FUSION_MANIFEST
+    if not path.exists():
+        raise NetMissing(f"{path} is missing: {_FUSE}")
+    manifest, content = _read(path, FusionManifest, f"restore it, or {_FUSE}")
+    _check_sum(path, content["fusions"], manifest.sha256, f"restore it, or {_FUSE}")
+    return manifest
+
+
+def seal_fusions(fusions: Sequence[FusionEntry], created_at: datetime) -> FusionManifest:
+    """Returns a fusion manifest with its checksum."""
+    content = [entry.model_dump(mode="json") for entry in fusions]
+    return FusionManifest(
+        schema_version=1, created_at=created_at, sha256=checksum(content), fusions=tuple(fusions)
+    )
+
+
+_File = TypeVar("_File", Manifest, FusionManifest)
+
+
+def _read(path: Path, model: type[_File], advice: str) -> tuple[_File, dict[str, Any]]:
+    """Reads a file as a model, and as the JSON that its checksum was computed from."""
+    try:
+        text = path.read_bytes()
+        return model.model_validate_json(text), json.loads(text)
+    except OSError as error:
+        raise NetCorrupt(f"{path} cannot be read ({error.strerror}): {advice}") from error
+    except ValidationError as error:
+        raise NetCorrupt(
+            f"{path} is not a manifest of this release ({in_one_line(error)}): {advice}"
+        ) from error
+
+
+def _check_sum(path: Path, content: Any, expected: str, advice: str) -> None:
+    found = checksum(content)
+    if found != expected:
+        raise NetCorrupt(f"the content of {path} has SHA-256 {found}, not {expected!r}: {advice}")

@@ -1,4 +1,4 @@
-"""OpenVINO: reads a TensorFlow SavedModel as it is, without TensorFlow."""
+"""OpenVINO: runs a TensorFlow SavedModel without TensorFlow."""
 
 import sys
 import threading
@@ -12,27 +12,27 @@ from app.matching.templates import Floats
 
 
 class OpenvinoEngine:
-    """One compiled net. Each calling thread has an inference request of its own."""
+    """One compiled net; concurrent calls are safe."""
 
     def __init__(self, folder: Path, *, precision: str = "f32") -> None:
-        """Reads and compiles the SavedModel in `folder`.
+        """Reads and compiles a SavedModel.
 
         Args:
-            folder: where saved_model.pb lies.
-            precision: "f32" or "bf16". OpenVINO's own choice, bfloat16 wherever the CPU computes
-                it natively, turned embeddings by up to a cosine of 0.995: local contrast is a
-                small difference of large numbers.
+            folder: the folder of saved_model.pb.
+            precision: "f32" or "bf16". OpenVINO's own choice is bfloat16 on CPUs that compute it
+                natively; embeddings then have a cosine as low as 0.995 to those of float32,
+                because local contrast is a small difference of large numbers.
         """
-        # OpenVINO reports every import of it to Google Analytics, keeps an id for that in HOME, and
-        # where it cannot, sets up the root logger. Its telemetry is a package of its own, which it
-        # does without where that cannot be imported; the other way out is a file in HOME.
+        # OpenVINO reports every import to Google Analytics and keeps an id for that in HOME; if it
+        # cannot, it configures the root logger. Its telemetry is a package of its own, and OpenVINO
+        # works without it. The only other way to switch it off is a file in HOME.
         sys.modules["openvino_telemetry"] = cast(Any, None)
         import openvino  # here, so that an image with another engine does not need it
 
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         core: Any = openvino.Core()
         self._compiled = core.compile_model(core.read_model(folder), "CPU", options)
-        self._requests = threading.local()
+        self._requests = threading.local()  # an inference request serves one thread at a time
 
     def embed(self, images: NDArray[np.uint8]) -> Floats:
         """Maps uint8 [B, H, W, 3] to float32 [B, D], rows of unit length."""

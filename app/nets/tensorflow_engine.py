@@ -1,4 +1,4 @@
-"""TensorFlow: the engine the nets were exported with."""
+"""TensorFlow: the engine that the nets were exported with."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ class TensorflowEngine:
     """One loaded SavedModel; concurrent calls are safe."""
 
     def __init__(self, folder: Path) -> None:
-        """Loads the SavedModel in `folder`."""
+        """Loads a SavedModel from the folder of its saved_model.pb."""
         import tensorflow  # here, so that an image with another engine does not need it
 
         self._tensorflow: Any = tensorflow

@@ -1,1 +1,1 @@
-"""From the bytes of an upload to the picture that the nets see: Pillow and NumPy only."""
+"""Converts the bytes of an upload to the nets' input image and measures its quality."""

@@ -1,4 +1,4 @@
-"""Image files to pixels: what is accepted, what is converted, what is refused and why."""
+"""Decodes image files, and refuses those that cannot be used."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -9,8 +9,8 @@ from PIL import Image, ImageOps
 
 ACCEPTED_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
-# Where a well-known format that is not accepted shows itself: (offset, bytes).
-# Told from their first bytes, so that no further parser ever touches an upload.
+# Formats that the refusal names, with the offset and the bytes that identify them. No parser of
+# theirs ever reads an upload.
 _OTHER_FORMATS = {
     "GIF": (0, b"GIF8"),
     "PDF": (0, b"%PDF"),
@@ -30,24 +30,24 @@ class UnsupportedFormat(PalmImageError):
 
 
 class ImageTooLarge(PalmImageError):
-    """More pixels than allowed, by the file's header."""
+    """An image with more pixels than allowed, according to its header."""
 
 
 class UnreadableImage(PalmImageError):
-    """Empty, truncated, damaged, or no image at all."""
+    """An upload that is empty, truncated, damaged or no image."""
 
 
 class UnsuitableImage(PalmImageError):
-    """A sound image that shows no palm well enough: too small, animated, CMYK, featureless."""
+    """An intact image that cannot show a palm: too small, animated, CMYK or featureless."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What `decode` accepts.
+    """Limits on the size of an image.
 
     Attributes:
-        max_pixels: width times height; bounds the memory that one upload can claim.
-        min_side_px: the shorter side; below it veins are no longer resolved.
+        max_pixels: largest width times height; bounds the memory that one upload can claim.
+        min_side_px: least length of the shorter side; veins are not resolved below it.
     """
 
     max_pixels: int = 25_000_000
@@ -55,15 +55,15 @@ class ImageLimits:
 
 
 def decode(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
-    """Pixels of one still image, upright.
+    """Returns the pixels of one still image.
 
     The EXIF orientation is applied. A palette is expanded and transparency dropped. 16-bit grey is
     scaled linearly, so that 65535 becomes 255. Format, size, pixel mode and number of frames are
-    judged by the header, before any pixel is decoded.
+    checked in the header, before any pixel is decoded.
 
     Args:
         data: a whole PNG, JPEG, BMP, TIFF or WebP file.
-        limits: what sizes to accept.
+        limits: accepted sizes.
 
     Returns:
         uint8 [H, W] if the file is grey, else RGB [H, W, 3].
@@ -79,7 +79,7 @@ def decode(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
     _check_header(image, limits)
     try:
         return _pixels(ImageOps.exif_transpose(image))
-    except Exception as error:  # as in _open: damaged files fail in every imaginable way
+    except Exception as error:  # as in _open: a damaged file can raise any error
         raise _unreadable(
             f"the {image.format} image of {len(data)} bytes is truncated or damaged ({error}); "
             "send the whole file",
@@ -88,14 +88,14 @@ def decode(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
 
 
 def _open(data: bytes) -> Image.Image:
-    """Reads the header."""
+    """Reads the header of an accepted format."""
     if not data:
         raise UnreadableImage("the image is empty (0 bytes); send a whole file")
     try:
         return Image.open(BytesIO(data), formats=ACCEPTED_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(f"{error}; send a smaller image") from error
-    except Exception as error:  # Pillow's parsers raise whatever a damaged header makes them
+    except Exception as error:  # a damaged header can raise any error in Pillow's parsers
         accepted = ", ".join(ACCEPTED_FORMATS)
         for name, (offset, signature) in _OTHER_FORMATS.items():
             if data.startswith(signature, offset):
@@ -105,14 +105,14 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _unreadable(message: str, error: Exception) -> UnreadableImage:
-    """The refusal in these words, unless `error` is one of Pillow's limits on a PNG's text."""
-    if "MAX_TEXT" in str(error):  # their names, PngImagePlugin.MAX_TEXT_CHUNK and _MEMORY
+    """Returns the refusal; with another message if Pillow's limit on a PNG's text was reached."""
+    if "MAX_TEXT" in str(error):  # PngImagePlugin.MAX_TEXT_CHUNK and MAX_TEXT_MEMORY
         message = "the PNG's text metadata is too large; send the image without it"
     return UnreadableImage(message)
 
 
 def _check_header(image: Image.Image, limits: ImageLimits) -> None:
-    """Refuses what must not be decoded."""
+    """Refuses an image by its size, frames and pixel mode."""
     width, height = image.size
     if width * height > limits.max_pixels:
         raise ImageTooLarge(
@@ -139,7 +139,7 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """Decodes into uint8, [H, W] or [H, W, 3]."""
+    """Decodes to uint8 [H, W] or [H, W, 3]."""
     if image.mode.startswith("I;16"):
         # 257 = 65535 / 255
         return np.rint(np.asarray(image, np.float32) / 257).astype(np.uint8)

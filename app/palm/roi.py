@@ -1,4 +1,4 @@
-"""The region of interest: the square that every net sees."""
+"""The region of interest: the square image that is every net's input."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,18 +6,18 @@ from PIL import Image
 
 
 def prepare(image: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
-    """Cuts the largest centred square and resizes it.
+    """Cuts the largest centred square out of an image and resizes it.
 
-    Training and the service both call this, so that the nets meet the same pixels in both.
-    Downscaling is antialiased (a triangle filter as wide as the scale). An image that has the
-    wanted size keeps its pixels.
+    Training and the service both call this, so that the nets get the same pixels in both.
+    Downscaling is antialiased (a triangle filter as wide as the scale). A square of that size
+    already keeps its pixels.
 
     Args:
         image: uint8 [H, W] or [H, W, 3].
-        size_px: side of the result.
+        size_px: side of the square.
 
     Returns:
-        uint8 [size_px, size_px, 3]; grey fills the three channels alike.
+        uint8 [size_px, size_px, 3]; the three channels of a grey image are equal.
     """
     height, width = image.shape[:2]
     side = min(height, width)

@@ -27,7 +27,7 @@ LIMITS = ImageLimits()
 
 
 def palm(person: int, shot: int = 0) -> bytes:
-    """A PNG of a pattern of the person's own, with noise of the shot's own."""
+    """A PNG of the person's pattern with the shot's noise."""
     pattern = np.random.default_rng(person).uniform(60, 200, (GRID, GRID))
     noise = np.random.default_rng([person, shot]).normal(0, 10, (SIDE, SIDE))
     pixels = np.kron(pattern, np.ones((SIDE // GRID, SIDE // GRID))) + noise
@@ -45,14 +45,14 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def similarity(probe: NDArray[np.float32], template: NDArray[np.float32]) -> float:
-    """Of a probe [2, D] and a template [2, M, D], said by hand."""
+    """The similarity of a probe [2, D] to a template [2, M, D], written out."""
     best = [(moves @ view).max() for view, moves in zip(probe, template, strict=True)]
     return float(np.mean(best))
 
 
 @dataclass
-class FakeNet:
-    """Averages the picture over a grid and turns the result by a fixed rotation."""
+class ToyNet:
+    """Averages the image over a grid and turns the result by a fixed rotation."""
 
     key: NetKey
     calibration: Calibration
@@ -68,14 +68,14 @@ class FakeNet:
         self.prototypes = np.stack([unit(self.templates(images).mean(axis=0)) for images in shots])
 
     def templates(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings [B, 2, M, D] of the pictures, mirrored and moved."""
+        """Embeddings [B, 2, M, D] of the images, mirrored and moved."""
         views = template_views(images)
         return self.embed(views.reshape(-1, SIDE, SIDE, 3)).reshape(*views.shape[:3], -1)
 
     def probe(self, image: bytes) -> NDArray[np.float32]:
-        """Embeddings [2, D] of a picture as it lies and mirrored."""
-        picture = pixels_of(image)
-        return self.embed(np.concatenate([picture, picture[:, :, ::-1]]))
+        """Embeddings [2, D] of an image, upright and mirrored."""
+        pixels = pixels_of(image)
+        return self.embed(np.concatenate([pixels, pixels[:, :, ::-1]]))
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         cell = SIDE // GRID
@@ -89,20 +89,20 @@ def calibration(temperature: float) -> Calibration:
     return Calibration(temperature, (Threshold(0.6, 1e-1), Threshold(0.8, 1e-5)))
 
 
-def make_nets() -> list[FakeNet]:
+def make_nets() -> list[ToyNet]:
     return [
-        FakeNet(NetKey("alexnet", 1), calibration(0.05)),
-        FakeNet(NetKey("vgg16", 2), calibration(0.1)),
+        ToyNet(NetKey("alexnet", 1), calibration(0.05)),
+        ToyNet(NetKey("vgg16", 2), calibration(0.1)),
     ]
 
 
-def ensemble(nets: Sequence[FakeNet]) -> Ensemble:
+def ensemble(nets: Sequence[ToyNet]) -> Ensemble:
     weights = (1.0,) if len(nets) == 1 else (0.75, 0.25)
     return Ensemble(tuple(nets), Fusion(weights, calibration(0.07)))
 
 
 def make_identifier(
-    gallery: Gallery, nets: Sequence[FakeNet] | None = None, fpir_target: float = 0.03
+    gallery: Gallery, nets: Sequence[ToyNet] | None = None, fpir_target: float = 0.03
 ) -> Identifier:
     gallery.seed_trained(IDENTITIES)
     return Identifier(
@@ -131,22 +131,22 @@ def test_identify_finds_a_trained_palm(identifier: Identifier, person: int) -> N
     found = identifier.identify([palm(person)])
 
     assert found.decision == "match"
-    assert found.subject is not None
-    assert found.subject.subject_id == f"p00{person}"
-    assert found.subject.origin == "trained"
+    assert found.identity is not None
+    assert found.identity.subject_id == f"p00{person}"
+    assert found.identity.origin == "trained"
     assert found.confidence > 0.9
-    assert [vote.subject_id for vote in found.votes] == [f"p00{person}"] * 2
+    assert [vote.subject_id for vote in found.nets] == [f"p00{person}"] * 2
 
 
 def test_identify_returns_no_match_for_a_palm_nobody_enrolled(identifier: Identifier) -> None:
     found = identifier.identify([palm(77)])
 
     assert found.decision == "no_match"
-    assert found.subject is None
+    assert found.identity is None
     assert found.confidence > 0.9
     assert len(found.candidates) == 3
     assert found.similarity == found.candidates[0].similarity < found.threshold.similarity
-    assert {vote.decision for vote in found.votes} == {"no_match"}
+    assert {vote.decision for vote in found.nets} == {"no_match"}
 
 
 def test_an_enrolled_stranger_is_identified_from_then_on(identifier: Identifier) -> None:
@@ -155,8 +155,8 @@ def test_an_enrolled_stranger_is_identified_from_then_on(identifier: Identifier)
 
     assert enrolled.subject.origin == "enrolled"
     assert found.decision == "match"
-    assert found.subject == enrolled.subject
-    assert identifier.identify([palm(2)]).candidates[0].subject.subject_id == "p002"
+    assert found.identity == enrolled.subject
+    assert identifier.identify([palm(2)]).candidates[0].subject_id == "p002"
 
 
 def test_candidates_are_ranked_and_limited(identifier: Identifier) -> None:
@@ -166,7 +166,7 @@ def test_candidates_are_ranked_and_limited(identifier: Identifier) -> None:
     similarities = [c.similarity for c in everybody]
     assert len(everybody) == 3
     assert similarities == sorted(similarities, reverse=True)
-    assert [c.subject.subject_id for c in best] == [c.subject.subject_id for c in everybody[:2]]
+    assert [c.subject_id for c in best] == [c.subject_id for c in everybody[:2]]
 
 
 def test_the_threshold_of_identify_grows_with_the_gallery(
@@ -187,7 +187,7 @@ def test_the_threshold_of_identify_grows_with_the_gallery(
 
 def test_the_answer_is_the_fusion_of_the_votes(identifier: Identifier) -> None:
     found = identifier.identify([palm(1)])
-    first, second = found.votes
+    first, second = found.nets
 
     assert first.similarity is not None
     assert second.similarity is not None
@@ -203,7 +203,7 @@ def test_a_probe_of_several_images_is_their_mean(gallery: Gallery) -> None:
 
     mean = unit(np.stack([net.probe(i) for i in images]).mean(axis=0))
     assert found.similarity == pytest.approx(similarity(mean, net.prototypes[0]))
-    assert len(found.qualities) == 3
+    assert len(found.quality) == 3
 
 
 def test_a_trained_subject_s_templates_count_as_much_as_its_prototype(
@@ -220,8 +220,8 @@ def test_a_trained_subject_s_templates_count_as_much_as_its_prototype(
     mean = unit(np.concatenate(rows).mean(axis=0))
     expected = similarity(net.probe(palm(1, 7)), mean)
     assert found.similarity == pytest.approx(expected, rel=1e-5)
-    assert found.subject is not None
-    assert found.subject.origin == "trained"
+    assert found.identity is not None
+    assert found.identity.origin == "trained"
 
 
 def test_an_erased_trained_subject_is_nobody(identifier: Identifier, gallery: Gallery) -> None:
@@ -230,7 +230,7 @@ def test_an_erased_trained_subject_is_nobody(identifier: Identifier, gallery: Ga
     found = identifier.identify([palm(2)])
 
     assert found.decision == "no_match"
-    assert "p002" not in [c.subject.subject_id for c in found.candidates]
+    assert "p002" not in [c.subject_id for c in found.candidates]
 
 
 def test_an_erased_subject_stays_erased_when_the_service_starts_again(
@@ -248,9 +248,9 @@ def test_two_subjects_of_one_palm_are_inconclusive(identifier: Identifier) -> No
     found = identifier.identify([palm(1)])
 
     assert found.decision == "inconclusive"
-    assert found.subject is None
+    assert found.identity is None
     assert found.confidence == found.candidates[0].confidence < 0.5
-    assert {c.subject.subject_id for c in found.candidates[:2]} == {"p001", "copy"}
+    assert {c.subject_id for c in found.candidates[:2]} == {"p001", "copy"}
 
 
 def test_among_nobody_the_answer_is_nobody(gallery: Gallery) -> None:
@@ -264,7 +264,7 @@ def test_among_nobody_the_answer_is_nobody(gallery: Gallery) -> None:
     assert found.confidence == 1
     assert found.similarity is None
     assert found.candidates == []
-    assert {(v.subject_id, v.similarity) for v in found.votes} == {(None, None)}
+    assert {(v.subject_id, v.similarity) for v in found.nets} == {(None, None)}
 
 
 def test_a_subject_enrolled_by_another_process_is_found(
@@ -274,14 +274,14 @@ def test_a_subject_enrolled_by_another_process_is_found(
     templates = {net.key: net.templates(pixels_of(palm(77))) for net in make_nets()}
     gallery.enroll("eve", None, None, templates, add=False)
 
-    assert identifier.identify([palm(77, 1)]).candidates[0].subject.subject_id == "eve"
+    assert identifier.identify([palm(77, 1)]).candidates[0].subject_id == "eve"
 
 
 def test_answers_show_a_name_changed_meanwhile(identifier: Identifier, gallery: Gallery) -> None:
     identifier.identify([palm(1)])
     gallery.update("p001", {"name": "Ann"})
 
-    subject = identifier.identify([palm(1)]).subject
+    subject = identifier.identify([palm(1)]).identity
 
     assert subject is not None
     assert subject.name == "Ann"
@@ -318,14 +318,14 @@ def test_a_palm_cut_out_elsewhere_is_found(gallery: Gallery) -> None:
     plain = net.embed(pixels_of(png(here)))[0] @ net.embed(pixels_of(png(there)))[0]
     assert plain < found.threshold.similarity
     assert found.decision == "match"
-    assert found.candidates[0].subject.subject_id == "eve"
+    assert found.candidates[0].subject_id == "eve"
 
 
 def test_verify_accepts_the_claimed_palm(identifier: Identifier) -> None:
     found = identifier.verify("p001", [palm(1)])
 
     assert found.decision == "match"
-    assert found.subject.subject_id == "p001"
+    assert found.identity.subject_id == "p001"
     assert found.threshold.fmr == pytest.approx(1e-3)
     assert found.threshold.similarity == pytest.approx(0.7)
     margin = (found.similarity - 0.7) / 0.07
@@ -338,7 +338,7 @@ def test_verify_refuses_another_palm(identifier: Identifier, other: bytes) -> No
 
     assert found.decision == "no_match"
     assert found.similarity < found.threshold.similarity
-    assert {vote.subject_id for vote in found.votes} == {"p001"}
+    assert {vote.subject_id for vote in found.nets} == {"p001"}
 
 
 def test_verify_against_an_unknown_subject_says_so(identifier: Identifier) -> None:
@@ -385,7 +385,7 @@ def test_a_featureless_image_is_refused_with_its_number(identifier: Identifier) 
 
 
 def test_no_images_at_all_are_refused(identifier: Identifier) -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="no image is given"):
         identifier.identify([])
 
 
@@ -409,7 +409,7 @@ def test_threads_get_the_same_answers_as_one_caller(gallery: Gallery) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(60)))
-    assert identifier.identify([palm(105, 1)]).candidates[0].subject.subject_id == "e5"
+    assert identifier.identify([palm(105, 1)]).candidates[0].subject_id == "e5"
 
 
 def test_nets_of_other_identities_cannot_vote_together() -> None:

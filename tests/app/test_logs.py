@@ -9,16 +9,16 @@ import pytest
 from app.logs import configure_logging
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def loggers() -> Iterator[None]:
-    """Leaves the service's logger as it was."""
-    service = logging.getLogger("app")
-    before = (service.handlers, service.level, service.propagate)
+    """Leaves the loggers as they were."""
+    configured = [logging.getLogger(name) for name in ("app", "uvicorn", "uvicorn.access")]
+    before = [(log.handlers, log.level, log.propagate, log.disabled) for log in configured]
     yield
-    service.handlers, service.level, service.propagate = before
+    for log, state in zip(configured, before, strict=True):
+        log.handlers, log.level, log.propagate, log.disabled = state
 
 
-@pytest.mark.usefixtures("loggers")
 def test_a_line_is_written_once_even_if_a_library_sets_up_the_root_logger(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -32,3 +32,27 @@ def test_a_line_is_written_once_even_if_a_library_sets_up_the_root_logger(
     (line,) = capfd.readouterr().err.splitlines()
     written = json.loads(line)
     assert (written["level"], written["message"], written["status"]) == ("WARNING", "hello", 503)
+
+
+def test_the_server_s_lines_are_json_too(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO")
+    logging.getLogger("uvicorn.error").info("Shutting down")
+    logging.getLogger("uvicorn.access").info("GET /v1/subjects/ada")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "Shutting down"
+
+
+def test_an_exception_stays_in_its_line(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO")
+    try:
+        raise ValueError("first\nsecond")
+    except ValueError:
+        logging.getLogger("app").exception("failed")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "ValueError: first\nsecond" in json.loads(line)["exception"]
+
+
+def test_lines_below_the_level_are_left_out(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("WARNING")
+    logging.getLogger("app").info("hello")
+    assert capfd.readouterr().err == ""

@@ -16,25 +16,31 @@ Start = Callable[..., AbstractContextManager[httpx.Client]]
 
 
 def shots_of(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of every palm in `folder`, by the name of its folder."""
+    """The images of every palm in `folder`, by the name of its folder."""
     return {palm.name: sorted(palm.glob("*.png")) for palm in sorted(folder.iterdir())}
 
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Path:
-    """Where the test's own service keeps its gallery; not created yet."""
+    """The gallery of the test's own service; not created yet."""
     return tmp_path / "gallery.db"
 
 
 @pytest.fixture
-def start(gallery: Path, tmp_path: Path) -> Start:
+def log(tmp_path: Path) -> Path:
+    """The log of the test's own service."""
+    return tmp_path / "service.log"
+
+
+@pytest.fixture
+def start(gallery: Path, log: Path) -> Start:
     """Starts the service on the test's own gallery: `with start(PALM_X=...) as http`."""
 
     def start_with(
         until: str = "/health/ready", **settings: str
     ) -> AbstractContextManager[httpx.Client]:
         settings = {"PALM_GALLERY_URL": f"sqlite:///{gallery}", **settings}
-        return serve(settings, tmp_path / "service.log", until=until)
+        return serve(settings, log, until=until)
 
     return start_with
 

@@ -1,15 +1,25 @@
-"""Small databases with the names of the real ones, and images without files."""
+"""Small databases with the names of the real ones, images without files, and toy versions."""
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from app.matching.fusion import Fusion
+from app.nets.manifest import Manifest, seal_manifest
 from training.__main__ import main
-from training.database.palms import Palms
+from training.commands.export import ExportConfig, export
+from training.database.palms import Palms, load_palms
+from training.nets.build import build_net, scoring_model
+from training.nets.recipe import PRESETS
+from training.versions.fuse import fusion_entry, write_fusions
+from training.versions.read import Version
 
 HANDS = ("L", "R")
 
@@ -120,4 +130,50 @@ def exported(pretrained: Path, database: Path, tmp_path_factory: pytest.TempPath
     """A store with version 1 of that AlexNet, which knows the database's identities."""
     store = tmp_path_factory.mktemp("store")
     assert main(export_of(pretrained, database, store)) == 0
+    return store
+
+
+TOY_PX = 32
+
+
+@pytest.fixture(scope="session")
+def toy_run(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `train` at 32 px, split by seed, with an untrained AlexNet."""
+    folder = tmp_path_factory.mktemp("toy") / "run"
+    folder.mkdir()
+    net = scoring_model(build_net("alexnet", 4, PRESETS["shipped"], input_px=TOY_PX))
+    net.save_weights(folder / "best.weights.h5")
+    settings = {"net": "alexnet", "data": str(database), "size_px": TOY_PX, "split": "seed"}
+    digest = load_palms(database, TOY_PX).sha256
+    (folder / "config.json").write_text(json.dumps({**settings, "dataset_sha256": digest}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def change_manifest() -> Callable[..., None]:
+    """Changes fields of a version's manifest, and its checksums with them."""
+
+    def change(folder: Path, **fields: Any) -> None:
+        path = folder / "manifest.json"
+        manifest = Manifest.model_validate_json(path.read_text()).model_copy(update=fields)
+        path.write_text(seal_manifest(manifest, folder).as_json())
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def toy_store(
+    toy_run: Path,
+    database: Path,
+    change_manifest: Callable[..., None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A store with the net of `toy_run` as alexnet/1 and as vgg16/1, and their fusion."""
+    store = tmp_path_factory.mktemp("toy") / "store"
+    export(ExportConfig(run=toy_run, data=database, strangers=database, store=store))
+    shutil.copytree(store / "alexnet", store / "vgg16")
+    change_manifest(store / "vgg16/1", net="vgg16")
+    versions = [Version.open(store / net / "1") for net in ("alexnet", "vgg16")]
+    fusion = Fusion((0.75, 0.25), versions[0].calibration)
+    write_fusions(store, [fusion_entry([version.key for version in versions], fusion)])
     return store

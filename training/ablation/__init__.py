@@ -1,1 +1,1 @@
-"""Changes one choice of a recipe at a time."""
+"""The ablation: recipes that differ in one choice, and what became of each."""

@@ -1,4 +1,4 @@
-"""Every probe against every identity's template: what all rates of a benchmark are counted from."""
+"""Every probe compared with every identity's template: the counts behind all rates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from training.database.palms import Palms
 
 PAIRS_AT_ONCE = 1 << 22
-"""Similarities in a block: 16 MiB, whatever the size of the matrix."""
+"""Similarities in one block: 16 MiB."""
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
@@ -17,13 +17,13 @@ Int32 = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """Which images are templates and which are probes, and whose.
+    """Which images are templates, which are probes, and whose they are.
 
     Attributes:
         templates: bool [N], which images are templates; all others are probes.
         own: int32 [P], each probe's identity: its column in a matrix of similarities.
-        subjects: int32 [P], each probe's person, from 0; of S persons who have a probe.
-        owners: int32 [I], each identity's person; S and more for those without a probe.
+        subjects: int32 [P], each probe's person, numbered from 0 to S - 1.
+        owners: int32 [I], each identity's person; S and above for persons without a probe.
     """
 
     templates: NDArray[np.bool_]
@@ -33,12 +33,12 @@ class Trials:
 
     @property
     def subject_count(self) -> int:
-        """S, the persons who have a probe."""
+        """S, the number of persons with a probe."""
         return int(self.subjects.max()) + 1
 
     @classmethod
     def of(cls, palms: Palms, templates: NDArray[np.bool_]) -> "Trials":
-        """Numbers the persons, those with a probe first; a person's two hands are one subject."""
+        """Numbers the persons, those with a probe first; both hands of a person are one subject."""
         _, person = np.unique(_person_names(palms), return_inverse=True)
         own = palms.labels[~templates]
         tested = np.unique(person[own])
@@ -51,42 +51,44 @@ class Trials:
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """What one matcher says.
+    """The similarities of one matcher.
 
     Attributes:
-        similarities: float32 [P, I], of every probe to every identity's template.
+        similarities: float32 [P, I], every probe to every identity's template.
         trials: whose the rows and columns are.
+        pairs_at_once: similarities in one block; it changes the memory needed and no result.
     """
 
     similarities: Float32
     trials: Trials
+    pairs_at_once: int = PAIRS_AT_ONCE
 
     def genuine(self) -> Float32:
-        """float32 [P], of each probe to its own identity's template."""
+        """Returns float32 [P], the similarity of each probe to its own identity's template."""
         return self.similarities[np.arange(len(self.trials.own)), self.trials.own]
 
-    def blocks(self) -> Iterator[slice]:
-        """Rows by the block, so that what is computed of them stays small."""
+    def blocks(self) -> list[slice]:
+        """Returns slices of rows, so that intermediate results stay small."""
         rows, columns = self.similarities.shape
-        step = max(PAIRS_AT_ONCE // columns, 1)
-        return (slice(start, start + step) for start in range(0, rows, step))
+        step = max(self.pairs_at_once // columns, 1)
+        return [slice(start, start + step) for start in range(0, rows, step)]
 
     def impostors(self) -> Iterator[Float32]:
-        """Similarities of probes to other persons' templates, in flat blocks.
+        """Yields the similarities of probes to other persons' templates, in flat blocks.
 
         A person's other hand is no impostor: ISO/IEC 19795-1 keeps comparisons within one person
-        apart, for two hands of one body may be more alike than those of two.
+        apart, because two hands of one person may be more alike than hands of two persons.
         """
         for rows in self.blocks():
             yield self.similarities[rows][self.are_impostors(rows)]
 
     def are_impostors(self, rows: slice) -> NDArray[np.bool_]:
-        """Which pairs of those rows are of two persons, bool [b, I]."""
+        """Tells which pairs of these rows are of two persons, bool [b, I]."""
         return self.trials.subjects[rows, None] != self.trials.owners
 
 
 def _person_names(palms: Palms) -> list[str]:
-    """Each identity's person, as far as the database says: 017 for 017-L and 017-R."""
+    """Returns each identity's person as far as the database names it: 017 for 017-L and 017-R."""
     hands = np.full(len(palms.identities), -1)
     hands[palms.labels] = palms.hands
     return [

@@ -1,4 +1,7 @@
-"""Identification, one probe against a gallery: rank-1 and CMC closed, FNIR at FPIR open.
+"""Identification, one probe against a gallery.
+
+Rank-1 and CMC are closed-set rates: every probe's identity is enrolled. FNIR at an FPIR is the
+open-set rate: some probes are of strangers.
 
 ISO/IEC 19795-1; P. Grother and P. J. Phillips, "Models of large population recognition performance"
 (CVPR 2004); the CMC from P. J. Phillips et al., "The FERET evaluation methodology for
@@ -10,36 +13,37 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from training.benchmark.comparisons import Comparisons
 from training.benchmark.resampling import Rate, Weights
 from training.benchmark.verification import MIN_ERRORS, Array, is_stated
 
 FPIRS = (1e-2, 1e-3)
-"""Shares of strangers taken for somebody at which the field states FNIR."""
+"""False-positive identification rates at which FNIR is customarily stated."""
 
 SIZES = (10, 100, 300, 1_000, 3_000, 10_000)
-"""Galleries that are tried, as far as the identities suffice."""
+"""Gallery sizes that are measured if there are enough identities."""
 
 STRANGERS_SHARE = 0.2
-"""Of the identities, at least so many stay out of every gallery."""
+"""At least this share of the identities stays out of every gallery."""
 
 DRAWS = 5
-"""Galleries of each size: which identities are enrolled is a matter of luck."""
+"""Number of random galleries of each size; the rates are averaged over them."""
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """One gallery size.
+    """The open-set rates at one gallery size.
 
     Attributes:
-        size: identities enrolled, N.
-        strangers: identities not enrolled.
-        stranger_probes: probes of those, the fewest of all draws.
-        fnir: by FPIR, with the counts of the draw that has fewest; None where too few strangers'
-            probes were seen to state it.
+        size: N, the number of enrolled identities.
+        strangers: number of identities that are not enrolled.
+        stranger_probes: number of their probes, in the gallery with the fewest.
+        fnir: FNIR by FPIR, with the counts of the gallery that has the fewest; None where there
+            are too few strangers' probes to state it.
     """
 
     size: int
@@ -50,7 +54,13 @@ class OpenSet:
 
 @dataclass(frozen=True, slots=True)
 class _Searches:
-    """What one gallery answers: each probe's similarities, and whether its identity is enrolled."""
+    """The searches of all probes in one gallery.
+
+    Attributes:
+        enrolled: bool [P], whether the probe's identity is in the gallery.
+        own: [P], similarity to the probe's own identity.
+        best_other: [P], highest similarity to any other identity in the gallery.
+    """
 
     enrolled: NDArray[np.bool_]
     own: Array
@@ -58,7 +68,7 @@ class _Searches:
 
 
 def ranks(comparisons: Comparisons) -> Ints:
-    """Rank [P] of each probe's own identity, from 1; one that is as similar goes before it."""
+    """Returns the rank [P] of each probe's own identity, from 1; in a tie it is the last."""
     own = comparisons.genuine()
     parts = [
         (comparisons.similarities[rows] >= own[rows, None]).sum(axis=1)
@@ -68,22 +78,22 @@ def ranks(comparisons: Comparisons) -> Ints:
 
 
 def cmc(found: Ints, depth: int) -> Array:
-    """Cumulative match characteristic [depth]: share of probes at rank 1, 2, ... or better."""
+    """Returns the cumulative match characteristic [depth]: the share of probes at rank <= k."""
     return (found[:, None] <= np.arange(1, depth + 1)).mean(axis=0)
 
 
 def gallery_sizes(own: NDArray[np.int32], identities: int) -> list[int]:
-    """Sizes to try: `SIZES`, the largest for which each FPIR can be stated, the largest of all.
+    """Returns the gallery sizes to measure, rising.
+
+    They are `SIZES`, the largest size for which each FPIR can be stated, and the largest of all.
+    Every size leaves at least `STRANGERS_SHARE` of the identities as strangers.
 
     Args:
         own: int32 [P], each probe's identity.
-        identities: I.
-
-    Returns:
-        Rising; none leaves fewer strangers than `STRANGERS_SHARE` says.
+        identities: I, the number of identities.
     """
     largest = min(identities - max(round(STRANGERS_SHARE * identities), 1), SIZES[-1])
-    # Those with the fewest probes may be drawn as strangers, and their probes must suffice.
+    # A draw may leave out the identities with the fewest probes; these must be enough.
     probes = np.sort(np.bincount(own, minlength=identities)).cumsum()
     stated = [
         identities - 1 - int(np.searchsorted(probes, MIN_ERRORS / fpir - 1e-6)) for fpir in FPIRS
@@ -94,31 +104,31 @@ def gallery_sizes(own: NDArray[np.int32], identities: int) -> list[int]:
 def open_set(
     comparisons: Comparisons, sizes: list[int], *, seed: int, weights: Weights
 ) -> list[OpenSet]:
-    """FNIR at `FPIRS` for every gallery size, the mean over `DRAWS` random galleries.
+    """Returns FNIR at `FPIRS` for every gallery size, averaged over `DRAWS` random galleries.
 
     Args:
-        comparisons: of one matcher.
-        sizes: rising; as `gallery_sizes` gives them.
-        seed: of the galleries.
-        weights: of `draw_subjects`, [1 + B, S].
+        comparisons: the similarities of one matcher.
+        sizes: rising, from `gallery_sizes`.
+        seed: seed of the galleries.
+        weights: [1 + B, S], from `draw_subjects`.
     """
     identities = comparisons.similarities.shape[1]
     rng = np.random.default_rng(seed)
     draws = [
         [
-            _judge(searches, comparisons.trials.subjects, weights)
+            _measure_gallery(searches, comparisons.trials.subjects, weights)
             for searches in _search(comparisons, rng.permutation(identities), sizes)
         ]
-        for _ in range(DRAWS)
+        for _ in tqdm(range(DRAWS), "identification", delay=1)
     ]
     return [
         OpenSet(
             size,
             identities - size,
-            min(one.stranger_probes for one in of_size),
-            {fpir: _mean(of_size, fpir) for fpir in FPIRS},
+            min(one.stranger_probes for one in galleries),
+            {fpir: _mean_fnir(galleries, fpir) for fpir in FPIRS},
         )
-        for size, of_size in zip(sizes, zip(*draws, strict=True), strict=True)
+        for size, galleries in zip(sizes, zip(*draws, strict=True), strict=True)
     ]
 
 
@@ -129,24 +139,24 @@ def fnir_at_fpir(
     fpir: float,
     weights: tuple[Weights, Weights],
 ) -> Array:
-    """False-negative identification rate [B] at a false-positive identification rate.
+    """Returns the false-negative identification rate [B] at a false-positive one.
 
-    The threshold is the lowest that at most a share `fpir` of the strangers' searches reaches with
-    their best candidate. A search for somebody enrolled fails if the right candidate is below it,
-    or is not the best one.
+    The threshold is the lowest one that at most a share `fpir` of the strangers' searches reaches.
+    A search for an enrolled identity fails if that identity is below the threshold, or is not the
+    most similar one.
 
     Args:
         own: [M], similarity of each enrolled identity's probe to its own template.
         best_other: [M], its highest similarity to any other template.
         strangers: [U], the highest similarity of each stranger's probe.
         fpir: 0 to 1.
-        weights: how often each counts: [B, M] and [B, U].
+        weights: how often each probe counts: [B, M] and [B, U].
     """
     falling = np.argsort(-strangers)
     passed = np.cumsum(weights[1][:, falling], axis=1)
-    limit = fpir * passed[:, -1:] * (1 + 1e-9)  # 1 % of 300 is 3, whatever the last binary digit
+    limit = fpir * passed[:, -1:] * (1 + 1e-9)  # 1 % of 300 is 3, despite rounding
     refused = strangers[falling][(passed > limit).argmax(axis=1)]
-    counted = np.where(own > best_other, own, -np.inf)  # one that is not the best always fails
+    counted = np.where(own > best_other, own, -np.inf)  # not the most similar: always fails
     rising = np.argsort(counted)
     failed = np.cumsum(weights[0][:, rising], axis=1)
     position = np.searchsorted(counted[rising], refused, "right")
@@ -155,8 +165,15 @@ def fnir_at_fpir(
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """One gallery: probes of strangers and of those enrolled, and by FPIR, FNIR [1 + B]."""
+class _GalleryRates:
+    """The rates of one gallery.
+
+    Attributes:
+        stranger_probes: number of strangers' probes.
+        probes: number of enrolled identities' probes.
+        persons: number of persons with such a probe.
+        fnir: FNIR [1 + B] by FPIR, of those that can be stated.
+    """
 
     stranger_probes: int
     probes: int
@@ -165,7 +182,7 @@ class _Judged:
 
 
 def _search(comparisons: Comparisons, order: Ints, sizes: list[int]) -> Iterator[_Searches]:
-    """Searches in the first N identities of an order, for one N after another."""
+    """Yields the searches in the first N identities of an order, for every N in `sizes`."""
     own = comparisons.trials.own
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
@@ -180,7 +197,9 @@ def _search(comparisons: Comparisons, order: Ints, sizes: list[int]) -> Iterator
         yield _Searches(place[own] < stop, comparisons.genuine(), best_other.copy())
 
 
-def _judge(searches: _Searches, subjects: NDArray[np.int32], weights: Weights) -> _Judged:
+def _measure_gallery(
+    searches: _Searches, subjects: NDArray[np.int32], weights: Weights
+) -> _GalleryRates:
     known, unknown = searches.enrolled, ~searches.enrolled
     strangers, probes = int(unknown.sum()), int(known.sum())
     stated = [fpir for fpir in FPIRS if probes and is_stated(fpir, strangers)]
@@ -195,13 +214,14 @@ def _judge(searches: _Searches, subjects: NDArray[np.int32], weights: Weights) -
         )
         for fpir in stated
     }
-    return _Judged(strangers, probes, len(np.unique(subjects[known])), found)
+    return _GalleryRates(strangers, probes, len(np.unique(subjects[known])), found)
 
 
-def _mean(draws: Sequence[_Judged], fpir: float) -> Rate | None:
-    """Over the draws; None if one of them did not suffice."""
-    if any(fpir not in draw.fnir for draw in draws):
+def _mean_fnir(galleries: Sequence[_GalleryRates], fpir: float) -> Rate | None:
+    """Returns the mean FNIR of all galleries; None if one of them cannot state it."""
+    if any(fpir not in one.fnir for one in galleries):
         return None
-    mean = np.mean([draw.fnir[fpir] for draw in draws], axis=0)
-    probes, persons = (min(getattr(draw, name) for draw in draws) for name in ("probes", "persons"))
+    mean = np.mean([one.fnir[fpir] for one in galleries], axis=0)
+    probes = min(one.probes for one in galleries)
+    persons = min(one.persons for one in galleries)
     return Rate.of(float(mean[0]), mean[1:], probes, persons)

@@ -1,34 +1,52 @@
-"""The rows of a benchmark: each net, the nets fused, and the classical matcher beside them."""
+"""The matchers of a benchmark: each net, the fused nets, and the untrained classical matcher."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.matching.similarity import similarities
+from app.matching.calibration import Calibration
+from app.matching.fusion import Fusion
+from app.matching.templates import NetKey, mean_templates
 from app.palm.views import probe_views, template_views
-from training.benchmark.classical import compare, filter_images
+from training.benchmark.classical import correlate, filter_images
 from training.benchmark.comparisons import Comparisons, Trials
 from training.database.palms import Palms
-from training.metrics.calibration import Calibration
-from training.metrics.open_set import mean_templates
-from training.versions.fuse import read_fusion
-from training.versions.read import Artefact
+from training.versions.read import Views, compare
 
 Float32 = NDArray[np.float32]
 
 
+class Net(Protocol):
+    """What a benchmark needs of a net; `training.versions.read.Version` has it."""
+
+    @property
+    def key(self) -> NetKey:
+        """Name and version."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration:
+        """The meaning of its similarities, with the service's views."""
+        ...
+
+    def embeddings(self, palms: Palms, views: Views) -> Float32:
+        """Returns float32 [N, ..., D], the embeddings of all images in all views."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """What one matcher says of all probes.
+    """One matcher and its similarities.
 
     Attributes:
-        name: net, "fused" or "classical".
-        made_of: versions, such as "vgg16/2"; for the classical one what it is.
+        name: name of the net, "fused" or "classical".
+        made_of: versions with their weights, such as "0.50 vgg16/8 + 0.50 vgg19/8"; a description
+            of the classical matcher.
         comparisons: its similarities.
-        calibration: what they mean; None of one that nothing calibrates.
+        calibration: the meaning of these similarities; None if they are not calibrated.
     """
 
     name: str
@@ -37,68 +55,63 @@ class Matcher:
     calibration: Calibration | None
 
 
-class Nets:
-    """Exported nets and what fuses them."""
+def compare_nets(
+    nets: Sequence[Net], fusion: Fusion | None, palms: Palms, trials: Trials, *, views: bool
+) -> Iterator[Matcher]:
+    """Yields each net's matcher, and then the fused one.
 
-    def __init__(self, artefacts: Sequence[Artefact], store: Path) -> None:
-        """Reads fusion.json, before anything is computed.
-
-        Raises:
-            FileNotFoundError: if there are two or more nets and fusion.json does not have them.
-            ValueError: if it is not as `fuse` wrote it.
-        """
-        self._artefacts = artefacts
-        keys = [one.key for one in artefacts]
-        self._fusion = read_fusion(store, keys) if len(keys) > 1 else None
-
-    def compare(self, palms: Palms, trials: Trials, *, views: bool) -> Iterator[Matcher]:
-        """Each net, then all fused; a few matrices of similarities at a time, not one for each net.
-
-        Args:
-            palms: all images.
-            trials: which of them are compared.
-            views: show them mirrored and templates moved, as the service does; calibrations are of
-                such similarities only.
-        """
-        weights, calibration = self._fusion or ([1.0] * len(self._artefacts), None)
-        fused = np.zeros((len(trials.own), len(trials.owners)), np.float32)
-        for weight, artefact in zip(weights, self._artefacts, strict=True):
-            found = _served(artefact, palms, trials) if views else _plain(artefact, palms, trials)
-            fused += np.float32(weight) * found
-            name = artefact.key.partition("/")[0]
-            calibrated = artefact.calibration if views else None
-            yield Matcher(name, artefact.key, Comparisons(found, trials), calibrated)
-        if calibration:
-            made_of = " + ".join(
-                f"{weight:.2f} {one.key}"
-                for weight, one in zip(weights, self._artefacts, strict=True)
-            )
-            calibrated = calibration if views else None
-            yield Matcher("fused", made_of, Comparisons(fused, trials), calibrated)
+    Args:
+        nets: the nets.
+        fusion: of these nets, in their order; None for no fused matcher.
+        palms: all images.
+        trials: which of them are templates and which are probes.
+        views: embed images in the service's views of `app.palm.views`. Without, each image is
+            embedded once; calibrations do not apply to such similarities.
+    """
+    found: list[Float32] = []
+    for net in nets:
+        compare_images = _compare_views if views else _compare_single_images
+        found.append(compare_images(net, palms, trials))
+        calibration = net.calibration if views else None
+        yield Matcher(net.key.net, str(net.key), Comparisons(found[-1], trials), calibration)
+    if fusion:
+        parts = zip(fusion.weights, nets, strict=True)
+        made_of = " + ".join(f"{weight:.2f} {net.key}" for weight, net in parts)
+        calibration = fusion.calibration if views else None
+        yield Matcher("fused", made_of, _fuse(fusion, found, trials), calibration)
 
 
-def _served(artefact: Artefact, palms: Palms, trials: Trials) -> Float32:
-    """A net's similarities [P, I] as the service has them."""
-    images, probes = palms.select(trials.templates), palms.select(~trials.templates)
-    shown = artefact.embeddings(images, template_views)
-    templates = mean_templates(shown, images.labels, len(palms.identities))
-    return similarities(artefact.embeddings(probes, probe_views), templates)
+def compare_classically(palms: Palms, trials: Trials) -> Matcher:
+    """Returns the classical matcher; an identity's best template image counts."""
+    filtered = filter_images(palms)
+    labels = palms.labels[trials.templates]
+    found = correlate(
+        filtered[~trials.templates], filtered[trials.templates], labels, len(palms.identities)
+    )
+    return Matcher(
+        "classical", "band-pass correlation, untrained", Comparisons(found, trials), None
+    )
 
 
-def _plain(artefact: Artefact, palms: Palms, trials: Trials) -> Float32:
-    """A net's similarities [P, I] of images as they lie alone."""
-    embeddings = artefact.embeddings(palms, lambda images: images)
+def _compare_views(net: Net, palms: Palms, trials: Trials) -> Float32:
+    """Returns a net's similarities [P, I] as the service computes them."""
+    enrolled, probes = palms.select(trials.templates), palms.select(~trials.templates)
+    embeddings = net.embeddings(enrolled, template_views)
+    templates = mean_templates(embeddings, enrolled.labels, len(palms.identities))
+    return compare(net.embeddings(probes, probe_views), templates, str(net.key))
+
+
+def _compare_single_images(net: Net, palms: Palms, trials: Trials) -> Float32:
+    """Returns a net's similarities [P, I] of unchanged images."""
+    embeddings = net.embeddings(palms, lambda images: images)
     labels = palms.labels[trials.templates]
     templates = mean_templates(embeddings[trials.templates], labels, len(palms.identities))
     return embeddings[~trials.templates] @ templates.T
 
 
-def compare_classically(palms: Palms, trials: Trials) -> Matcher:
-    """The classical matcher: the best of an identity's template images."""
-    filtered = filter_images(palms)
-    labels = palms.labels[trials.templates]
-    found = compare(
-        filtered[~trials.templates], filtered[trials.templates], labels, len(palms.identities)
-    )
-    made_of = "band-pass correlation, untrained"
-    return Matcher("classical", made_of, Comparisons(found, trials), None)
+def _fuse(fusion: Fusion, similarities: Sequence[Float32], trials: Trials) -> Comparisons:
+    """Combines the nets' similarities block by block: float64 sums of all would not fit."""
+    fused = Comparisons(np.empty_like(similarities[0]), trials)
+    for rows in fused.blocks():
+        fused.similarities[rows] = fusion.combine([one[rows] for one in similarities])
+    return fused

@@ -1,140 +1,189 @@
-"""A benchmark's plots, as SVG that stands inside its page."""
+"""Charts of a benchmark; a chart that has nothing to show says why, and what to do."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from training.report.plots import FIRST, INK, SECOND, WRONG, new_axes, to_svg
+from training.benchmark.verification import MIN_ERRORS
+from training.report.chart import (
+    BLUE,
+    DASHED,
+    DOTTED,
+    GREEN,
+    INK,
+    LARGE_IN,
+    ORANGE,
+    RED,
+    VIOLET,
+    Chart,
+    add_legend,
+    new_axes,
+    to_svg,
+)
 
-Matchers = Sequence[dict[str, Any]]
+Matcher = dict[str, Any]
+"""One of the `matchers` of benchmark.json."""
 
-# Stand for CSS variables until the SVG is written, as those of `training.report.plots` do.
-_THIRD, _FOURTH = "#060606", "#070707"
-_VARIABLES = {_THIRD: "var(--series-3)", _FOURTH: "var(--series-4)"}
-_COLOURS = (FIRST, SECOND, _THIRD, _FOURTH)
-_STYLES = {"fused": (WRONG, "-", 2.4), "classical": (INK, (0, (4, 2)), 1.6)}
-
-WIDE, HIGH = 6.0, 4.2
-"""Inches, of the plots that hold every matcher."""
+COLOURS = (BLUE, ORANGE, GREEN, VIOLET)
+STYLES: dict[str, tuple[str, Any, float]] = {
+    "fused": (RED, "-", 2.4),
+    "classical": (INK, DASHED, 1.6),
+}
+"""Colour, line style and line width of the matchers that are no nets."""
 
 
-def draw_distributions(matcher: dict[str, Any]) -> Markup:
-    """Genuine and impostor similarities: the share of comparisons in each bin."""
-    figure, axes = new_axes(3.9, 2.8)
-    found = matcher["distributions"]
-    for name, colour in (("impostors", SECOND), ("genuine", FIRST)):
-        axes.stairs(found[name], found["edges"], color=colour, linewidth=1.6, label=name)
-        axes.stairs(found[name], found["edges"], color=colour, alpha=0.2, fill=True)
-    axes.set_xlabel("similarity", fontsize=9)
-    axes.set_ylabel("share of comparisons", fontsize=9)
+def draw_distributions(matcher: Matcher) -> Chart:
+    """Draws the share of genuine and of impostor comparisons by similarity."""
+    name, found = matcher["name"], matcher["distributions"]
+    figure, axes = new_axes()
+    for kind, colour in (("impostors", ORANGE), ("genuine", BLUE)):
+        axes.stairs(found[kind], found["edges"], color=colour, linewidth=1.6, label=kind)
+        axes.stairs(found[kind], found["edges"], color=colour, alpha=0.2, fill=True)
+    axes.set(xlabel="similarity", ylabel="share of comparisons")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    _legend(axes)
-    return _finish(figure, f"distributions of {matcher['name']}")
+    add_legend(axes)
+    counts = f"{matcher['genuine_comparisons']:,} genuine, {matcher['impostor_comparisons']:,}"
+    return Chart(name, to_svg(figure, f"distributions of {name}"), f"{counts} impostor comparisons")
 
 
-def draw_det(matchers: Matchers) -> Markup:
-    """FNMR against FMR, both logarithmic; the EER is where a curve meets the diagonal."""
-    figure, axes = new_axes(WIDE, HIGH)
+def draw_det(matchers: Sequence[Matcher]) -> Chart:
+    """Draws FNMR against FMR, both logarithmic."""
+    title = "DET: missed matches against false matches"
+    figure, axes = new_axes(LARGE_IN)
+    missing = []
     for i, one in enumerate(matchers):
         fmr, fnmr = (np.array(one["det"][name]) for name in ("fmr", "fnmr"))
-        # Of 0 there is no logarithm, and less than one error in all comparisons cannot be seen.
-        seen = (fmr > 0) & (fnmr > 0)
-        axes.plot(fmr[seen], fnmr[seen], **_style(one["name"], i))
+        seen = (fmr > 0) & (fnmr > 0)  # 0 has no logarithm
+        if seen.any():
+            # A single point makes no line.
+            marker = "o" if seen.sum() < 3 else None
+            axes.plot(fmr[seen], fnmr[seen], marker=marker, **_style(one["name"], i))
+        else:
+            missing.append(one["name"])
+    absent = (
+        f"Not drawn: {', '.join(missing)}. One threshold separates all genuine comparisons from "
+        "all impostor comparisons, so there is no error to draw. More probes would show one."
+    )
+    if len(missing) == len(matchers):
+        return Chart(title, None, absent)
     lowest = 1 / max(one["genuine_comparisons"] for one in matchers)
-    axes.plot([lowest, 1], [lowest, 1], color=INK, linewidth=0.8, linestyle=(0, (1, 3)))
+    axes.plot([lowest, 1], [lowest, 1], color=INK, linewidth=0.8, linestyle=DOTTED)
     axes.set(xscale="log", yscale="log", xlabel="FMR", ylabel="FNMR", ylim=(lowest / 1.5, 1.2))
     axes.set_xlim(1 / max(one["impostor_comparisons"] for one in matchers), 1.2)
-    _legend(axes)
-    return _finish(figure, "DET curves")
+    add_legend(axes)
+    caption = "Lower is better. A curve meets the dotted line at its equal error rate."
+    return Chart(title, to_svg(figure, "DET"), f"{caption} {absent}" if missing else caption)
 
 
-def draw_cmc(matchers: Matchers) -> Markup:
-    """Share of probes whose own identity is among the first k."""
-    figure, axes = new_axes(WIDE, HIGH)
+def draw_cmc(matchers: Sequence[Matcher]) -> Chart:
+    """Draws the share of probes whose own identity is among the first k."""
+    title = "CMC: closed-set identification"
+    worst = min(one["cmc"][0] for one in matchers)
+    if worst == 1:
+        caption = (
+            "Every matcher ranks the right identity first for every probe, so all curves would be "
+            "at 100 %. More identities are needed to tell the matchers apart."
+        )
+        return Chart(title, None, caption)
+    figure, axes = new_axes(LARGE_IN)
     for i, one in enumerate(matchers):
         ranks = np.arange(1, len(one["cmc"]) + 1)
         axes.plot(ranks, one["cmc"], marker="o", markersize=3, **_style(one["name"], i))
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set(xlabel="rank", ylabel="probes found at this rank or better")
+    axes.set(xlabel="rank k", ylabel="share of probes")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
-    _legend(axes)
-    return _finish(figure, "cumulative match characteristic")
+    add_legend(axes)
+    caption = "The share of probes whose own identity is among the k most similar ones."
+    return Chart(title, to_svg(figure, "CMC"), caption)
 
 
-def draw_open_set(matchers: Matchers) -> Markup:
-    """FNIR at each FPIR against gallery size; the bars are 95 % intervals."""
-    figure, axes = new_axes(WIDE, HIGH)
+def draw_open_set(matchers: Sequence[Matcher]) -> Chart:
+    """Draws FNIR at each FPIR against gallery size, with 95 % intervals."""
+    title = "FNIR by gallery size: open-set identification"
+    galleries = matchers[0]["open_set"]
+    fpirs = list(galleries[0]["fnir"])
+    stated = [fpir for fpir in fpirs if any(one["fnir"][fpir] for one in galleries)]
+    unstated = _explain_unstated(galleries, [fpir for fpir in fpirs if fpir not in stated])
+    if not stated:
+        return Chart(title, None, unstated)
+    figure, axes = new_axes(LARGE_IN)
     for i, one in enumerate(matchers):
-        for j, fpir in enumerate(one["open_set"][0]["fnir"]):
-            points = [(g["size"], g["fnir"][fpir]) for g in one["open_set"] if g["fnir"][fpir]]
-            if not points:
-                continue
-            rates = [rate for _, rate in points]
-            values = np.array([rate["value"] for rate in rates])
-            ends = np.array([[rate["low"], rate["high"]] for rate in rates]).T
-            style: dict[str, Any] = _style(one["name"], i) | {
-                "label": f"{one['name']}, FPIR {fpir}"
-            }
-            axes.errorbar(
-                # Beside one another, or the bars of one matcher would hide those of the next.
-                np.array([size for size, _ in points]) * 1.03**i,
-                values,
-                np.abs(ends - values),
-                marker="os"[j % 2],
-                markersize=4,
-                elinewidth=0.9,
-                alpha=1 if j == 0 else 0.55,
-                **style,
-            )
+        for j, fpir in enumerate(stated):
+            _draw_fnir(axes, one, i, fpir, faint=j > 0)
+    sizes = [gallery["size"] for gallery in galleries]
     axes.set(xscale="log", xlabel="identities enrolled, N", ylabel="FNIR")
-    sizes = [gallery["size"] for gallery in matchers[0]["open_set"]]
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=45, ha="right")
     axes.minorticks_off()
     axes.set_ylim(0, max(1.35 * axes.get_ylim()[1], 0.01))  # room for the legend above the bars
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
-    _legend(axes, columns=2)
-    return _finish(figure, "FNIR by gallery size")
+    add_legend(axes, columns=2)
+    caption = "The bars are 95 % intervals. Points are moved aside so that bars do not overlap."
+    return Chart(title, to_svg(figure, "FNIR"), f"{caption} {unstated}".strip())
 
 
-def draw_reliability(matchers: Matchers) -> Markup:
-    """Share of right answers against confidence; a larger dot stands for more answers."""
-    figure, axes = new_axes(WIDE, HIGH)
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (1, 3)))
-    for i, one in enumerate(matchers):
-        if not one["reliability"]:
-            continue
-        found, style = one["reliability"], _style(one["name"], i)
-        bins = [
-            row
-            for row in zip(found["confidence"], found["right"], found["counts"], strict=True)
-            if row[2]
-        ]
-        confidence, right, counts = (np.array(column) for column in zip(*bins, strict=True))
-        axes.plot(confidence, right, **{**style, "linewidth": 0.9})
-        axes.scatter(confidence, right, 8 + 90 * counts / counts.sum(), color=style["color"])
+def draw_reliability(matchers: Sequence[Matcher]) -> Chart:
+    """Draws the share of right answers against confidence."""
+    title = "Reliability of the confidences"
+    calibrated = [one for one in matchers if one["reliability"]]
+    if not calibrated:
+        caption = (
+            "No matcher here has calibrated confidences. Nets have them where images are also "
+            "compared mirrored and shifted: run the benchmark with --nets and without --no-views."
+        )
+        return Chart(title, None, caption)
+    figure, axes = new_axes(LARGE_IN)
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=DOTTED)
+    for i, one in enumerate(calibrated):
+        found = one["reliability"]
+        columns = zip(found["confidence"], found["right"], found["counts"], strict=True)
+        bins = np.array([row for row in columns if row[2]])
+        confidence, right, counts = bins.T
+        area = 12 + 90 * counts / counts.sum()
+        colour = _style(one["name"], i)["color"]
+        axes.scatter(confidence, right, area, color=colour, alpha=0.8, label=one["name"])
     axes.set(xlabel="confidence", ylabel="share of right answers", xlim=(0, 1.02), ylim=(0, 1.02))
-    _legend(axes)
-    return _finish(figure, "reliability")
+    add_legend(axes)
+    answers = calibrated[0]["reliability"]["ece"]["count"]
+    caption = (
+        f"{answers:,} answers per matcher, in bins by confidence. Larger dots are more answers. "
+        "On the dotted line, the confidence equals the share of right answers."
+    )
+    return Chart(title, to_svg(figure, "reliability"), caption)
+
+
+def _draw_fnir(axes: Axes, matcher: Matcher, index: int, fpir: str, *, faint: bool) -> None:
+    points = [(one["size"], rate) for one in matcher["open_set"] if (rate := one["fnir"][fpir])]
+    sizes = np.array([size for size, _ in points])
+    values = np.array([rate["value"] for _, rate in points])
+    ends = np.array([[rate["low"], rate["high"]] for _, rate in points]).T
+    style = _style(matcher["name"], index)
+    axes.errorbar(
+        sizes * 1.03**index,
+        values,
+        np.abs(ends - values),
+        marker="s" if faint else "o",
+        markersize=4,
+        elinewidth=0.9,
+        alpha=0.55 if faint else 1,
+        **{**style, "label": f"{matcher['name']}, FPIR {fpir}"},
+    )
+
+
+def _explain_unstated(galleries: Sequence[dict[str, Any]], fpirs: Sequence[str]) -> str:
+    """Says why FNIR is missing at those FPIRs; "" if it is missing at none."""
+    if not fpirs:
+        return ""
+    seen = max(gallery["stranger_probes"] for gallery in galleries)
+    needed = " and ".join(f"{round(MIN_ERRORS / float(fpir)):,} for FPIR {fpir}" for fpir in fpirs)
+    return (
+        f"FNIR is stated only with enough probes of strangers: {needed}. This database has at most "
+        f"{seen:,}. Add identities, or more images of each."
+    )
 
 
 def _style(name: str, index: int) -> dict[str, Any]:
-    colour, line, width = _STYLES.get(name, (_COLOURS[index % len(_COLOURS)], "-", 1.6))
+    colour, line, width = STYLES.get(name, (COLOURS[index % len(COLOURS)], "-", 1.6))
     return {"color": colour, "linestyle": line, "linewidth": width, "label": name}
-
-
-def _legend(axes: Axes, columns: int = 1) -> None:
-    axes.xaxis.label.set_fontsize(9)
-    axes.yaxis.label.set_fontsize(9)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=8.5, ncols=columns)
-
-
-def _finish(figure: Figure, label: str) -> Markup:
-    svg = to_svg(figure, label)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return svg

@@ -1,47 +1,49 @@
-"""A benchmark's figures as a page with plots and as a table for the model card."""
+"""A benchmark's figures, as an HTML page and as a Markdown table for the model card."""
 
 from pathlib import Path
 from typing import Any
 
 from app.palm.views import STEP
 from training.benchmark.identification import FPIRS
-from training.benchmark.plots import (
-    draw_cmc,
-    draw_det,
-    draw_distributions,
-    draw_open_set,
-    draw_reliability,
-)
-from training.benchmark.verification import FMRS
-from training.report.page import template_beside
+from training.benchmark.verification import FMRS, MIN_ERRORS
+from training.report.template import render
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 TOO_FEW = "too few comparisons"
 
 Report = dict[str, Any]
+"""What benchmark.json holds."""
 
 
 def as_html(report: Report) -> str:
-    """One page, self-contained; it shows no image and names no file and no person."""
+    """Returns one page that needs no other file; it shows no image, no file name and no person."""
+    # Imported here, so that --help of the benchmark does not load matplotlib.
+    from training.benchmark.plots import (
+        draw_cmc,
+        draw_det,
+        draw_distributions,
+        draw_open_set,
+        draw_reliability,
+    )
+
     matchers = report["matchers"]
-    return template_beside(Path(__file__)).render(
+    draws = (draw_det, draw_cmc, draw_open_set, draw_reliability)
+    return render(
+        TEMPLATE,
         report=report,
         counts=_counts(report),
         header=_header(report),
         rows=_rows(report),
         notes=_notes(report),
         galleries=_galleries(report),
-        distributions={one["name"]: draw_distributions(one) for one in matchers},
-        plots={
-            "DET": draw_det(matchers),
-            "CMC": draw_cmc(matchers),
-            "FNIR by gallery size": draw_open_set(matchers),
-            "Reliability of the confidences": draw_reliability(matchers),
-        },
+        distributions=[draw_distributions(one) for one in matchers],
+        charts=[draw(matchers) for draw in draws],
     )
 
 
 def as_markdown(report: Report) -> str:
-    """The table of the model card, its counts before and its notes after it."""
+    """Returns the counts, the table, and the notes and warnings to it."""
     counts = ", ".join(f"{value} {name}" for name, value in _counts(report))
     lines = [
         f"{report['database']['name']}: {counts}.",
@@ -57,19 +59,19 @@ def as_markdown(report: Report) -> str:
 
 
 def name_rate(rate: float) -> str:
-    """A rate as the report writes it: 1e-3."""
+    """Returns a rate as the report writes it, such as 1e-3."""
     return f"{rate:.0e}".replace("e-0", "e-")
 
 
 def _header(report: Report) -> list[str]:
     size = _stated_size(report)
-    searched = "" if size is None else f" (N = {size:,})"
+    gallery = "" if size is None else f" (N = {size:,})"
     return [
         "matcher",
         "EER",
         *(f"FNMR at FMR {name_rate(fmr)}" for fmr in FMRS),
         "rank-1",
-        f"FNIR at FPIR {FPIRS[0]:.0%}{searched}",
+        f"FNIR at FPIR {name_rate(FPIRS[0])}{gallery}",
         "ECE",
     ]
 
@@ -87,7 +89,7 @@ def _rows(report: Report) -> list[list[str]]:
 
 
 def _stated_size(report: Report) -> int | None:
-    """The largest gallery for which FNIR is stated; it depends on the counts, not on a matcher."""
+    """Returns the largest gallery whose FNIR is stated, which is the same for all matchers."""
     name = name_rate(FPIRS[0])
     stated = [one["size"] for one in report["matchers"][0]["open_set"] if one["fnir"][name]]
     return max(stated, default=None)
@@ -101,7 +103,7 @@ def _cell(rate: dict[str, Any] | None) -> str:
 
 
 def _counts(report: Report) -> list[tuple[str, str]]:
-    """Names and values, as the page and the table show them."""
+    """Returns names and values of what was compared."""
     database, first = report["database"], report["matchers"][0]
     return [
         (name, f"{value:,}")
@@ -118,7 +120,7 @@ def _counts(report: Report) -> list[tuple[str, str]]:
 
 
 def _galleries(report: Report) -> list[dict[str, Any]]:
-    """FNIR of every matcher at every gallery size and FPIR."""
+    """Returns FNIR of every matcher at every gallery size and FPIR, as cells of a table."""
     return [
         {
             "size": f"{gallery['size']:,}",
@@ -132,25 +134,44 @@ def _galleries(report: Report) -> list[dict[str, Any]]:
 
 
 def _notes(report: Report) -> list[str]:
-    """What the figures rest on, in sentences."""
+    """Returns sentences on how the figures were measured."""
     sampling, database = report["sampling"], report["database"]
-    compared = "compared as they lie"
-    if database["views"]:
-        compared += (
-            f" and mirrored, and the mean counts; the template is also moved by {STEP:.0%} towards "
-            "each corner, of which the best move counts"
-        )
+    cells = [cell for row in _rows(report) for cell in row]
     notes = [
-        f"Templates are {database['templates_are']}; every other image is a probe. A net's "
-        f"template of an identity is the mean of its embeddings; probe and template are {compared}"
-        "; the classical matcher takes the best of its images.",
-        f"In brackets 95 % intervals: {sampling['resamples']} resamples of the "
-        f"{database['persons_with_probes']:,} subjects with probes, each with all of them, against "
-        f"the same templates (seed {sampling['seed']}).",
-        f"FNIR is the mean of {sampling['galleries_of_each_size']} galleries drawn by lot; ECE is that "
-        "of the service's confidences with "
+        f"Templates: {database['templates_are']}. Probes: all other images.",
+        _describe_comparison(views=database["views"]),
+        "The classical matcher compares a probe with every template image and takes the highest "
+        "similarity.",
+        f"In brackets: 95 % intervals from {sampling['resamples']} bootstrap resamples of the "
+        f"{database['persons_with_probes']:,} subjects with probes, each with all of its probes; "
+        f"the templates stay the same (seed {sampling['seed']}).",
+        f"FNIR is the mean over {sampling['galleries_of_each_size']} random galleries.",
+        "ECE is the calibration error of the service's confidences with "
         f"{sampling['enrolled_share_for_confidence']:.0%} of the identities enrolled.",
     ]
-    if any("†" in cell for row in _rows(report) for cell in row):
-        notes.append("† No error was seen, or nothing else: the bound is 3 / subjects.")
+    if any("†" in cell for cell in cells):
+        notes.append("† All trials or none were errors: the bound is 3 / subjects, rule of three.")
+    if TOO_FEW in cells:
+        notes.append(_explain_too_few())
     return notes
+
+
+def _describe_comparison(*, views: bool) -> str:
+    template = "A net's template is the mean of an identity's embeddings, at unit length."
+    if not views:
+        return f"{template} Images are compared upright only, neither mirrored nor shifted."
+    return (
+        f"{template} Each probe is embedded upright and mirrored, and the two similarities are "
+        f"averaged. Each template is also shifted by {STEP:.0%} towards every corner, and the "
+        "highest similarity counts."
+    )
+
+
+def _explain_too_few() -> str:
+    fmrs = ", ".join(f"{round(MIN_ERRORS / fmr):,} for FMR {name_rate(fmr)}" for fmr in FMRS)
+    return (
+        f"“{TOO_FEW.capitalize()}”: a rate is stated only where {MIN_ERRORS} errors are to be "
+        f"expected. The number of impostor comparisons must be at least {fmrs}; the number of "
+        f"strangers' probes at least {round(MIN_ERRORS / FPIRS[0]):,} for FPIR "
+        f"{name_rate(FPIRS[0])}. Add identities, or more images of each."
+    )

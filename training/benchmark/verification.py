@@ -1,8 +1,8 @@
 """Verification, one probe against one template: the error rates of ISO/IEC 19795-1.
 
 A comparison is a match if its similarity is at least the threshold. FMR is the share of impostor
-comparisons that match, FNMR the share of genuine ones that do not; the DET curve is FNMR against
-FMR over all thresholds (A. Martin et al., Eurospeech 1997); the EER is `rates.equal_error_rate`.
+comparisons that match, FNMR the share of genuine ones that do not. The DET curve is FNMR against
+FMR over all thresholds (A. Martin et al., Eurospeech 1997). The EER is `rates.equal_error_rate`.
 """
 
 from collections.abc import Iterable
@@ -10,35 +10,36 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from training.benchmark.comparisons import Comparisons
 from training.benchmark.resampling import Weights
 
 FMRS = (1e-2, 1e-3, 1e-4)
-"""Operating points at which the field states FNMR."""
+"""False match rates at which FNMR is customarily stated."""
 
 MIN_ERRORS = 3
-"""A rate is stated only if the comparisons suffice to expect so many errors: rule of three."""
+"""A rate is stated only if at least this many errors are expected: the rule of three."""
 
 GRID = 100
-"""Bins of the plotted distributions, between the lowest and the highest similarity."""
+"""Number of bins of the plotted distributions, from the lowest to the highest similarity."""
 
 QUANTILES = 256
-"""Thresholds between those, along the genuine similarities and along the highest impostors'."""
+"""Number of thresholds taken from the genuine and from the highest impostor similarities."""
 
 Array = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
 
 def highest(similarities: Iterable[Array], count: int) -> tuple[Array, int]:
-    """The highest similarities of many, without sorting them all.
+    """Returns the highest similarities without sorting all of them.
 
     Args:
         similarities: flat blocks.
-        count: how many to keep.
+        count: number to keep.
 
     Returns:
-        The `count` highest, falling, or all if there are fewer; and how many there are in all.
+        The `count` highest in falling order, or all if there are fewer; and the number of all.
     """
     kept, total = np.empty(0, np.float32), 0
     for block in similarities:
@@ -49,17 +50,17 @@ def highest(similarities: Iterable[Array], count: int) -> tuple[Array, int]:
     return np.sort(kept)[::-1], total
 
 
-def threshold_at(falling: Array, rate: float, count: int) -> float | None:
-    """The lowest threshold that at most a share of similarities reaches.
+def lowest_threshold(falling: Array, rate: float, count: int) -> float | None:
+    """Returns the lowest threshold that at most a share `rate` of the similarities reaches.
 
     Args:
-        falling: the highest of them in falling order, more than `rate * count` or all.
+        falling: the highest similarities in falling order: more than `rate * count`, or all.
         rate: 0 to 1.
-        count: how many there are in all.
+        count: number of all similarities.
 
     Returns:
-        The float32 right above the first similarity that must not match; None if the rule of three
-        forbids to state the rate: with fewer than `MIN_ERRORS / rate` comparisons.
+        The float32 directly above the first similarity that must not match; None with fewer than
+        `MIN_ERRORS / rate` comparisons, which are too few to state the rate.
     """
     if not is_stated(rate, count):
         return None
@@ -67,29 +68,29 @@ def threshold_at(falling: Array, rate: float, count: int) -> float | None:
 
 
 def is_stated(rate: float, count: int) -> bool:
-    """Whether so many comparisons suffice to state a rate: 300 do for 1 %."""
-    # Binary fractions are not exact: 1 % of 300 must be 3, whatever its last digit.
+    """Tells whether `count` comparisons are enough to state a rate: 300 are for 1 %."""
+    # 1 % of 300 must be 3 despite rounding.
     return count * rate >= MIN_ERRORS - 1e-9
 
 
 def allowed(rate: float, count: int) -> int:
-    """How many of `count` may match for the rate to hold."""
+    """Returns how many of `count` comparisons may match at this rate."""
     return min(int(rate * count + 1e-9), count - 1)
 
 
 def fnmr_at(genuine: Array, threshold: float) -> float:
-    """Share of genuine similarities below a threshold."""
+    """Returns the share of genuine similarities below a threshold."""
     return float((genuine < threshold).mean())
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many comparisons reach each threshold, by subject.
+    """The number of comparisons that reach each threshold, by subject.
 
     Attributes:
         thresholds: float64 [E], rising; the last is infinity.
         genuine: int64 [S, E], genuine comparisons of each subject's probes that reach it.
-        impostors: int64 [S, E], impostor ones.
+        impostors: int64 [S, E], impostor comparisons of each subject's probes that reach it.
     """
 
     thresholds: Array
@@ -97,26 +98,27 @@ class Tally:
     impostors: Counts
 
     def rates(self, weights: Weights) -> tuple[Array, Array]:
-        """FMR and FNMR [B, E] at every threshold, every subject counted as often as drawn, [B, S].
+        """Returns FMR and FNMR [B, E] at every threshold; with weights of 1, the DET curve.
 
-        The DET curve is what weights of 1 give.
+        Args:
+            weights: [B, S], how often each subject counts.
         """
         genuine, impostors = weights @ self.genuine, weights @ self.impostors
-        # The first threshold is the lowest similarity, which everything reaches.
+        # Every comparison reaches the first threshold, the lowest similarity.
         return impostors / impostors[:, :1], 1 - genuine / genuine[:, :1]
 
 
 def tally(comparisons: Comparisons, thresholds: Array) -> Tally:
-    """Counts, in one pass.
+    """Counts the comparisons that reach each threshold.
 
     Args:
-        comparisons: of one matcher.
-        thresholds: rising; none of the similarities is below the first.
+        comparisons: the similarities of one matcher.
+        thresholds: rising; no similarity is below the first.
     """
     trials, edges = comparisons.trials, len(thresholds)
     counts = np.zeros((2, trials.subject_count, edges), np.int64)
     own = comparisons.genuine()
-    for rows in comparisons.blocks():
+    for rows in tqdm(comparisons.blocks(), "verification", delay=1):
         bins = np.searchsorted(thresholds, comparisons.similarities[rows], "right") - 1
         impostors = comparisons.are_impostors(rows)
         for subject, found, others in zip(trials.subjects[rows], bins, impostors, strict=True):
@@ -127,11 +129,11 @@ def tally(comparisons: Comparisons, thresholds: Array) -> Tally:
 
 
 def choose_thresholds(comparisons: Comparisons, tail: Array, exact: Iterable[float]) -> Array:
-    """Thresholds where the rates change: even ones for plots, more where FNMR or FMR is small.
+    """Returns thresholds for a DET curve: evenly spaced, and more where FNMR or FMR is small.
 
     Args:
-        comparisons: of one matcher.
-        tail: the highest impostor similarities, falling.
+        comparisons: the similarities of one matcher.
+        tail: the highest impostor similarities in falling order.
         exact: thresholds that must be among them.
 
     Returns:
@@ -152,11 +154,11 @@ def choose_thresholds(comparisons: Comparisons, tail: Array, exact: Iterable[flo
 
 
 def eer_of(fmr: Array, fnmr: Array) -> Array:
-    """EER [B] over those thresholds [B, E]: as `equal_error_rate` says, or right above it."""
+    """Returns the EER [B] over tallied thresholds [B, E]; at least `equal_error_rate`."""
     return np.maximum(fmr, fnmr).min(axis=1)
 
 
 def fnmr_at_fmr(fmr: Array, fnmr: Array, rate: float) -> Array:
-    """FNMR [B] at the lowest of those thresholds [B, E] whose FMR is at most the rate."""
+    """Returns the FNMR [B] at the lowest tallied threshold [B, E] whose FMR is at most `rate`."""
     first = (fmr <= rate).argmax(axis=1)
     return fnmr[np.arange(len(fnmr)), first]

@@ -1,9 +1,9 @@
-"""Whether a database can be trained on: what is in it, what cannot be read, what would mislead."""
+"""Checks a database before training: what it holds, what cannot be read, what would mislead."""
 
 import json
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,28 @@ from numpy.typing import NDArray
 
 from training.database.index import Index, index_database
 from training.database.palms import DataOptions, Palms
-from training.database.scan import grey_range, read_through
+from training.database.scan import grey_range, scan_database
 from training.database.split import Split, split_palms
 from training.leakage.find import Leakage, find_leaks
+from training.report.files import write_text
 
 SHOWN = 20
-"""Lines of one kind in the text, beyond which the JSON is easier to read; unreadable files are
-listed to the last."""
+"""Lines of one kind in the text; the JSON file has all. Unreadable files are always listed in full.
+"""
 
 MIN_GREY_LEVELS = 32
-"""Decoding makes 65535 255, so 10 or 12 bits in a 16-bit file fill 5 or 17 levels: nearly black."""
+"""Decoding maps 65535 to 255: 10 or 12 bits in a 16-bit file fill 5 or 17 levels, nearly black."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckConfig(DataOptions):
-    """What `python -m training check` does: reads every image once and trains nothing.
+    """Reports whether a database can be trained on, and trains nothing.
 
-    A minute for 6,400 images on two cores. Prints a report; the exit code is 0 if the database is
-    fit to train and 2 if it is not.
+    Reads every image once, splits the database and searches for copies across the parts: a minute
+    for 6,400 images on two cores. The exit code is 0 if the database is fit to train on, else 2.
 
     Attributes:
-        out: JSON file for the same in full, if wanted.
+        out: JSON file for the full report; none by default.
     """
 
     out: Path | None = None
@@ -45,18 +46,19 @@ class CheckResult:
     Attributes:
         folder: the database.
         layout: name of the layout.
-        counts: how many of what: images, identities, persons, hands and sessions.
-        left_out: image files that are not taken, by reason.
-        unreadable: reason by path, of all that cannot be read.
-        sizes: images by size and mode as in the files, such as "800x600 RGB".
+        counts: numbers of images, identities, persons, hands and sessions.
+        left_out: numbers of image files that are not used, by reason.
+        unreadable: reasons by path, of all files that cannot be read.
+        sizes: numbers of images by size and mode of their files, such as "800x600 RGB".
         grey_range: 1st and 99th percentile of the decoded images' grey levels, 0 to 255.
-        images_per_identity: min, median and max of the readable ones.
+        images_per_identity: min, median and max of the readable images.
         too_few: number of readable images of each identity that has fewer than three, which is
             one for each part.
         split: its kind, its note, and images, identities and sessions of every part; empty if the
             database cannot be split.
         split_error: why it cannot be split; None if it can.
         leakage: copies across the parts; None if it cannot be split.
+        written: the JSON file, if one was asked for.
     """
 
     folder: Path
@@ -71,10 +73,11 @@ class CheckResult:
     split: dict[str, Any]
     split_error: str | None
     leakage: Leakage | None
+    written: Path | None
 
     @property
     def problems(self) -> list[str]:
-        """Why the database is not fit to train; empty if it is."""
+        """Why the database is not fit to train on; empty if it is."""
         problems = []
         if self.unreadable:
             problems.append(f"{len(self.unreadable)} files cannot be read: replace or remove them")
@@ -96,21 +99,24 @@ class CheckResult:
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """One sentence."""
         problems = "; ".join(self.problems)
-        return f"not fit to train: {problems}" if problems else "fit to train"
+        if problems:
+            return f"{self.folder} is not fit to train on: {problems}."
+        return f"{self.folder} is fit to train on."
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            **asdict(replace(self, folder=Path(), leakage=None)),
+        """Returns plain values for JSON."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        del values["written"]
+        return values | {
             "folder": str(self.folder),
             "leakage": self.leakage and self.leakage.as_dict(),
             "verdict": self.verdict,
         }
 
     def __str__(self) -> str:
-        """The report, for a person."""
+        """Renders the report for the terminal."""
         few = [f"{name}: {count}" for name, count in self.too_few.items()]
         blocks = {
             "database": [f"{self.folder}, layout {self.layout}", _phrase(self.counts)],
@@ -118,42 +124,56 @@ class CheckResult:
             "unreadable": [f"{path}: {why}" for path, why in self.unreadable.items()],
             "sizes": _first([f"{size}: {count}" for size, count in self.sizes.items()]),
             "grey levels": [
-                "{} to {} of 0 to 255, but for 1 % at either end".format(*self.grey_range)
+                "{} to {} of 0 to 255 (1st to 99th percentile)".format(*self.grey_range)
             ],
             "per identity": [_phrase(self.images_per_identity)],
-            "too few": _first(few) and ["fewer than one image for each part:", *_first(few)],
+            "too few": few and ["fewer than one image for each part:", *_first(few)],
             "split": [self.split_error] if self.split_error else _split_lines(self.split),
             "copies": _leak_lines(self.leakage),
+            "written": [str(self.written)] if self.written else [],
             "verdict": [self.verdict],
         }
         return "\n".join(_block(title, lines) for title, lines in blocks.items() if lines)
 
 
 def check(config: CheckConfig) -> CheckResult:
-    """Reads a database through, splits it and looks for copies.
+    """Reads a whole database, splits it and searches for copies.
 
     Returns:
-        What was found, if the database is fit to train.
+        What was found, if the database is fit to train on.
 
     Raises:
         FileNotFoundError: if the folder is missing or holds no images.
-        ValueError: if no layout fits; and if the database is not fit to train, after the report was
-            printed.
-        OSError: if the decoded images find no room in scratch.
+        ValueError: if no layout fits; and if the database is not fit to train on, after the report
+            was printed.
+        OSError: if the decoded images do not fit into scratch, or `out` cannot be written.
     """
+    if config.out and config.out.is_dir():
+        raise ValueError(f"--out {config.out} is a folder: name a JSON file")
     index = index_database(
         config.data, layout=config.layout, classes=config.classes, bands=config.bands
     )
-    palms, sizes, unreadable = read_through(index, config)
+    result = _examine(index, config)
+    if config.out:
+        write_text(config.out, json.dumps(result.as_dict(), indent=1) + "\n")
+    if result.problems:
+        print(result)
+        raise ValueError(result.verdict)
+    return result
+
+
+def _examine(index: Index, config: CheckConfig) -> CheckResult:
+    scan = scan_database(index, config)
+    palms = scan.palms
     split, error = _try_split(palms, config)
     per_identity = np.bincount(palms.labels, minlength=len(palms.identities))
-    result = CheckResult(
+    return CheckResult(
         folder=config.data,
         layout=index.layout,
         counts=_count(index),
         left_out=index.left_out,
-        unreadable=unreadable,
-        sizes=dict(sizes.most_common()),
+        unreadable=scan.unreadable,
+        sizes=dict(scan.kinds.most_common()),
         grey_range=grey_range(palms),
         images_per_identity=_spread(per_identity),
         too_few={
@@ -162,14 +182,8 @@ def check(config: CheckConfig) -> CheckResult:
         split=_describe(split) if split else {},
         split_error=error,
         leakage=find_leaks(split) if split else None,
+        written=config.out,
     )
-    if config.out:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(json.dumps(result.as_dict(), indent=1) + "\n")
-    if result.problems:
-        print(result)
-        raise ValueError(f"{config.data}: {result.verdict}")
-    return result
 
 
 def _try_split(palms: Palms, config: CheckConfig) -> tuple[Split | None, str | None]:
@@ -180,11 +194,11 @@ def _try_split(palms: Palms, config: CheckConfig) -> tuple[Split | None, str | N
 
 
 def _count(index: Index) -> dict[str, int]:
-    """Images, identities and, where the database tells them, sessions, hands and persons."""
+    """Counts images, identities and, if the database tells them, sessions, hands and persons."""
     counts = {"images": len(index.images), "identities": len(index.identities)}
     if index.session_names:
         counts["sessions"] = len(index.session_names)
-    hands = {(p.identity, p.hand) for p in index.images if p.hand}
+    hands = {(image.identity, image.hand) for image in index.images if image.hand}
     if hands:
         counts["left hands"] = sum(hand == "L" for _, hand in hands)
         counts["right hands"] = sum(hand == "R" for _, hand in hands)
@@ -201,7 +215,7 @@ def _spread(per_identity: NDArray[np.int64]) -> dict[str, float]:
 
 
 def _describe(split: Split) -> dict[str, Any]:
-    """Kind and note, and how much of what is in each part."""
+    """Returns kind, note, and the numbers of images, identities and sessions of each part."""
     parts = {"training": split.train, "validation": split.validation, "test": split.test}
     return {
         "kind": split.kind,
@@ -229,18 +243,18 @@ def _leak_lines(leakage: Leakage | None) -> list[str]:
 
 
 def _phrase(counts: Mapping[str, float]) -> str:
-    """Names and numbers: "640 images, 320 identities"."""
-    return ", ".join(f"{count:g} {name}" for name, count in counts.items())
+    """Phrases numbers and names: "640 images, 320 identities"."""
+    return ", ".join(f"{count:.10g} {name}" for name, count in counts.items())
 
 
 def _first(lines: list[str]) -> list[str]:
-    """At most `SHOWN` of them."""
+    """Keeps at most `SHOWN` lines and says how many more there are."""
     rest = len(lines) - SHOWN
     return lines[:SHOWN] + ([f"and {rest} more"] if rest > 0 else [])
 
 
 def _block(title: str, lines: list[str]) -> str:
-    """A title and, to its right, lines of at most 100 characters, file names kept whole."""
+    """Sets lines of at most 100 characters to the right of a title, file names unbroken."""
     indent = " " * 14
     wrapped = [
         textwrap.fill(

@@ -1,52 +1,61 @@
-"""A image of synthetic palms to look at: do two of one person look alike, and of two not?"""
+"""Draws a sheet of synthetic palms, by which a person can compare sessions and palms."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
 
-from training.commands.synthesize import SynthesisConfig, photograph
+from training.fit.verdict import Verdict
+from training.report.files import replacing
+from training.synthetic.palms import PalmOptions
 
 GAP_PX = 4
-"""White space between images; three times as much between visits."""
+"""White space between images; twice as much between sessions."""
 
 
-@dataclass(frozen=True)
-class ContactSheetConfig(SynthesisConfig):
-    """What `python -m training contact-sheet` draws: a row for each palm, its visits side by side.
+@dataclass(frozen=True, kw_only=True)
+class ContactSheetConfig(PalmOptions):
+    """Draws a sheet of synthetic palms: a row for each palm, its sessions side by side. Takes 1 s.
 
-    The palms are the first of what `synthesize` writes with the same seed and style.
+    The palms are the first that `synthesize` writes with the same seed and style.
 
     Attributes:
-        out: PNG file to write.
-        identities: rows.
+        out: PNG file to write; one that exists is replaced.
     """
 
+    out: Path
     identities: int = 8
     sessions: int = 3
     shots: int = 3
 
 
-def draw_contact_sheet(config: ContactSheetConfig) -> Path:
-    """Writes the sheet.
+def contact_sheet(config: ContactSheetConfig) -> Verdict:
+    """Writes the sheet, complete or not at all.
 
     Raises:
-        ValueError: if a count is below 1, or `out` is no PNG file.
+        ValueError: if an option is out of range, or `out` does not end in .png.
     """
-    if min(config.identities, config.sessions, config.shots) < 1:
-        raise ValueError(f"identities, sessions and shots must be at least 1, not {config}")
+    config.require_valid()
     if config.out.suffix.lower() != ".png":
         raise ValueError(f"--out {config.out} must end in .png")
-    rows: list[np.ndarray] = []
-    for identity in range(config.identities):
-        visits = [np.concatenate([_framed(s, GAP_PX) for s in shots], axis=1)
-                  for shots in photograph(config, identity)]  # fmt: skip
-        rows.append(np.concatenate([_framed(visit, GAP_PX) for visit in visits], axis=1))
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_bytes(cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
-    return config.out
+    rows = [_row(config.photograph(i)) for i in tqdm(range(config.identities), "palms")]
+    with replacing(config.out) as file:
+        file.write_bytes(cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
+    return Verdict(
+        config.out,
+        f"a row for each of {config.identities} synthetic palms, with {config.sessions} groups "
+        f"(sessions) of {config.shots} images, in the {config.style} style.",
+    )
 
 
-def _framed(image: np.ndarray, gap_px: int) -> np.ndarray:
-    return np.pad(image, gap_px // 2, constant_values=255)
+def _row(sessions: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+    """Places a palm's images side by side, uint8 [H, W]."""
+    groups = [np.concatenate([_framed(image) for image in shots], axis=1) for shots in sessions]
+    return np.concatenate([_framed(group) for group in groups], axis=1)
+
+
+def _framed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.pad(image, GAP_PX // 2, constant_values=255)

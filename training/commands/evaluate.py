@@ -1,4 +1,4 @@
-"""Judges exported nets on the test session and on strangers that nothing was chosen by."""
+"""Evaluates exported nets on the test part and on strangers that calibrated nothing."""
 
 import json
 from collections import Counter
@@ -9,87 +9,116 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.matching.calibration import FPIR_TARGET, Calibration
+from app.matching.decision import Answers, decide, posteriors
 from training.database.palms import DataOptions, Palms, load_palms
 from training.database.split import Split, load_split, split_strangers
-from training.metrics.calibration import FPIR_TARGET, Calibration, posterior
+from training.fit.verdict import Verdict
 from training.metrics.rates import wilson_interval
-from training.nets.build import NETS
-from training.versions.fuse import read_fusion, weighted_sum
-from training.versions.read import load_highest
+from training.nets.recipe import NETS
+from training.report.files import write_text
+from training.versions.fuse import read_fusion
+from training.versions.read import open_highest_of_split
 
-Array = NDArray[np.floating]
+WORST = 10
+"""Number of identities with most errors that are listed."""
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateConfig(DataOptions):
-    """What `python -m training evaluate` does; two minutes for three nets on two cores.
+    """Measures how often exported nets are right; two minutes for three nets on two cores.
 
-    Give it the database that the nets were trained on and the options they were trained with; the
-    test part is judged.
+    Give the database that the nets were trained on, and the options that they were trained with;
+    its test part is measured.
 
     Attributes:
-        strangers: palms of nobody in `data`, in any layout; their second half is the test.
-        store: models_store.
-        nets: names of the nets; the highest version of each is judged.
-        out: report; a JSON file, with a Markdown file of the same name beside it.
+        strangers: folder of palms of identities that are not in `data`, in any layout. Their
+            second half is measured.
+        store: the models store.
+        nets: names of the nets; the highest version of each is measured, alone and fused.
+        out: the report, a JSON file. A Markdown file of the same name is written beside it.
     """
 
     strangers: Path
     store: Path = Path("models_store")
     nets: tuple[str, ...] = NETS
-    out: Path = Path("evaluation.json")
+    out: Path = Path("runs/evaluation.json")
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """A matcher's probabilities [N, 1 + C] of nobody (first) and of every identity."""
+class _Matcher:
+    """A net, or all nets fused.
 
-    known: Array
-    strangers: Array
+    Attributes:
+        known: float32 [N, C], similarities of the test images.
+        strangers: float32 [M, C], similarities of the strangers' images.
+        calibration: the meaning of both.
+    """
+
+    known: Float32
+    strangers: Float32
+    calibration: Calibration
+
+    def decide(self, similarities: Float32) -> Answers:
+        """Decides as the service does with all identities enrolled."""
+        return decide(similarities, self._threshold, self.calibration.temperature)
+
+    def probabilities(self) -> Float64:
+        """Returns float64 [N, C], of each test image's identities; nobody has the rest."""
+        return posteriors(self.known, self._threshold, self.calibration.temperature)[:, 1:]
+
+    @property
+    def _threshold(self) -> float:
+        return self.calibration.threshold_at(FPIR_TARGET / self.known.shape[1]).similarity
 
 
-def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Measures accuracy, top-5 and open-set errors per net and fused; writes the report.
+def evaluate(config: EvaluateConfig) -> Verdict:
+    """Measures accuracy, top-5 and open-set errors of each net and of all nets fused.
 
-    Returns:
-        What the JSON file holds.
+    Raises:
+        ValueError: if a net or its fusion is missing, or a net was not trained on this split.
+        OSError: if a database cannot be read, or the report cannot be written.
     """
     split = load_split(config)
     test = split.test
-    nets = load_highest(config.store, config.nets, split)
+    nets = open_highest_of_split(config.store, config.nets, split)
+    fusion = read_fusion(config.store, [net.key for net in nets]) if len(nets) > 1 else None
     _, strangers = split_strangers(
         load_palms(config.strangers, config.size_px, scratch=config.scratch)
     )
-    known = [net.similarities(test) for net in nets]
-    unknown = [net.similarities(strangers) for net in nets]
-    judged = {
-        name: _judge(net.calibration, *similarities)
-        for name, net, *similarities in zip(config.nets, nets, known, unknown, strict=True)
-    }
-    alone = list(judged.values())
-    if len(nets) > 1:
-        weights, calibration = read_fusion(config.store, [net.key for net in nets])
-        sums = weighted_sum(weights, known), weighted_sum(weights, unknown)
-        judged["fused"] = _judge(calibration, *sums)
+    alone = [
+        _Matcher(net.similarities(test), net.similarities(strangers), net.calibration)
+        for net in nets
+    ]
+    matchers = dict(zip(config.nets, alone, strict=True))
+    if fusion:
+        known, unknown = ([one.known for one in alone], [one.strangers for one in alone])
+        matchers["fused"] = _Matcher(
+            fusion.combine(known), fusion.combine(unknown), fusion.calibration
+        )
     report = {
         "test_images": len(test),
-        "test_part": _describe(split),
+        "test_part": _describe_test(split),
         "classes": f"{config.classes}s",
         "identities": len(test.identities),
         "stranger_images": len(strangers),
         "strangers": len(np.unique(strangers.labels)),
-        "nets": {name: _figures(one, test) for name, one in judged.items()},
-        "fusion": _other_fusions(alone, test),
-        "worst_identities": _worst(list(judged.values())[-1], test),
+        "nets": {name: _rates(one, test) for name, one in matchers.items()},
+        "other_fusions": _other_fusions(alone, test),
+        "worst_identities": _worst_identities(list(matchers.values())[-1], test),
     }
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(report, indent=1) + "\n")
-    config.out.with_suffix(".md").write_text(as_markdown(report))
-    return report
+    write_text(config.out, json.dumps(report, indent=1) + "\n")
+    table = as_markdown(report)
+    write_text(config.out.with_suffix(".md"), table)
+    print(table)
+    return Verdict(config.out, _summarize(report))
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """The table of the model card."""
+    """Returns the table of the model card."""
     lines = [
         f"{report['test_images']} test images of {report['identities']} {report['classes']} "
         f"({report['test_part']}), {report['stranger_images']} images of "
@@ -105,38 +134,27 @@ def as_markdown(report: dict[str, Any]) -> str:
             f"| {row['top_5']:.2%} | {row['identified']:.2%} "
             f"| {row['false_positive_rate']:.2%} ({row['false_positives']}) |"
         )
-    for name, accuracy in report["fusion"].items():
+    for name, accuracy in report["other_fusions"].items():
         lines.append(f"| {name.replace('_', ' ')} | {accuracy:.2%} | | | | |")
     return "\n".join(lines) + "\n"
 
 
-def _describe(split: Split) -> str:
-    """Which images the test has."""
+def _describe_test(split: Split) -> str:
     if split.kind == "session":
         return f"session {split.test.session_names[-1]}"
     return f"split by {split.kind}, seed {split.seed}"
 
 
-def _judge(calibration: Calibration, known: Array, strangers: Array) -> _Judged:
-    """Similarities as probabilities, at the threshold the service takes for this gallery."""
-    threshold = calibration.threshold_at(FPIR_TARGET / known.shape[1])
-    return _Judged(
-        posterior(known, threshold, calibration.temperature),
-        posterior(strangers, threshold, calibration.temperature),
-    )
-
-
-def _figures(judged: _Judged, test: Palms) -> dict[str, Any]:
-    identities = judged.known[:, 1:]
-    order = np.argsort(-identities, axis=1)
-    right = order[:, 0] == test.labels
+def _rates(matcher: _Matcher, test: Palms) -> dict[str, Any]:
+    order = np.argsort(-matcher.known, axis=1)
+    correct = order[:, 0] == test.labels
     top_5 = (order[:, :5] == test.labels[:, None]).any(axis=1)
-    identified = right & _accepted(judged.known)
-    false_positives = _accepted(judged.strangers)
+    identified = correct & (matcher.decide(matcher.known).decisions == "match")
+    false_positives = matcher.decide(matcher.strangers).decisions == "match"
     return {
-        "correct": int(right.sum()),
-        "accuracy": float(right.mean()),
-        "accuracy_interval": wilson_interval(int(right.sum()), len(right)),
+        "correct": int(correct.sum()),
+        "accuracy": float(correct.mean()),
+        "accuracy_interval": wilson_interval(int(correct.sum()), len(correct)),
         "top_5": float(top_5.mean()),
         "identified": float(identified.mean()),
         "false_positives": int(false_positives.sum()),
@@ -144,41 +162,49 @@ def _figures(judged: _Judged, test: Palms) -> dict[str, Any]:
     }
 
 
-def _accepted(posteriors: Array) -> NDArray[np.bool_]:
-    """Where the service answers with a match: above the threshold, and likelier than not."""
-    best = posteriors[:, 1:].max(axis=1)
-    return (best >= posteriors[:, 0]) & (best >= 0.5)
+def _other_fusions(nets: list[_Matcher], test: Palms) -> dict[str, float]:
+    """Returns the accuracy of a majority vote and of the mean of all probabilities.
 
-
-def _other_fusions(nets: list[_Judged], test: Palms) -> dict[str, float]:
-    """Majority vote (a tie goes to the most confident net) and mean of probabilities."""
-    mean = np.mean([net.known[:, 1:] for net in nets], axis=0).argmax(axis=1)
-    votes = np.stack([net.known[:, 1:].argmax(axis=1) for net in nets])
-    sure = np.stack([net.known[:, 1:].max(axis=1) for net in nets]).argmax(axis=0)
+    In a tie of the vote the most confident net decides.
+    """
+    probabilities = np.stack([net.probabilities() for net in nets])
+    votes = probabilities.argmax(axis=2)
+    most_confident = probabilities.max(axis=2).argmax(axis=0)
     majority = np.empty(len(test), np.int64)
     for i, column in enumerate(votes.T):
         winner, count = Counter(column.tolist()).most_common(1)[0]
-        majority[i] = winner if count > 1 else column[sure[i]]
+        majority[i] = winner if count > 1 else column[most_confident[i]]
+    mean = probabilities.mean(axis=0).argmax(axis=1)
     return {
         "majority_vote": float((majority == test.labels).mean()),
         "mean_probability": float((mean == test.labels).mean()),
     }
 
 
-def _worst(judged: _Judged, test: Palms, count: int = 10) -> list[dict[str, Any]]:
-    """The identities most often taken for others, and for whom."""
-    found = judged.known[:, 1:].argmax(axis=1)
+def _worst_identities(matcher: _Matcher, test: Palms) -> list[dict[str, Any]]:
+    """Returns the identities with most errors, and the identities that they are confused with."""
+    found = matcher.known.argmax(axis=1)
     errors = Counter(test.labels[found != test.labels].tolist())
     return [
         {
             "identity": test.identities[label],
-            "errors": wrong,
+            "errors": count,
             "images": int((test.labels == label).sum()),
-            "taken_for": {
+            "confused_with": {
                 test.identities[other]: times
                 for other, times in Counter(found[test.labels == label].tolist()).items()
                 if other != label
             },
         }
-        for label, wrong in errors.most_common(count)
+        for label, count in errors.most_common(WORST)
     ]
+
+
+def _summarize(report: dict[str, Any]) -> str:
+    """Returns the rates of the last matcher, which is the fused one if there is more than one."""
+    name, rates = list(report["nets"].items())[-1]
+    return (
+        f"{name} identifies {rates['identified']:.2%} of {report['test_images']:,} test images and "
+        f"accepts {rates['false_positives']} of {report['stranger_images']:,} images of strangers "
+        f"({rates['false_positive_rate']:.2%}, target {FPIR_TARGET:.0%})"
+    )

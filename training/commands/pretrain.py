@@ -93,7 +93,6 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     # Imported here, so that --help does not load TensorFlow. JAX trains without TensorFlow.
     import keras
 
-    from training.commands.synthesize import draw_palms, processes
     from training.fit.checkpoint import FINAL, Checkpoint, epochs_done, load_best, save_weights
     from training.fit.devices import device_count, distribute, require_divisible, use_precision
     from training.fit.guard import make_guards
@@ -112,6 +111,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.nets.build import build_net, embedding_model, scoring_model, working_side
     from training.nets.losses import MarginLoss, PairLoss
     from training.nets.whitening import whiten
+    from training.synthetic.palms import draw_palms, start_processes
     from training.synthetic.stream import PalmStream
 
     _require_sensible(config)
@@ -136,7 +136,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
         "held_out": monitored_strangers(config.monitor, HELD_OUT, side_px),
     }
     seed, unseen = config.seed + STAGE_STEP * stage, UNSEEN_SEED + STAGE_STEP * stage
-    with processes(config.processes) if config.processes else nullcontext() as pool:
+    with start_processes(config.processes) if config.processes else nullcontext() as pool:
         size = {"batch_size": config.batch_size, "side_px": side_px}
         stream = partial(PalmStream, palms, **size, degraded=config.degrade, pool=pool)
 

@@ -55,6 +55,7 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     # Imported here, so that --help does not load TensorFlow.
     import keras
 
+    from training.ablation.paper import build_from_recipe
     from training.database.split import load_split
     from training.fit.augmentation import augment
     from training.fit.batches import Batches, Ordered
@@ -70,8 +71,8 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.result import REPORT, Page, conclude
     from training.fit.settings import resolve_settings, write_settings
     from training.leakage.find import find_leaks, refuse_leaks
-    from training.metrics.open_set import require_pairs
-    from training.nets.build import build_net, scoring_model
+    from training.metrics.protocol import require_pairs
+    from training.nets.build import scoring_model
     from training.nets.imagenet import load_imagenet, require_weights
 
     _require_sensible(config)
@@ -99,7 +100,9 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     with use_precision(settings["precision"]), distribute(config.devices):
         # Net
         identities = len(split.train.identities)
-        net = scoring_model(build_net(config.net, identities, recipe, input_px=config.size_px))
+        net = scoring_model(
+            build_from_recipe(config.net, identities, recipe, input_px=config.size_px)
+        )
         if recipe.weights == "imagenet" and not epochs_done(config.out):
             load_imagenet(net, config.weights_file)
         guards = make_guards(

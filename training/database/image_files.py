@@ -1,8 +1,8 @@
-"""Decoded images in a file without a name: written once, read by number, gone with the process.
+"""Decoded images in a file without a name: written once, read by number.
 
-Not in memory: 100,000 images of 224x224 are 4.7 GiB. Not memory-mapped either: mapped pages count
-as the process's own memory, and a disk that fails under a mapping kills the process (SIGBUS) where
-a read raises OSError.
+Not in memory: 100,000 images of 224x224 pixels are 4.7 GiB. Not memory-mapped either: mapped pages
+count as the process's own memory, and a disk that fails under a mapping kills the process (SIGBUS)
+where a read raises OSError.
 """
 
 import os
@@ -20,15 +20,15 @@ MIB = 1 << 20
 
 
 def default_scratch() -> Path:
-    """$TMPDIR if set, else /var/tmp, which unlike /tmp is seldom memory, else the system's own."""
-    if os.environ.get("TMPDIR"):
-        return Path(os.environ["TMPDIR"])
-    var_tmp = Path("/var/tmp")
-    return var_tmp if var_tmp.is_dir() else Path(tempfile.gettempdir())
+    """Returns $TMPDIR if set, else /var/tmp, which unlike /tmp is seldom in memory."""
+    return Path(os.environ.get("TMPDIR") or "/var/tmp")
 
 
 class ImageFile:
-    """Images on disk, read by number as from an array; another process of this machine may, too.
+    """Holds decoded images on disk and reads them by number, as an array does.
+
+    The system frees the file when the last process that uses it ends. Pickled, the object can be
+    used by another process of this machine while this process keeps it.
 
     Attributes:
         shape: (M, H, W).
@@ -38,17 +38,17 @@ class ImageFile:
         """Takes over an open file that holds the images one after the other."""
         self.shape = shape
         self._file = file
-        # A file that is left to the garbage collector is closed with a ResourceWarning.
+        # Closing it here avoids the ResourceWarning of a file left to the garbage collector.
         weakref.finalize(self, file.close)
 
     def __getstate__(self) -> tuple[str, tuple[int, int, int]]:
-        """Where another process finds the file as long as this one has it, and its shape."""
+        """Returns the path by which another process can open the file, and the shape."""
         return f"/proc/{os.getpid()}/fd/{self._file.fileno()}", self.shape
 
     def __setstate__(self, state: tuple[str, tuple[int, int, int]]) -> None:
         """Opens the file that another process has open."""
-        place, shape = state
-        self.__init__(Path(place).open("rb"), shape)  # noqa: SIM115, as below
+        path, shape = state
+        self.__init__(Path(path).open("rb"), shape)  # noqa: SIM115, as in write
 
     @classmethod
     def write(
@@ -57,48 +57,48 @@ class ImageFile:
         """Writes images to an unnamed file in a folder.
 
         Args:
-            images: M images uint8 [H, W].
+            images: at most M images uint8 [H, W].
             shape: (M, H, W).
-            folder: where the file is to be.
+            folder: folder of the file.
 
         Raises:
-            OSError: if they do not fit there; the line says how much room they need.
+            OSError: if they do not fit there; the message says how much room they need.
         """
         size = shape[0] * shape[1] * shape[2]
-        with _room(size, folder):
-            file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, for it outlives this function
+        with _explain_failed_write(size, folder):
+            file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, it outlives this function
         try:
-            with _room(size, folder):
-                # A disk that is too small shows at once, not after an hour of decoding.
+            with _explain_failed_write(size, folder):
+                # Reports a disk that is too small at once, not after an hour of decoding.
                 os.posix_fallocate(file.fileno(), 0, size)
             for image in images:
-                with _room(size, folder):
+                with _explain_failed_write(size, folder):
                     file.write(np.ascontiguousarray(image).data)
-            with _room(size, folder):
+            with _explain_failed_write(size, folder):
                 file.flush()
         except BaseException:
-            with suppress(OSError):  # what could not be written cannot be flushed either
+            with suppress(OSError):  # closing flushes, which fails again on a full disk
                 file.close()
             raise
         return cls(file, shape)
 
     def __getitem__(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The images uint8 [n, H, W] of those numbers [n]; any thread may ask.
+        """Reads images by their numbers [n], as uint8 [n, H, W]; safe in several threads.
 
         Raises:
             OSError: if the disk fails.
         """
         images = np.empty((len(numbers), *self.shape[1:]), np.uint8)
         for image, number in zip(images, numbers.tolist(), strict=True):
-            read = os.preadv(self._file.fileno(), [image], number * image.nbytes)
+            read = os.preadv(self._file.fileno(), [image.data], number * image.nbytes)
             if read != image.nbytes:
                 raise OSError(f"read {read} of {image.nbytes} bytes of decoded image {number}")
         return images
 
 
 @contextmanager
-def _room(size: int, folder: Path) -> Iterator[None]:
-    """Says of a failed write what it was for and what helps."""
+def _explain_failed_write(size: int, folder: Path) -> Iterator[None]:
+    """Adds to an OSError how much room the images need and what to do."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which images a database's folder holds and whose they are, before any of them is decoded."""
+"""Index of a database: its images and whose palms they show, before any image is decoded."""
 
 import os
 import re
@@ -7,14 +7,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
 
-from training.database.layouts import LAYOUTS, NAMED, OTHER_BAND, WITHOUT_PEOPLE, Name
+from training.database.layouts import (
+    LAYOUTS,
+    NAMED,
+    OTHER_BAND,
+    WITHOUT_PEOPLE,
+    Layout,
+    Name,
+    may_be_session_first,
+)
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-CLASSES = ("palm", "person")
 UNKNOWN = "with a name of another form"
 NO_ROI = "outside roi, which is taken instead"
 
+Classes = Literal["palm", "person"]
 Order = tuple[list[tuple[int, str]], str]
 
 
@@ -24,10 +33,10 @@ class IndexedImage:
 
     Attributes:
         path: relative to the database's folder, with slashes.
-        identity: whose palm: "017-L" of the palm, "017" of the person.
-        session: None where the database has none.
-        hand: L or R; None where the database does not say.
-        shot: number within hand and session; images of one moment in several bands share it.
+        identity: "017-L" if classes are palms, "017" if they are persons.
+        session: None if the database has none.
+        hand: L or R; None if the database does not say.
+        shot: number within hand and session; images taken at once in several bands share it.
     """
 
     path: str
@@ -43,8 +52,8 @@ class Index:
 
     Attributes:
         layout: name of the layout, a key of `training.database.layouts.LAYOUTS`.
-        images: what is taken, sorted by identity, session and path.
-        left_out: how many image files are not taken, by reason.
+        images: the images to use, sorted by identity, session and path.
+        left_out: numbers of image files that are not used, by reason.
     """
 
     layout: str
@@ -63,12 +72,12 @@ class Index:
 
     @property
     def session_names(self) -> tuple[str, ...]:
-        """All sessions in order, s2 before s10; empty where the database has none."""
-        names = {p.session for p in self.images if p.session is not None}
+        """All sessions in order, s2 before s10; empty if the database has none."""
+        names = {image.session for image in self.images if image.session is not None}
         return tuple(sorted(names, key=_natural))
 
     def __str__(self) -> str:
-        """One line for the command's output."""
+        """Describes the index in one line."""
         sessions = f", {len(self.session_names)} sessions" if self.session_names else ""
         text = f"layout {self.layout}, {len(self.images)} images of {len(self.identities)}"
         text += f" identities{sessions}"
@@ -79,52 +88,62 @@ class Index:
 def index_database(
     folder: Path,
     *,
-    layout: str = "auto",
-    classes: str = "palm",
+    layout: Layout = "auto",
+    classes: Classes = "palm",
     bands: Sequence[int] = (850, 940),
 ) -> Index:
-    """Finds a database's images by their names; docs/databases.md has the layouts.
+    """Finds a database's images by their paths; docs/databases.md describes the layouts.
 
     Args:
-        folder: the database. Hidden files and files that are no images are passed over.
-        layout: a key of `training.database.layouts.LAYOUTS`, or auto.
-        classes: palm or person.
-        bands: wavelengths in nm to take where a database has several.
+        folder: the database. Hidden files and files that are no images are ignored.
+        layout: how folders and files are named; auto finds out.
+        classes: what an identity is; palm makes the hands of a person two identities.
+        bands: wavelengths in nm to use if the database has several.
 
     Raises:
         FileNotFoundError: if the folder is missing or holds no images.
-        ValueError: if no layout fits, several do, or there are fewer than two identities.
+        ValueError: if an option is unknown, no layout fits, several may fit, or there are fewer
+            than two identities.
     """
-    if classes not in CLASSES:
-        raise ValueError(f"there are no classes {classes}: --classes is palm or person")
-    if layout not in ("auto", *LAYOUTS):
-        raise ValueError(f"there is no layout {layout}: --layout is one of {', '.join(LAYOUTS)}")
-    paths = _find(folder)
-    if layout == "auto":
-        layout = _detect(folder, paths)
-    if classes == "person" and layout in WITHOUT_PEOPLE:
+    require_choice("layout", layout, Layout)
+    require_choice("classes", classes, Classes)
+    paths = _find_images(folder)
+    chosen = _detect_layout(folder, paths) if layout == "auto" else layout
+    if classes == "person" and chosen in WITHOUT_PEOPLE:
         raise ValueError(
-            f"{folder}: {layout} numbers palms and does not tell whose they are: use --classes palm"
+            f"{folder}: {chosen} numbers palms and does not tell whose they are: use --classes palm"
         )
-    named, left_out = _choose(folder, paths, layout, bands)
-    images = tuple(_number(named, classes))
+    named, left_out = _select(folder, paths, chosen, bands)
+    images = tuple(_number_shots(named, classes))
     identities = {image.identity for image in images}
     if len(identities) < 2:
         raise ValueError(
-            f"{folder}: one identity only ({identities.pop()}) in layout {layout}: two or more are "
+            f"{folder}: one identity only ({identities.pop()}) in layout {chosen}: two or more are "
             "needed; name the folder that holds them all, or another --layout"
         )
-    return Index(layout, images, left_out)
+    return Index(chosen, images, left_out)
 
 
-def _find(folder: Path) -> list[PurePosixPath]:
-    """Paths of all image files, sorted, relative to the folder."""
+def require_choice(option: str, value: str, choices: Any) -> None:
+    """Refuses an option's value that is none of the choices of a Literal type.
+
+    Raises:
+        ValueError: naming the value and the choices.
+    """
+    if value not in get_args(choices):
+        raise ValueError(
+            f"--{option} {value} is unknown: choose one of {', '.join(get_args(choices))}"
+        )
+
+
+def _find_images(folder: Path) -> list[PurePosixPath]:
+    """Returns the paths of all image files, sorted, relative to the folder."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: name the database's with --data")
     paths: list[PurePosixPath] = []
     for root, folders, files in os.walk(folder, onerror=_fail, followlinks=True):
         here = Path(root).resolve()
-        # A link to a folder above would be walked for ever.
+        # Following a link to a folder above would never end.
         folders[:] = [
             name
             for name in folders
@@ -144,93 +163,115 @@ def _find(folder: Path) -> list[PurePosixPath]:
 
 
 def _fail(error: OSError) -> None:
-    """A folder that cannot be read must not pass for an empty one."""
+    """Raises the error: os.walk would take a folder that cannot be read for an empty one."""
     raise error
 
 
-def _detect(folder: Path, paths: list[PurePosixPath]) -> str:
-    """The named layout that most files fit; plain folders if none fits a single one."""
+def _detect_layout(folder: Path, paths: list[PurePosixPath]) -> str:
+    """Returns the named layout that fits most files, or plain if none fits any."""
     fits = {name: [p for p in paths if parse(p)] for name, parse in NAMED.items()}
     fits = {name: fitting for name, fitting in fits.items() if fitting}
     if not fits and any(LAYOUTS["plain"](path) for path in paths):
+        _refuse_session_first(folder, paths)
         return "plain"
     if not fits:
         raise ValueError(
             f"{folder}: no layout fits its {len(paths)} images, such as {paths[0]}: arrange them "
-            f"as <identity>/<session>/<image>, or name one of {', '.join(LAYOUTS)} by --layout"
+            f"as <identity>/<session>/<image>, or choose one of {', '.join(LAYOUTS)} with --layout"
         )
     (best, fitting), *others = fits.items()
     if not others and 2 * len(fitting) > len(paths):
         return best
     candidates = "; ".join(f"{name} fits {len(f)}, such as {f[0]}" for name, f in fits.items())
     raise ValueError(
-        f"{folder}: of its {len(paths)} images {candidates}: name the layout to take by --layout "
-        f"({', '.join(fits)} or plain), or the folder of one database by --data"
+        f"{folder}: of its {len(paths)} images {candidates}: choose the layout with --layout "
+        f"({', '.join(fits)} or plain), or name the folder of one database with --data"
     )
 
 
-def _choose(
+def _refuse_session_first(folder: Path, paths: list[PurePosixPath]) -> None:
+    """Refuses folders that may be <session>/<identity>: read as plain they mix up all palms."""
+    deep = [path.parts for path in paths if len(path.parts) == 3]
+    outer = sorted({parts[0] for parts in deep}, key=_natural)
+    inner = sorted({parts[1] for parts in deep}, key=_natural)
+    if deep and may_be_session_first(outer, inner):
+        raise ValueError(
+            f"{folder}: its folders may be {len(outer)} identities ({_some(outer)}) with "
+            f"{len(inner)} sessions ({_some(inner)}), or {len(outer)} sessions of {len(inner)} "
+            "identities: choose --layout plain for <identity>/<session>/<image> or --layout "
+            "session-first for <session>/<identity>/<image>, or arrange the images as "
+            "<identity>/session1/<image>"
+        )
+
+
+def _select(
     folder: Path, paths: list[PurePosixPath], layout: str, bands: Sequence[int]
 ) -> tuple[dict[PurePosixPath, Name], dict[str, int]]:
-    """The images to take with what their names say, and how many are left out and why."""
+    """Returns the images to use with what their names say, and numbers left out by reason."""
     known = {path: name for path in paths if (name := LAYOUTS[layout](path))}
     if not known:
         raise ValueError(
             f"{folder}: layout {layout} fits none of its {len(paths)} images, such as {paths[0]}:"
-            " name another by --layout, or leave it to auto"
+            " choose another with --layout, or leave it to auto"
         )
-    if layout == "plain" and len({name.session is None for name in known.values()}) > 1:
-        shallow, deep = (next(p for p in known if len(p.parts) == depth) for depth in (2, 3))
-        raise ValueError(
-            f"{folder}: some images are in a session's folder ({deep}) and some are not "
-            f"({shallow}): give every identity sessions, or none"
-        )
-    rois = layout != "plain" and any(_is_roi(path) for path in known)
+    if layout == "plain":
+        _refuse_mixed_depths(folder, known)
+    rois = layout in NAMED and any(_is_roi(path) for path in known)
     reasons = {
         path: name.left_out
         or (OTHER_BAND if name.band_nm not in (None, *bands) else None)
         or (NO_ROI if rois and not _is_roi(path) else None)
         for path, name in known.items()
     }
-    taken = {path: name for path, name in known.items() if not reasons[path]}
+    used = {path: name for path, name in known.items() if not reasons[path]}
     unknown = [UNKNOWN] * (len(paths) - len(known))
     left_out = dict(Counter([*filter(None, reasons.values()), *unknown]))
-    if not taken:
+    if not used:
         counts = ", ".join(f"{count} are {reason}" for reason, count in left_out.items())
         has = sorted({name.band_nm for name in known.values() if name.band_nm})
-        hint = f": choose of --bands {','.join(map(str, has))}" if has else ""
-        raise ValueError(f"{folder}: no image to take; {counts}{hint}")
-    _refuse_doubles(folder, taken)
-    return taken, left_out
+        hint = f": choose of --bands {' '.join(map(str, has))}" if has else ""
+        raise ValueError(f"{folder}: no image to use; {counts}{hint}")
+    _refuse_doubles(folder, used)
+    return used, left_out
+
+
+def _refuse_mixed_depths(folder: Path, known: dict[PurePosixPath, Name]) -> None:
+    """Refuses folders of which some have sessions and some have none."""
+    if len({name.session is None for name in known.values()}) > 1:
+        shallow, deep = (next(p for p in known if len(p.parts) == depth) for depth in (2, 3))
+        raise ValueError(
+            f"{folder}: some images are in a session's folder ({deep}) and some are not "
+            f"({shallow}): give every identity sessions, or none"
+        )
 
 
 def _is_roi(path: PurePosixPath) -> bool:
     return any(part.lower() == "roi" for part in path.parts[:-1])
 
 
-def _refuse_doubles(folder: Path, taken: dict[PurePosixPath, Name]) -> None:
-    """Two files of one shot are two processings of it: mixed, they would leak into the test."""
+def _refuse_doubles(folder: Path, used: dict[PurePosixPath, Name]) -> None:
+    """Refuses two files of one shot: a split could put them into different parts."""
     seen: dict[Name, PurePosixPath] = {}
-    for path, name in taken.items():
+    for path, name in used.items():
         if name.shot is not None and seen.setdefault(name, path) != path:
             raise ValueError(
                 f"{folder}: {seen[name]} and {path} have the name of the same shot: name the "
-                "folder of one kind of images by --data"
+                "folder of one kind of images with --data"
             )
 
 
-def _number(named: dict[PurePosixPath, Name], classes: str) -> Iterator[IndexedImage]:
-    """Images sorted by identity, session and path, shots numbered where names do not do it."""
+def _number_shots(named: dict[PurePosixPath, Name], classes: Classes) -> Iterator[IndexedImage]:
+    """Yields images sorted by identity, session and path; numbers shots whose names do not."""
     images = [
         IndexedImage(str(path), _identity(name, classes), name.session, name.hand, name.shot or 0)
         for path, name in named.items()
     ]
 
-    def visit(image: IndexedImage) -> tuple[str, Order]:
+    def session(image: IndexedImage) -> tuple[str, Order]:
         return image.identity, _natural(image.session or "")
 
-    images.sort(key=lambda image: (visit(image), image.path))
-    for _, group in groupby(images, visit):
+    images.sort(key=lambda image: (session(image), image.path))
+    for _, group in groupby(images, session):
         shots = list(group)
         if any(image.shot for image in shots):
             yield from shots
@@ -240,11 +281,15 @@ def _number(named: dict[PurePosixPath, Name], classes: str) -> Iterator[IndexedI
         yield from (replace(image, shot=numbers[image]) for image in shots)
 
 
-def _identity(name: Name, classes: str) -> str:
+def _identity(name: Name, classes: Classes) -> str:
     return name.person if classes == "person" or not name.hand else f"{name.person}-{name.hand}"
 
 
 def _natural(text: str) -> Order:
-    """A key that sorts s2 before s10, and tells s1 from s01."""
+    """Returns a key that sorts s2 before s10 and tells s1 from s01."""
     runs = re.findall(r"\d+|\D+", text)
     return [(int(run), "") if run.isdecimal() else (-1, run) for run in runs], text
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,17 +1,23 @@
-"""How each palm database names its files: from a path to whose palm it shows.
+"""How palm databases name their files: from an image's path to the palm that it shows.
 
 A layout is a function from a path relative to the database's folder to a `Name`, or None if that
-database has no such names. Only names are read here, never files.
+database has no such names. Only paths are read here, never files.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from statistics import median_low
+from typing import Literal
 
 OTHER_BAND = "of another band"
 WRIST = "wrists"
 MISPLACED = "whose name and folder disagree on the session"
+
+Layout = Literal[
+    "auto", "fyo", "vera", "put", "casia", "polyu", "tongji", "plain", "session-first"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +25,12 @@ class Name:
     """What a file's name says.
 
     Attributes:
-        person: as the database numbers people, or palms where it does not tell people apart.
-        hand: L or R; None where the name does not say.
-        session: None where the database has none.
-        shot: number within hand and session; None where the order of the names must do.
-        band_nm: wavelength, where a database has several to choose from.
-        left_out: why this is no palm to take, whatever was asked for.
+        person: the database's number of the person, or of the palm if it does not tell persons.
+        hand: L or R; None if the name does not say.
+        session: None if the database has none.
+        shot: number within hand and session; None if files are to be numbered in their order.
+        band_nm: wavelength, if the database has several to choose from.
+        left_out: why the image is never used; None if it can be.
     """
 
     person: str
@@ -35,7 +41,7 @@ class Name:
     left_out: str | None = None
 
 
-Layout = Callable[[PurePosixPath], Name | None]
+Parser = Callable[[PurePosixPath], Name | None]
 
 _FYO = re.compile(r"s(\d+)_(\d+)_([LR])_S(\d+)", re.IGNORECASE)
 _FYO_SUBJECT = re.compile(r"subject[ _]?(\d+)", re.IGNORECASE)
@@ -49,13 +55,20 @@ _TONGJI_SESSION = re.compile(r"session[ _]?([12])", re.IGNORECASE)
 CASIA_SHOTS = 3
 POLYU_SHOTS = 6
 TONGJI_SHOTS = 10
-"""Shots of a palm in each of the two sessions: their numbers run on where the session is not named.
-"""
+"""Shots of a palm in each of two sessions, whose files are numbered through."""
 TONGJI_PALMS = 600
+
+_SESSION = re.compile(
+    r"(session|visit|day|date|week|month|round)[ _-]?\d+|(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d",
+    re.IGNORECASE,
+)
+"""Names that sessions have and identities do not: `session1`, `day_2`, `2024-05-01`."""
+_NUMBER = re.compile(r"[sdtv]?[ _-]?\d+", re.IGNORECASE)
+"""Names that both may have: `s2` is session 2 or subject 2, `003` the third of either."""
 
 
 def fyo(path: PurePosixPath) -> Name | None:
-    """`Subject 17/Session 1/s17_1_L_S1.jpg`; the folder, where there is one, names the person."""
+    """Reads `Subject 17/Session 1/s17_1_L_S1.jpg`; a subject's folder goes before the name."""
     found = _FYO.fullmatch(path.stem)
     if not found:
         return None
@@ -72,7 +85,7 @@ def fyo(path: PurePosixPath) -> Name | None:
 
 
 def vera(path: PurePosixPath) -> Name | None:
-    """`001-M/01/001_L_1_1.png`: person, hand, session, shot."""
+    """Reads `001-M/01/001_L_1_1.png`: person, hand, session, shot."""
     found = _VERA.fullmatch(path.stem)
     if not found:
         return None
@@ -81,7 +94,7 @@ def vera(path: PurePosixPath) -> Name | None:
 
 
 def put(path: PurePosixPath) -> Name | None:
-    """`P_o017_L_S1_Nr1.bmp`: a palm of person 17; W_ is a wrist."""
+    """Reads `P_o017_L_S1_Nr1.bmp`: a palm of person 17; `W_` is a wrist."""
     found = _PUT.fullmatch(path.stem)
     if not found:
         return None
@@ -96,7 +109,7 @@ def put(path: PurePosixPath) -> Name | None:
 
 
 def casia(path: PurePosixPath) -> Name | None:
-    """`001_l_940_01.jpg`: person, hand, band, shot; 01 to 03 are session 1, 04 to 06 session 2."""
+    """Reads `001_l_940_01.jpg`: person, hand, band, shot; 04 to 06 are session 2."""
     found = _CASIA.fullmatch(path.stem)
     if not found or not 1 <= int(found[4]) <= 2 * CASIA_SHOTS:
         return None
@@ -113,7 +126,7 @@ def casia(path: PurePosixPath) -> Name | None:
 
 
 def polyu(path: PurePosixPath) -> Name | None:
-    """`NIR/I_0001_01.jpg`: palm, shot; 01 to 06 are session 1. R_, G_ and B_ are visible light."""
+    """Reads `NIR/I_0001_01.jpg`: palm, shot; 07 to 12 are session 2; R_, G_ and B_ are colours."""
     found = _POLYU.fullmatch(path.stem)
     if not found or not 1 <= int(found[3]) <= 2 * POLYU_SHOTS:
         return None
@@ -128,7 +141,7 @@ def polyu(path: PurePosixPath) -> Name | None:
 
 
 def tongji(path: PurePosixPath) -> Name | None:
-    """`session1/00001.bmp`, at most inside `ROI/`: ten files in a row are one of 600 palms."""
+    """Reads `session1/00001.bmp`, also inside `ROI/`: ten files in a row are one of 600 palms."""
     folders = [part for part in path.parts[:-1] if part.lower() != "roi"]
     session = _TONGJI_SESSION.fullmatch(folders[0]) if len(folders) == 1 else None
     if not session or not re.fullmatch(r"\d{5}", path.stem):
@@ -141,13 +154,18 @@ def tongji(path: PurePosixPath) -> Name | None:
 
 
 def plain(path: PurePosixPath) -> Name | None:
-    """`<identity>/<session>/<image>` or `<identity>/<image>`."""
+    """Reads `<identity>/<session>/<image>` or `<identity>/<image>`."""
     if len(path.parts) == 3:
         return Name(person=path.parts[0], session=path.parts[1])
     return Name(person=path.parts[0]) if len(path.parts) == 2 else None
 
 
-NAMED: dict[str, Layout] = {
+def session_first(path: PurePosixPath) -> Name | None:
+    """Reads `<session>/<identity>/<image>`."""
+    return Name(person=path.parts[1], session=path.parts[0]) if len(path.parts) == 3 else None
+
+
+NAMED: dict[str, Parser] = {
     "fyo": fyo,
     "vera": vera,
     "put": put,
@@ -157,7 +175,31 @@ NAMED: dict[str, Layout] = {
 }
 """Layouts that are known by their files' names."""
 
-LAYOUTS: dict[str, Layout] = {**NAMED, "plain": plain}
+LAYOUTS: dict[str, Parser] = {**NAMED, "plain": plain, "session-first": session_first}
 
 WITHOUT_PEOPLE = ("polyu", "tongji")
 """Databases that number palms and do not say which two are one person's."""
+
+
+def may_be_session_first(outer: Iterable[str], inner: Iterable[str]) -> bool:
+    """Returns whether outer folders may be sessions and inner ones identities, not vice versa.
+
+    Names decide if they differ in how much they look like those of sessions. Else numbers do: a
+    database seldom has more sessions than identities.
+
+    Args:
+        outer: different names of the folders in the database's folder, at least one.
+        inner: different names of the folders in those, at least one.
+    """
+    outer, inner = set(outer), set(inner)
+    outer_rank, inner_rank = _rank_as_sessions(outer), _rank_as_sessions(inner)
+    if outer_rank == inner_rank:
+        return len(inner) > len(outer)
+    # Folders s1 to s40 that each hold `morning` and `evening` are subjects.
+    return outer_rank > inner_rank and (outer_rank == 2 or len(inner) >= len(outer))
+
+
+def _rank_as_sessions(names: Iterable[str]) -> int:
+    """Returns 2 if most are names of sessions, 1 if most may be, else 0."""
+    ranks = [2 if _SESSION.fullmatch(n) else 1 if _NUMBER.fullmatch(n) else 0 for n in names]
+    return median_low(ranks)

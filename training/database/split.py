@@ -1,4 +1,4 @@
-"""Training, validation and test: by session, by lot, or by identity. docs/databases.md compares."""
+"""Splits of a database into training, validation and test; docs/databases.md compares them."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -7,26 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.database.palms import DataOptions, Palms, load_database
+from training.database.index import require_choice
+from training.database.palms import DataOptions, Palms, SplitKind, load_database
 
-SPLITS = ("auto", "session", "identity", "seed")
 MIN_OPEN_SET_IDENTITIES = 2
-"""In a part of a split by identity: with one there is nobody to be confused with."""
+"""Fewest identities in a part of a split by identity: one alone has no impostors."""
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Three parts of a database without a image in common.
+    """Three parts of a database that share no image.
 
     Attributes:
-        train: what is learned.
-        validation: what epochs, temperatures and thresholds are chosen by.
-        test: what nothing is chosen by.
+        train: images to learn from.
+        validation: images by which epochs, temperatures and thresholds are chosen.
+        test: images by which nothing is chosen.
         kind: session, identity or seed.
-        note: what the split cannot show and whom it leaves out; "" if there is nothing to say.
-        seed: of the lots that were drawn; None if none were.
+        note: what the split cannot show and whom it leaves out; may be empty.
+        seed: seed of the random sampling; None if the split needed none.
     """
 
     train: Palms
@@ -37,39 +37,39 @@ class Split:
     seed: int | None = None
 
     def __str__(self) -> str:
-        """One line: the kind, the three counts, the note."""
+        """Describes the split in one line: the kind, the three counts, the note."""
         counts = f"{len(self.train)} training, {len(self.validation)} validation, {len(self.test)}"
         return f"split by {self.kind}: {counts} test" + (f"; {self.note}" if self.note else "")
 
 
 def load_split(options: DataOptions) -> Split:
-    """Reads and splits a database as a command's options say, and prints how.
+    """Reads and splits a database with the options of a command, and prints the result.
 
     Raises:
-        OSError, ValueError: as `load_palms` and `split_palms` do.
+        OSError, ValueError: as of `load_palms` and `split_palms`.
     """
-    _check(options.split)  # before hours of decoding
+    _require_options(options.split, options.split_seed)  # before hours of decoding
     split = split_palms(load_database(options), by=options.split, seed=options.split_seed)
     tqdm.write(f"{options.data}: {split}", file=sys.stderr)
     return split
 
 
-def split_palms(palms: Palms, *, by: str = "auto", seed: int = 1) -> Split:
+def split_palms(palms: Palms, *, by: SplitKind = "auto", seed: int = 1) -> Split:
     """Splits a database.
 
     Args:
         palms: all its images.
-        by: session, identity, seed, or auto: by session where there are two or more, else by seed.
-        seed: of the splits that draw lots.
+        by: what the parts differ in; auto takes session if there are two or more, else seed.
+        seed: seed of the random sampling, where a split needs one.
 
     Returns:
-        Parts whose labels index their own `identities`: all the database's in every part, except
-        that a split by identity shares none.
+        Three parts with the identities of the whole database each. In a split by identity each
+        part has identities of its own, labelled from 0.
 
     Raises:
-        ValueError: if `by` is unknown or the images do not suffice for such a split.
+        ValueError: if `by` is unknown, the seed negative, or there are too few images.
     """
-    _check(by)
+    _require_options(by, seed)
     if by == "auto":
         by = "session" if len(palms.session_names) > 1 else "seed"
     if by == "identity":
@@ -80,18 +80,23 @@ def split_palms(palms: Palms, *, by: str = "auto", seed: int = 1) -> Split:
 
 
 def split_strangers(strangers: Palms) -> tuple[Palms, Palms]:
-    """Halves by identity, validation first: a threshold is chosen on one, judged on the other."""
+    """Halves strangers by identity: thresholds are chosen on the first and measured on the second.
+
+    Returns:
+        Validation and test.
+    """
     half = len(strangers.identities) // 2
     return strangers.select(strangers.labels < half), strangers.select(strangers.labels >= half)
 
 
-def _check(by: str) -> None:
-    if by not in SPLITS:
-        raise ValueError(f"there is no split {by}: --split is one of {', '.join(SPLITS)}")
+def _require_options(by: str, seed: int) -> None:
+    require_choice("split", by, SplitKind)
+    if seed < 0:
+        raise ValueError(f"--split-seed {seed} is negative: choose 0 or more")
 
 
 def _by_session(palms: Palms, seed: int) -> Split:
-    """The last session is the test; who missed it stays, as somebody to be mistaken for."""
+    """Tests on the last session; keeps identities that missed it, as impostors of the others."""
     count = len(palms.session_names)
     if count < 2 or (palms.sessions < 0).any():
         raise ValueError(
@@ -105,37 +110,37 @@ def _by_session(palms: Palms, seed: int) -> Split:
         split = _cut(palms, palms.sessions == count - 2, last, "session")
         _require(palms, split.validation, "validation", split.kind)
     if missing := _missing(palms, palms.select(last)):
-        untested = f"{_some(missing)} no test image and can only be mistaken for"
+        untested = f"{_some(missing)} no test image, so only false matches are measured there"
         split = replace(split, note="; ".join(filter(None, (split.note, untested))))
     return split
 
 
 def _two_sessions(palms: Palms, second: Mask, seed: int) -> Split:
-    """The validation is of the first session or, if that has single shots, of the second."""
+    """Takes the validation from the first session or, if that has single shots, the second."""
     held = _last_fifth(palms) & ~second
     if held.any():
-        note = "validation images are of the training's visits, so their figures are optimistic"
+        note = "training and validation share a session, so the validation's figures are optimistic"
         return _cut(palms, held, second, "session", note)
     present = np.unique(palms.labels[second])
-    drawn = np.random.default_rng(seed).permutation(present)[: max(len(present) // 5, 1)]
-    held = second & np.isin(palms.labels, drawn)
+    sampled = np.random.default_rng(seed).permutation(present)[: max(len(present) // 5, 1)]
+    held = second & np.isin(palms.labels, sampled)
     note = (
-        "the first session has single shots and all are trained on, so the second session of "
-        f"{len(drawn)} identities is the validation and that of the others the test"
+        "the first session has single shots, which are all trained on, so the second session of "
+        f"{len(sampled)} identities is the validation and that of the others the test"
     )
     return replace(_cut(palms, held, second & ~held, "session", note), seed=seed)
 
 
 def _last_fifth(palms: Palms) -> Mask:
-    """The last fifth, at least one, of every hand's shots at a visit, of which it has two or more.
+    """Marks the last fifth, at least one, of each hand's shots in each session of several shots.
 
-    By shot, not by image: one moment in two bands is one shot and must not be parted.
+    Shots are counted, not images: the images of one shot in two bands stay together.
     """
     held = np.zeros(len(palms), bool)
-    visits = np.stack([palms.labels, palms.hands, palms.sessions], axis=1)
-    _, visit = np.unique(visits, axis=0, return_inverse=True)
-    order = np.argsort(visit.ravel(), kind="stable")
-    ends = np.flatnonzero(np.diff(visit.ravel()[order])) + 1
+    keys = np.stack([palms.labels, palms.hands, palms.sessions], axis=1)
+    _, group = np.unique(keys, axis=0, return_inverse=True)
+    order = np.argsort(group.ravel(), kind="stable")
+    ends = np.flatnonzero(np.diff(group.ravel()[order])) + 1
     for rows in np.split(order, ends):
         shots = np.unique(palms.shots[rows])
         if len(shots) > 1:
@@ -144,22 +149,22 @@ def _last_fifth(palms: Palms) -> Mask:
 
 
 def _by_seed(palms: Palms, seed: int) -> Split:
-    """A fifth of all images is the validation, a fifth of the rest the test."""
+    """Samples a fifth of all images as the validation and a fifth of the rest as the test."""
     count = len(palms)
     validation = round(count / 5)
     test = round((count - validation) / 5)
     if test == 0:
-        raise ValueError(f"{count} images are too few for a split by seed: take 4 or more")
+        raise ValueError(f"{count} images are too few for a split by seed: add some, to 4 or more")
     order = np.random.default_rng(seed).permutation(count)
     masks = np.zeros((2, count), bool)
     masks[0, order[:validation]] = True
     masks[1, order[validation : validation + test]] = True
-    note = "images of one visit are in all parts, so the figures are optimistic across visits"
+    note = "the parts share sessions, so the figures are optimistic for another session"
     return replace(_cut(palms, masks[0], masks[1], "seed", note), seed=seed)
 
 
 def _by_identity(palms: Palms, seed: int) -> Split:
-    """A fifth of the identities is the validation, another the test."""
+    """Samples a fifth of the identities as the validation and another fifth as the test."""
     count = len(palms.identities)
     part = max(round(count / 5), MIN_OPEN_SET_IDENTITIES)
     if count - 2 * part < MIN_OPEN_SET_IDENTITIES:
@@ -181,18 +186,18 @@ def _by_identity(palms: Palms, seed: int) -> Split:
 
 
 def _cut(palms: Palms, validation: Mask, test: Mask, kind: str, note: str = "") -> Split:
-    train = palms.select(~validation & ~test)
-    parts = {"training": train, "validation": palms.select(validation), "test": palms.select(test)}
-    if empty := [name for name, part in parts.items() if not len(part)]:
+    masks = {"training": ~validation & ~test, "validation": validation, "test": test}
+    if empty := [name for name, mask in masks.items() if not mask.any()]:
         raise ValueError(
             f"{len(palms)} images leave nothing for {' and '.join(empty)} in a split by {kind}: "
             "add images or choose another --split"
         )
-    return Split(*parts.values(), kind, note)
+    train, held, tested = (palms.select(mask) for mask in masks.values())
+    return Split(train, held, tested, kind, note)
 
 
 def _require(palms: Palms, part: Palms, name: str, kind: str) -> None:
-    """Every identity must be in that part."""
+    """Refuses a split with an identity that has no image in that part."""
     if missing := _missing(palms, part):
         raise ValueError(
             f"{_some(missing)} no {name} image in a split by {kind}: add images, remove "
@@ -206,7 +211,7 @@ def _missing(all_of: Palms, part: Palms) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    """Counts and names: "2 identities (a, b) have"."""
+    """Phrases counts and names: "2 identities (a, b) have"."""
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return f"{len(names)} {'identity' if len(names) == 1 else 'identities'} ({shown}) " + (
         "has" if len(names) == 1 else "have"

@@ -12,7 +12,7 @@ from training.fit.devices import compiled
 from training.fit.outputs import predict
 from training.metrics.open_set import compiled_embedder, measure_open_set
 from training.synthetic.capture import Style
-from training.synthetic.stream import strangers
+from training.synthetic.strangers import draw_strangers
 
 STRANGERS_SEED = 1_000_003
 """Seed of the monitored synthetic palms; no training draws its own with it."""
@@ -101,7 +101,7 @@ def monitored_strangers(count: int, style: Style, side_px: int) -> Palms:
         style: of the camera.
         side_px: side of the images.
     """
-    return strangers(count, STRANGERS_SEED, style, side_px=side_px)
+    return draw_strangers(count, STRANGERS_SEED, style, side_px=side_px)
 
 
 def measure_with_progress(

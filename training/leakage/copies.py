@@ -1,7 +1,8 @@
-"""Whether two images are copies of one photograph, however turned, cropped or re-encoded.
+"""Comparison of two images: whether they are copies of one photograph.
 
-Veins alone cannot tell: two shots of one palm show the same. What tells is how exactly the finest
-details fall into place, once the one image is laid over the other.
+Veins alone do not tell copies: two shots of one palm show the same veins. The finest details do: of
+copies they lie at the same places, after one image is laid over the other. docs/leakage.md has the
+measurements.
 """
 
 from typing import NamedTuple
@@ -14,12 +15,12 @@ Pixels = NDArray[np.uint8]
 
 SIDE_PX = 112
 FINEST_PX, COARSEST_PX = 0.7, 4.0
-"""Images are compared at 112 px, between Gaussians of these sigmas: wider than what JPEG and a
-resize take away, narrower than light and brightness."""
+"""Images are compared at 112 px, between Gaussians of these sigmas: wider than what JPEG and
+resizing remove, narrower than light and brightness."""
 
 ANGLES_DEG = (0, -10, 10, -20, 20, -30, 30, -40, 40)
-"""Turns tried; the alignment mends up to 6 degrees and 10 % of scale. Keras's RandomRotation(0.1),
-which is the widest in published palm-vein code, turns by up to 36 degrees."""
+"""Angles that are tried; the alignment corrects up to 6 degrees and 10 % of scale. Published
+palm-vein code turns images by at most 36 degrees (Keras's RandomRotation(0.1))."""
 
 CENTRE = 0.5
 """The share of the side that is laid over the other image: it stays inside when the other is
@@ -28,22 +29,15 @@ turned by 45 degrees, or by less and shifted by 10 %."""
 STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-4)
 
 COPY_LIKENESS = 0.985
-"""From here on two images are copies of one photograph.
-
-Measured on 6,400 synthetic palms: of 11,207 pairs of shots of one palm in one session the most
-alike reach 0.982. Of 100 copies each, so many reach 0.985: mirrored or shifted by 2 % all; turned
-by 10, 20 or 36 degrees 98 to 99 %; cropped by 1, 2 or 4 % a side 98 to 99 %; contrast +-30 % 99 %;
-half the size 95 %; JPEG quality 50 77 %; noise of sigma 5 44 %; JPEG quality 20 1 %. Turned by up
-to 36 degrees, zoomed and shifted by up to 10 % and changed in contrast by 10 %: 99 %; two such
-copies of one photograph 94 %.
-"""
+"""From here on two images are copies. Of 11,207 pairs of shots of one palm in one session the most
+alike reach 0.982 (docs/leakage.md)."""
 
 
 class Details(NamedTuple):
-    """What of a image is compared.
+    """An image's details without light and noise.
 
     Attributes:
-        fine: float32 [112, 112], without light and noise.
+        fine: float32 [112, 112].
         coarse: float32 [56, 56], the same at half the size.
     """
 
@@ -52,7 +46,7 @@ class Details(NamedTuple):
 
 
 def details(image: Pixels) -> Details:
-    """What `likeness` needs of a image uint8 [H, W]."""
+    """Returns the details of an image uint8 [H, W], for `likeness`."""
     small = cv2.resize(image, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
     flat = small.astype(np.float32)
     flat -= cv2.GaussianBlur(flat, (0, 0), COARSEST_PX)
@@ -62,32 +56,33 @@ def details(image: Pixels) -> Details:
 
 
 def likeness(probe: Details, template: Details) -> float:
-    """Correlation of the probe's centre with the template where it fits best.
+    """Returns the correlation of the probe's centre with the template where it fits best.
 
-    The centre is turned by each of `ANGLES_DEG` and sought in the whole template, then aligned by
-    an affine map (Evangelidis and Psarakis, IEEE TPAMI 30 (2008)). Mirrored copies are found if the
-    probe is mirrored first. Takes 1.2 ms.
+    The centre is turned by each of `ANGLES_DEG` and searched for in the whole template, then
+    aligned by an affine map (Evangelidis and Psarakis, IEEE TPAMI 30 (2008)). To find a mirrored
+    copy, mirror the probe first. Takes 1.2 ms.
 
     Returns:
-        In [-1, 1]; -1 also where the images cannot be aligned or show nothing. Copies reach
+        In [-1, 1]; -1 also if the images cannot be aligned or show nothing. Copies reach
         `COPY_LIKENESS`.
     """
     if min(probe.fine.std(), template.fine.std()) < 1e-3:
         return -1.0
     angle, (x, y) = _place(probe, template)
     centre = _centre(probe.fine, angle)
+    everywhere = np.full(template.fine.shape, 255, np.uint8)
     start = np.array([[1, 0, 2 * x], [0, 1, 2 * y]], np.float32)
     try:
         value, found = cv2.findTransformECC(
-            centre, template.fine, start, cv2.MOTION_AFFINE, STEPS, None, 1
+            centre, template.fine, start, cv2.MOTION_AFFINE, STEPS, everywhere, 1
         )
-    except cv2.error:  # it found no overlap or no way uphill
+    except cv2.error:  # no overlap, or the iteration does not converge
         return -1.0
     return float(value) if _is_plausible(found) else -1.0
 
 
 def _place(probe: Details, template: Details) -> tuple[float, tuple[int, int]]:
-    """The turn in degrees and the position in `template.coarse` at which the centre fits best."""
+    """Returns the angle in degrees and the position in `template.coarse` of the best fit."""
     best, turn, place = -2.0, 0.0, (0, 0)
     for angle in ANGLES_DEG:
         centre = _centre(probe.coarse, angle)
@@ -99,7 +94,7 @@ def _place(probe: Details, template: Details) -> tuple[float, tuple[int, int]]:
 
 
 def _centre(image: NDArray[np.float32], angle_deg: float) -> NDArray[np.float32]:
-    """The middle of a square image after a turn."""
+    """Turns a square image and cuts out its middle."""
     side = image.shape[0]
     turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), angle_deg, 1.0)
     kept = round(side * CENTRE)
@@ -108,10 +103,10 @@ def _centre(image: NDArray[np.float32], angle_deg: float) -> NDArray[np.float32]
     return _float32(turned[first : first + kept, first : first + kept])
 
 
-def _is_plausible(found: NDArray[np.floating]) -> bool:
-    """Whether the map keeps the size within 25 % and the centre inside the image.
+def _is_plausible(found: NDArray[np.number]) -> bool:
+    """Returns whether an affine map [2, 3] keeps the size within 25 % and the centre inside.
 
-    An alignment that runs away shrinks the centre onto a few pixels, and they correlate perfectly.
+    An alignment that diverges shrinks the centre onto a few pixels, which correlate perfectly.
     """
     side = SIDE_PX * CENTRE
     corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]]) @ found.T

@@ -1,4 +1,7 @@
-"""Copies of one photograph on both sides of a split: they make its test worthless."""
+"""Copies of one photograph in different parts of a split, which make its test worthless.
+
+docs/leakage.md describes the method and has the measurements behind its constants.
+"""
 
 import os
 from collections import defaultdict
@@ -6,46 +9,35 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.database.palms import Palms
 from training.database.split import Split
-from training.leakage.copies import COPY_LIKENESS, details, likeness
+from training.leakage.copies import COPY_LIKENESS, Details, details, likeness
 from training.leakage.hashes import Hashed, hash_palms, nearest
 
 COPY_BITS = 16
-"""Up to here hashes prove a copy. Measured on 6,400 synthetic palms: of 22,400 pairs of shots of
-one palm in one session the closest are 24 bits apart (1 in 1,000: 36, half: 106). The median and
-the 95th percentile of copies: JPEG quality 50 6 and 10, quality 20 12 and 22, noise of sigma 5 6
-and 12, half the size 2 and 6, contrast +-30 % 2 and 6, brightness +30 % 4 and 28, mirrored 0."""
+"""Up to this distance hashes prove a copy: of 22,400 pairs of shots of one palm in one session the
+nearest are 24 bits apart (docs/leakage.md)."""
 
 CANDIDATE_BITS = 74
-"""Up to here it is a copy if `training.leakage.copies` finds the details in place; the closest images of
-different palms are 76 apart. Of 100 copies each under another label among 3,840 images, found:
-JPEG quality 50, half the size, contrast +-30 %, blur, mirrored, mirrored as JPEG, shifted by 1 or
-2 %, turned by 1 degree: all; noise of sigma 5 99; cropped by 1 or 2 % a side 98; brightness +30 %
-(clipped) 96; turned by 3 degrees 95; JPEG quality 20 80; cropped by 4 % 48; turned by up to 10
-degrees 46; histogram equalised 37; shifted by 4 % none; and of copies turned by up to 36 degrees,
-zoomed and shifted by up to 10 % 2. Taken for copies wrongly: none."""
+"""Up to this distance images are compared in detail: the nearest images of different palms are 76
+bits apart (docs/leakage.md)."""
 
 CANDIDATES = 4
-"""Hashes looked at for each image, the nearest first: hardly any shot is nearer than a copy, and
-a hand that was filmed costs no more than another."""
+"""Hashes compared in detail for each image, the nearest first: few shots are nearer than a copy,
+and many shots of one hand at rest cost no more than a few."""
 
 TURNED_SAMPLE, TURNED_AGAINST = 128, 64
-"""Held-out images that are compared with images of their own identity, in any turn. Where
-photographs were augmented before the split, most held-out ones have a copy, and a sample shows it;
-comparing all would take hours for 100,000 images. Measured: 640 synthetic palms, each made into
-ten by turns of up to 36 degrees, shifts and zooms of 10 %, contrast and mirroring, then split by
-lot: of 256 sampled held-out images 256 were found, all rightly; hashes alone found 100 of 2,304.
-The same 6,400 images before augmentation, split by lot or by session: none."""
+"""Held-out images that are compared in any turn with images of their identity, and the number of
+those. If photographs were augmented before the split, a sample shows it (256 of 256 were found,
+docs/leakage.md); comparing all would take hours for 100,000 images."""
 
 PAIRS_SHOWN = 100
-"""In the run's JSON: enough to find out what happened."""
+"""Pairs of either kind in the JSON: enough to find the cause."""
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -60,9 +52,10 @@ class Pair:
         second: path of the held-out image.
         first_part: training or validation.
         second_part: validation or test.
-        distance: bits of 256 in which their hashes differ; None where a comparison found them.
+        distance: number of bits of 256 in which their hashes differ; None if only the detailed
+            comparison found them.
         mirrored: whether one is the other's mirror image.
-        likeness: as `training.leakage.copies.likeness` has it; None where the hashes sufficed.
+        likeness: result of `training.leakage.copies.likeness`; None if the hashes proved the copy.
     """
 
     first: str
@@ -74,7 +67,7 @@ class Pair:
     likeness: float | None = None
 
     def __str__(self) -> str:
-        """Both files with their parts."""
+        """Names both files and their parts."""
         kind = ", mirrored" if self.mirrored else ""
         return f"{self.first} ({self.first_part}) and {self.second} ({self.second_part}{kind})"
 
@@ -84,12 +77,12 @@ class Leakage:
     """What the parts of a split have in common.
 
     Attributes:
-        exact: pairs of equal pixels, as the nets get them.
+        exact: pairs with equal pixels after decoding.
         near: pairs of copies that were re-encoded, resized, cropped, shifted, mirrored or turned;
-            of each held-out image and part, the closest.
-        sessions_shared: visits (identity and session) with images in more than one part.
-        sampled: held-out images of which turned copies were looked for.
-        held_out: images of validation and test.
+            for each held-out image and each other part the nearest.
+        sessions_shared: number of sessions of an identity with images in more than one part.
+        sampled: number of held-out images for which turned copies were searched.
+        held_out: number of images in validation and test.
     """
 
     exact: tuple[Pair, ...]
@@ -104,7 +97,7 @@ class Leakage:
         return self.exact + self.near
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: counts, the first pairs of either kind, and the sentences."""
+        """Returns plain values for JSON: counts, the first pairs of either kind, the statement."""
         return {
             "exact": len(self.exact),
             "near": len(self.near),
@@ -117,66 +110,77 @@ class Leakage:
         }
 
     def __str__(self) -> str:
-        """What was found, what it means and what cannot be seen."""
-        shared = "No visit has images in more than one part."
+        """States what was found, what it means and what cannot be found."""
+        shared = "No session of an identity has images in more than one part."
         if self.sessions_shared:
             shared = (
-                f"{self.sessions_shared} visits have images in more than one part: these are no "
-                "copies, but they make figures better than a later visit will be."
+                f"{self.sessions_shared} sessions, each of one identity, have images in more than "
+                "one part: these are no copies, but figures are better than for a later session."
             )
         return (
             f"{len(self.exact)} exact and {len(self.near)} near copies across the parts. {shared} "
-            "Near copies are seen if they were re-encoded, resized, relit, mirrored, or cropped or "
-            "shifted by some 2 % at most. Copies that were turned or moved further are looked for "
-            f"among {self.sampled} of the {self.held_out} held-out images and only within their "
-            "own identity. Not seen at all are copies that were bent, cut down to a part or "
-            "heavily retouched. Two shots of a hand that did not move may be taken for copies."
+            "Near copies are found if they were re-encoded, resized, relit, mirrored, or cropped "
+            "or shifted by at most 2 %. Copies that were turned or moved further are searched for "
+            f"{self.sampled} of the {self.held_out} held-out images, within their own identity. "
+            "Copies that were bent, cut down to a part or heavily retouched are not found. Two "
+            "shots of a hand that did not move may be taken for copies."
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Part:
     name: str
     palms: Palms
     hashed: Hashed
 
-    def image(self, index: int, mirrored: bool = False) -> NDArray[np.uint8]:
-        """One image uint8 [H, W]."""
-        image = self.palms.images(np.array([index]))[0]
-        return np.ascontiguousarray(image[:, ::-1]) if mirrored else image
 
-    def identity(self, index: int) -> str:
-        return self.palms.identities[self.palms.labels[index]]
+class _Image(NamedTuple):
+    """An image of a part, by its position there."""
+
+    part: _Part
+    position: int
+
+    @property
+    def file(self) -> str:
+        return self.part.palms.files[self.position]
+
+    @property
+    def identity(self) -> str:
+        return self.part.palms.identities[self.part.palms.labels[self.position]]
+
+    def details(self, mirrored: bool = False) -> Details:
+        pixels = self.part.palms.images(np.array([self.position]))[0]
+        return details(np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels)
 
 
 def find_leaks(split: Split, seed: int = 1) -> Leakage:
-    """Looks for copies of one photograph in different parts.
+    """Searches for copies of one photograph in different parts, and shows the progress.
 
-    On two cores half a minute for 6,400 images, some minutes for 100,000; images are read a few
-    at a time.
+    On two cores half a minute for 6,400 images, some minutes for 100,000. Images are read a few at
+    a time.
 
     Args:
-        split: its parts.
-        seed: of the sample in which turned copies are looked for.
+        split: the parts.
+        seed: seed of the sample for which turned copies are searched.
     """
     named = {"training": split.train, "validation": split.validation, "test": split.test}
     parts = [_Part(name, palms, hash_palms(palms, name)) for name, palms in named.items()]
-    couples = [(first, second) for first, second in combinations(parts, 2)]
-    exact = [pair for couple in couples for pair in _exact(*couple)]
-    near = [pair for couple in couples for pair in _near(*couple)]
-    sample = _draw(parts, {pair.second for pair in exact + near}, seed)
-    turned = _each(lambda probe: _turned(parts, *probe), sample, "looking for turned copies")
+    couples = list(combinations(parts, 2))
+    exact = [pair for couple in couples for pair in _find_exact(*couple)]
+    near = [pair for couple in couples for pair in _find_near(*couple)]
+    sample = _sample_held_out(parts, {pair.second for pair in exact + near}, seed)
+    turned = _map(lambda probe: _find_turned(parts, probe), sample, "looking for turned copies")
     return Leakage(
-        tuple(exact),
-        tuple(near + [pair for pair in turned if pair]),
-        _shared_sessions(list(named.values())),
-        len(sample),
-        len(split.validation) + len(split.test),
+        exact=tuple(exact),
+        near=tuple(near + [pair for pair in turned if pair]),
+        sessions_shared=_count_shared_sessions(list(named.values())),
+        sampled=len(sample),
+        held_out=len(split.validation) + len(split.test),
     )
 
 
 def refuse_leaks(leakage: Leakage, allow: bool) -> None:
-    """Stops a training whose test would be worthless.
+    """Refuses to train if the test would be worthless.
 
     Raises:
         ValueError: if there are copies and they are not allowed.
@@ -189,101 +193,107 @@ def refuse_leaks(leakage: Leakage, allow: bool) -> None:
         )
 
 
-def _exact(first: _Part, second: _Part) -> Iterator[Pair]:
+def _find_exact(first: _Part, second: _Part) -> Iterator[Pair]:
     seen = {digest: i for i, digest in reversed(list(enumerate(first.hashed.digests)))}
     for j, digest in enumerate(second.hashed.digests):
         if digest in seen:
-            yield _pair(first, seen[digest], second, j, 0)
+            yield _pair(_Image(first, seen[digest]), _Image(second, j), 0)
 
 
-def _near(first: _Part, second: _Part) -> list[Pair]:
-    """Of each image of the second part the closest copy in the first; exact ones left out."""
-    same = set(first.hashed.digests)
-    hits = [
-        (first, i, second, j, bits, mirrored)
-        for mirrored, hashes in enumerate((second.hashed.upright, second.hashed.mirrored))
-        for j, i, bits in nearest(hashes, first.hashed.upright, CANDIDATE_BITS, CANDIDATES).tolist()
-        if second.hashed.digests[j] not in same
+def _find_near(first: _Part, second: _Part) -> list[Pair]:
+    """Finds for each image of the second part its nearest copy in the first, but no exact ones."""
+    label = f"comparing {second.name} with {first.name}"
+    exact = set(first.hashed.digests)
+    candidates = [
+        (_Image(first, i), _Image(second, j), bits, mirrored)
+        for mirrored, hashes in ((False, second.hashed.upright), (True, second.hashed.mirrored))
+        for j, i, bits in nearest(
+            hashes, first.hashed.upright, CANDIDATE_BITS, CANDIDATES, label
+        ).tolist()
+        if second.hashed.digests[j] not in exact
     ]
     closest: dict[str, Pair] = {}
-    label = f"comparing {second.name} with {first.name}"
-    for pair in filter(None, _each(lambda hit: _confirm(*hit), hits, label)):
+    for pair in filter(None, _map(lambda candidate: _confirm(*candidate), candidates, label)):
         known = closest.setdefault(pair.second, pair)
         if (pair.distance or 0) < (known.distance or 0):
             closest[pair.second] = pair
     return list(closest.values())
 
 
-def _confirm(first: _Part, i: int, second: _Part, j: int, bits: int, mirrored: bool) -> Pair | None:
-    """The pair, if the hashes prove it or the details do."""
+def _confirm(first: _Image, second: _Image, bits: int, mirrored: bool) -> Pair | None:
+    """Returns the pair if its hashes or its details prove a copy."""
     if bits <= COPY_BITS:
-        return _pair(first, i, second, j, bits, bool(mirrored))
-    alike = likeness(details(first.image(i)), details(second.image(j, mirrored)))
-    if alike < COPY_LIKENESS:
-        return None
-    return _pair(first, i, second, j, bits, bool(mirrored), round(alike, 4))
+        return _pair(first, second, bits, mirrored)
+    value = likeness(first.details(), second.details(mirrored))
+    return _pair(first, second, bits, mirrored, value) if value >= COPY_LIKENESS else None
 
 
-def _draw(parts: Sequence[_Part], known: set[str], seed: int) -> list[tuple[int, int]]:
-    """Part and number of some held-out images, not known as copies, of identities seen before."""
+def _sample_held_out(parts: Sequence[_Part], known: set[str], seed: int) -> list[_Image]:
+    """Samples held-out images that are not known as copies and whose identity is in training."""
     seen: set[str] = set()
-    held_out: list[tuple[int, int]] = []
-    for number, part in enumerate(parts):
-        candidates = [j for j, file in enumerate(part.palms.files) if file not in known]
-        held_out += [(number, j) for j in candidates if part.identity(j) in seen]
-        seen |= {part.identity(j) for j in range(len(part.palms))}
-    drawn = np.random.default_rng(seed).permutation(len(held_out))[:TURNED_SAMPLE]
-    return [held_out[k] for k in sorted(drawn.tolist())]
+    held_out: list[_Image] = []
+    for part in parts:
+        images = [_Image(part, j) for j in range(len(part.palms))]
+        held_out += [
+            image for image in images if image.file not in known and image.identity in seen
+        ]
+        seen |= {image.identity for image in images}
+    sampled = np.random.default_rng(seed).permutation(len(held_out))[:TURNED_SAMPLE]
+    return [held_out[k] for k in sorted(sampled.tolist())]
 
 
-def _turned(parts: Sequence[_Part], number: int, j: int) -> Pair | None:
-    """The first image of the same identity in an earlier part that is a copy in any turn."""
-    second = parts[number]
-    probes = [details(second.image(j, mirrored)) for mirrored in (False, True)]
-    others = [(first, i) for first in parts[:number] for i in _images_of(first, second, j)]
-    for k in np.random.default_rng(j).permutation(len(others))[:TURNED_AGAINST].tolist():
-        first, i = others[k]
-        template = details(first.image(i))
-        for mirrored, probe in enumerate(probes):
-            alike = likeness(probe, template)
-            if alike >= COPY_LIKENESS:
-                return _pair(first, i, second, j, None, bool(mirrored), round(alike, 4))
+def _find_turned(parts: Sequence[_Part], probe: _Image) -> Pair | None:
+    """Returns the first copy, in any turn, among images of the same identity in earlier parts."""
+    probes = [(mirrored, probe.details(mirrored)) for mirrored in (False, True)]
+    earlier = parts[: parts.index(probe.part)]
+    others = [image for part in earlier for image in _images_of(probe.identity, part)]
+    order = np.random.default_rng(probe.position).permutation(len(others))[:TURNED_AGAINST]
+    for other in (others[k] for k in order.tolist()):
+        template = other.details()
+        for mirrored, probe_details in probes:
+            value = likeness(probe_details, template)
+            if value >= COPY_LIKENESS:
+                return _pair(other, probe, None, mirrored, value)
     return None
 
 
-def _images_of(first: _Part, second: _Part, j: int) -> list[int]:
-    """The first part's images of the identity that the second's image j shows."""
-    identity = second.identity(j)
-    if identity not in first.palms.identities:
+def _images_of(identity: str, part: _Part) -> list[_Image]:
+    """Returns a part's images of an identity."""
+    if identity not in part.palms.identities:
         return []
-    label = first.palms.identities.index(identity)
-    return np.flatnonzero(first.palms.labels == label).tolist()
+    label = part.palms.identities.index(identity)
+    return [_Image(part, i) for i in np.flatnonzero(part.palms.labels == label).tolist()]
 
 
 def _pair(
-    first: _Part,
-    i: int,
-    second: _Part,
-    j: int,
-    bits: int | None,
+    first: _Image,
+    second: _Image,
+    distance: int | None,
     mirrored: bool = False,
-    alike: float | None = None,
+    value: float | None = None,
 ) -> Pair:
-    files = first.palms.files[i], second.palms.files[j]
-    return Pair(*files, first.name, second.name, bits, mirrored, alike)
+    return Pair(
+        first=first.file,
+        second=second.file,
+        first_part=first.part.name,
+        second_part=second.part.name,
+        distance=distance,
+        mirrored=mirrored,
+        likeness=None if value is None else round(value, 4),
+    )
 
 
-def _shared_sessions(parts: Sequence[Palms]) -> int:
-    """Visits that have images in more than one part; images without a session have no visit."""
-    visits: dict[tuple[str, str], set[int]] = defaultdict(set)
+def _count_shared_sessions(parts: Sequence[Palms]) -> int:
+    """Counts the sessions of identities that have images in more than one part."""
+    sessions: dict[tuple[str, str], set[int]] = defaultdict(set)
     for number, palms in enumerate(parts):
         for label, session in zip(palms.labels, palms.sessions, strict=True):
             if session >= 0:
-                visits[palms.identities[label], palms.session_names[session]].add(number)
-    return sum(len(parts_of_visit) > 1 for parts_of_visit in visits.values())
+                sessions[palms.identities[label], palms.session_names[session]].add(number)
+    return sum(len(numbers) > 1 for numbers in sessions.values())
 
 
-def _each(work: Callable[[Item], Found], items: Sequence[Item], label: str) -> list[Found]:
-    """Results in order; OpenCV lets all cores work at once."""
+def _map(work: Callable[[Item], Found], items: Sequence[Item], label: str) -> list[Found]:
+    """Applies a function in threads and returns the results in order; OpenCV frees the lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(tqdm(pool.map(work, items), label, len(items), leave=False))

@@ -1,4 +1,4 @@
-"""Perceptual hashes of images, and which of them are close to each other."""
+"""Perceptual hashes of images, and the search for near ones."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +17,9 @@ Hashes = NDArray[np.uint64]
 Pixels = NDArray[np.uint8]
 
 HASH_SIDE = 16
-"""`imagehash.phash` of 16 x 16 = 256 bits: the usual 64 are too few for images as alike as palms.
-Of 20 million pairs of images of different synthetic palms the closest are 76 bits of 256 apart,
-but 8 of 64, which is as much as a crop by 1 % changes. average_hash, dhash and whash part copies
-from other images worse."""
+"""`imagehash.phash` of 16 x 16 = 256 bits: of 20 million pairs of images of different palms the
+nearest are 76 bits apart. With the usual 64 bits they are 8 apart, as far as a crop by 1 % moves a
+hash (docs/leakage.md)."""
 
 CHUNK = 64
 BLOCK = 64
@@ -31,8 +30,8 @@ class Hashed(NamedTuple):
 
     Attributes:
         upright: perceptual hashes, uint64 [N, 4].
-        mirrored: those of the mirrored images, uint64 [N, 4].
-        digests: of the pixels, N of them.
+        mirrored: perceptual hashes of the mirrored images, uint64 [N, 4].
+        digests: N digests of the pixels.
     """
 
     upright: Hashes
@@ -41,20 +40,20 @@ class Hashed(NamedTuple):
 
 
 def perceptual_hash(image: Pixels) -> Hashes:
-    """256 bits, as uint64 [4], of a image uint8 [H, W]."""
+    """Returns the 256 bits, as uint64 [4], of an image uint8 [H, W]."""
     bits = imagehash.phash(Image.fromarray(image), HASH_SIDE).hash
     return np.packbits(bits.ravel()).view(np.uint64)
 
 
 def hash_palms(palms: Palms, name: str) -> Hashed:
-    """Hashes all images, which every core reads by the chunk; 0.6 ms each.
+    """Hashes all images on all cores; 0.6 ms each.
 
     Args:
         palms: the images.
-        name: what the progress bar calls them.
+        name: their name in the progress bar.
     """
 
-    def work(start: int) -> list[tuple[Hashes, Hashes, bytes]]:
+    def hash_chunk(start: int) -> list[tuple[Hashes, Hashes, bytes]]:
         return [
             (
                 perceptual_hash(image),
@@ -67,9 +66,9 @@ def hash_palms(palms: Palms, name: str) -> Hashed:
     rows: list[tuple[Hashes, Hashes, bytes]] = []
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(palms), desc=f"hashing {name}", leave=False) as progress,
+        tqdm(total=len(palms), desc=f"hashing {name}", unit="image", leave=False) as progress,
     ):
-        for chunk in pool.map(work, range(0, len(palms), CHUNK)):
+        for chunk in pool.map(hash_chunk, range(0, len(palms), CHUNK)):
             rows += chunk
             progress.update(len(chunk))
     words = HASH_SIDE**2 // 64
@@ -78,31 +77,39 @@ def hash_palms(palms: Palms, name: str) -> Hashed:
     return Hashed(upright, mirrored, [row[2] for row in rows])
 
 
-def nearest(probes: Hashes, templates: Hashes, max_bits: int, keep: int) -> NDArray[np.int64]:
-    """The templates within a distance of each probe, by brute force: exact, and fast enough.
+def nearest(
+    probes: Hashes, templates: Hashes, max_bits: int, keep: int, label: str = "comparing hashes"
+) -> NDArray[np.int64]:
+    """Finds the templates near each probe by comparing all with all.
 
-    36,000 probes against 64,000 templates take 15 s on one core; blocks of probes bound memory.
+    36,000 probes and 64,000 templates take 15 s on one core; blocks of probes bound the memory.
 
     Args:
         probes: uint64 [N, W].
         templates: uint64 [M, W].
         max_bits: largest Hamming distance.
-        keep: so many templates at most for each probe, the nearest ones.
+        keep: number of templates to keep for each probe, the nearest ones.
+        label: text of the progress bar.
 
     Returns:
         int64 [K, 3]: probe, template and distance, sorted by probe and distance.
     """
     found = [np.empty((0, 3), np.int64)]
-    for start in range(0, len(probes), BLOCK):
-        block = probes[start : start + BLOCK]
-        bits = np.zeros((len(block), len(templates)), np.uint16)
-        for word in range(probes.shape[1]):
-            bits += np.bitwise_count(block[:, None, word] ^ templates[None, :, word])
-        rows, columns = np.nonzero(bits <= max_bits)
-        distances = bits[rows, columns]
-        order = np.lexsort((distances, rows))
-        rows, columns, distances = rows[order], columns[order], distances[order]
-        rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        hits = np.stack([rows + start, columns, distances], axis=1)
-        found.append(hits[rank < keep])
+    for start in tqdm(range(0, len(probes), BLOCK), label, leave=False):
+        block = _nearest_in_block(probes[start : start + BLOCK], templates, max_bits, keep)
+        found.append(block + np.array([start, 0, 0]))
     return np.concatenate(found)
+
+
+def _nearest_in_block(
+    probes: Hashes, templates: Hashes, max_bits: int, keep: int
+) -> NDArray[np.int64]:
+    bits = np.zeros((len(probes), len(templates)), np.uint16)
+    for word in range(probes.shape[1]):
+        bits += np.bitwise_count(probes[:, None, word] ^ templates[None, :, word])
+    rows, columns = np.nonzero(bits <= max_bits)
+    distances = bits[rows, columns].astype(np.int64)
+    order = np.lexsort((distances, rows))
+    rows, columns, distances = rows[order], columns[order], distances[order]
+    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    return np.stack([rows, columns, distances], axis=1)[rank < keep]

@@ -1,1 +1,1 @@
-"""Error rates and their confidence intervals."""
+"""Measures how well palms are told apart: rates, open-set figures, calibration curves."""

@@ -1,4 +1,4 @@
-"""Whether a confidence of 90 % is right nine times in ten.
+"""Reliability of confidences: are answers with 90 % confidence right nine times in ten?
 
 Reliability diagram: M. DeGroot and S. Fienberg, The Statistician 32 (1983). Expected calibration
 error: C. Guo et al., "On calibration of modern neural networks" (ICML 2017), equation 3.
@@ -9,31 +9,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app.matching.calibration import FPIR_TARGET, Calibration
+from app.matching.decision import decide
 from training.benchmark.comparisons import Comparisons
 from training.benchmark.resampling import Rate, Weights
-from training.metrics.calibration import FPIR_TARGET, Calibration, posterior
 
 BINS = 15
-"""Of equal width, as Guo et al. have them."""
+"""Number of bins of equal width, as in Guo et al."""
 
 ENROLLED_SHARE = 0.5
-"""Of the identities: a confidence depends on how often strangers come, and half is plain to say."""
+"""Share of the identities that is enrolled. Confidences depend on how often strangers come."""
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What a service with these templates would answer.
+class IdentificationAnswers:
+    """The service's answers to all probes, with some identities enrolled.
 
     Attributes:
-        confidence: float64 [P], the probability that each answer carries.
-        right: bool [P], whether it is the probe's identity or, of one not enrolled, nobody.
-        enrolled: identities in the gallery.
-        strangers: probes of identities that are not.
-        inconclusive: answers that name nobody since no one identity is likelier than not; their
-            confidence is the best candidate's.
+        confidence: float64 [P], the confidence of each answer.
+        right: bool [P], whether the answer is the probe's identity or, for a stranger, nobody. An
+            inconclusive answer counts with its best candidate.
+        enrolled: number of identities in the gallery.
+        strangers: number of probes of identities that are not enrolled.
+        inconclusive: number of inconclusive answers.
     """
 
     confidence: Floats
@@ -49,10 +50,10 @@ class Reliability:
 
     Attributes:
         counts: answers in each bin.
-        confidence: their mean confidence; None in an empty bin.
-        right: the share of them that are right; None in an empty bin.
+        confidence: mean confidence in each bin; None in an empty one.
+        right: share of right answers in each bin; None in an empty one.
         ece: expected calibration error.
-        answers: enrolled identities, strangers' probes and inconclusive answers.
+        answers: numbers of enrolled identities, strangers' probes and inconclusive answers.
     """
 
     counts: list[int]
@@ -62,42 +63,43 @@ class Reliability:
     answers: dict[str, int]
 
 
-def answer(comparisons: Comparisons, calibration: Calibration, seed: int) -> Answers:
-    """Enrols half of the identities, drawn by lot, and identifies every probe.
-
-    As the service does it: nobody below the threshold for `FPIR_TARGET`, with the probability of
-    nobody; else the most similar identity, with its own.
+def identify_probes(
+    comparisons: Comparisons, calibration: Calibration, seed: int
+) -> IdentificationAnswers:
+    """Enrolls a random half of the identities and decides on every probe as the service does.
 
     Args:
-        comparisons: of one matcher.
-        calibration: of this matcher.
-        seed: of the lots.
+        comparisons: the similarities of one matcher.
+        calibration: the calibration of that matcher.
+        seed: chooses the enrolled identities.
     """
     own, identities = comparisons.trials.own, comparisons.similarities.shape[1]
     count = max(round(ENROLLED_SHARE * identities), 1)
     chosen = np.random.default_rng(seed).permutation(identities)[:count]
-    threshold = calibration.threshold_at(FPIR_TARGET / count)
+    threshold = calibration.threshold_at(FPIR_TARGET / count).similarity
+    unknown = ~np.isin(own, chosen)
     parts = []
     for rows in comparisons.blocks():
         similarities = comparisons.similarities[rows][:, chosen]
-        odds = posterior(similarities, threshold, calibration.temperature)
-        best = similarities.argmax(axis=1)
-        somebody = similarities.max(axis=1) >= threshold
-        confidence = np.where(somebody, odds[np.arange(len(odds)), 1 + best], odds[:, 0])
-        right = np.where(somebody, chosen[best] == own[rows], ~np.isin(own[rows], chosen))
-        parts.append((confidence, right, somebody & (confidence < 0.5)))
-    confidence, right, unsure = (np.concatenate(part) for part in zip(*parts, strict=True))
-    strangers = int((~np.isin(own, chosen)).sum())
-    return Answers(confidence, right, count, strangers, int(unsure.sum()))
+        answers = decide(similarities, threshold, calibration.temperature)
+        named = answers.decisions != "no_match"
+        right = np.where(named, chosen[answers.best] == own[rows], unknown[rows])
+        parts.append((answers.confidence, right, answers.decisions == "inconclusive"))
+    confidence, right, inconclusive = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return IdentificationAnswers(
+        confidence, right, count, int(unknown.sum()), int(inconclusive.sum())
+    )
 
 
-def measure(answers: Answers, subjects: NDArray[np.int32], weights: Weights) -> Reliability:
-    """Reliability by bin, and ECE with its interval.
+def measure_reliability(
+    answers: IdentificationAnswers, subjects: NDArray[np.int32], weights: Weights
+) -> Reliability:
+    """Returns the reliability in each bin, and the ECE with its interval.
 
     Args:
-        answers: of one matcher.
-        subjects: int32 [P], whose probes.
-        weights: of `draw_subjects`, [1 + B, S].
+        answers: the answers of one matcher.
+        subjects: int32 [P], the subject of each probe.
+        weights: [1 + B, S], from `draw_subjects`.
     """
     cell = subjects * BINS + bin_of(answers.confidence)
     shape = (weights.shape[1], BINS)
@@ -125,16 +127,16 @@ def measure(answers: Answers, subjects: NDArray[np.int32], weights: Weights) -> 
 
 
 def bin_of(confidence: Floats) -> NDArray[np.int64]:
-    """The bin [P] of each confidence: (m - 1) / 15 to m / 15, the upper end in it."""
+    """Returns the bin [P] of each confidence; bin m holds (m / 15, (m + 1) / 15]."""
     return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
 
 
 def expected_calibration_error(counts: Floats, confidence: Floats, right: Floats) -> Floats:
-    """ECE [B]: the distance of confidence and accuracy in each bin, weighted by its answers.
+    """Returns the ECE [B]: the distance of confidence and accuracy, weighted by answers.
 
     Args:
-        counts: answers in each bin [B, M].
-        confidence: sum of their confidences [B, M].
-        right: how many of them are right [B, M].
+        counts: [B, M], answers in each bin.
+        confidence: [B, M], sum of the confidences in each bin.
+        right: [B, M], right answers in each bin.
     """
     return np.abs(right - confidence).sum(axis=1) / counts.sum(axis=1)

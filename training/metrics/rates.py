@@ -1,4 +1,4 @@
-"""Rates and what they are worth: a confidence interval, an equal error rate."""
+"""Error rates and the confidence interval of a rate."""
 
 from collections.abc import Iterable
 
@@ -9,26 +9,26 @@ Array = NDArray[np.floating]
 
 
 def wilson_interval(hits: int, count: int) -> tuple[float, float]:
-    """95 % score interval of a rate: E. B. Wilson, JASA 22 (1927)."""
-    z, rate = 1.959964, hits / count
-    centre = (rate + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2)
-    return float(centre - half), float(centre + half)
+    """Returns the 95 % score interval of the rate hits / count: E. B. Wilson, JASA 22 (1927)."""
+    from scipy.stats import binomtest  # takes a second to import, and few commands need it
+
+    low, high = binomtest(hits, count).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def equal_error_rate(genuine: Array, impostors: Iterable[Array]) -> float:
-    """Where FMR and FNMR meet (ISO/IEC 19795-1): the lowest rate that neither need exceed.
+    """Returns the equal error rate (ISO/IEC 19795-1): min over t of max(FMR(t), FNMR(t)).
 
-    min over t of max(FMR(t), FNMR(t)), and exactly that: between two genuine similarities FNMR
-    stays and FMR falls, so the lowest maximum lies at a genuine similarity.
+    The minimum is exact. Between two genuine similarities FNMR is constant and FMR falls, so only
+    the genuine similarities have to be tried as thresholds.
 
     Args:
         genuine: similarities of pairs of one identity, of any shape.
-        impostors: those of pairs of two identities in blocks of any shape, for there may be more of
-            them than the memory holds.
+        impostors: similarities of pairs of two identities, in blocks of any shape. They are read
+            once, so there may be more of them than fit into memory.
 
     Raises:
-        ValueError: if there are none of either.
+        ValueError: if there are no genuine or no impostor pairs.
     """
     thresholds = np.sort(genuine, axis=None)
     false_matches = np.zeros(len(thresholds), np.int64)
@@ -39,7 +39,7 @@ def equal_error_rate(genuine: Array, impostors: Iterable[Array]) -> float:
         count += len(ordered)
     if not len(thresholds) or not count:
         raise ValueError(
-            f"an equal error rate of {len(thresholds)} genuine and {count} impostor pairs is none: "
+            f"{len(thresholds)} genuine and {count} impostor pairs have no equal error rate: "
             "compare at least two identities with two images each"
         )
     fnmr = np.searchsorted(thresholds, thresholds) / len(thresholds)

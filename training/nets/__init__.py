@@ -1,1 +1,1 @@
-"""Builds AlexNet, VGG16 and VGG19."""
+"""AlexNet, VGG16 and VGG19: recipes, layers, losses, weights."""

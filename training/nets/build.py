@@ -1,39 +1,34 @@
-"""AlexNet, VGG16 and VGG19, from raw image to identity, built as a `Recipe` says.
+"""AlexNet, VGG16 and VGG19 with an embedding head.
 
-With the shipped recipe all three end in the same head: an embedding of unit length, compared with
-one prototype per identity. They learn from scratch because every convolution's kernel is
-standardised (`training.nets.layers.ScaledConv2D`): the signal keeps its variance through 13 or 16
-layers. docs/why-vgg-does-not-learn.md shows what happens without.
+A net maps raw images to embeddings of unit length and to their cosine similarities with one
+prototype per identity. Its kernels are standardised (`training.nets.layers.ScaledConv2D`): the
+signal keeps its variance through 13 or 16 layers, so the net learns from scratch.
+docs/why-vgg-does-not-learn.md shows what happens without that.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
 
 from training.nets.layers import CosineClassifier, ScaledConv2D, UnitLength
 from training.nets.preprocessing import contrast_shrink, preprocess
-from training.nets.recipe import Recipe
-
-NETS = ("alexnet", "vgg16", "vgg19")
+from training.nets.recipe import NETS, Recipe
 
 ALEXNET_FILTERS = {
     "reduced": ((32, 3), (64, 3), (128, 3), (128, 3), (64, 3)),
     "original": ((96, 11), (256, 5), (384, 3), (384, 3), (256, 3)),
 }
-"""Filters and kernel sides; the original is Krizhevsky, Sutskever and Hinton, NIPS 2012."""
+"""Filters and kernel side of each convolution; the original: Krizhevsky et al., NIPS 2012."""
 
 VGG_FILTERS = {"reduced": (32, 64, 96, 128, 128), "original": (64, 128, 256, 512, 512)}
-"""Filters of the five blocks."""
+"""Filters of each of the five blocks."""
 
 VGG_REPEATS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each block: Simonyan and Zisserman, arXiv 1409.1556, configurations D and E."""
 
 CONTRAST_PX = {"alexnet": 112, "vgg16": 75, "vgg19": 75}
-"""Side, about, at which a net sees local contrast, unless its recipe names another."""
-
-Conv = Callable[..., Any]
+"""Approximate side in px of the local contrast, unless the recipe names one."""
 
 
 def build_net(
@@ -44,79 +39,126 @@ def build_net(
     input_px: int = 224,
     folded: bool = False,
 ) -> keras.Model:
-    """Builds a net from uint8 [B, input_px, input_px, 3] to named outputs.
+    """Builds a net with an embedding head.
+
+    The recipe's augmentation is not part of the net: "palm" changes images while they are read,
+    and "paper" belongs to the net that `training.ablation.paper` builds for training.
 
     Args:
         net: one of `NETS`.
-        identities: number of prototypes, or of the softmax's classes.
-        recipe: how it is built.
-        input_px: side of the input image.
-        folded: for serving: plain convolutions (see `fold`) instead of trainable standardised
-            ones, and no augmentation.
+        identities: number of prototypes N, at least 1.
+        recipe: how to build it.
+        input_px: side of the input images.
+        folded: use plain convolutions instead of standardised ones, for serving; see `fold`.
 
     Returns:
-        With the embedding head, a model with outputs `embedding` float32 [B, D], rows of length
-        1, and `similarity` float32 [B, identities] in [-1, 1]; with the paper's head,
-        `probabilities` float32 [B, identities].
+        A model from uint8 [B, input_px, input_px, 3] to `embedding` float32 [B, embedding_size],
+        rows of unit length, and `similarity` float32 [B, N] in [-1, 1].
 
     Raises:
-        ValueError: if `net` is none of `NETS`.
+        ValueError: if `net` is none of `NETS`, or the recipe has the paper's head or wiring.
     """
+    require_net(net)
+    if recipe.head != "embedding" or recipe.wiring != "connected":
+        raise ValueError(
+            f"--head {recipe.head} --wiring {recipe.wiring} cannot be served: only "
+            "--head embedding --wiring connected can"
+        )
+    images = keras.Input((input_px, input_px, 3), dtype="uint8", name="images")
+    x = preprocess(images, recipe.input, contrast_px(net, recipe))
+    x = build_body(x, net, recipe, folded=folded)
+    return keras.Model(images, embedding_head(x, identities, recipe), name=net)
+
+
+def require_net(net: str) -> None:
+    """Raises ValueError if there is no net of this name."""
     if net not in NETS:
         raise ValueError(f"unknown net {net!r}: choose one of {', '.join(NETS)}")
-    recipe = replace(recipe, contrast_px=recipe.contrast_px or CONTRAST_PX[net])
-    if folded:
-        recipe = replace(recipe, augment="none")
-    conv = _conv(recipe, folded)
-    images = keras.Input((input_px, input_px, 3), dtype="uint8", name="images")
-    x = preprocess(images, recipe)
+
+
+def contrast_px(net: str, recipe: Recipe) -> int:
+    """Returns the approximate side in px of the local contrast."""
+    return recipe.contrast_px or CONTRAST_PX[net]
+
+
+def working_side(net: str, recipe: Recipe, input_px: int) -> int:
+    """Returns the side in px at which the first convolution sees an image of `input_px`.
+
+    A net built for images of this side has the same weights and gives the same answers.
+    """
+    if recipe.input != "contrast":
+        return input_px
+    return input_px // contrast_shrink(input_px, contrast_px(net, recipe))
+
+
+def build_body(x: Any, net: str, recipe: Recipe, *, folded: bool = False) -> Any:
+    """Adds a net's convolutions to preprocessed images.
+
+    Args:
+        x: float32 [B, S, S, C].
+        net: one of `NETS`.
+        recipe: `filters`, `normalization`, `init` and `input` matter here.
+        folded: use plain convolutions instead of standardised ones.
+
+    Returns:
+        The features [B, F].
+    """
+    conv = partial(_convolve, recipe=recipe, folded=folded)
     if net == "alexnet":
         x = _alexnet_body(x, conv, recipe)
     else:
         x = _vgg_body(x, conv, VGG_FILTERS[recipe.filters], VGG_REPEATS[net])
-    x = keras.layers.Flatten(name="flatten")(x)
-    if recipe.head == "paper":
-        outputs = _paper_head(x, identities, recipe.init)
-    else:
-        outputs = _embedding_head(x, identities, recipe)
-    return keras.Model(images, outputs, name=net)
+    return keras.layers.Flatten(name="flatten")(x)
 
 
-def working_side(net: str, recipe: Recipe, input_px: int) -> int:
-    """Side at which the first convolution sees a image of `input_px`.
-
-    A net that is built for images of this side has the same weights and answers alike.
-    """
-    if recipe.input != "contrast":
-        return input_px
-    return input_px // contrast_shrink(input_px, recipe.contrast_px or CONTRAST_PX[net])
+def embedding_head(features: Any, identities: int, recipe: Recipe) -> dict[str, Any]:
+    """Adds an embedding and its similarities to the features [B, F]; outputs as `build_net`'s."""
+    x = keras.layers.Dropout(recipe.dropout, name="dropout")(features)
+    dense = keras.layers.Dense(
+        recipe.embedding_size, use_bias=False, kernel_initializer=recipe.init, name="dense"
+    )
+    x = _batch_norm("dense_norm")(dense(x))
+    embedding = UnitLength(name="embedding")(x)
+    similarity = CosineClassifier(identities, name="similarity")(embedding)
+    return {"embedding": embedding, "similarity": similarity}
 
 
 def scoring_model(model: keras.Model) -> keras.Model:
-    """The part of a net that is trained: image to similarity, or to probabilities."""
-    head = "probabilities" if "probabilities" in model.output else "similarity"
-    return keras.Model(model.input, model.output[head], name=model.name)
+    """Returns the model that is trained: images to similarities, or to probabilities."""
+    outputs: Any = model.output
+    head = "probabilities" if "probabilities" in outputs else "similarity"
+    return keras.Model(model.input, outputs[head], name=model.name)
 
 
 def embedding_model(model: keras.Model) -> keras.Model:
-    """The part of a net without prototypes: image to embedding."""
-    return keras.Model(model.input, model.output["embedding"], name=model.name)
+    """Returns the model without its prototypes: images to embeddings."""
+    outputs: Any = model.output
+    return keras.Model(model.input, outputs["embedding"], name=model.name)
 
 
 def freeze_norms(model: keras.Model) -> None:
-    """Lets a net's BatchNorms go on as they are, with the statistics that they have."""
+    """Freezes a net's BatchNorms: their weights and statistics stay as they are in training."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
 
 
 def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noqa: B008 (frozen)
-    """Copies a trained net into plain convolutions, for serving; the outputs are the same."""
+    """Copies a trained net into one with plain convolutions; its outputs are the same.
+
+    Args:
+        trained: of `build_net`, or of `training.ablation.paper` with an embedding head.
+        recipe: the one it was built with.
+
+    Raises:
+        ValueError: if the recipe has the paper's head or wiring.
+    """
+    images: Any = trained.input
     folded = build_net(
         trained.name,
         trained.get_layer("similarity").identities,
         recipe,
-        input_px=trained.input.shape[1],
+        input_px=images.shape[1],
         folded=True,
     )
     for layer in folded.layers:
@@ -126,24 +168,22 @@ def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noq
     return folded
 
 
-def _alexnet_body(x: Any, conv: Conv, recipe: Recipe) -> Any:
-    """Five convolutions, overlapping pools, BatchNorm after the first two pools.
-
-    At stride 4 a 3x3 convolution skips 7 of 16 pixels; local contrast has halved the image, which
-    averages them, and stride 2 reaches the same grid.
-    """
-    own_norms = recipe.normalization in ("none", "weight")
+def _alexnet_body(x: Any, conv: Any, recipe: Recipe) -> Any:
+    """Five convolutions and three overlapping pools, with BatchNorm after the first two pools."""
+    # At stride 4 a 3x3 kernel skips 7 of 16 pixels. Local contrast averages pixels and halves the
+    # image, so stride 2 reaches the same grid without skipping any.
+    first_strides = 2 if recipe.input == "contrast" else 4
+    norms = recipe.normalization in ("none", "weight")
     for index, (filters, side) in enumerate(ALEXNET_FILTERS[recipe.filters], start=1):
-        strides = 1 if index > 1 else 2 if recipe.input == "contrast" else 4
-        x = conv(x, filters, side, strides, name=f"conv{index}")
+        x = conv(x, filters, side, first_strides if index == 1 else 1, name=f"conv{index}")
         if index in (1, 2):
             x = keras.layers.MaxPooling2D(3, 2, padding="same", name=f"pool{index}")(x)
-            x = _norm(f"norm{index}")(x) if own_norms else x
+            x = _batch_norm(f"norm{index}")(x) if norms else x
     return keras.layers.MaxPooling2D(3, 2, padding="same", name="pool3")(x)
 
 
-def _vgg_body(x: Any, conv: Conv, filters: tuple[int, ...], repeats: tuple[int, ...]) -> Any:
-    """Five blocks of 3x3 convolutions, each closed by a pool; layers named as Keras names them."""
+def _vgg_body(x: Any, conv: Any, filters: tuple[int, ...], repeats: tuple[int, ...]) -> Any:
+    """Five blocks of 3x3 convolutions, each with a pool at its end; layers named as in Keras."""
     for block, (width, count) in enumerate(zip(filters, repeats, strict=True), start=1):
         for index in range(1, count + 1):
             x = conv(x, width, name=f"block{block}_conv{index}")
@@ -151,51 +191,36 @@ def _vgg_body(x: Any, conv: Conv, filters: tuple[int, ...], repeats: tuple[int, 
     return x
 
 
-def _conv(recipe: Recipe, folded: bool) -> Conv:
-    """Convolution, normalisation and ReLU as one step of a body."""
-
-    def apply(x: Any, filters: int, side: int = 3, strides: int = 1, *, name: str) -> Any:
-        if recipe.normalization == "weight" and not folded:
-            return ScaledConv2D(filters, side, strides, name=name)(x)
-        if recipe.normalization != "batch":
-            return plain(filters, side, strides, activation="relu", name=name)(x)
-        x = plain(filters, side, strides, use_bias=False, name=name)(x)
-        x = _norm(f"{name}_norm")(x)
-        return keras.layers.ReLU(name=f"{name}_relu")(x)
-
-    def plain(filters: int, side: int, strides: int, **options: Any) -> keras.layers.Layer:
-        return keras.layers.Conv2D(
-            filters, side, strides, padding="same", kernel_initializer=recipe.init, **options
-        )
-
-    return apply
-
-
-def _norm(name: str) -> keras.layers.Layer:
-    """BatchNorm over the whole batch, on however many devices it is; JAX does so by itself."""
-    apart = keras.backend.backend() == "tensorflow"
-    return keras.layers.BatchNormalization(synchronized=apart, name=name)
-
-
-def _embedding_head(x: Any, identities: int, recipe: Recipe) -> dict[str, Any]:
-    x = keras.layers.Dropout(recipe.dropout, name="dropout")(x)
-    dense = keras.layers.Dense(
-        recipe.embedding_size, use_bias=False, kernel_initializer=recipe.init, name="dense"
-    )
-    x = dense(x)
-    x = _norm("dense_norm")(x)
-    embedding = UnitLength(name="embedding")(x)
-    similarity = CosineClassifier(identities, name="similarity")(embedding)
-    return {"embedding": embedding, "similarity": similarity}
+def _convolve(
+    x: Any,
+    filters: int,
+    side: int = 3,
+    strides: int = 1,
+    *,
+    recipe: Recipe,
+    folded: bool,
+    name: str,
+) -> Any:
+    """Convolution, normalization and ReLU."""
+    if recipe.normalization == "weight" and not folded:
+        return ScaledConv2D(filters, side, strides, name=name)(x)
+    batch = recipe.normalization == "batch"
+    x = keras.layers.Conv2D(
+        filters,
+        side,
+        strides,
+        padding="same",
+        activation=None if batch else "relu",
+        use_bias=not batch,
+        kernel_initializer=recipe.init,
+        name=name,
+    )(x)
+    if not batch:
+        return x
+    return keras.layers.ReLU(name=f"{name}_relu")(_batch_norm(f"{name}_norm")(x))
 
 
-def _paper_head(x: Any, identities: int, init: str) -> dict[str, Any]:
-    for index in (1, 2):
-        x = keras.layers.Dense(
-            4096, activation="relu", kernel_initializer=init, name=f"dense{index}"
-        )(x)
-        x = keras.layers.Dropout(0.5, name=f"dropout{index}")(x)
-    softmax = keras.layers.Dense(
-        identities, activation="softmax", dtype="float32", name="probabilities"
-    )
-    return {"probabilities": softmax(x)}
+def _batch_norm(name: str) -> keras.layers.Layer:
+    """BatchNorm with the statistics of the whole batch, however many devices share it."""
+    tensorflow = keras.backend.backend() == "tensorflow"  # JAX synchronizes without being asked
+    return keras.layers.BatchNormalization(synchronized=tensorflow, name=name)

@@ -1,4 +1,4 @@
-"""The layers that Keras does not have, written against Keras 3 so that any backend runs them."""
+"""Layers that Keras does not have, written against Keras 3 so that they run on any backend."""
 
 from typing import Any
 
@@ -7,25 +7,25 @@ import numpy as np
 from keras import ops
 
 RELU_GAIN = float(np.sqrt(2 / (1 - 1 / np.pi)))
-"""Makes a ReLU keep unit variance: Brock et al., arXiv 2101.08692, appendix D."""
+"""Factor with which a ReLU keeps unit variance: Brock et al., arXiv 2101.08692, appendix D."""
 
 
 class LocalContrast(keras.layers.Layer):
-    """Turns a raw image into local contrast: light, exposure and gain drop out.
+    """Computes local contrast, which does not depend on light, exposure and gain.
 
-    The grey image x is averaged over `shrink` by `shrink` pixels, then
-    y = (x - m) / (s + floor), m and s the mean and standard deviation of a triangular
-    neighbourhood: two box averages of `window_px`. Always in float32.
+    The grey image x, 0 to 1, is averaged over `shrink` by `shrink` pixels. Then
+    y = (x - m) / (s + floor), where m and s are the mean and the standard deviation of a
+    triangular neighbourhood: two box averages of `window_px`. Computes in float32.
     """
 
     def __init__(self, shrink: int, window_px: int, floor: float = 0.01, **options: Any) -> None:
         """Creates the layer.
 
         Args:
-            shrink: factor by which the image is made smaller first.
-            window_px: side of the box average, in pixels of the smaller image.
-            floor: standard deviation, of a range of 1, under which contrast counts as noise.
-            options: name and the like, for `keras.layers.Layer`.
+            shrink: factor by which the image is made smaller first, at least 1.
+            window_px: side of the box average, in px of the smaller image.
+            floor: standard deviation below which contrast counts as noise, of a range of 1.
+            options: those of `keras.layers.Layer`.
         """
         super().__init__(**{**options, "dtype": "float32"})
         self.shrink = shrink
@@ -34,38 +34,41 @@ class LocalContrast(keras.layers.Layer):
 
     def call(self, images: Any) -> Any:
         """Maps uint8 [B, H, W, C] to float32 [B, H / shrink, W / shrink, 1]."""
-        x = ops.mean(ops.cast(images, "float32") / 255.0, axis=-1, keepdims=True)
+        pixels: Any = ops.cast(images, "float32")
+        x: Any = ops.mean(pixels / 255.0, axis=-1, keepdims=True)
         if self.shrink > 1:
             x = ops.average_pool(x, self.shrink)
         centred = x - self._neighbourhood(x)
-        deviation = ops.sqrt(self._neighbourhood(ops.square(centred)))
+        deviation: Any = ops.sqrt(self._neighbourhood(ops.square(centred)))
         return centred / (deviation + self.floor)
 
     def _neighbourhood(self, x: Any) -> Any:
-        for _ in range(2):  # rows and columns apart: the same average, window_px / 2 times faster
+        for _ in range(2):  # a row and a column give the same average as a square, and are faster
             x = ops.average_pool(x, (self.window_px, 1), strides=1, padding="same")
             x = ops.average_pool(x, (1, self.window_px), strides=1, padding="same")
         return x
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Returns the arguments of the constructor."""
         own = {"shrink": self.shrink, "window_px": self.window_px, "floor": self.floor}
         return {**super().get_config(), **own}
 
 
 class ScaledConv2D(keras.layers.Layer):
-    """A convolution with ReLU whose kernel is standardised: no net dies of its depth.
+    """Convolves with a standardised kernel and applies ReLU.
 
-    Kernel = gain * RELU_GAIN * (w - mean(w)) / (std(w) * sqrt(fan_in)), mean and std over each
-    filter's fan-in: scaled weight standardisation, Brock et al., arXiv 2101.08692. Unlike batch
-    normalisation it costs nothing per pixel, and `folded_weights` is a plain convolution.
-    Not a subclass of Conv2D, whose own saving would lose the gain.
+    Kernel = gain * RELU_GAIN * (w - mean(w)) / (std(w) * sqrt(fan_in)), with mean and std over
+    each filter's fan-in: scaled weight standardisation, Brock et al., arXiv 2101.08692. It keeps
+    the signal's variance as batch normalisation does, at no cost per pixel: `folded_weights` are
+    those of a plain convolution.
     """
+
+    # Not a subclass of Conv2D: Conv2D saves its own weights, and the gain would be lost.
 
     def __init__(
         self, filters: int, kernel_size: int = 3, strides: int = 1, **options: Any
     ) -> None:
-        """Creates the layer with `filters` outputs; `options` as of `keras.layers.Layer`."""
+        """Creates the layer; `options` are those of `keras.layers.Layer`."""
         super().__init__(**options)
         self.filters = filters
         self.kernel_size = kernel_size
@@ -81,17 +84,21 @@ class ScaledConv2D(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Maps [B, H, W, in] to [B, H / strides, W / strides, filters]."""
         kernel = ops.cast(self._standardised_kernel(), self.compute_dtype)
-        x = ops.conv(inputs, kernel, strides=self.strides, padding="same")
+        x: Any = ops.conv(inputs, kernel, strides=self.strides, padding="same")
         return ops.relu(x + ops.cast(self.bias, self.compute_dtype))
 
     def folded_weights(self) -> list[Any]:
-        """Kernel and bias of the plain `keras.layers.Conv2D` that does the same."""
+        """Returns kernel and bias of the plain convolution that gives the same output."""
         return [ops.convert_to_numpy(self._standardised_kernel()), self.bias.numpy()]
 
     def set_folded_weights(self, weights: list[Any]) -> None:
-        """Takes kernel and bias of a plain convolution, whose filters sum to 0, and does the same.
+        """Sets the weights so that the output is that of a plain convolution.
 
-        The kernel gets the size that it was initialised with, and the gain the rest.
+        The kernel gets the size that an initial kernel has; the gain gets the rest.
+
+        Args:
+            weights: kernel [kernel_size, kernel_size, in, filters], every filter of mean 0, and
+                bias [filters].
         """
         kernel, bias = weights
         rms = np.sqrt(np.square(kernel).mean(axis=(0, 1, 2)))
@@ -102,13 +109,15 @@ class ScaledConv2D(keras.layers.Layer):
     def _standardised_kernel(self) -> Any:
         kernel = ops.convert_to_tensor(self.kernel)
         kernel = ops.cast(kernel, "float32")
-        mean, variance = ops.moments(kernel, axes=(0, 1, 2), keepdims=True)
+        moments: Any = ops.moments(kernel, axes=(0, 1, 2), keepdims=True)
+        mean, variance = moments
         fan_in = float(np.prod(self.kernel.shape[:3]))
         scale = ops.rsqrt(ops.maximum(variance * fan_in, 1e-4))
-        return RELU_GAIN * ops.cast(self.gain, "float32") * (kernel - mean) * scale
+        gain: Any = ops.cast(self.gain, "float32")
+        return RELU_GAIN * gain * (kernel - mean) * scale
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Returns the arguments of the constructor."""
         own = {
             "filters": self.filters,
             "kernel_size": self.kernel_size,
@@ -121,7 +130,7 @@ class UnitLength(keras.layers.Layer):
     """Scales every row to length 1, in float32."""
 
     def __init__(self, **options: Any) -> None:
-        """Creates the layer; `options` as of `keras.layers.Layer`."""
+        """Creates the layer; `options` are those of `keras.layers.Layer`."""
         super().__init__(**{**options, "dtype": "float32"})
 
     def call(self, rows: Any) -> Any:
@@ -130,10 +139,10 @@ class UnitLength(keras.layers.Layer):
 
 
 class CosineClassifier(keras.layers.Layer):
-    """Cosine similarity of an embedding to one prototype per identity."""
+    """Computes an embedding's cosine similarity with one prototype per identity, in float32."""
 
     def __init__(self, identities: int, **options: Any) -> None:
-        """Creates the layer for `identities` classes; `options` as of `keras.layers.Layer`."""
+        """Creates the layer for `identities` classes; `options` as for `keras.layers.Layer`."""
         super().__init__(**{**options, "dtype": "float32"})
         self.identities = identities
 
@@ -150,5 +159,5 @@ class CosineClassifier(keras.layers.Layer):
         return ops.matmul(embeddings, ops.transpose(prototypes))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Returns the arguments of the constructor."""
         return {**super().get_config(), "identities": self.identities}

@@ -1,4 +1,4 @@
-"""What stands between the raw image and the first convolution, inside the graph."""
+"""Preprocessing inside the net: from raw images to what the first convolution sees."""
 
 from typing import Any
 
@@ -6,35 +6,23 @@ import keras
 from keras import ops
 
 from training.nets.layers import LocalContrast
-from training.nets.recipe import Recipe
 
 
-def preprocess(images: Any, recipe: Recipe) -> Any:
-    """Maps uint8 [B, S, S, 3] to what the recipe's `input` says, after its augmentation.
+def preprocess(images: Any, kind: str, contrast_px: int) -> Any:
+    """Adds the preprocessing layers to an input.
 
     Args:
-        images: the net's input.
-        recipe: `input`, `contrast_px`, `augment` and `wiring` count here.
+        images: [B, S, S, 3], 0 to 255.
+        kind: a recipe's `input`: raw, rescaled, standardized, contrast or imagenet.
+        contrast_px: approximate side in px of the result, for contrast.
 
     Returns:
-        float32 [B, S, S, 3], or [B, about contrast_px, about contrast_px, 1] for `contrast`.
+        float32 [B, S, S, 3]; for contrast [B, S / k, S / k, 1] with the whole number k of
+        `contrast_shrink`.
     """
-    augmented = _paper_augmentation(images) if recipe.augment == "paper" else images
-    if recipe.wiring == "disconnected":
-        _scale(images, recipe.input, recipe.contrast_px)  # built, and never used: the defect
-        return _scale(images, "raw", recipe.contrast_px)
-    return _scale(augmented, recipe.input, recipe.contrast_px)
-
-
-def contrast_shrink(image_px: int, contrast_px: int) -> int:
-    """By which whole number local contrast divides the image's side."""
-    return max(round(image_px / contrast_px), 1)
-
-
-def _scale(images: Any, kind: str, contrast_px: int) -> Any:
     if kind == "contrast":
         shrink = contrast_shrink(images.shape[1], contrast_px)
-        window_px = 2 * round(contrast_px / 15) + 1  # some two veins wide
+        window_px = 2 * round(contrast_px / 15) + 1  # about two veins wide
         return LocalContrast(shrink, window_px, name="contrast")(images)
     pixels = keras.layers.Rescaling(1.0, dtype="float32", name=f"{kind}_pixels")(images)
     if kind == "rescaled":
@@ -46,49 +34,36 @@ def _scale(images: Any, kind: str, contrast_px: int) -> Any:
     return pixels
 
 
-def _paper_augmentation(images: Any) -> Any:
-    """The question's seven layers; each acts in training only.
-
-    Keras 3 has no RandomHeight and RandomWidth: a zoom of one axis stretches the same way, and
-    keeps the image's size, which a Flatten needs.
-    """
-    x = keras.layers.Rescaling(1.0, dtype="float32", name="augmented_pixels")(images)
-    for layer in (
-        keras.layers.RandomFlip("horizontal", name="random_flip"),
-        keras.layers.RandomRotation(0.1, name="random_rotation"),
-        keras.layers.RandomZoom(0.1, name="random_zoom"),
-        keras.layers.RandomContrast(0.1, value_range=(0, 255), name="random_contrast"),
-        keras.layers.RandomTranslation(0.1, 0.1, name="random_translation"),
-        keras.layers.RandomZoom(0.1, 0.0, name="random_height"),
-        keras.layers.RandomZoom(0.0, 0.1, name="random_width"),
-    ):
-        x = layer(x)
-    return x
+def contrast_shrink(image_px: int, contrast_px: int) -> int:
+    """Returns the whole number by which local contrast divides an image's side."""
+    return max(round(image_px / contrast_px), 1)
 
 
 class Standardized(keras.layers.Layer):
-    """Every image to mean 0 and standard deviation 1, in float32."""
+    """Scales every image to mean 0 and standard deviation 1, in float32."""
 
     def __init__(self, **options: Any) -> None:
-        """Creates the layer; `options` as of `keras.layers.Layer`."""
+        """Creates the layer; `options` are those of `keras.layers.Layer`."""
         super().__init__(**{**options, "dtype": "float32"})
 
     def call(self, images: Any) -> Any:
         """Maps [B, H, W, C] to the same shape."""
-        mean, variance = ops.moments(images, axes=(1, 2, 3), keepdims=True)
+        moments: Any = ops.moments(images, axes=(1, 2, 3), keepdims=True)
+        mean, variance = moments
         return (images - mean) * ops.rsqrt(ops.maximum(variance, 1e-6))
 
 
 class ImageNetColours(keras.layers.Layer):
-    """What VGG's ImageNet weights were trained on: BGR, 0 to 255, less the mean colour.
+    """Converts RGB to BGR and subtracts the mean colour, as VGG's ImageNet weights expect.
 
     The means are those of `keras.applications.imagenet_utils.preprocess_input(mode="caffe")`.
     """
 
     def __init__(self, **options: Any) -> None:
-        """Creates the layer; `options` as of `keras.layers.Layer`."""
+        """Creates the layer; `options` are those of `keras.layers.Layer`."""
         super().__init__(**{**options, "dtype": "float32"})
 
     def call(self, images: Any) -> Any:
         """Maps RGB [B, H, W, 3], 0 to 255, to BGR less the means."""
-        return ops.flip(images, axis=-1) - ops.convert_to_tensor([103.939, 116.779, 123.68])
+        flipped: Any = ops.flip(images, axis=-1)
+        return flipped - ops.convert_to_tensor([103.939, 116.779, 123.68])

@@ -1,42 +1,50 @@
-"""How a net is built and how it learns: every choice that the ablation changes, one at a time."""
+"""The choices by which a net is built and trained. The ablation changes them one at a time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+NETS = ("alexnet", "vgg16", "vgg19")
+"""Names of the nets."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The recipe; its defaults are the shipped nets'.
+    """Choices by which a net is built and trained; the defaults are those of the shipped nets.
 
     Attributes:
-        filters: reduced (the paper's) or original (AlexNet's, VGG's own).
-        head: embedding (256 numbers of unit length against one prototype per identity) or paper
-            (two ReLU Dense of 4096 with dropout 0.5, softmax).
-        normalization: none (what the paper's net has: AlexNet two BatchNorms, VGG nothing), bare
-            (not even AlexNet's), batch (BatchNorm after every convolution) or weight (scaled
-            weight standardisation of every kernel).
-        init: initialiser of plain kernels by its Keras name; glorot_uniform is Keras's default.
-        input: what the first layer sees: raw (0 to 255), rescaled (0 to 1), standardized (each
-            image to mean 0, deviation 1), contrast (local contrast) or imagenet (what the
-            ImageNet weights expect).
-        contrast_px: side to which local contrast shrinks the image, about: it keeps the veins and
-            spares the work; 0 is the net's own.
-        augment: none, paper (the question's seven layers, in the graph) or palm (pose, light,
-            blur; in the input pipeline).
-        wiring: connected, or disconnected: the preprocessing layers are built and then not used,
-            as in the question's code.
-        embedding_size: numbers in an embedding; embedding head only.
-        dropout: share of features that a training step hides from the embedding.
-        learning_rate: Adam's; the peak of a cosine schedule.
-        schedule: constant, plateau (a fifth after three epochs without progress), or cosine
-            (after a warm-up of one epoch, down to 0).
-        clip_norm: gradients are scaled down to this norm; 0 leaves them.
-        scale: CosFace's factor from similarity to logit; embedding head only.
-        margin: CosFace's margin; embedding head only.
-        weights: none, or imagenet: the convolutions start from Keras's own ImageNet weights.
-        freeze_epochs: epochs in which ImageNet convolutions stay as they are; after them all
-            weights learn, at a tenth of the rate.
+        filters: numbers of filters. reduced: the paper's; original: those of AlexNet and VGG as
+            published.
+        head: layers after the convolutions. embedding: a vector of unit length, compared with one
+            prototype per identity; paper: two ReLU layers of 4096 units with dropout 0.5, then a
+            softmax.
+        normalization: what keeps the signal's size from layer to layer. weight: every kernel is
+            standardised; batch: BatchNorm after every convolution; none: as in the paper, where
+            AlexNet has two BatchNorms and VGG has none; bare: no BatchNorm in AlexNet either.
+        init: Keras name of the initializer of plain kernels.
+        input: what the first convolution sees. contrast: local contrast; raw: pixels from 0 to
+            255; rescaled: from 0 to 1; standardized: mean 0 and standard deviation 1 in every
+            image; imagenet: what Keras's ImageNet weights expect.
+        contrast_px: approximate side in px to which --input contrast shrinks an image; 0 takes the
+            net's own (AlexNet 112, VGG 75).
+        augment: changes to training images. palm: pose, light and blur, made while images are
+            read; paper: the seven layers of the question's code, inside the net; none.
+        wiring: disconnected builds the preprocessing layers and does not use them, which is the
+            defect of the question's code.
+        embedding_size: numbers in an embedding, at least 1; embedding head only.
+        dropout: share of the features hidden from the embedding in a training step, from 0 to
+            less than 1; embedding head only.
+        learning_rate: Adam's learning rate, above 0; the peak of a cosine schedule.
+        schedule: course of the learning rate. cosine: one epoch of warm-up, then down to 0;
+            constant; plateau: divided by five after three epochs without progress.
+        clip_norm: largest norm of a weight's gradient; longer ones are scaled down. 0: no limit.
+        scale: factor from similarity to logit in CosFace, above 0; embedding head only.
+        margin: similarity by which CosFace asks the true identity to win, from 0 to 1; embedding
+            head only.
+        weights: values the convolutions start from. none: random; imagenet: Keras's ImageNet
+            weights, for VGG16 and VGG19 with --filters original.
+        freeze_epochs: epochs during which ImageNet convolutions are not trained; after them all
+            layers are, at a tenth of the learning rate.
     """
 
     filters: Literal["reduced", "original"] = "reduced"
@@ -70,9 +78,9 @@ _AS_POSTED = Recipe(
 
 PRESETS = {
     "shipped": Recipe(),
-    # The question's code: its preprocessing says rescaled and augmented, and is never used.
+    # The question's code.
     "as-posted": _AS_POSTED,
-    # The student's later version, which worked.
+    # The student's later version, which learned.
     "student": replace(
         _AS_POSTED,
         normalization="batch",
@@ -89,10 +97,13 @@ PRESETS = {
         learning_rate=1e-4,
     ),
 }
-"""Starting points for `--preset`; single options override them."""
+"""Recipes by the name that `--preset` takes; single options override their choices."""
 
 
 def recipe_of(settings: Mapping[str, Any]) -> Recipe:
-    """The recipe in a run's or a manifest's settings; what they do not name is as shipped."""
+    """Returns the recipe in a run's or a manifest's settings.
+
+    Choices that the settings do not name are those of the shipped nets; other keys are ignored.
+    """
     names = {field.name for field in fields(Recipe)} & settings.keys()
     return Recipe(**{name: settings[name] for name in names})

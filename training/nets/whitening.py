@@ -1,23 +1,23 @@
-"""Makes every direction of an embedding count by how little images of one palm differ in it."""
+"""Whitening of embeddings: within-class covariance normalisation in a net's last layers."""
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 SHRINKAGE = 0.3
-"""Of the within-class covariance towards a multiple of the identity. Between 0.1 and 1 hardly
-anything changed, on strangers of either style."""
+"""Shrinkage of the within-class covariance towards a multiple of the identity. Values from 0.1 to
+1 gave about the same error rates."""
 
 Float32 = NDArray[np.float32]
 
 
 def whiten(net: keras.Model, features: Float32) -> None:
-    """Folds a whitening into a net's last layers; the net stays as large and as fast as it was.
+    """Folds a whitening into a net's last layers; size and speed of the net do not change.
 
     Args:
-        net: with an embedding head; its weights are changed.
-        features: float32 [P, 2, D], outputs of its layer `dense_norm` for pairs of images of one
-            palm, at two visits, taken and spoilt as in training.
+        net: with an embedding head; the weights of `dense` and `dense_norm` are changed.
+        features: float32 [P, 2, D], outputs of the layer `dense_norm` for pairs of images of one
+            palm, of two sessions, photographed and degraded as in training.
     """
     mean, matrix = within_class_whitening(features)
     dense, norm = net.get_layer("dense"), net.get_layer("dense_norm")
@@ -25,7 +25,7 @@ def whiten(net: keras.Model, features: Float32) -> None:
     gamma, beta, moving_mean, moving_variance = norm.get_weights()
     scale = gamma / np.sqrt(moving_variance + norm.epsilon)
     whitening_kernel = kernel * scale @ matrix
-    # Its columns keep the kernel's size, and gamma has the rest: float16 would lose small ones.
+    # Columns keep the kernel's size and gamma takes the rest: small ones are lost in float16.
     sizes = _rms(whitening_kernel, axis=0) / _rms(kernel)
     dense.set_weights([whitening_kernel / sizes])
     ones = np.ones_like(gamma)
@@ -34,14 +34,14 @@ def whiten(net: keras.Model, features: Float32) -> None:
 
 
 def within_class_whitening(features: Float32) -> tuple[Float32, Float32]:
-    """Within-class covariance normalisation: A. Hatch et al., Interspeech 2006, pages 1471-1474.
+    """Computes a whitening: A. Hatch et al., Interspeech 2006, pages 1471-1474.
 
     Args:
         features: float32 [P, 2, D], pairs of one class each.
 
     Returns:
-        The mean [D], and the matrix [D, D] with which (x - mean) @ matrix has, but for the
-        shrinkage, the same within-class variance in every direction.
+        The mean float32 [D], and a matrix float32 [D, D]: except for the shrinkage,
+        (x - mean) @ matrix has the same within-class variance in every direction.
     """
     size = features.shape[-1]
     half = (features[:, 0] - features[:, 1]) / np.sqrt(2)

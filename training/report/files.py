@@ -15,8 +15,11 @@ def replacing(target: Path) -> Iterator[Path]:
     fails, it is removed and `target` stays as it was. The target's folder is created if missing.
 
     Raises:
-        OSError: if the file cannot be written, or a folder `target` exists already.
+        FileExistsError: if `target` is a folder that holds something.
+        OSError: if `target` cannot be written.
     """
+    if target.is_dir() and any(target.iterdir()):
+        raise FileExistsError(f"{target} exists: remove it or choose another place")
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".unfinished-{target.name}")
     _remove(unfinished)  # left by a process that was killed

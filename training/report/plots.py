@@ -1,117 +1,179 @@
-"""A run's plots as SVG that stands inside an HTML page and takes that page's colours.
+"""Charts of a training run: figures by epoch, and the confusion matrix."""
 
-Every colour is one of the page's CSS variables, so that one drawing is legible in light and dark.
-"""
-
-import re
 from collections.abc import Sequence
-from io import StringIO
 
-import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-History = Sequence[dict[str, float]]
+from training.report.chart import (
+    BLUE,
+    DASHED,
+    INK,
+    ORANGE,
+    RED,
+    Chart,
+    add_legend,
+    new_axes,
+    to_svg,
+)
 
-# Colours that stand for CSS variables until the SVG is written; no other part of a plot has them.
-INK, _FAINT, FIRST, SECOND, WRONG = "#010101", "#020202", "#030303", "#040404", "#050505"
-_VARIABLES = {
-    INK: "var(--ink-2)",
-    _FAINT: "var(--line)",
-    FIRST: "var(--series-1)",
-    SECOND: "var(--series-2)",
-    WRONG: "var(--wrong)",
-}
+History = Sequence[dict[str, float]]
+Series = dict[str, tuple[list[float], list[float]]]
+
+MATRIX_IN = (7.6, 7.6)
+MATRIX_AXES_PT = 6 * 72
+"""Side of the matrix inside its labels, in points."""
+
+SMALLEST_MARK_PT = 5.0
+"""A smaller mark is hard to see."""
 
 LABELLED = 40
-"""Identities up to which every one has its name on the confusion matrix; of more, every n-th."""
+"""Up to so many identities the confusion matrix names all of them, beyond that about 20."""
 
-POINTS = 4_000
-"""Marks beyond which the matrix is drawn as pixels: an SVG of so many shapes is slow to show."""
+VECTOR_MARKS = 4_000
+"""More marks are drawn as pixels, because browsers show an SVG of so many shapes slowly."""
 
-_PIXELS = ("#3b82c4", "#e05a33")  # right and wrong, where pixels cannot take a page's colours
+NOT_FINITE = "The value was not a finite number in any epoch, so there is nothing to draw."
 
 
-def draw_curves(history: History, classes: int, *, cross_entropy: bool = True) -> dict[str, Markup]:
-    """Loss, accuracy and learning rate by epoch, as far as the history has them.
+def draw_curves(history: History, identities: int, *, cross_entropy: bool) -> list[Chart]:
+    """Draws loss, accuracy, equal error rate and learning rate by epoch, if the history has them.
 
     Args:
         history: a dict for each epoch; see `training.report.page.RunRecord`.
-        classes: the number of identities C: a net that knows nothing has the loss ln C and the
-            accuracy 1 / C, and both are drawn.
-        cross_entropy: the loss is one, so that ln C is chance; CosFace's is on another scale.
+        identities: C, whom the net is trained to tell apart. Guessing has the accuracy 1 / C.
+        cross_entropy: whether the loss is the cross-entropy over the identities, so that guessing
+            has the loss ln C.
     """
-    plots = {}
-    if lines := _series(history, "loss", "val_loss"):
-        figure, axes = new_axes()
-        _draw(axes, lines)
-        if cross_entropy:
-            chance = float(np.log(classes))
-            _draw_chance(axes, chance, f"knows nothing: ln {classes} = {chance:.2f}")
-        axes.set_ylim(bottom=0)
-        plots["Loss"] = to_svg(figure, "loss by epoch")
-    if lines := _series(history, "accuracy", "val_accuracy", "val_rank_1"):
-        figure, axes = new_axes()
-        _draw(axes, lines)
-        _draw_chance(axes, 1 / classes, f"chance: 1 of {classes}")
-        axes.set_ylim(-0.02, 1.02)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        plots["Accuracy"] = to_svg(figure, "accuracy by epoch")
-    if lines := _series(history, "learning_rate"):
-        figure, axes = new_axes()
-        _draw(axes, lines)
-        axes.set_ylim(bottom=0)
-        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=False)
-        axes.yaxis.get_offset_text().set(color=INK, fontsize=9)
-        plots["Learning rate"] = to_svg(figure, "learning rate by epoch")
-    return plots
+    charts = [
+        _draw_loss(history, identities, cross_entropy),
+        _draw_accuracy(history, identities),
+        _draw_eer(history),
+        _draw_learning_rate(history),
+    ]
+    return [chart for chart in charts if chart]
 
 
 def draw_confusion(confusion: NDArray[np.int64], identities: Sequence[str]) -> Markup:
-    """The confusion matrix, with a mark for every confusion that stays visible with 1,000 classes.
+    """Draws the confusion matrix.
+
+    Every confusion has a visible mark, for 1,000 identities too. Colours: blue on the diagonal, red
+    off it; a darker mark is a larger share of the identity's test images.
 
     Args:
         confusion: int64 [C, C], rows the true identity, columns the one found.
         identities: C names.
     """
     count = len(identities)
-    figure, axes = new_axes(7.6, 7.6)
-    # Of 72 points an inch, the axes' six inches: one cell, or what the eye still finds.
-    size = max(0.8 * 6 * 72 / count, 5.0)
+    figure, axes = new_axes(MATRIX_IN)
+    size = max(0.8 * MATRIX_AXES_PT / count, SMALLEST_MARK_PT)
     rows, columns = np.nonzero(confusion)
     wrong = rows != columns
-    share = confusion[rows, columns] / np.maximum(confusion.sum(axis=1)[rows], 1)
-    as_pixels = len(rows) > POINTS
-    colours = _PIXELS if as_pixels else (FIRST, WRONG)
-    for chosen, colour in zip((~wrong, wrong), colours, strict=True):
-        if not chosen.any():
-            continue
-        axes.scatter(
-            columns[chosen],
-            rows[chosen],
-            s=size**2,
-            c=colour,
-            alpha=0.5 + 0.5 * share[chosen],
-            marker="s",
-            linewidths=0,
-            rasterized=as_pixels,
-        )
+    share = confusion[rows, columns] / confusion.sum(axis=1)[rows]
+    order = np.argsort(wrong)  # errors last, on top of the marks that they overlap
+    axes.scatter(
+        columns[order],
+        rows[order],
+        s=size**2,
+        c=np.where(wrong, RED, BLUE)[order],
+        alpha=(0.6 + 0.4 * share)[order],
+        marker="s",
+        linewidths=0,
+        rasterized=len(rows) > VECTOR_MARKS,
+    )
     axes.set(xlim=(-1, count), ylim=(count, -1), xlabel="identified as", ylabel="true identity")
     axes.set_aspect("equal")
-    step = 1 if count <= LABELLED else -(-count // 20)
-    ticks = np.arange(0, count, step)
+    ticks = range(0, count, 1 if count <= LABELLED else -(-count // 20))
     names = [_shorten(identities[i]) for i in ticks]
+    # A name may hold a dollar sign, which would start a formula.
     axes.set_xticks(ticks, names, rotation=90, parse_math=False)
     axes.set_yticks(ticks, names, parse_math=False)
     return to_svg(figure, "confusion matrix")
 
 
-def _series(history: History, *names: str) -> dict[str, tuple[list[float], list[float]]]:
-    """Epochs and values of the figures that the history has, without those that are no numbers."""
-    found = {}
+def _draw_loss(history: History, identities: int, cross_entropy: bool) -> Chart | None:
+    lines = _series(history, "loss", "val_loss")
+    if not lines:
+        return _explain_absence(history, "Loss", "loss", "val_loss")
+    figure, axes = new_axes()
+    _draw(axes, lines)
+    caption = (
+        "The loss of this head has no fixed value for guessing. A loss that falls shows that the "
+        "net learns."
+    )
+    if cross_entropy:
+        chance = float(np.log(identities))
+        _draw_chance(axes, chance, f"guessing: ln {identities} = {chance:.2f}")
+        caption = (
+            f"Dashed: a net that guesses gives each of the {identities} identities the probability "
+            f"1/{identities}. Its loss is the natural logarithm of {identities}, ln {identities} = "
+            f"{chance:.2f}. A loss that stays there means that the net has learned nothing yet."
+        )
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # room for the words above the dashed line
+    add_legend(axes)
+    return Chart("Loss", to_svg(figure, "loss"), caption)
+
+
+def _draw_accuracy(history: History, identities: int) -> Chart | None:
+    lines = _series(history, "accuracy", "val_accuracy", "val_rank_1")
+    if not lines:
+        return _explain_absence(history, "Accuracy", "accuracy", "val_accuracy", "val_rank_1")
+    figure, axes = new_axes()
+    _draw(axes, lines)
+    captions = []
+    if lines.keys() - {"val_rank_1"}:
+        _draw_chance(axes, 1 / identities, f"guessing: 1 of {identities}")
+        captions.append(f"Dashed: a net that guesses is right for 1 image of {identities}.")
+    if "val_rank_1" in lines:
+        captions.append(
+            "Validation: rank-1, the share of probes whose most similar template is of their own "
+            "identity. The net was not trained on these identities."
+        )
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    add_legend(axes)
+    return Chart("Accuracy", to_svg(figure, "accuracy"), " ".join(captions))
+
+
+def _draw_eer(history: History) -> Chart | None:
+    lines = _series(history, "val_eer")
+    if not lines:
+        return None
+    figure, axes = new_axes()
+    _draw(axes, lines)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
+    caption = (
+        "At the equal error rate, as many pairs of two identities are accepted as pairs of one "
+        "identity are refused. Lower is better."
+    )
+    return Chart("Equal error rate in validation", to_svg(figure, "equal error rate"), caption)
+
+
+def _draw_learning_rate(history: History) -> Chart | None:
+    lines = _series(history, "learning_rate")
+    if not lines:
+        return None
+    figure, axes = new_axes()
+    _draw(axes, lines)
+    axes.set_ylim(bottom=0)
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=False)
+    axes.yaxis.get_offset_text().set(color=INK, fontsize=9)
+    return Chart("Learning rate", to_svg(figure, "learning rate"), "At the end of each epoch.")
+
+
+def _explain_absence(history: History, title: str, *names: str) -> Chart | None:
+    """Returns words for figures that the history has but cannot draw; None if it has none."""
+    has_some = any(name in row for row in history for name in names)
+    return Chart(title, None, NOT_FINITE) if has_some else None
+
+
+def _series(history: History, *names: str) -> Series:
+    """Returns epochs and values by name, only those that are finite numbers."""
+    found: Series = {}
     for name in names:
         points = [
             (row.get("epoch", number), row[name])
@@ -119,48 +181,28 @@ def _series(history: History, *names: str) -> dict[str, tuple[list[float], list[
             if np.isfinite(row.get(name, np.nan))
         ]
         if points:
-            epochs, values = zip(*points, strict=True)
-            found[name] = (list(epochs), list(values))
+            found[name] = ([epoch for epoch, _ in points], [value for _, value in points])
     return found
 
 
-def new_axes(width: float = 3.9, height: float = 2.8) -> tuple[Figure, Axes]:
-    """An empty plot in the page's style; inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    figure.patch.set_alpha(0)
-    axes.patch.set_alpha(0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_FAINT)
-    axes.tick_params(colors=INK, labelsize=9, color=_FAINT)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    axes.grid(color=_FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _draw(axes: Axes, lines: dict[str, tuple[list[float], list[float]]]) -> None:
-    """Training in the first colour, validation in the second, each named at its last point."""
+def _draw(axes: Axes, lines: Series) -> None:
     for name, (epochs, values) in lines.items():
         validation = name.startswith("val_")
         axes.plot(
             epochs,
             values,
-            color=SECOND if validation else FIRST,
+            color=ORANGE if validation else BLUE,
             linewidth=2,
             marker="o",
             markersize=3.5 if len(epochs) < 60 else 0,
             label="validation" if validation else "training",
         )
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("epoch", fontsize=9)
-    if len(lines) > 1:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.set_xlabel("epoch")
 
 
 def _draw_chance(axes: Axes, level: float, text: str) -> None:
-    axes.axhline(level, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axhline(level, color=INK, linewidth=1, linestyle=DASHED)
     axes.annotate(
         text,
         (0.99, level),
@@ -175,19 +217,3 @@ def _draw_chance(axes: Axes, level: float, text: str) -> None:
 
 def _shorten(name: str) -> str:
     return name if len(name) <= 14 else f"{name[:13]}…"
-
-
-def to_svg(figure: Figure, label: str) -> Markup:
-    """The figure as an inline SVG element: no declarations, no addresses, the page's colours."""
-    file = StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
-    svg = re.sub(r'(<svg[^>]*?)\swidth="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r"\1", svg, count=1)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))

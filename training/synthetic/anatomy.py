@@ -1,8 +1,8 @@
-"""What makes one synthetic palm itself: its vessels, creases and skin, as image layers.
+"""The anatomy of one synthetic palm: vessels, creases and skin, as image layers.
 
-Veins grow in three dimensions, then are seen through the skin: what lies deeper is fainter and more
-blurred. A palm is drawn once, on a canvas larger than the image, so that a shot can move, turn
-and bend it without running out of skin (`training.synthetic.capture`).
+Veins grow in three dimensions and are seen through the skin: a deeper vein is fainter and more
+blurred. A palm is drawn once, on a canvas larger than an image, so that a shot can move, turn and
+bend it (`training.synthetic.capture`).
 """
 
 from itertools import pairwise
@@ -22,26 +22,28 @@ from training.synthetic.canvas import (
 from training.synthetic.vessels import DEPTH_MM, VesselTree, grow_vessels
 
 LAYERS = ("deep_veins", "shallow_veins", "principal_lines", "wrinkles", "texture")
-"""Order of the layers in `draw_palm`'s result."""
+"""Layers in the order of `draw_palm`."""
 
 SKIN_SCATTERING_PER_MM = 4.6 * (850 / 500) ** -1.421
-"""Reduced scattering of skin at 850 nm: S. L. Jacques, Phys. Med. Biol. 58 (2013), table 1."""
+"""Reduced scattering coefficient of skin at 850 nm: S. L. Jacques, Phys. Med. Biol. 58 (2013),
+table 1."""
 
 SKIN_ABSORPTION_PER_MM = 0.03
-"""Absorption of skin in the near infrared; its order of magnitude is from the same review."""
+"""Absorption coefficient of skin in the near infrared; order of magnitude of the same review."""
 
 BLOOD_ABSORPTION_PER_MM = 0.4
-"""Absorption of venous whole blood about 850 nm, rounded: N. Bosschaart et al., Lasers Med. Sci. 29
-(2014)."""
+"""Absorption coefficient of venous whole blood at about 850 nm, rounded: N. Bosschaart et al.,
+Lasers Med. Sci. 29 (2014)."""
 
 EFFECTIVE_ATTENUATION_PER_MM = float(
     np.sqrt(3 * SKIN_ABSORPTION_PER_MM * (SKIN_ABSORPTION_PER_MM + SKIN_SCATTERING_PER_MM))
 )
-"""How fast diffuse light fades with depth: the diffusion approximation, mu_eff."""
+"""Attenuation coefficient of diffuse light: mu_eff of the diffusion approximation."""
 
 BLUR_PER_DEPTH = 0.5
-"""Standard deviation of a vessel's blur, in depths. The half width of the depth-dependent
-point-spread function of K. Shimizu et al., Applied Optics 44 (2005), is about 0.6 depths."""
+"""Standard deviation of a vessel's blur, as a share of its depth. The half width of the
+depth-dependent point-spread function of K. Shimizu et al., Applied Optics 44 (2005), is about 0.6
+of the depth."""
 
 _DEPTH_BINS = 4
 
@@ -50,11 +52,11 @@ def draw_palm(rng: np.random.Generator) -> Layers:
     """Draws the identity layers of one palm.
 
     Args:
-        rng: the identity's own generator; equal generators draw equal palms.
+        rng: a generator of this identity alone; equal generators draw equal palms.
 
     Returns:
         uint8 [5, CANVAS_PX, CANVAS_PX] in the order of `LAYERS`. Veins, lines and wrinkles are
-        0 (none) to 255 (darkest); texture has mean 128, and 32 is its standard deviation.
+        0 (none) to 255 (darkest); texture has mean 128 and standard deviation 32.
     """
     deep, shallow = _draw_vessels(grow_vessels(rng), rng)
     layers = np.stack([deep, shallow, _draw_principal_lines(rng), _draw_wrinkles(rng)])
@@ -63,7 +65,7 @@ def draw_palm(rng: np.random.Generator) -> Layers:
 
 
 def _draw_vessels(tree: VesselTree, rng: np.random.Generator) -> tuple[Layers, Layers]:
-    """The deeper half of the vessels and the shallower one, as the skin above lets them be seen."""
+    """Draws the deeper and the shallower half of the vessels, faded and blurred by the skin."""
     child = np.flatnonzero(tree.parents >= 0)
     ends = np.stack([tree.points[tree.parents[child]], tree.points[child]], axis=1)
     depth_mm = np.clip(ends[:, :, 2].mean(axis=1) / PX_PER_MM, *DEPTH_MM)
@@ -78,18 +80,19 @@ def _draw_vessels(tree: VesselTree, rng: np.random.Generator) -> tuple[Layers, L
         chosen = order[first:last]
         drawn = np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
         for px in np.unique(width[chosen]):
-            alike = chosen[width[chosen] == px]
-            lines = np.rint(ends[alike, :, :2] * 16).astype(np.int32)
-            cv2.polylines(drawn, list(lines), False, float(contrast[alike].mean()), int(px), 8, 4)
+            equal = chosen[width[chosen] == px]
+            lines = np.rint(ends[equal, :, :2] * 16).astype(np.int32)
+            cv2.polylines(drawn, list(lines), False, float(contrast[equal].mean()), int(px), 8, 4)
         sigma = BLUR_PER_DEPTH * float(depth_mm[chosen].mean()) * PX_PER_MM
-        seen.append(cv2.GaussianBlur(drawn, (0, 0), max(sigma * rng.uniform(0.7, 1.1), 0.8)))
+        blurred = cv2.GaussianBlur(drawn, (0, 0), max(sigma * rng.uniform(0.7, 1.1), 0.8))
+        seen.append(np.asarray(blurred, np.float32))
     half = _DEPTH_BINS // 2
     shallow, deep = np.sum(seen[:half], axis=0), np.sum(seen[half:], axis=0)
     return to_full_range(deep), to_full_range(shallow)
 
 
 def _draw_principal_lines(rng: np.random.Generator) -> Layers:
-    """Heart, head and life line: long creases, sharper and darker than veins, and their forks."""
+    """Draws heart, head and life line, which are sharper and darker than veins, with forks."""
     layer = np.zeros((CANVAS_PX, CANVAS_PX), np.uint8)
     heart = ((0.97, 0.34), (0.6, 0.40), (0.3, 0.1))
     head = ((0.06, 0.38), (0.45, 0.42), (0.9, 0.68))
@@ -105,7 +108,7 @@ def _draw_principal_lines(rng: np.random.Generator) -> Layers:
 
 
 def _draw_wrinkles(rng: np.random.Generator) -> Layers:
-    """Ten to a hundred and twenty fine creases, along two directions that this palm prefers."""
+    """Draws 10 to 119 fine creases, along two directions of this palm."""
     layer = np.zeros((CANVAS_PX, CANVAS_PX), np.uint8)
     preferred = rng.uniform(0, np.pi, 2)
     for _ in range(rng.integers(10, 120)):
@@ -118,13 +121,14 @@ def _draw_wrinkles(rng: np.random.Generator) -> Layers:
 
 
 def _draw_texture(rng: np.random.Generator) -> Layers:
-    """Skin mottling at four widths."""
+    """Draws the skin's texture: noise of four widths."""
     amounts = rng.uniform(0.2, 1, 4)
     total = sum(
         amount * smooth_noise(rng, sigma)
         for amount, sigma in zip(amounts, (1.2, 3.0, 8.0, 20.0), strict=True)
     )
-    return np.clip(128 + 32 * total / np.linalg.norm(amounts), 0, 255).astype(np.uint8)
+    levels = 128 + 32 * np.asarray(total) / np.linalg.norm(amounts)
+    return np.clip(levels, 0, 255).astype(np.uint8)
 
 
 def _draw_curve(
@@ -134,9 +138,9 @@ def _draw_curve(
     strength: float,
     width_px: float,
 ) -> None:
-    """Draws a quadratic Bezier curve [3, 2], trembling a little, that thins out at its ends.
+    """Draws a quadratic Bezier curve of control points [3, 2], uneven and thinner at its ends.
 
-    A line thinner than a pixel is drawn fainter instead.
+    A line of less than a pixel is drawn fainter instead.
     """
     t = np.linspace(0, 1, 13)[:, None]
     points = (1 - t) ** 2 * control[0] + 2 * t * (1 - t) * control[1] + t**2 * control[2]

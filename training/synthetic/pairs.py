@@ -1,6 +1,6 @@
-"""Images of palms by twos, each palm at two visits: what the batches of a stream are made of.
+"""Pairs of images of one palm, of two sessions: the content of a stream's batches.
 
-Without Keras: processes that only take images start faster and smaller.
+Imports no Keras, so that processes which only take images start faster and need less memory.
 """
 
 from dataclasses import replace
@@ -13,17 +13,17 @@ from training.database.image_files import ImageFile
 from training.fit.augmentation import degrade
 from training.synthetic.anatomy import LAYERS
 from training.synthetic.canvas import CANVAS_PX
-from training.synthetic.capture import PICTURE_PX, TRAINING, draw_camera, draw_session, shoot
+from training.synthetic.capture import IMAGE_PX, TRAINING, draw_camera, draw_session, shoot
 
 Pixels = NDArray[np.uint8]
 
 SERVED_PX = 224
-"""Side of the images that the exported net takes; it shrinks them by a whole number."""
+"""Side in px of an exported net's input; the net shrinks it by a whole number."""
 
 MISPLACED = replace(
-    TRAINING, displace=lambda rng: np.clip(rng.normal(0, 0.055 * PICTURE_PX, 2), -11, 11)
+    TRAINING, displace=lambda rng: np.clip(rng.normal(0, 0.055 * IMAGE_PX, 2), -11, 11)
 )
-"""The training style, with the region of interest a little further away than its own 4 %."""
+"""The training style with a larger displacement of the region of interest, 5.5 % instead of 4 %."""
 
 
 def photograph_pairs(
@@ -34,27 +34,26 @@ def photograph_pairs(
     side_px: int,
     degraded: bool,
 ) -> Pixels:
-    """Takes two images of each palm, at two visits to one camera.
+    """Takes two images of each palm with one camera, in two sessions.
 
     Args:
-        palms: identity layers of all palms, as `draw_palms` keeps them.
-        identities: int64 [P], whose images to take.
-        rng_key: what says, with an identity, how its images are: seed, epoch and batch.
+        palms: layers of all palms, as of `training.synthetic.palms.draw_palms`.
+        identities: int64 [P], numbers of the palms to photograph.
+        rng_key: seed, epoch and batch, which with an identity determine its images.
         camera: number of the camera in that batch.
         side_px: side of the images.
-        degraded: spoil the images (`degrade`), and misplace them more.
+        degraded: degrade the images (`training.fit.augmentation.degrade`) and displace them more.
 
     Returns:
-        uint8 [2 P, side_px, side_px], grey; the two of one palm one after the other.
+        uint8 [2 P, side_px, side_px], grey; the two images of a palm follow one another.
     """
     style = MISPLACED if degraded else TRAINING
-    # Five numbers, as below, of which the last is no shot's.
+    # Five numbers, as for the shots below, which end in 0 or 1.
     shades = draw_camera(np.random.default_rng([*rng_key, camera, 2]), style)
     images = np.empty((2 * len(identities), side_px, side_px), np.uint8)
     for slot, identity in enumerate(identities):
         palm = palms[np.array([identity])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
         for shot in (0, 1):
-            # Named by identity, not by slot: several machines share a batch.
             rng = np.random.default_rng([*rng_key, int(identity), shot])
             session = draw_session(rng, style, shades)
             image = shoot(palm, session, rng, style)
@@ -65,7 +64,10 @@ def photograph_pairs(
 
 
 def resize(image: Pixels, side_px: int) -> Pixels:
-    """A square image as a served net sees it, that takes `SERVED_PX` and averages them."""
+    """Resizes a square image as the service and a net's local contrast do together.
+
+    The service enlarges it to `SERVED_PX`, which the net averages down to `side_px`.
+    """
     if image.shape[0] == side_px:
         return image
     between = round(SERVED_PX / side_px) * side_px

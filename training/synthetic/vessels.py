@@ -1,4 +1,4 @@
-"""How a palm's veins grow, in three dimensions, in pixels of `PX_PER_MM`."""
+"""The veins of a palm, grown in three dimensions; lengths are in px of `PX_PER_MM`."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from training.synthetic.canvas import CANVAS_PX, PX_PER_MM, Float32, smooth_noise
 
 MURRAY_EXPONENT = 3.0
-"""r_parent^3 = sum(r_child^3): C. D. Murray, PNAS 12 (1926), least work of blood flow."""
+"""r_parent^3 = sum(r_child^3), the least work for the blood flow: C. D. Murray, PNAS 12 (1926)."""
 
 DEPTH_MM = (0.6, 5.0)
-"""Where veins lie under the skin; an assumption, wide on purpose."""
+"""Least and greatest depth of veins under the skin: an assumption, wide on purpose."""
 
 LEAF_RADIUS_MM = (0.16, 0.32)
-"""Radius of the finest branches that still show; the trunks' follow by Murray's law."""
+"""Radius of the finest visible branches: an assumption. Murray's law gives the other radii."""
 
 _STEP_PX = 3.5
 _REACH_PX = 50.0
@@ -25,13 +25,13 @@ _SPROUTING = 0.25  # share of the trunks' nodes that may send out a branch
 
 @dataclass(frozen=True, slots=True)
 class VesselTree:
-    """A vascular tree in canvas pixels.
+    """A tree of vessels on the canvas.
 
     Attributes:
-        points: float32 [M, 3], x, y and depth under the skin of every node.
-        parents: int32 [M], index of the node upstream, -1 at the wrist roots; a child stands
-            after its parent.
-        radii: float32 [M], vessel radius in px at the node, by Murray's law.
+        points: float32 [M, 3], x, y and depth under the skin of every node, in px.
+        parents: int32 [M], index of every node's parent, -1 at the two roots at the wrist; a
+            parent's index is below its children's.
+        radii: float32 [M], radius of the vessel at every node, in px, by Murray's law.
     """
 
     points: Float32
@@ -40,11 +40,14 @@ class VesselTree:
 
 
 def grow_vessels(rng: np.random.Generator) -> VesselTree:
-    """Grows a palm's vessels by space colonisation from its trunks.
+    """Grows a palm's vessels from its trunks by space colonisation.
 
     Runions, Lane and Prusinkiewicz, "Modeling Trees with a Space Colonization Algorithm" (2007):
-    tissue points attract the nearest node within reach, a node grows one step towards the mean of
-    its attractors, and a point is supplied once a node comes within the kill distance.
+    every tissue point attracts the nearest node within `_REACH_PX`; a node grows one step towards
+    the mean of the points that attract it; a point is removed when a node is within `_KILL_PX`.
+
+    Args:
+        rng: a generator of this identity alone.
     """
     points, parents = _trunks(rng)
     tissue = _tissue_points(rng)
@@ -74,17 +77,17 @@ def grow_vessels(rng: np.random.Generator) -> VesselTree:
 def _nearest(
     tissue: Float32, points: Float32, among: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], Float32]:
-    """Of some nodes the nearest to every tissue point, and how far it is."""
+    """Returns the nearest of some nodes to every tissue point, and its distance in px."""
     if not len(among):
         return np.zeros(len(tissue), np.int64), np.full(len(tissue), np.inf, np.float32)
     gaps = tissue[:, None] - points[among][None]
     squares = np.einsum("tnd,tnd->tn", gaps, gaps)
     best = squares.argmin(axis=1)
-    return among[best], np.sqrt(squares[np.arange(len(tissue)), best])
+    return among[best].astype(np.int64), np.sqrt(squares[np.arange(len(tissue)), best])
 
 
 def _trunks(rng: np.random.Generator) -> tuple[Float32, NDArray[np.int32]]:
-    """Two chains from the wrist that meet in the palmar arch, and from it to the finger gaps."""
+    """Returns points and parents of the trunks: wrist to palmar arch, arch to finger gaps."""
     side, depth = CANVAS_PX, np.array(DEPTH_MM) * PX_PER_MM
     apex = np.array([rng.uniform(0.3, 0.7) * side, rng.uniform(0.25, 0.65) * side, depth.mean()])
     points: list[NDArray[np.floating]] = []
@@ -95,7 +98,7 @@ def _trunks(rng: np.random.Generator) -> tuple[Float32, NDArray[np.int32]]:
         bulge = (root + apex) / 2 + np.array([outwards * rng.normal(18, 10), rng.normal(-6, 8), 0])
         arch += _append_chain(points, parents, -1, (root, bulge, apex))
     for x in (0.22, 0.42, 0.62, 0.82):
-        if rng.random() < 0.3:  # not everybody has every digital vein within sight
+        if rng.random() < 0.3:  # not every palm shows every digital vein
             continue
         start = int(rng.choice(arch[len(arch) // 4 :]))
         gap = np.array([rng.normal(x, 0.09) * side, -0.03 * side, rng.uniform(*depth)])
@@ -110,7 +113,7 @@ def _append_chain(
     start: int,
     curve: tuple[NDArray[np.floating], ...],
 ) -> list[int]:
-    """Adds nodes along a quadratic Bezier curve, hanging on node `start`; their indices."""
+    """Adds nodes along a quadratic Bezier curve from node `start`, and returns their indices."""
     steps = max(int(np.linalg.norm(curve[2] - curve[0]) / 5), 2)
     added: list[int] = []
     for t in np.linspace(0, 1, steps)[int(start >= 0) :]:
@@ -121,7 +124,7 @@ def _append_chain(
 
 
 def _tissue_points(rng: np.random.Generator) -> Float32:
-    """Points to be supplied, [A, 3] in px, denser where this palm is denser."""
+    """Draws the tissue points [A, 3] in px; their density varies over the palm."""
     density = smooth_noise(rng, sigma_px=22)
     count = int(rng.uniform(120, 420))
     flat = rng.uniform(0, CANVAS_PX, (count, 2))
@@ -132,7 +135,7 @@ def _tissue_points(rng: np.random.Generator) -> Float32:
 
 
 def _meander(points: Float32, rng: np.random.Generator) -> Float32:
-    """Bends the whole tree smoothly: no vessel runs straight, and no two palms alike."""
+    """Bends the whole tree smoothly, so that no vessel is straight."""
     coarse = rng.normal(0, 1, (9, 9, 2)) * rng.uniform(4, 9)
     field = cv2.resize(
         coarse.astype(np.float32), (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC
@@ -142,7 +145,7 @@ def _meander(points: Float32, rng: np.random.Generator) -> Float32:
 
 
 def _murray_radii(parents: NDArray[np.int32], leaf_radius_px: float) -> Float32:
-    """Radius of every node."""
+    """Returns the radius of every node in px, from the leaves to the roots."""
     cubes = [0.0] * len(parents)
     for node in range(len(parents) - 1, -1, -1):
         cubes[node] = cubes[node] or leaf_radius_px**MURRAY_EXPONENT

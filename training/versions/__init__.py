@@ -1,1 +1,1 @@
-"""Reads and writes versions of nets in a models store."""
+"""Reads, writes and fuses versions of nets in a models store."""

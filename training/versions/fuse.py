@@ -1,154 +1,153 @@
-"""What nets mean together: fusion.json, measured on the palms that calibrate each net alone."""
+"""Fusions of several nets: their weights, their calibration and their file, fusion.json."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from training.database.palms import DataOptions, load_palms
-from training.database.split import load_split, split_strangers
-from training.metrics.calibration import Calibration, calibrate, surprise
-from training.nets.build import NETS
-from training.versions.read import checksum, load_highest
+from app.matching.calibration import calibrate, negative_log_likelihood
+from app.matching.fusion import Fusion, weighted_sum
+from app.matching.templates import NetKey
+from app.nets.manifest import (
+    FUSION_MANIFEST,
+    FusionEntry,
+    NetMissing,
+    read_fusion_manifest,
+    seal_fusions,
+    versions,
+)
+from training.report.files import write_text
 
 SIXTHS = 6
-"""Equal weights are among them, and finer ones change next to nothing but cost a calibration."""
+"""Weights are multiples of a sixth, which include uniform weights of two and of three nets. Finer
+steps change almost nothing and take longer."""
 
-Array = NDArray[np.floating]
+MAX_STANDARD_ERRORS = 2
+"""Weights are as good as the best ones within this many standard errors of the difference."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FuseConfig(DataOptions):
-    """What `python -m training fuse` does; two minutes for three nets on two cores.
-
-    Give it the database that the nets were trained on and the options they were trained with; the
-    validation part calibrates.
-
-    Attributes:
-        strangers: palms of nobody in `data`, in any layout; their first half calibrates.
-        store: models_store; fusion.json is written there.
-        nets: names of the nets; the highest version of each takes part.
-    """
-
-    strangers: Path
-    store: Path = Path("models_store")
-    nets: tuple[str, ...] = NETS
-
-
-def fuse(config: FuseConfig) -> Path:
-    """Calibrates every set of two or more nets and writes fusion.json.
-
-    Returns:
-        The path of fusion.json.
-    """
-    split = load_split(config)
-    validation = split.validation
-    nets = load_highest(config.store, config.nets, split)
-    strangers, _ = split_strangers(
-        load_palms(config.strangers, config.size_px, scratch=config.scratch)
-    )
-    known = [net.similarities(validation) for net in nets]
-    unknown = [net.similarities(strangers) for net in nets]
-    entries: list[dict[str, Any]] = []
-    for size in range(2, len(nets) + 1):
-        for chosen in combinations(range(len(nets)), size):
-            weights, calibration = weigh(
-                [known[i] for i in chosen],
-                validation.labels,
-                [unknown[i] for i in chosen],
-                strangers.labels,
-            )
-            keys = [nets[i].key for i in chosen]
-            entries.append({"nets": keys, "weights": weights, **calibration.as_manifest()})
-    target = config.store / "fusion.json"
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    content = {
-        "schema_version": 1,
-        "created_at": created,
-        "sha256": checksum(entries),
-        "fusions": entries,
-    }
-    unfinished = target.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(target)
-    return target
+Array = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Labels = NDArray[np.int32]
 
 
 def weigh(
-    known: Sequence[Array],
-    labels: NDArray[np.int32],
-    unknown: Sequence[Array],
-    strangers: NDArray[np.int32],
-) -> tuple[list[float], Calibration]:
-    """The most equal weights, in sixths, none of them 0, that nothing speaks against.
+    known: Sequence[Float32],
+    labels: Labels,
+    unknown: Sequence[Float32],
+    strangers: Labels,
+    name: str = "fusion",
+) -> Fusion:
+    """Returns the most uniform weights that are as good as the best ones, with their calibration.
 
-    What speaks against weights is that the truth surprises them more than it does the best ones, by
-    over two standard errors of the difference: the rule of L. Breiman et al., "Classification and
-    Regression Trees" (1984), section 3.4.3, there with one. Nets that hardly err on validation
-    palms cannot be ranked by them.
+    The best weights have the least mean negative log-likelihood. Others are as good if theirs is
+    within two standard errors of the difference: the rule of L. Breiman et al., "Classification
+    and Regression Trees" (1984), section 3.4.3, which takes one. A net that makes almost no errors
+    on the validation palms is therefore not preferred to another such net by chance.
 
     Args:
-        known: each net's similarities [N, C] of known palms' validation images.
-        labels: int32 [N], the true columns.
-        unknown: each net's similarities [M, C] of strangers' validation images.
-        strangers: int32 [M], whose these are.
+        known: for each net float32 [N, C], similarities of known palms' validation images.
+        labels: int32 [N], the true columns of `known`.
+        unknown: for each net float32 [M, C], similarities of strangers' validation images.
+        strangers: int32 [M], the identity of each stranger's image.
+        name: name of the nets, for the progress bar.
 
     Returns:
-        The weights, with the sum 1, and what their weighted similarity means.
+        A fusion whose weights are positive multiples of a sixth.
     """
-    found: list[tuple[list[float], Calibration, Array]] = []
-    for parts in product(range(1, SIXTHS + 1), repeat=len(known)):
-        if sum(parts) == SIXTHS:
-            weights = [part / SIXTHS for part in parts]
-            sums = weighted_sum(weights, known), weighted_sum(weights, unknown)
-            calibration = calibrate(sums[0], labels, sums[1])
-            found.append((weights, calibration, surprise(calibration, sums[0], labels, sums[1])))
-    least = min((surprises for *_, surprises in found), key=np.mean)
-    palms = np.concatenate([labels, strangers + len(known[0][0])])
-    as_good = [
-        one for one in found if (gap := one[2] - least).mean() <= 2 * standard_error(gap, palms)
-    ]
-    weights, calibration, _ = min(as_good, key=lambda one: (np.square(one[0]).sum(), one[2].mean()))
-    return weights, calibration
+    choices = [c for c in product(range(1, SIXTHS), repeat=len(known)) if sum(c) == SIXTHS]
+    found: list[tuple[Fusion, Array]] = []
+    for parts in tqdm(choices, f"{name}: weighing", unit="weights", delay=1):
+        weights = tuple(part / SIXTHS for part in parts)
+        genuine, impostors = weighted_sum(weights, known), weighted_sum(weights, unknown)
+        calibration = calibrate(genuine, labels, impostors)
+        losses = negative_log_likelihood(calibration, genuine, labels, impostors)
+        found.append((Fusion(weights, calibration), losses))
+    best = min((losses for _, losses in found), key=np.mean)
+    palms = np.concatenate([labels, strangers + known[0].shape[1]])
+    as_good = [one for one in found if _are_as_good(one[1], best, palms)]
+    fusion, _ = min(as_good, key=lambda one: (np.square(one[0].weights).sum(), one[1].mean()))
+    return fusion
 
 
-def standard_error(values: Array, palms: NDArray[np.int32]) -> float:
-    """Of a mean over images, of which only those of different palms are independent.
+def standard_error(values: Array, palms: Labels) -> float:
+    """Returns the standard error of a mean over images that are independent between palms only.
 
     The cluster-robust estimate of K.-Y. Liang and S. Zeger, Biometrika 73 (1986), for a mean.
 
     Args:
-        values: [N], one for each image.
-        palms: int32 [N], of which palm it is.
+        values: float64 [N], one for each image.
+        palms: int32 [N], the palm of each image.
     """
     _, own = np.unique(palms, return_inverse=True)
     sums = np.bincount(own, values - values.mean())
     return float(np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(values))
 
 
-def weighted_sum(weights: Sequence[float], similarities: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Fused similarities [N, C] of the nets' [N, C]."""
-    return np.tensordot(np.asarray(weights), np.stack(similarities), 1)
-
-
-def read_fusion(store: Path, keys: Sequence[str]) -> tuple[list[float], Calibration]:
-    """Weights and calibration of a set of nets, by their keys.
+def read_fusion(store: Path, keys: Sequence[NetKey]) -> Fusion:
+    """Reads the fusion of exactly these versions, its weights in the order of the keys.
 
     Raises:
-        FileNotFoundError: if fusion.json is missing or does not have them.
-        ValueError: if it is not as `fuse` wrote it.
+        app.nets.manifest.NetMissing: if fusion.json is missing or has no such entry.
+        app.nets.manifest.NetCorrupt: if fusion.json was changed since it was written.
     """
-    path = store / "fusion.json"
-    content = json.loads(path.read_text()) if path.exists() else {"fusions": []}
-    if content["fusions"] and content.get("sha256") != checksum(content["fusions"]):
-        raise ValueError(f"{path} was changed since it was written: run `fuse` again")
-    for entry in content["fusions"]:
-        if entry["nets"] == list(keys):
-            return entry["weights"], Calibration.of(entry)
-    raise FileNotFoundError(f"{path} has no entry for {', '.join(keys)}: run `fuse` first")
+    entry = read_fusion_manifest(store).find({key.net: key.version for key in keys})
+    if entry is None:
+        raise NetMissing(
+            f"{store / FUSION_MANIFEST} has no entry of {' + '.join(map(str, keys))}: run "
+            "`python -m training fuse` first"
+        )
+    return entry.fusion([key.net for key in keys])
+
+
+def other_entries(store: Path, keys: Sequence[NetKey]) -> list[FusionEntry]:
+    """Returns the entries of fusion.json that stay when fusions of these versions are added.
+
+    They are those of other versions that are still in the store, in the order of the file: the
+    service then has the fusions of earlier versions, if they are pinned.
+
+    Raises:
+        app.nets.manifest.NetCorrupt: if fusion.json was changed since it was written.
+    """
+    if not (store / FUSION_MANIFEST).exists():
+        return []
+    replaced = {str(key) for key in keys}
+    return [
+        entry
+        for entry in read_fusion_manifest(store).fusions
+        if not replaced.issuperset(entry.nets)
+        and all(version in versions(store, net) for net, version in entry.versions.items())
+    ]
+
+
+def fusion_entry(keys: Sequence[NetKey], fusion: Fusion) -> FusionEntry:
+    """Returns a fusion as an entry of fusion.json."""
+    return FusionEntry(
+        nets=tuple(map(str, keys)),
+        weights=fusion.weights,
+        temperature=fusion.calibration.temperature,
+        thresholds=fusion.calibration.thresholds,
+    )
+
+
+def write_fusions(store: Path, entries: Sequence[FusionEntry]) -> Path:
+    """Writes fusion.json, whole or not at all, and returns its path.
+
+    The service takes the first entry of the nets that it is told to serve. All versions in
+    `entries` therefore take effect together.
+
+    Args:
+        store: the models store.
+        entries: the newest first.
+    """
+    path = store / FUSION_MANIFEST
+    write_text(path, seal_fusions(entries, datetime.now(UTC).replace(microsecond=0)).as_json())
+    return path
+
+
+def _are_as_good(losses: Array, best: Array, palms: Labels) -> bool:
+    gap = losses - best
+    return bool(gap.mean() <= MAX_STANDARD_ERRORS * standard_error(gap, palms))

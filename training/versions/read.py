@@ -1,165 +1,288 @@
-"""An exported net as a service would use it: the SavedModel and what its manifest says."""
+"""Versions of nets on disk: models_store/<net>/<version>/.
 
-import json
-from collections.abc import Callable
-from hashlib import sha256
+Keras and TensorFlow are imported where a net is run or built, so that commands can name versions
+and read manifests without them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
+from app.matching.calibration import Calibration
 from app.matching.similarity import similarities
+from app.matching.templates import NetKey
+from app.nets.manifest import (
+    Dataset,
+    Manifest,
+    NetCorrupt,
+    highest_version,
+    read_manifest,
+    verify_files,
+)
 from app.palm.views import probe_views
-from training.database.palms import Palms
+from training.database.palms import Palms, Pixels
 from training.database.split import Split
-from training.fit.batches import in_batches
-from training.metrics.calibration import Calibration
+from training.nets.recipe import Recipe, recipe_of
+
+if TYPE_CHECKING:
+    import keras
 
 BATCH = 16
-"""Images at a time, each in all its views."""
+"""Images embedded at a time, each in all its views."""
 
-SCHEMA_VERSION = 3
-"""Of manifest.json; 1 knew one embedding of a image, 2 no mirror images."""
+PROBES_AT_ONCE = 64
+"""Probes compared between two updates of the progress bar."""
 
 Float32 = NDArray[np.float32]
-Views = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""From uint8 [B, S, S, 3] to what a net is shown of each image, uint8 [B, ..., S, S, 3]."""
+Views = Callable[[Pixels], Pixels]
+"""Makes the views of images: uint8 [B, S, S, 3] to uint8 [B, ..., S, S, 3]."""
 
 
-def checksum(said: Any) -> str:
-    """SHA-256 of what a file says, as JSON without spaces, keys sorted; the service computes it."""
-    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
-    return sha256(canonical.encode()).hexdigest()
-
-
-class Artefact:
-    """One version of a net, loaded with TensorFlow.
+@dataclass(frozen=True)
+class Version:
+    """One version of a net on disk; its SavedModel is loaded when it is first needed.
 
     Attributes:
-        key: name and version, such as "vgg16/1".
-        identities: labels in the order of the similarities.
-        input_px: side of the images that it takes.
-        calibration: what its similarities mean.
-        dataset: what it was trained on and how that was split, as its manifest says.
+        folder: models_store/<net>/<version>.
+        manifest: its manifest.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Loads `<store>/<net>/<version>`.
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Opens models_store/<net>/<version> and compares every file with its checksum.
 
         Raises:
-            ValueError: if another release of this package exported it.
+            app.nets.manifest.NetMissing: if there is no such folder.
+            app.nets.manifest.NetCorrupt: if a file is missing or is not the one that was exported.
         """
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-        if manifest.get("schema_version") != SCHEMA_VERSION:
-            raise ValueError(
-                f"{folder} was exported by another release of this package: export the net again"
-            )
-        self.key = f"{manifest['net']}/{manifest['version']}"
-        self.identities = tuple(manifest["identities"])
-        self.input_px: int = manifest["input"]["height"]
-        self.calibration = Calibration.of(manifest)
-        self.dataset: dict[str, Any] = manifest["dataset"]
-        self._model = tf.saved_model.load(str(folder))  # owns the variables
-        self._serve = self._model.signatures["serving_default"]
-        self._prototypes = np.load(folder / manifest["prototypes_file"]).astype(np.float32)
+        manifest = read_manifest(folder)
+        verify_files(folder, manifest)
+        return cls(folder, manifest)
+
+    @property
+    def key(self) -> NetKey:
+        """Name and version."""
+        return self.manifest.key
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The identities that the net knows, in the order of the similarities."""
+        return self.manifest.identities
+
+    @property
+    def input_px(self) -> int:
+        """Side of the input images."""
+        return self.manifest.input.height
+
+    @property
+    def calibration(self) -> Calibration:
+        """The meaning of the net's similarities."""
+        return self.manifest.calibration
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe by which the net was built and trained."""
+        return recipe_of(self.manifest.training)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The database whose identities the net knows."""
+        return self.manifest.dataset
+
+    @cached_property
+    def prototypes(self) -> Float32:
+        """float32 [C, 2, M, D], each identity's mean template of `app.palm.views`."""
+        return np.load(self.folder / self.manifest.prototypes_file).astype(np.float32)
 
     def similarities(self, palms: Palms) -> Float32:
-        """float32 [N, C] of all images, in order, as the service compares them."""
-        return similarities(self.embeddings(palms, probe_views), self._prototypes)
+        """Returns float32 [N, C]: every image compared with every identity, as in the service."""
+        return compare(self.embeddings(palms, probe_views), self.prototypes, str(self.key))
 
     def embeddings(self, palms: Palms, views: Views) -> Float32:
-        """float32 [N, ..., D] of all images, in order; see `embed_views`."""
-        return embed_views(
-            lambda images: self._serve(images=tf.constant(images))["embedding"],
+        """Returns float32 [N, ..., D], the embeddings of all images in all views, in order."""
+        import tensorflow as tf
+
+        serve = self._saved_model.signatures["serving_default"]
+        return embed_palms(
+            lambda images: serve(images=tf.constant(images))["embedding"],
             palms,
             views,
-            self.key,
+            str(self.key),
         )
 
+    def model(self, side_px: int | None = None, identities: int | None = None) -> "keras.Model":
+        """Builds the net in Keras, with plain convolutions and the version's weights.
 
-def embed_views(
-    embed: Callable[[NDArray[np.uint8]], tf.Tensor], palms: Palms, views: Views, name: str
-) -> Float32:
-    """Embeddings of all images as the service shows them to a net.
+        Args:
+            side_px: side of the input images, by default `input_px`. The first convolution must
+                see images of the same side; see `training.nets.build.working_side`.
+            identities: number of prototypes, with random values. By default the net has the
+                version's own prototypes.
+
+        Returns:
+            From uint8 [B, S, S, 3] to the outputs of `training.nets.build.build_net`.
+
+        Raises:
+            app.nets.manifest.NetCorrupt: if the weights are not those of the manifest's net.
+        """
+        from training.nets.build import build_net
+
+        net = build_net(
+            self.key.net,
+            identities or len(self.identities),
+            self.recipe,
+            input_px=side_px or self.input_px,
+            folded=True,
+        )
+        random = net.get_layer("similarity").weights if identities else []
+        names = {variable.path for variable in random}
+        variables = net.trainable_variables + net.non_trainable_variables
+        pairs = [
+            (variable, np.asarray(stored))
+            for variable, stored in zip(variables, self._saved_model.weights, strict=False)
+            if variable.path not in names
+        ]
+        same_count = len(variables) == len(self._saved_model.weights)
+        if not same_count or any(v.shape != stored.shape for v, stored in pairs):
+            raise NetCorrupt(
+                f"the weights in {self.folder} are not those of the net in its manifest: another "
+                "release of this package exported it, so train and export the net again"
+            )
+        for variable, stored in pairs:
+            variable.assign(stored.astype(variable.dtype))
+        return net
+
+    @cached_property
+    def _saved_model(self) -> Any:
+        import tensorflow as tf
+
+        return tf.saved_model.load(str(self.folder))
+
+
+def copy_body(source: "keras.Model", target: "keras.Model") -> None:
+    """Copies all weights except the prototypes.
 
     Args:
-        embed: from uint8 [B, S, S, 3] to float32 [B, D].
-        palms: the images.
-        views: `probe_views` or `template_views` of `app.palm.views`, or what else makes
-            uint8 [B, ..., S, S, 3] of uint8 [B, S, S, 3].
-        name: what is said to run.
+        source: a net with plain convolutions, as `Version.model` returns it.
+        target: the same net, with plain or with trainable convolutions.
+    """
+    from training.nets.layers import ScaledConv2D
+
+    for layer in target.layers:
+        weights = source.get_layer(layer.name).get_weights()
+        if isinstance(layer, ScaledConv2D):
+            layer.set_folded_weights(weights)
+        elif layer.name != "similarity":
+            layer.set_weights(weights)
+
+
+def embed_palms(
+    embed: Callable[[Pixels], ArrayLike], palms: Palms, views: Views, name: str
+) -> Float32:
+    """Returns the embeddings of all images in all views, with a progress bar.
+
+    Args:
+        embed: maps uint8 [B, S, S, 3] to float32 [B, D].
+        palms: the N images.
+        views: `probe_views` or `template_views` of `app.palm.views`, or another function that
+            makes views.
+        name: name of the net, for the progress bar.
 
     Returns:
         float32 [N, ..., D], in order.
     """
     parts: list[Float32] = []
-    for images in tqdm(in_batches(palms, BATCH), name, -(-len(palms) // BATCH)):
-        shown = views(images)
-        found = np.asarray(embed(shown.reshape(-1, *images.shape[1:])))
-        parts.append(found.reshape(*shown.shape[:-3], -1))
+    with tqdm(total=len(palms), desc=f"{name}: embedding", unit="image") as bar:
+        for start in range(0, len(palms), BATCH):
+            grey = palms.images(slice(start, start + BATCH))
+            shown = views(np.repeat(grey[..., None], 3, axis=-1))
+            found = np.asarray(embed(shown.reshape(-1, *shown.shape[-3:])), np.float32)
+            parts.append(found.reshape(*shown.shape[:-3], -1))
+            bar.update(len(grey))
     return np.concatenate(parts)
 
 
-def load_highest(store: Path, nets: tuple[str, ...], split: Split) -> list[Artefact]:
-    """The highest version of each net, to be judged on the test of what it was trained on.
+def compare(probes: Float32, templates: Float32, name: str) -> Float32:
+    """Returns `app.matching.similarity.similarities`, with a progress bar if it takes long.
+
+    Args:
+        probes: float32 [P, 2, D].
+        templates: float32 [T, 2, M, D].
+        name: name of the net, for the progress bar.
+    """
+    starts = tqdm(
+        range(0, len(probes), PROBES_AT_ONCE), f"{name}: comparing", unit="block", delay=1
+    )
+    return np.concatenate(
+        [similarities(probes[start : start + PROBES_AT_ONCE], templates) for start in starts]
+    )
+
+
+def open_highest(store: Path, nets: Sequence[str], size_px: int) -> list[Version]:
+    """Opens the highest version of each net.
+
+    Args:
+        store: the models store.
+        nets: names of the nets.
+        size_px: side of the images that they must take.
 
     Raises:
-        FileNotFoundError: if a net has no version.
-        ValueError: if a net takes images of another size, or was trained on other identities or
-            on images that this split has in its validation or test.
+        ValueError: if a net is named twice, has no version, or takes images of another size.
     """
-    artefacts = load_for_size(store, nets, split.test.pixels.shape[1])
-    for artefact in artefacts:
-        _require_same_split(artefact, split)
-        if artefact.identities != split.test.identities:
+    if repeated := [net for i, net in enumerate(nets) if net in nets[:i]]:
+        raise ValueError(f"--nets names {repeated[0]} twice: name each net once")
+    versions = [Version.open(highest_version(store, net)) for net in nets]
+    for version in versions:
+        if version.input_px != size_px:
             raise ValueError(
-                f"{artefact.key} was trained on other identities than those in the data: "
-                "train the nets on one database"
+                f"{version.key} takes images of {version.input_px} px, not of {size_px} px: give "
+                f"--size-px {version.input_px}"
             )
-    return artefacts
+    return versions
 
 
-def load_for_size(store: Path, nets: tuple[str, ...], size_px: int) -> list[Artefact]:
-    """The highest version of each net, whatever it was trained on.
+def open_highest_of_split(store: Path, nets: Sequence[str], split: Split) -> list[Version]:
+    """Opens the highest version of each net, which must be trained on this very split.
+
+    So the split's validation and test parts hold no image that a net was trained on.
 
     Raises:
-        FileNotFoundError: if a net has no version.
-        ValueError: if a net takes images of another size.
+        ValueError: see `open_highest`; or if a net knows other identities than the data, or was
+            trained on another split.
     """
-    artefacts = [Artefact(_highest(store / net)) for net in nets]
-    for artefact in artefacts:
-        if artefact.input_px != size_px:
+    versions = open_highest(store, nets, split.test.pixels.shape[1])
+    for version in versions:
+        _require_same_split(version, split)
+        if version.identities != split.test.identities:
             raise ValueError(
-                f"{artefact.key} takes images of {artefact.input_px} px, and these have "
-                f"{size_px}: give --size-px {artefact.input_px}"
+                f"{version.key} was trained on other identities than those in the data: train the "
+                "nets on one database"
             )
-    return artefacts
+    return versions
 
 
-def _require_same_split(artefact: Artefact, split: Split) -> None:
-    dataset = artefact.dataset
-    trained = dataset["split"], dataset["split_seed"]
-    if trained != (split.kind, split.seed):
+def _require_same_split(version: Version, split: Split) -> None:
+    dataset = version.dataset
+    trained, given = (dataset.split, dataset.split_seed), (split.kind, split.seed)
+    if trained != given:
         theirs, ours = (
-            kind if seed is None else f"{kind}, seed {seed}"
-            for kind, seed in (trained, (split.kind, split.seed))
+            kind if seed is None else f"{kind}, seed {seed}" for kind, seed in (trained, given)
         )
         raise ValueError(
-            f"{artefact.key} was trained on a split by {theirs}, and this is one by {ours}: its "
-            "training images would be judged; repeat the training's --split and --split-seed"
+            f"{version.key} was trained on a split by {theirs}, and this is one by {ours}, so the "
+            "test may hold its training images: give the training's --split and --split-seed"
         )
-    if split.seed is not None and dataset["sha256"] != split.test.sha256:
+    if split.seed is not None and dataset.sha256 != split.test.sha256:
         raise ValueError(
-            f"{artefact.key} was trained on other images; lots drawn from these would put some "
-            "of its training images into the test: give the same --data and options"
+            f"{version.key} was trained on other images, so a random split of these may put its "
+            "training images into the test: give the training's --data and options"
         )
-
-
-def _highest(folder: Path) -> Path:
-    present = [p for p in folder.glob("*") if p.name.isdecimal()]
-    if not present:
-        raise FileNotFoundError(f"{folder} holds no version: export the net first")
-    return max(present, key=lambda p: int(p.name))

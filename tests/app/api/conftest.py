@@ -1,8 +1,10 @@
 """The whole application with toy nets of 32 px and a real gallery file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +44,17 @@ def images(*files: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
     return [("images", ("secret-file-name.png", file, "image/png")) for file in files]
 
 
+def assert_problem(response: Any, status: int, *words: str) -> None:
+    """The response is a problem of this status whose detail holds the words."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["x-request-id"]
+    for word in words:
+        assert word in problem["detail"]
+
+
 class ToyNet:
     """A random projection: the same palm stays alike, two palms do not."""
 
@@ -64,19 +77,46 @@ class ToyNet:
         return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
 
 
-def load_toy_ensemble(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+Load = Callable[[Path, Sequence[str], str], Ensemble]
+
+
+def load_only(net: ToyNet) -> Load:
+    """A loader of an ensemble of one net."""
+    ensemble = Ensemble((net,), Fusion((1.0,), ToyNet.calibration))
+    return lambda _models_dir, _names, _engine: ensemble
+
+
+@cache
+def toy_ensemble() -> Ensemble:
     nets = tuple(ToyNet(net, seed) for seed, net in enumerate(("alexnet", "vgg16", "vgg19")))
     return Ensemble(nets, Fusion((0.25, 0.25, 0.5), ToyNet.calibration))
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def load_toy_ensemble(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+    return toy_ensemble()
+
+
+def make_settings(folder: Path) -> Settings:
     return Settings(
-        gallery_url=f"sqlite:///{tmp_path}/gallery.db", max_body_mb=1, queue_timeout_s=0.2
+        gallery_url=f"sqlite:///{folder}/gallery.db", max_body_mb=1, queue_timeout_s=0.2
     )
 
 
 @pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return make_settings(tmp_path)
+
+
+@pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
+    """An application of the test's own."""
     with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def shared_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One application for all tests that leave its gallery as it was."""
+    app = create_app(make_settings(tmp_path_factory.mktemp("app")), load_ensemble=load_toy_ensemble)
+    with TestClient(app) as client:
         yield client

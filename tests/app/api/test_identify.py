@@ -1,10 +1,10 @@
 """Enroll, identify and verify over HTTP."""
 
-import logging
-import tempfile
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import pytest
@@ -13,20 +13,10 @@ from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
-from tests.app.api.conftest import images, load_toy_ensemble, palm, png
+from tests.app.api.conftest import assert_problem, images, load_toy_ensemble, palm, png
 
 
-def assert_problem(response: Any, status: int, *words: str) -> None:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert problem["status"] == status
-    assert problem["request_id"] == response.headers["x-request-id"]
-    for word in words:
-        assert word in problem["detail"]
-
-
-def picture(mode: str = "L", size: tuple[int, int] = (96, 96), form: str = "PNG") -> bytes:
+def encoded(mode: str = "L", size: tuple[int, int] = (96, 96), form: str = "PNG") -> bytes:
     file = BytesIO()
     frame = Image.fromarray(palm(1)).convert(mode).resize(size)
     frame.save(file, form)
@@ -48,8 +38,8 @@ def header_of(width: int, height: int) -> bytes:
     return bytes(file)
 
 
-def test_a_trained_palm_is_identified_with_every_nets_vote(client: TestClient) -> None:
-    response = client.post("/v1/identify", files=images(png(2, shot=5)))
+def test_a_trained_palm_is_identified_with_every_nets_vote(shared_client: TestClient) -> None:
+    response = shared_client.post("/v1/identify", files=images(png(2, shot=5)))
     assert response.status_code == 200
     answer = response.json()
     assert answer["decision"] == "match"
@@ -68,8 +58,8 @@ def test_a_trained_palm_is_identified_with_every_nets_vote(client: TestClient) -
     assert "total" in answer["timings_ms"]
 
 
-def test_a_palm_of_nobody_gets_no_match(client: TestClient) -> None:
-    answer = client.post("/v1/identify", files=images(png(50))).json()
+def test_a_palm_of_nobody_gets_no_match(shared_client: TestClient) -> None:
+    answer = shared_client.post("/v1/identify", files=images(png(50))).json()
     assert answer["decision"] == "no_match"
     assert answer["identity"] is None
     assert answer["candidates"]
@@ -98,22 +88,46 @@ def test_an_enrolled_stranger_is_identified_also_after_a_restart(
             assert (answer["decision"], answer["identity"]["subject_id"]) == ("match", "ada")
 
 
-def test_verify_accepts_the_subject_and_rejects_another(client: TestClient) -> None:
-    own = client.post("/v1/verify", data={"subject_id": "p001"}, files=images(png(1, 3)))
-    other = client.post("/v1/verify", data={"subject_id": "p001"}, files=images(png(2, 3)))
+def test_an_answer_shows_the_digits_that_are_worth_reading(shared_client: TestClient) -> None:
+    answer = shared_client.post("/v1/identify", files=images(png(2))).json()
+    shown = [answer, *answer["candidates"], *answer["nets"]]
+    assert max(each["confidence"] for each in shown) == 0.9999
+    thresholds = [answer["threshold"], *(net["threshold"] for net in answer["nets"])]
+    four_decimals = [
+        *(each["confidence"] for each in shown),
+        *(each["similarity"] for each in [*answer["candidates"], *answer["nets"], *thresholds]),
+        *answer["quality"][0].values(),
+    ]
+    assert [value for value in four_decimals if value != round(value, 4)] == []
+    assert answer["threshold"]["fmr"] == 0.00333  # 1 % among 3 subjects
+    assert [ms for ms in answer["timings_ms"].values() if ms != round(ms, 1)] == []
+
+
+def test_the_location_of_an_enrolled_subject_holds_the_root_path(settings: Settings) -> None:
+    app = create_app(settings, load_ensemble=load_toy_ensemble)
+    with TestClient(app, root_path="/palm") as client:
+        response = client.post("/v1/enroll", data={"subject_id": "ada"}, files=images(png(50)))
+    assert response.headers["location"] == "/palm/v1/subjects/ada"
+
+
+def test_verify_accepts_the_subject_and_rejects_another(shared_client: TestClient) -> None:
+    own = shared_client.post("/v1/verify", data={"subject_id": "p001"}, files=images(png(1, 3)))
+    other = shared_client.post("/v1/verify", data={"subject_id": "p001"}, files=images(png(2, 3)))
     assert (own.json()["decision"], other.json()["decision"]) == ("match", "no_match")
     assert own.json()["identity"]["subject_id"] == "p001"
     assert own.json()["confidence"] > 0.9
     assert other.json()["similarity"] < other.json()["threshold"]["similarity"]
 
 
-def test_verify_names_an_unknown_subject(client: TestClient) -> None:
-    response = client.post("/v1/verify", data={"subject_id": "ghost"}, files=images(png(1)))
+def test_verify_names_an_unknown_subject(shared_client: TestClient) -> None:
+    response = shared_client.post("/v1/verify", data={"subject_id": "ghost"}, files=images(png(1)))
     assert_problem(response, 404, "ghost")
 
 
-def test_a_subject_id_that_is_too_long_is_not_sent_back_whole(client: TestClient) -> None:
-    response = client.post("/v1/verify", data={"subject_id": "z" * 3000}, files=images(png(1)))
+def test_a_subject_id_that_is_too_long_is_not_sent_back_whole(shared_client: TestClient) -> None:
+    response = shared_client.post(
+        "/v1/verify", data={"subject_id": "z" * 3000}, files=images(png(1))
+    )
     assert_problem(response, 422, "subject_id", "at most 255")
     assert len(response.text) < 1000
 
@@ -142,55 +156,55 @@ def test_a_trained_identity_takes_templates_only_with_add(client: TestClient) ->
         pytest.param(png(1)[: len(png(1)) // 2], 422, "truncated", id="truncated"),
         pytest.param(b"%PDF-1.7 " + b"x" * 99, 415, "PDF", id="wrong type"),
         pytest.param(header_of(10_000, 5_000), 413, "10000x5000", id="50 megapixels"),
-        pytest.param(picture("CMYK", form="JPEG"), 422, "CMYK", id="CMYK"),
-        pytest.param(picture(size=(40, 40)), 422, "40", id="too small"),
+        pytest.param(encoded("CMYK", form="JPEG"), 422, "CMYK", id="CMYK"),
+        pytest.param(encoded(size=(40, 40)), 422, "40", id="too small"),
         pytest.param(animated(), 422, "frames", id="animated"),
     ],
 )
 def test_a_bad_image_is_refused_and_nothing_is_stored(
-    client: TestClient, file: bytes, status: int, word: str
+    shared_client: TestClient, file: bytes, status: int, word: str
 ) -> None:
     body = images(png(50), file)
-    response = client.post("/v1/enroll", data={"subject_id": "ada"}, files=body)
+    response = shared_client.post("/v1/enroll", data={"subject_id": "ada"}, files=body)
     assert_problem(response, status, word, "image 2 of 2")
-    assert_problem(client.get("/v1/subjects/ada"), 404)
-    assert_problem(client.post("/v1/identify", files=images(file)), status, word)
-    assert client.post("/v1/identify", files=images(png(1))).status_code == 200
+    assert_problem(shared_client.get("/v1/subjects/ada"), 404)
+    assert_problem(shared_client.post("/v1/identify", files=images(file)), status, word)
+    assert shared_client.post("/v1/identify", files=images(png(1))).status_code == 200
 
 
-def test_a_16_bit_image_is_converted(client: TestClient) -> None:
+def test_a_16_bit_image_is_converted(shared_client: TestClient) -> None:
     file = BytesIO()
     Image.fromarray(palm(2).astype("uint16") * 257).save(file, "PNG")
-    answer = client.post("/v1/identify", files=images(file.getvalue())).json()
+    answer = shared_client.post("/v1/identify", files=images(file.getvalue())).json()
     assert answer["identity"]["subject_id"] == "p002"
 
 
 @pytest.mark.parametrize("path", ["/v1/enroll", "/v1/identify", "/v1/verify"])
 @pytest.mark.parametrize("count", [0, 11])
-def test_the_number_of_images_is_limited(client: TestClient, path: str, count: int) -> None:
-    response = client.post(path, data={"subject_id": "ada"}, files=images(*[png(1)] * count))
+def test_the_number_of_images_is_limited(shared_client: TestClient, path: str, count: int) -> None:
+    response = shared_client.post(path, data={"subject_id": "ada"}, files=images(*[png(1)] * count))
     assert_problem(response, 422, "images")
     assert "images" in [error["field"] for error in response.json()["errors"]]
 
 
-def test_images_sent_as_text_are_refused(client: TestClient) -> None:
-    response = client.post("/v1/identify", data={"images": "palm.png"})
+def test_images_sent_as_text_are_refused(shared_client: TestClient) -> None:
+    response = shared_client.post("/v1/identify", data={"images": "palm.png"})
     assert_problem(response, 422, "a file", "multipart/form-data")
 
 
-def test_anything_but_a_form_is_refused_and_the_form_explained(client: TestClient) -> None:
+def test_anything_but_a_form_is_refused_and_the_form_explained(shared_client: TestClient) -> None:
     for response in (
-        client.post("/v1/identify", json={"images": []}),
-        client.post("/v1/identify", content=png(1), headers={"content-type": "image/png"}),
-        client.post("/v1/identify"),
+        shared_client.post("/v1/identify", json={"images": []}),
+        shared_client.post("/v1/identify", content=png(1), headers={"content-type": "image/png"}),
+        shared_client.post("/v1/identify"),
     ):
         assert_problem(response, 422, "multipart/form-data", "one or more `images`")
 
 
 @pytest.mark.parametrize("subject_id", [None, "", "a" * 65, "-a", "a b", "a/b", "ä", "a\n", "../a"])
-def test_an_odd_subject_id_is_refused(client: TestClient, subject_id: str | None) -> None:
+def test_an_odd_subject_id_is_refused(shared_client: TestClient, subject_id: str | None) -> None:
     data = {} if subject_id is None else {"subject_id": subject_id}
-    response = client.post("/v1/enroll", data=data, files=images(png(50)))
+    response = shared_client.post("/v1/enroll", data=data, files=images(png(50)))
     assert_problem(response, 422, "subject_id")
     assert len(response.json()["detail"]) < 300
 
@@ -208,12 +222,19 @@ def test_an_odd_subject_id_is_refused(client: TestClient, subject_id: str | None
     ],
 )
 def test_an_odd_field_is_named_once_in_the_caller_s_words(
-    client: TestClient, field: str, value: str, word: str
+    shared_client: TestClient, field: str, value: str, word: str
 ) -> None:
     data = {"subject_id": "ada", field: value}
-    response = client.post("/v1/enroll", data=data, files=images(png(50)))
+    response = shared_client.post("/v1/enroll", data=data, files=images(png(50)))
     assert_problem(response, 422, word)
     assert [error["field"] for error in response.json()["errors"]] == [field]
+
+
+def test_an_empty_optional_field_counts_as_left_out(client: TestClient) -> None:
+    data = {"subject_id": "ada", "name": "", "hand": "", "add": ""}
+    answer = client.post("/v1/enroll", data=data, files=images(png(50)))
+    assert answer.status_code == 201
+    assert (answer.json()["subject"]["name"], answer.json()["subject"]["hand"]) == (None, None)
 
 
 def test_a_name_may_have_any_letters(client: TestClient) -> None:
@@ -223,29 +244,81 @@ def test_a_name_may_have_any_letters(client: TestClient) -> None:
     assert answer["subject"]["name"] == name
 
 
-def test_a_mangled_form_is_refused_and_the_form_explained(client: TestClient) -> None:
-    for content_type in ("multipart/form-data; boundary=x", "multipart/form-data"):
+def test_a_mangled_form_is_refused_and_the_form_explained(shared_client: TestClient) -> None:
+    mangled = {
+        "multipart/form-data; boundary=y": b"z--x\r\nz\r\n--y--",
+        "multipart/form-data": b"--x--",
+    }
+    for content_type, body in mangled.items():
         headers = {"content-type": content_type}
-        response = client.post("/v1/identify", content=b"--y\r\nz", headers=headers)
+        response = shared_client.post("/v1/identify", content=body, headers=headers)
         assert_problem(response, 400, "multipart", "one or more `images`")
 
 
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Keeps this process from writing a file beyond `size` bytes, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_an_upload_that_the_disk_has_no_room_for_is_the_service_s_fault(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     large = settings.model_copy(update={"max_body_mb": 4})
-    with TestClient(create_app(large, load_ensemble=load_toy_ensemble)) as client:
-        logging.getLogger("app").addHandler(caplog.handler)
-        monkeypatch.setattr(tempfile, "tempdir", "/dev/full")  # no folder to put files into
+    app = create_app(large, load_ensemble=load_toy_ensemble)
+    with TestClient(app) as client, largest_file(2**20):
         response = client.post("/v1/identify", files=images(png(1) + b"x" * 2**21))
     assert_problem(response, 503, "make room", "temporary files")
     assert "make room" in caplog.text
 
 
+def form_body(*parts: tuple[str, bytes]) -> bytes:
+    """A multipart body with the boundary `x`, each part by its name."""
+    start = b'--x\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+    files = {"images": b'; filename="palm.png"'}
+    return (
+        b"".join(start % (name.encode(), files.get(name, b""), value) for name, value in parts)
+        + b"--x--\r\n"
+    )
+
+
+FORM_HEADERS = {"content-type": "multipart/form-data; boundary=x"}
+
+
+def test_a_form_that_ends_early_is_refused_and_nothing_is_stored(client: TestClient) -> None:
+    body = form_body(("subject_id", b"ada"), ("images", png(50)), ("images", png(50, 1)))
+    second_image = body.rindex(b"--x\r\n")
+    for end in (second_image, second_image + 20, len(body) - 100, len(body) - 8, len(body) - 3):
+        response = client.post("/v1/enroll", content=body[:end], headers=FORM_HEADERS)
+        assert_problem(response, 400, "closing boundary", "send it whole")
+    assert_problem(client.get("/v1/subjects/ada"), 404)
+    whole = client.post("/v1/enroll", content=body + b"epilogue", headers=FORM_HEADERS)
+    assert whole.status_code == 201
+    assert len(whole.json()["quality"]) == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/enroll", "/v1/identify", "/v1/verify"])
+def test_an_unknown_field_of_a_form_is_named_with_the_nearest_known_one(
+    shared_client: TestClient, path: str
+) -> None:
+    known = {} if path == "/v1/identify" else {"subject_id": "ada"}
+    files = [*images(png(50)), ("image", ("palm.png", png(50), "image/png"))]
+    response = shared_client.post(path, data={**known, "hnd": "left"}, files=files)
+    assert_problem(response, 422, "image: is unknown; did you mean images?", "hnd: is unknown")
+    assert [error["field"] for error in response.json()["errors"]] == ["hnd", "image"]
+    assert len(response.text) < 1000
+    assert_problem(shared_client.get("/v1/subjects/ada"), 404)
+
+
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
-def test_a_body_over_the_limit_is_refused(client: TestClient, declared: bool) -> None:
+def test_a_body_over_the_limit_is_refused(shared_client: TestClient, declared: bool) -> None:
     body = b"x" * (2**20 + 1)
-    response = client.post(
+    response = shared_client.post(
         "/v1/identify",
         content=body if declared else iter([body[: 2**19], body[2**19 :]]),
         headers={"content-type": "multipart/form-data; boundary=x"},
@@ -253,15 +326,43 @@ def test_a_body_over_the_limit_is_refused(client: TestClient, declared: bool) ->
     assert_problem(response, 413, str(2**20))
 
 
-def test_nothing_of_an_image_is_logged(
+OUTCOME = "app.api.identify"
+
+
+def test_every_outcome_is_logged_with_its_request(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "app")
+    answers = [
+        client.post("/v1/identify", files=images(png(2))),
+        client.post("/v1/identify", files=images(png(50))),
+        client.post("/v1/verify", data={"subject_id": "p001"}, files=images(png(2))),
+        client.post("/v1/enroll", data={"subject_id": "ada"}, files=images(png(50), png(50, 1))),
+    ]
+    lines = [record for record in caplog.records if record.name == OUTCOME]
+    known, unknown, verified, enrolled = (line.fields for line in lines)
+    assert [line.getMessage() for line in lines] == ["identify", "identify", "verify", "enroll"]
+    assert [line.fields["request_id"] for line in lines] == [
+        answer.headers["x-request-id"] for answer in answers
+    ]
+    best = answers[0].json()["candidates"][0]
+    assert (known["decision"], known["subject_id"]) == ("match", "p002")
+    assert (known["confidence"], known["similarity"]) == (best["confidence"], best["similarity"])
+    assert (unknown["decision"], unknown["subject_id"]) == ("no_match", None)
+    assert (verified["decision"], verified["subject_id"]) == ("no_match", "p001")
+    assert verified["similarity"] == answers[2].json()["similarity"]
+    assert (enrolled["subject_id"], enrolled["images"]) == ("ada", 2)
+
+
+def test_nothing_of_an_image_is_logged(
+    shared_client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("DEBUG", "app")
-    logging.getLogger("app").addHandler(caplog.handler)  # it does not reach the root's handlers
-    client.post("/v1/identify", files=images(png(1)))
-    client.post("/v1/identify", files=images(b"secret pixels"))
-    (line, *_) = [r for r in caplog.records if r.getMessage() == "request"]
-    assert set(line.fields) == {"method", "path", "status", "ms", "request_id"}
+    shared_client.post("/v1/identify", files=images(png(1)))
+    shared_client.post("/v1/identify", files=images(b"secret pixels"))
+    lines = [r.fields for r in caplog.records if r.getMessage() == "request"]
+    assert len(lines) == 2
+    assert set(lines[0]) == {"method", "path", "status", "ms", "request_id"}
     assert "secret" not in "".join(str(record.__dict__) for record in caplog.records)
 
 

@@ -101,12 +101,12 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("no database", "cannot be read"),
-        ("truncated", "cannot be read|corrupt"),
-        ("overwritten in the middle", "cannot be read|corrupt"),
-        ("overwritten within a page", "corrupt"),
-        ("of another application", "no gallery.*recipes"),
-        ("of another schema version", "99"),
+        ("no database", "cannot be read: file is not a database; restore a backup"),
+        ("truncated", "cannot be read: .*; restore a backup"),
+        ("overwritten in the middle", "cannot be read: .*; restore a backup"),
+        ("overwritten within a page", "cannot be read: .*; restore a backup"),
+        ("of another application", r"is not a gallery, it has the tables \['recipes'\]"),
+        ("of another schema version", "has schema version 99, not 1"),
         ("read-only", "read-only"),
     ],
 )

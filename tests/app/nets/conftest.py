@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +47,14 @@ class ToyNet(tf.Module):
         }
 
 
-def seal_folder(folder: Path, **changes: Any) -> None:
-    """Brings the manifest in line with the files, and changes some of its fields."""
+def checksum(content: Any) -> str:
+    """The checksum of JSON content, written out once more as a reference."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def seal(folder: Path, **changes: Any) -> None:
+    """Changes fields of a version's manifest, then brings it in line with the files."""
     manifest = {**json.loads((folder / "manifest.json").read_text()), **changes}
     manifest["files"] = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -57,9 +62,36 @@ def seal_folder(folder: Path, **changes: Any) -> None:
         if path.is_file() and path.name != "manifest.json"
     }
     manifest.pop("sha256", None)
-    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-    manifest["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
+    manifest["sha256"] = checksum(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def add_version(models_dir: Path, net: str, version: int) -> None:
+    """Copies toy/1 to another net or version."""
+    folder = models_dir / net / str(version)
+    shutil.copytree(models_dir / "toy/1", folder)
+    seal(folder, net=net, version=version)
+
+
+def write_fusions(models_dir: Path, *entries: dict[str, Any]) -> None:
+    """Writes fusion.json; an entry's fields override those of toy/1 and other/1."""
+    fusions = [
+        {
+            "nets": ["toy/1", "other/1"],
+            "weights": [0.75, 0.25],
+            "temperature": 0.07,
+            "thresholds": [{"fmr": 0.01, "similarity": 0.4, "comparisons": 1000}],
+            **entry,
+        }
+        for entry in entries
+    ]
+    content = {
+        "schema_version": 1,
+        "created_at": "2026-01-02T03:04:05+00:00",
+        "sha256": checksum(fusions),
+        "fusions": fusions,
+    }
+    (models_dir / "fusion.json").write_text(json.dumps(content))
 
 
 def export(folder: Path) -> None:
@@ -88,25 +120,25 @@ def export(folder: Path) -> None:
             {"fmr": 0.0001, "similarity": 0.5, "comparisons": 640_000},
         ],
         "training": {"epochs": 0},
-        "dataset": {"name": "noise", "sha256": "0" * 64},
-        "metrics": {},
+        "dataset": {
+            "name": "noise",
+            "sha256": "0" * 64,
+            "split": "session",
+            "split_seed": None,
+            "training_images": 8,
+        },
+        "metrics": {"validation_accuracy": 1.0, "validation_images": 4},
         "code_revision": "none",
         "libraries": {"tensorflow": tf.__version__},
         "files": {},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    seal_folder(folder)
-
-
-@pytest.fixture
-def seal() -> Callable[..., None]:
-    """Brings a version's manifest in line with its files, and changes some of its fields."""
-    return seal_folder
+    seal(folder)
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models store with toy/1; not to be changed."""
+    """A models store with toy/1, shared by all tests."""
     models_dir = tmp_path_factory.mktemp("models_store")
     export(models_dir / "toy" / "1")
     return models_dir
@@ -114,5 +146,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def models_dir(exported: Path, tmp_path: Path) -> Path:
-    """The same, to be changed at will."""
+    """A copy of that store, to be changed."""
     return Path(shutil.copytree(exported, tmp_path / "models_store"))
+
+
+@pytest.fixture
+def two_nets(models_dir: Path) -> Path:
+    """A models store with toy/1 and other/1, and their fusion."""
+    add_version(models_dir, "other", 1)
+    write_fusions(models_dir, {})
+    return models_dir

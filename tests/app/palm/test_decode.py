@@ -1,4 +1,4 @@
-"""What is accepted, converted and refused."""
+"""Which files are decoded, to which pixels, and which are refused."""
 
 import struct
 import zlib
@@ -27,8 +27,8 @@ RGB = np.random.default_rng(1).integers(0, 256, (100, 120, 3), dtype=np.uint8)
 
 def encode(image: Image.Image | NDArray[np.generic], file_format: str, **options: object) -> bytes:
     file = BytesIO()
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    picture.save(file, file_format, **options)
+    opened = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    opened.save(file, file_format, **options)
     return file.getvalue()
 
 
@@ -78,12 +78,12 @@ def test_bilevel_is_black_and_white() -> None:
 
 @pytest.mark.parametrize("mode", ["P", "PA", "RGBA", "LA"])
 def test_palettes_are_expanded_and_transparency_dropped(mode: str) -> None:
-    picture = Image.fromarray(GREY).convert("P" if mode == "PA" else mode)
+    image = Image.fromarray(GREY).convert("P" if mode == "PA" else mode)
     if mode == "PA":
-        picture = picture.convert("PA")
+        image = image.convert("PA")
     file_format = "TIFF" if mode == "PA" else "PNG"
 
-    found = decode(encode(picture, file_format), LIMITS)
+    found = decode(encode(image, file_format), LIMITS)
 
     np.testing.assert_array_equal(found, np.stack([GREY] * 3, axis=2))
 

@@ -1,4 +1,4 @@
-"""Measures of a picture, worked out by hand."""
+"""The measures of an image, against values worked out by hand."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_every_measure_stays_between_0_and_1() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_featureless_picture_is_refused_with_its_values(level: int) -> None:
+def test_a_featureless_image_is_refused_with_its_values(level: int) -> None:
     with pytest.raises(UnsuitableImage, match=f"contrast 0.0000, brightness {level / 255:.2f}"):
         assess(colour(np.full((224, 224), level, np.uint8)))
 

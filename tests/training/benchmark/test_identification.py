@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import training.benchmark.comparisons
 from training.benchmark.comparisons import Comparisons, Trials
 from training.benchmark.identification import (
     FPIRS,
-    _search,
     cmc,
     fnir_at_fpir,
     gallery_sizes,
@@ -22,12 +20,14 @@ from training.benchmark.resampling import Weights, draw_subjects
 Array = NDArray[np.floating]
 
 
-def compared(similarities: Any, own: Any) -> Comparisons:
-    """Every identity is a person of its own."""
+def compared(similarities: Any, own: Any, pairs_at_once: int = 1 << 22) -> Comparisons:
+    """Comparisons in which every identity is another person."""
     count = np.asarray(similarities).shape[1]
     mine, owners = np.asarray(own, np.int32), np.arange(count, dtype=np.int32)
     return Comparisons(
-        np.asarray(similarities, np.float32), Trials(np.zeros(0, bool), mine, mine, owners)
+        np.asarray(similarities, np.float32),
+        Trials(np.zeros(0, bool), mine, mine, owners),
+        pairs_at_once,
     )
 
 
@@ -35,23 +35,23 @@ def equally(own: Array, strangers: Array) -> tuple[Weights, Weights]:
     return np.ones((1, len(own))), np.ones((1, len(strangers)))
 
 
-def test_ranks_and_cmc_are_what_one_counts_by_hand() -> None:
+def test_ranks_and_cmc_agree_with_a_case_counted_by_hand() -> None:
     one = compared(
         [[0.9, 0.1, 0.2], [0.5, 0.6, 0.7], [0.5, 0.5, 0.1], [0.8, 0.7, 0.6]],
         [0, 1, 0, 2],
     )
-    # In the third another is as similar: a tie is not a find.
+    # In the third another identity is as similar: a tie counts as an error.
     assert ranks(one).tolist() == [1, 2, 2, 3]
     assert cmc(ranks(one), 3).tolist() == [0.25, 0.75, 1]
 
 
-def test_fnir_counts_who_is_below_the_threshold_and_who_is_not_first() -> None:
+def test_fnir_counts_probes_below_the_threshold_and_probes_that_are_not_first() -> None:
     strangers = np.linspace(0, 0.6, 300)  # 1 % of 300 is 3: the fourth highest must stay out
     fourth = strangers[-4]
     own = np.array([fourth, np.nextafter(fourth, 1), 0.9, 0.9])
     best_other = np.array([0.0, 0.0, 0.95, 0.1])
     found = fnir_at_fpir(own, best_other, strangers, 0.01, equally(own, strangers))
-    assert found.tolist() == [0.5]  # the first does not reach it, the third is taken for another
+    assert found.tolist() == [0.5]  # the first is below the threshold, the third is not first
 
 
 def test_fnir_counts_probes_as_often_as_they_are_drawn() -> None:
@@ -61,7 +61,7 @@ def test_fnir_counts_probes_as_often_as_they_are_drawn() -> None:
         np.array([[1, 1, 1], [3, 0, 0], [0, 2, 1]]),
         np.array([[1, 1, 1, 1]] * 2 + [[0, 0, 4, 0]]),
     )
-    # At 25 % one of four may enter: the threshold is above 0.4, and above 0.3 in the last.
+    # At 25 % one of four may reach the threshold: above 0.4, and in the last above 0.3.
     found = fnir_at_fpir(own, best_other, strangers, 0.25, weights)
     np.testing.assert_allclose(found, [1 / 3, 0, 1 / 3])
 
@@ -80,15 +80,12 @@ def by_brute_force(one: Comparisons, enrolled: list[int], fpir: float) -> float:
 
 
 @pytest.mark.parametrize("pairs_at_once", [1, 1 << 22])
-def test_open_set_errors_are_those_of_a_search_by_brute_force(
-    pairs_at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training.benchmark.comparisons, "PAIRS_AT_ONCE", pairs_at_once)
+def test_open_set_errors_are_those_of_a_search_by_brute_force(pairs_at_once: int) -> None:
     rng = np.random.default_rng(4)
     own = np.repeat(np.arange(30), 40)
     similarities = rng.normal(0, 0.15, (1200, 30))
     similarities[np.arange(1200), own] += 0.5
-    one = compared(similarities, own)
+    one = compared(similarities, own, pairs_at_once)
     found = open_set(one, [4, 20], seed=7, weights=draw_subjects(30, 1, 50))
     rng = np.random.default_rng(7)
     orders = [rng.permutation(30) for _ in range(5)]
@@ -99,20 +96,21 @@ def test_open_set_errors_are_those_of_a_search_by_brute_force(
         assert 0 < rate.low <= rate.value <= rate.high < 1
         assert rate.value == pytest.approx(np.mean(expected), abs=1e-9)
         assert (rate.count, rate.subjects) == (40 * point.size, point.size)
-        assert point.fnir[0.001] is None  # 1,040 strangers' probes cannot show it
+        assert point.fnir[0.001] is None  # 1,040 strangers' probes are too few
     assert [point.stranger_probes for point in found] == [26 * 40, 10 * 40]
-    assert found[0].fnir[0.01].value < found[1].fnir[0.01].value
+    small, large = (point.fnir[0.01] for point in found)
+    assert small
+    assert large
+    assert small.value < large.value
 
 
-def test_a_larger_gallery_goes_on_from_the_smaller_one() -> None:
-    rng = np.random.default_rng(1)
-    one = compared(rng.normal(size=(12, 6)), np.arange(12) % 6)
-    order = rng.permutation(6)
-    one_by_one = list(_search(one, order, [2, 5]))
-    at_once = next(_search(one, order, [5]))
-    np.testing.assert_array_equal(one_by_one[1].best_other, at_once.best_other)
-    np.testing.assert_array_equal(one_by_one[1].enrolled, np.isin(one.trials.own, order[:5]))
-    assert one_by_one[0].enrolled.sum() == 4
+def test_the_rates_of_a_size_do_not_depend_on_the_sizes_before_it() -> None:
+    own = np.repeat(np.arange(30), 40)
+    similarities = np.random.default_rng(1).normal(0, 0.15, (1200, 30))
+    similarities[np.arange(1200), own] += 0.5
+    one, weights = compared(similarities, own), draw_subjects(30, 1, 3)
+    both = open_set(one, [4, 20], seed=7, weights=weights)
+    assert both[1:] == open_set(one, [20], seed=7, weights=weights)
 
 
 @pytest.mark.parametrize(

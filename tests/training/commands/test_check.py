@@ -1,4 +1,4 @@
-"""What `check` says of a database, and that it goes on where a training would stop."""
+"""What `check` reports of a database, also where a training would stop."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ SIDE = 96
 
 
 def write(path: Path, seed: int, size: tuple[int, int] = (SIDE, SIDE)) -> None:
-    """A image of coarse squares, another for every seed."""
+    """Writes an image of coarse squares, another for every seed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(seed).integers(40, 220, (8, 8), np.uint8)
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
@@ -32,20 +32,44 @@ def configure(folder: Path, **options: object) -> CheckConfig:
     return CheckConfig(data=folder, size_px=32, scratch=folder.parent, **options)  # type: ignore[arg-type]
 
 
-def test_a_sound_database_is_fit_to_train(folder: Path) -> None:
-    result = check(configure(folder))
+def test_a_sound_database_is_fit_to_train_on(folder: Path) -> None:
+    out = folder.parent / "reports" / "check.json"
+    result = check(configure(folder, out=out))
     assert result.counts == {"images": 18, "identities": 3, "sessions": 3}
     assert result.sizes == {"96x96 L": 18}
     assert result.images_per_identity == {"min": 6, "median": 6.0, "max": 6}
-    assert {name: part["images"] for name, part in result.split["parts"].items()} == {
-        "training": 6,
-        "validation": 6,
-        "test": 6,
-    }
+    parts = {name: part["images"] for name, part in result.split["parts"].items()}
+    assert parts == {"training": 6, "validation": 6, "test": 6}
     assert result.problems == []
     text = str(result)
     assert "18 images, 3 identities, 3 sessions" in text
-    assert text.endswith("verdict       fit to train")
+    assert text.splitlines()[-2:] == [
+        f"written       {out}",
+        f"verdict       {folder} is fit to train on.",
+    ]
+    stored = json.loads(out.read_text())
+    assert stored["counts"] == result.counts
+    assert (stored["leakage"]["exact"], stored["leakage"]["near"]) == (0, 0)
+    assert stored["verdict"] == result.verdict
+    assert [path.name for path in out.parent.iterdir()] == ["check.json"]
+
+
+def test_a_folder_is_no_file_to_write(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=rf"--out {folder} is a folder"):
+        check(configure(folder, out=folder))
+    assert capsys.readouterr().err == ""  # before any image is read
+
+
+def test_folders_of_sessions_are_no_identities_with_twelve_sessions(tmp_path: Path) -> None:
+    for number in range(24):
+        session, identity = number // 12 + 1, number % 12 + 1
+        write(tmp_path / "db" / f"session{session}" / f"{identity:03}" / "1.png", number)
+    with pytest.raises(ValueError, match=r"2 identities \(session1, session2\) with 12 sessions"):
+        check(configure(tmp_path / "db"))
+    result = check(configure(tmp_path / "db", layout="session-first"))
+    assert result.layout == "session-first"
+    assert result.counts == {"images": 24, "identities": 12, "sessions": 2}
+    assert "layout session-first" in str(result)
 
 
 def test_all_unreadable_files_are_listed_and_the_others_counted(
@@ -53,10 +77,10 @@ def test_all_unreadable_files_are_listed_and_the_others_counted(
 ) -> None:
     (folder / "p0/s0/0.png").write_bytes(b"no image")
     (folder / "p2/s1/1.png").write_bytes((folder / "p2/s1/0.png").read_bytes()[:300])
-    with pytest.raises(ValueError, match="not fit to train: 2 files cannot be read"):
+    with pytest.raises(ValueError, match="db is not fit to train on: 2 files cannot be read"):
         check(configure(folder, out=folder.parent / "check.json"))
     printed = capsys.readouterr().out
-    assert "p0/s0/0.png: the 10 bytes are not a readable image" in printed
+    assert "p0/s0/0.png: the 8 bytes are not a readable image" in printed
     assert "p2/s1/1.png: the PNG image of 300 bytes is truncated" in printed
     assert "96x96 L: 16" in printed
     stored = json.loads((folder.parent / "check.json").read_text())
@@ -86,7 +110,7 @@ def test_a_database_too_small_to_split_is_a_finding(
 ) -> None:
     for number in range(3):
         write(tmp_path / "db" / f"p{number}" / "1.png", number)
-    with pytest.raises(ValueError, match="not fit to train: 3 images are too few"):
+    with pytest.raises(ValueError, match="not fit to train on: 3 images are too few"):
         check(configure(tmp_path / "db"))
     printed = capsys.readouterr().out
     assert "3 images are too few for a split by seed" in printed
@@ -102,21 +126,27 @@ def test_sizes_are_counted_and_files_left_out_explained(folder: Path) -> None:
 
 
 def write_deep(folder: Path, bits: int) -> Path:
-    """Ramps over all that so many bits hold, in 16-bit files; no two alike."""
-    for number in range(18):
-        path = folder / f"p{number // 6}" / f"s{number // 2 % 3}" / f"{number % 2}.png"
+    """Writes 16-bit files of six identities that fill the levels of that many bits."""
+    for number in range(12):
+        path = folder / f"p{number // 2}" / f"{number % 2}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         rough = np.random.default_rng(number).uniform(0, 1, (SIDE, SIDE))
         Image.fromarray((rough * (2**bits - 1)).astype(np.uint16)).save(path)
     return folder
 
 
+def configure_deep(folder: Path, **options: object) -> CheckConfig:
+    """Keeps all pixels, and splits so that no turned copies need be searched."""
+    values = {"data": folder, "size_px": SIDE, "scratch": folder.parent, "split": "identity"}
+    return CheckConfig(**values, **options)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("bits", "brightest"), [(10, 4), (12, 16)])
-def test_few_bits_in_a_16_bit_file_are_nearly_black_and_not_fit_to_train(
+def test_few_bits_in_a_16_bit_file_are_nearly_black_and_refused(
     bits: int, brightest: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_deep(tmp_path / "db", bits)
-    config = CheckConfig(data=folder, size_px=SIDE, scratch=tmp_path, out=tmp_path / "check.json")
+    config = configure_deep(folder, out=tmp_path / "check.json")
     with pytest.raises(
         ValueError,
         match=rf"{brightest + 1} of 256 grey levels \(0 to {brightest}\): rescale .* 0 to 65535",
@@ -128,8 +158,8 @@ def test_few_bits_in_a_16_bit_file_are_nearly_black_and_not_fit_to_train(
 
 def test_all_of_16_bits_are_fit_to_train(tmp_path: Path) -> None:
     folder = write_deep(tmp_path / "db", 16)
-    result = check(CheckConfig(data=folder, size_px=SIDE, scratch=tmp_path))
-    # Of evenly spread levels 1 % are left off at either end.
+    result = check(configure_deep(folder))
+    # The percentiles leave 1 % of the evenly spread levels off at either end.
     assert result.grey_range == (pytest.approx(2.55, abs=1), pytest.approx(252.45, abs=1))
     assert result.problems == []
 
@@ -141,7 +171,7 @@ def test_a_few_overexposed_pixels_do_not_hide_a_dark_database(tmp_path: Path) ->
         deep[:4, :8] = 65535  # 0.3 %
         Image.fromarray(deep).save(path)
     with pytest.raises(ValueError, match=r"17 of 256 grey levels \(0 to 16\)"):
-        check(CheckConfig(data=folder, size_px=SIDE, scratch=tmp_path))
+        check(configure_deep(folder))
 
 
 def test_hands_and_persons_are_counted(tmp_path: Path) -> None:

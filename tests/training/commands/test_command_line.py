@@ -15,9 +15,9 @@ Spoil = Callable[[Path, pytest.MonkeyPatch], list[str]]
 
 def fill(folder: Path, identities: int, sessions: int, shots: int) -> None:
     """Writes textured images, <identity>/<session>/<image>."""
-    from training.commands.synthesize import SynthesisConfig, synthesize
+    from training.commands.synthesize import SynthesizeConfig, synthesize
 
-    config = SynthesisConfig(folder, identities=identities, sessions=sessions, shots=shots)
+    config = SynthesizeConfig(out=folder, identities=identities, sessions=sessions, shots=shots)
     synthesize(config)
 
 

@@ -1,188 +1,134 @@
-"""What export and evaluate refuse; what they write is in tests/contract."""
+"""What becomes of a run or a version that is exported, and what is refused."""
 
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-import training.commands.export
-import training.versions.saved_model
+from app.nets.manifest import read_manifest
 from training.__main__ import main
-from training.commands.export import ExportConfig, _options_of, export
-from training.commands.synthesize import SynthesisConfig, synthesize
-from training.database.palms import Palms, load_palms
-from training.database.split import split_palms
-from training.nets.build import build_net, scoring_model
-from training.nets.recipe import PRESETS
-from training.versions.read import _require_same_split
-from training.versions.shipped import load_shipped
+from training.commands.export import ExportConfig, export
+from training.commands.synthesize import SynthesizeConfig, synthesize
+from training.versions.read import Version
+from training.versions.source import Source
+
+
+@pytest.fixture
+def config(toy_run: Path, database: Path, tmp_path: Path) -> ExportConfig:
+    """Exports the toy run into an empty store."""
+    return ExportConfig(run=toy_run, data=database, strangers=database, store=tmp_path / "store")
+
+
+@pytest.fixture
+def version(toy_store: Path, tmp_path: Path) -> Path:
+    """A copy of version 1 of the toy net."""
+    return Path(shutil.copytree(toy_store / "alexnet/1", tmp_path / "store/alexnet/1"))
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of other identities."""
+    out = tmp_path_factory.mktemp("others") / "others"
+    synthesize(SynthesizeConfig(out=out, identities=2, sessions=3, shots=2, prefix="q"))
+    return out
+
+
+def write_settings(folder: Path, **settings: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"net": "vgg16", **settings}))
+    return folder
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"head": "paper"}, "paper's head, which gives no embedding.*--head embedding"),
-        ({"split": "identity"}, "split by identity.*--split session or seed"),
+        ({"head": "paper"}, r"paper's head, which gives no embedding.*--head embedding"),
+        ({"split": "identity"}, r"split by identity.*--split session or seed"),
+        ({}, r"best\.weights\.h5 is missing, so the training has not ended: give its command"),
+        ({"command": "pretrain"}, r"final\.weights\.h5 is missing"),
+        ({"net": None, "nets": ["alexnet", "vgg16"]}, r"is the run of \['alexnet', 'vgg16'\]"),
     ],
 )
-def test_run_that_cannot_serve_is_refused(
-    settings: dict[str, str], message: str, tmp_path: Path
+def test_a_run_that_cannot_serve_is_refused(
+    settings: dict[str, Any], message: str, config: ExportConfig, tmp_path: Path
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"net": "vgg16", **settings}))
+    run = write_settings(tmp_path / "run", **settings)
+    if "nets" in settings:
+        (run / "config.json").write_text(json.dumps({"nets": settings["nets"]}))
     with pytest.raises(ValueError, match=message):
-        export(ExportConfig(run=tmp_path, data=tmp_path, strangers=tmp_path))
+        export(replace(config, run=run))
+    assert not config.store.exists()
 
 
-def test_export_reads_and_splits_as_the_training_did(tmp_path: Path) -> None:
-    config = ExportConfig(run=tmp_path, data=tmp_path / "moved", strangers=tmp_path)
+def test_a_folder_that_is_no_run_is_one_line_and_exit_code_2(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--data", str(database), "--strangers", str(database)]
+    assert main(["export", "--run", str(tmp_path), *places]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"export: {tmp_path} holds neither config.json nor manifest.json: ")
+
+
+def test_a_database_is_read_and_split_as_in_the_training(tmp_path: Path) -> None:
     reading = {"layout": "casia", "classes": "person", "size_px": 96, "split": "seed"}
     run = {"net": "vgg16", "data": "/elsewhere", "bands": [940], "split_seed": 7, **reading}
-    options = _options_of(run, config)
+    options = Source(tmp_path, run).reading_options(tmp_path / "moved", tmp_path)
     assert {name: getattr(options, name) for name in reading} == reading
     assert (options.data, options.bands, options.split_seed) == (tmp_path / "moved", (940,), 7)
-    assert _options_of({"net": "vgg16"}, config).split == "auto"  # a run of an earlier version
-
-
-def artefact(**dataset: Any) -> Any:
-    return SimpleNamespace(key="vgg16/1", dataset=dataset)
-
-
-def test_a_net_is_not_judged_on_its_training_images(make_palms: Callable[..., Palms]) -> None:
-    palms = make_palms(4, sessions=3, shots=10)
-    by_session, by_seed = (split_palms(palms, by=by, seed=5) for by in ("session", "seed"))
-    trained = {"sha256": palms.sha256, "split": "seed", "split_seed": 5}
-    _require_same_split(artefact(**trained), by_seed)
-    of_more = artefact(sha256="of more images", split="session", split_seed=None)
-    _require_same_split(of_more, by_session)
-    with pytest.raises(
-        ValueError, match=r"vgg16/1 .* by seed, seed 5, and this is one by session:"
-    ):
-        _require_same_split(artefact(**trained), by_session)
-    with pytest.raises(ValueError, match=r"by seed, seed 6, and .* by seed, seed 5:"):
-        _require_same_split(artefact(**{**trained, "split_seed": 6}), by_seed)
-    with pytest.raises(ValueError, match="trained on other images"):
-        _require_same_split(
-            artefact(**trained), replace(by_seed, test=replace(by_seed.test, sha256=""))
-        )
-
-
-@pytest.fixture(scope="module")
-def run(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run split by seed, as `train` leaves it; what its net learned does not matter here."""
-    folder = tmp_path_factory.mktemp("export") / "run"
-    folder.mkdir()
-    net = scoring_model(build_net("alexnet", 4, PRESETS["shipped"], input_px=32))
-    net.save_weights(folder / "best.weights.h5")
-    settings = {"net": "alexnet", "data": str(database), "size_px": 32, "split": "seed"}
-    digest = load_palms(database, 32).sha256
-    (folder / "config.json").write_text(json.dumps({**settings, "dataset_sha256": digest}))
-    return folder
 
 
 def test_a_database_that_changed_since_the_training_is_refused(
-    run: Path, database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: ExportConfig, tmp_path: Path
 ) -> None:
-    changed = Path(shutil.copytree(database, tmp_path / "changed"))
+    changed = Path(shutil.copytree(config.data, tmp_path / "changed"))
     shutil.copyfile(changed / "p001/s1/01.png", changed / "p001/s1/99.png")
-    places = ["--strangers", str(database), "--store", str(tmp_path / "store")]
-    command = ["export", "--run", str(run), *places, "--data"]
-    assert main([*command, str(changed)]) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(f"export: {changed} is not what {run} was trained on: ")
-    assert error.endswith("give the --data of the training as it was, or train again")
-    assert not (tmp_path / "store").exists()
-    assert main([*command, str(database)]) == 0
+    message = f"{changed} is not the database that {config.run} was trained on: .*--data"
+    with pytest.raises(ValueError, match=message):
+        export(replace(config, data=changed))
+    assert not config.store.exists()
 
 
-def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(
-    run: Path, database: Path, tmp_path: Path
+def test_a_run_that_names_no_digest_takes_any_database(tmp_path: Path) -> None:
+    Source(tmp_path, {"net": "vgg16"}).require_same_data("0" * 64, tmp_path)
+
+
+def test_a_version_that_was_trained_on_a_database_takes_no_other(
+    version: Path, others: Path, config: ExportConfig
 ) -> None:
-    earlier = Path(shutil.copytree(run, tmp_path / "run"))
-    settings = json.loads((run / "config.json").read_text())
-    del settings["dataset_sha256"]
-    (earlier / "config.json").write_text(json.dumps(settings))
-    config = ExportConfig(earlier, database, database, store=tmp_path / "store")
-    assert (export(config) / "manifest.json").exists()
+    with pytest.raises(ValueError, match=r"others is not the database that .*alexnet/1 was"):
+        export(replace(config, run=version, data=others))
 
 
-def test_a_version_that_learned_from_a_database_knows_no_other(
-    run: Path, database: Path, tmp_path: Path
+def test_a_version_is_exported_again_with_the_same_calibration(
+    version: Path, config: ExportConfig
 ) -> None:
-    config = ExportConfig(run, database, database, store=tmp_path / "store")
-    first = export(config)
-    manifest = json.loads((first / "manifest.json").read_text())
-    del manifest["training"]["dataset_sha256"]  # as runs of an earlier release
-    (first / "manifest.json").write_text(json.dumps(manifest))
-    others = tmp_path / "others"
-    synthesize(SynthesisConfig(others, identities=2, sessions=3, shots=2, prefix="q"))
-    with pytest.raises(ValueError, match=r"others is not what .*store/alexnet/1 was trained on"):
-        export(replace(config, run=first, data=others))
-
-    again = json.loads((export(replace(config, run=first)) / "manifest.json").read_text())
-
-    for what in ("identities", "metrics", "dataset"):
-        assert again[what] == manifest[what]
+    verdict = export(replace(config, run=version))
+    assert verdict.path == config.store / "alexnet/2"
+    assert "takes effect when `fuse` has written fusion.json" in verdict.summary
+    first, second = (read_manifest(folder) for folder in (version, verdict.path))
+    assert second.identities == first.identities
+    assert (second.metrics, second.dataset) == (first.metrics, first.dataset)
+    assert second.temperature == pytest.approx(first.temperature)
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        (None, "holds neither config.json nor manifest.json: give the folder of a net's run, or"),
-        ({"nets": ["alexnet", "vgg16"]}, "is the run of ['alexnet', 'vgg16']: give a net's folder"),
-    ],
-)
-def test_a_folder_that_is_no_net_s_is_one_line(
-    config: dict[str, Any] | None,
-    message: str,
-    database: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+def test_a_pretrained_version_is_exported_for_other_identities_and_keeps_its_net(
+    version: Path, others: Path, config: ExportConfig, change_manifest: Callable[..., None]
 ) -> None:
-    if config:
-        (tmp_path / "config.json").write_text(json.dumps(config))
-    places = ["--data", str(database), "--strangers", str(database)]
-    assert main(["export", "--run", str(tmp_path), *places]) == 2
-    assert f"{tmp_path} {message}" in capsys.readouterr().err.splitlines()[-1]
+    settings = {"net": "alexnet", "command": "pretrain", "degrade": True}
+    change_manifest(version, training=settings)
 
+    export(replace(config, run=version, data=others))
 
-def test_a_version_whose_weights_were_changed_is_refused(
-    run: Path, database: Path, tmp_path: Path
-) -> None:
-    config = ExportConfig(run, database, database, store=tmp_path / "store")
-    first = export(config)
-    path = first / "variables/variables.data-00000-of-00001"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"variables\.data.* is not what was exported: restore"):
-        export(replace(config, run=first))
-
-
-def test_a_version_gets_to_know_other_identities_and_keeps_its_net(
-    run: Path, database: Path, tmp_path: Path
-) -> None:
-    store = tmp_path / "store"
-    settings = {"net": "alexnet", "command": "pretrain"}
-    config = ExportConfig(run, database, database, store=store)
-    first = export(config)
-    manifest = json.loads((first / "manifest.json").read_text())
-    (first / "manifest.json").write_text(json.dumps(manifest | {"training": settings}))
-    others = tmp_path / "others"
-    synthesize(SynthesisConfig(others, identities=2, sessions=3, shots=2, prefix="q"))
-
-    second = export(replace(config, run=first, data=others))
-
-    found = json.loads((second / "manifest.json").read_text())
-    assert found["identities"] == ["q001", "q002"]
-    assert (found["version"], found["training"]) == (2, settings | {"size_px": 32})
-    nets = [load_shipped(folder).model for folder in (first, second)]
+    second = Version.open(config.store / "alexnet/2")
+    assert second.identities == ("q001", "q002")
+    assert second.manifest.training == settings | {"size_px": 32}
+    nets = [Version.open(version).model(), second.model()]
     for layer in nets[0].layers:
         if layer.name != "similarity":
             theirs = nets[1].get_layer(layer.name).get_weights()
@@ -190,61 +136,33 @@ def test_a_version_gets_to_know_other_identities_and_keeps_its_net(
                 np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
-def test_an_export_that_is_stopped_leaves_nothing(
-    stop: type[BaseException],
-    run: Path,
-    database: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_an_existing_version_is_refused_before_the_work(
+    version: Path, config: ExportConfig
 ) -> None:
-    def stopped(folder: Path) -> dict[str, str]:
-        assert (folder / "saved_model.pb").exists()
-        raise stop
-
-    monkeypatch.setattr(training.commands.export, "_checksums", stopped)
-    with pytest.raises(stop):
-        export(ExportConfig(run, database, database, store=tmp_path / "store"))
-    assert list((tmp_path / "store" / "alexnet").iterdir()) == []
+    with pytest.raises(FileExistsError, match="immutable: choose another --version"):
+        export(replace(config, version=1, data=version / "nowhere"))
 
 
-def test_an_artefact_that_answers_otherwise_is_one_line_and_exit_code_2(
-    run: Path,
-    database: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(
-        training.versions.saved_model, "_as_stored", lambda weight: np.zeros_like(weight)
-    )
-    places = ["--data", str(database), "--strangers", str(database), "--store", str(tmp_path / "s")]
-    assert main(["export", "--run", str(run), *places]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("export: batch 1: cosine ")
+def test_a_version_below_1_is_refused(config: ExportConfig) -> None:
+    with pytest.raises(ValueError, match="--version must be at least 1, not 0"):
+        export(replace(config, version=0))
 
 
 @pytest.fixture
 def bfloat16() -> Iterator[None]:
-    """As after a training in the same process."""
+    """The policy that a training in the same process may leave."""
     keras.config.set_dtype_policy("mixed_bfloat16")
     yield
     keras.config.set_dtype_policy("float32")
 
 
 @pytest.mark.usefixtures("bfloat16")
-def test_export_computes_in_float32_whatever_the_training_did(run: Path) -> None:
-    net = training.commands.export._load_folded(
-        json.loads((run / "config.json").read_text()), 4, 32, run
-    )
+def test_a_net_is_loaded_in_float32_after_a_training_in_bfloat16(toy_run: Path) -> None:
+    net = Source.open(toy_run).load(4, 32)
     assert {layer.compute_dtype for layer in net.layers if layer.weights} == {"float32"}
 
 
-def test_export_keeps_decoded_images_where_it_is_told(
-    run: Path, database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    places = ["--data", str(database), "--strangers", str(database), "--store", str(tmp_path)]
-    nowhere = str(tmp_path / "nowhere")
-    assert main(["export", "--run", str(run), *places, "--scratch", nowhere]) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert f"cannot be kept in {nowhere}" in error
-    assert error.endswith("name another folder with --scratch")
+def test_decoded_images_are_kept_in_scratch(config: ExportConfig, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(OSError, match=f"cannot be kept in {nowhere}.*with --scratch"):
+        export(replace(config, scratch=nowhere))

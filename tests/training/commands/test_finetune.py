@@ -12,10 +12,10 @@ import pytest
 from tests.training.conftest import export_of
 from training.__main__ import main
 from training.commands.finetune import FinetuneConfig, finetune
-from training.commands.synthesize import SynthesisConfig, synthesize
+from training.commands.synthesize import SynthesizeConfig, synthesize
 from training.fit.checkpoint import read_history
 from training.nets.build import embedding_model
-from training.versions.shipped import at_side, load_shipped
+from training.versions.read import Version
 
 Configure = Callable[..., FinetuneConfig]
 
@@ -57,20 +57,19 @@ def tuned(configure: Configure, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def test_a_version_comes_back_as_it_was_exported(exported: Path) -> None:
-    shipped = load_shipped(exported / "alexnet/1")
+    version = Version.open(exported / "alexnet/1")
     golden = np.load(exported / "alexnet/1/golden.npz")
-    found = shipped.model(golden["images"], training=False)
+    found = version.model()(golden["images"], training=False)
     np.testing.assert_allclose(found["embedding"], golden["embedding"], atol=1e-4)
     np.testing.assert_allclose(found["similarity"], golden["similarity"], atol=1e-4)
-    assert shipped.key == "alexnet/1"
 
 
 def test_the_smaller_twin_answers_as_the_net_on_shrunk_images(exported: Path) -> None:
-    shipped = load_shipped(exported / "alexnet/1")
+    version = Version.open(exported / "alexnet/1")
     small = np.load(exported / "alexnet/1/golden.npz")["images"][:, ::7, ::7]
     images = small.repeat(7, axis=1).repeat(7, axis=2)  # shrinking gives back the same 8 bits
-    twin = embedding_model(at_side(shipped, 32, identities=1))
-    expected = embedding_model(shipped.model)(images, training=False)
+    twin = embedding_model(version.model(32, identities=1))
+    expected = embedding_model(version.model())(images, training=False)
     np.testing.assert_allclose(twin(small, training=False), expected, atol=1e-3)
 
 
@@ -113,7 +112,7 @@ def test_a_finetuning_that_ruins_the_net_says_that_nothing_was_kept(
 
 
 def test_a_split_by_identity_is_tested_on_strangers(configure: Configure, tmp_path: Path) -> None:
-    synthesize(SynthesisConfig(tmp_path / "palms", identities=6, sessions=2, shots=2))
+    synthesize(SynthesizeConfig(out=tmp_path / "palms", identities=6, sessions=2, shots=2))
     config = configure(tmp_path / "run", data=tmp_path / "palms", split="identity")
     assert "Before fine-tuning: rank-1" in str(finetune(config))
     assert {"val_rank_1", "val_eer"} <= read_history(config.out)[0].keys()
@@ -128,7 +127,7 @@ def test_a_split_by_identity_is_tested_on_strangers(configure: Configure, tmp_pa
         ({"epochs": 0}, "--epochs must be at least 1, not 0"),
         ({"rehearsed": -1}, "--rehearsed must be at least 0, not -1"),
         ({"may_rise": -0.1}, r"--may-rise must be at least 0, not -0\.1"),
-        ({"start": Path("nowhere")}, r"nowhere/manifest\.json is missing: give the folder of a"),
+        ({"start": Path("nowhere")}, r"nowhere is missing: give a version"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

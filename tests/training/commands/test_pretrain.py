@@ -12,12 +12,12 @@ import pytest
 from tests.training.conftest import export_of
 from training.__main__ import main
 from training.commands.pretrain import STAGE_STEP, UNSEEN_SEED, PretrainConfig, pretrain
-from training.commands.synthesize import draw_palms
 from training.fit.checkpoint import epochs_done, read_history
 from training.nets.build import build_net, embedding_model, scoring_model
 from training.nets.recipe import Recipe
+from training.synthetic.palms import draw_palms
 from training.synthetic.stream import PalmStream
-from training.versions.shipped import load_shipped
+from training.versions.read import Version
 
 Configure = Callable[..., PretrainConfig]
 
@@ -154,7 +154,7 @@ def test_a_pretraining_may_go_on_from_a_version(exported: Path, configure: Confi
     config = configure(start=version, learning_rate=0.0)
     pretrain(config)
     images = np.load(version / "golden.npz")["images"]
-    start = load_shipped(version).model(images, training=False)["embedding"]
+    start = Version.open(version).model()(images, training=False)["embedding"]
     found = embedding_model(build(config.out / "alexnet", input_px=224))(images, training=False)
     np.testing.assert_allclose(found, start, atol=2e-3)  # stored kernels sum to 0 but for float16
     # Its images are neither the first stage's nor those that its own successor will have.

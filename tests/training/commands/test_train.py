@@ -9,17 +9,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import h5py
 import numpy as np
 import pytest
 
-from training.commands.synthesize import SynthesisConfig, synthesize
+from training.commands.synthesize import SynthesizeConfig, synthesize
 from training.commands.train import TrainConfig, train
 from training.fit.checkpoint import epochs_done, read_history
 from training.fit.guard import NetIsDead
-from training.nets.recipe import PRESETS
+from training.fit.options import NetName
+from training.nets.recipe import NETS, PRESETS
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -138,7 +139,7 @@ def test_senseless_settings_are_refused_before_anything_is_read(
 
 
 def test_a_split_by_identity_is_tested_on_strangers(configure: Configure, tmp_path: Path) -> None:
-    synthesize(SynthesisConfig(tmp_path / "palms", identities=10, sessions=2, shots=2))
+    synthesize(SynthesizeConfig(out=tmp_path / "palms", identities=10, sessions=2, shots=2))
     config = configure(data=tmp_path / "palms", split="identity", epochs=1)
     assert "equal error rate" in str(train(config))
     result = json.loads((config.out / "result.json").read_text())
@@ -151,3 +152,7 @@ def test_a_commands_options_are_known_without_keras(command: str) -> None:
     """So that --help does not wait for TensorFlow."""
     program = f"import sys, training.commands.{command}; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY).returncode == 0
+
+
+def test_the_nets_that_an_option_takes_are_all_there_are() -> None:
+    assert get_args(NetName) == NETS

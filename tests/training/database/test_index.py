@@ -3,11 +3,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 import pytest
 
 from training.database.index import Index, index_database
-from training.database.layouts import LAYOUTS, NAMED
+from training.database.layouts import LAYOUTS, NAMED, Layout, may_be_session_first
 from training.database.palms import DataOptions
 
 Touch = Callable[[Sequence[str]], Path]
@@ -102,7 +103,7 @@ def test_bands_are_chosen_and_those_of_one_moment_share_its_shot(
     found = sightings(index_database(folder))
     assert found["001_l_850_02.jpg"] == found["001_l_940_02.jpg"]
     with pytest.raises(
-        ValueError, match=r"144 are of another band: choose of --bands 460,850,940$"
+        ValueError, match=r"144 are of another band: choose of --bands 460 850 940$"
     ):
         index_database(folder, bands=(700,))
 
@@ -149,15 +150,13 @@ def test_case_of_names_and_extensions_does_not_matter(
 
 
 def test_own_folders_are_identities_and_sessions_in_natural_order(touch: Touch) -> None:
-    paths = [
-        f"{who}/visit{v}/{n}.tif" for who in ("ada", "bob") for v in (1, 2, 10) for n in (9, 10)
-    ]
+    paths = [f"{who}/day{d}/{n}.tif" for who in ("ada", "bob") for d in (1, 2, 10) for n in (9, 10)]
     index = index_database(touch(paths))
     assert index.layout == "plain"
     assert index.identities == ("ada", "bob")
-    assert index.session_names == ("visit1", "visit2", "visit10")
-    assert sightings(index)["ada/visit10/9.tif"] == ("ada", "visit10", 1)
-    assert sightings(index)["ada/visit10/10.tif"] == ("ada", "visit10", 2)
+    assert index.session_names == ("day1", "day2", "day10")
+    assert sightings(index)["ada/day10/9.tif"] == ("ada", "day10", 1)
+    assert sightings(index)["ada/day10/10.tif"] == ("ada", "day10", 2)
 
 
 def test_own_folders_need_no_sessions(touch: Touch) -> None:
@@ -169,6 +168,89 @@ def test_own_folders_need_no_sessions(touch: Touch) -> None:
 def test_own_folders_with_and_without_sessions_are_refused(touch: Touch) -> None:
     with pytest.raises(ValueError, match=r"folder \(ada/s1/1\.png\).*not \(bob/1\.png\)"):
         index_database(touch(["ada/s1/1.png", "bob/1.png"]))
+
+
+def tree(outer: Sequence[str], inner: Sequence[str]) -> list[str]:
+    return [f"{a}/{b}/{n}.png" for a in outer for b in inner for n in (1, 2)]
+
+
+def numbers(count: int, form: str = "{:03}") -> list[str]:
+    return [form.format(number) for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        (["session1", "session2"], ["ada", "bob"]),
+        (["session1", "session2"], numbers(12)),
+        (["Session_1", "Session_2", "Session_3"], ["s1", "s2"]),
+        (["2024-05-01", "2024-06-01"], ["ada", "bob"]),
+        (["20240501", "20240601", "20240701"], numbers(2)),
+        (["day1", "day2"], numbers(12)),
+        (["s1", "s2"], ["ada", "bob", "eve"]),
+        (["1", "2"], numbers(12)),
+        (["evening", "morning"], ["ada", "bob", "eve"]),
+        (["left", "right"], numbers(12, "p{:03}")),
+    ],
+)
+def test_folders_that_may_be_sessions_of_identities_are_not_taken_for_identities(
+    outer: list[str], inner: list[str], touch: Touch
+) -> None:
+    folder = touch(tree(outer, inner))
+    with pytest.raises(
+        ValueError,
+        match=rf"{len(outer)} identities \({outer[0]}, {outer[1]}.*\) with {len(inner)} sessions "
+        rf".*{len(outer)} sessions of {len(inner)} identities: .*--layout plain.*session-first",
+    ):
+        index_database(folder)
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        (["ada", "bob"], numbers(12, "s{}")),
+        (["ada", "bob"], numbers(12, "{}")),
+        (["1", "2"], numbers(12, "session{}")),
+        (["ada", "bob"], ["2024-05-01", "2024-05-02", "2024-06-01"]),
+        (numbers(40, "s{}"), ["morning", "evening"]),
+        (numbers(12), numbers(2)),
+        (["s1", "s2", "s3"], ["s1", "s2", "s3"]),
+        (["ada", "bob"], ["morning", "evening"]),
+    ],
+)
+def test_folders_that_are_identities_with_sessions_are_read(
+    outer: list[str], inner: list[str], touch: Touch
+) -> None:
+    index = index_database(touch(tree(outer, inner)))
+    assert index.layout == "plain"
+    assert set(index.identities) == set(outer)
+    assert set(index.session_names) == set(inner)
+
+
+def test_two_people_with_twelve_sessions_are_read_if_the_layout_is_named(touch: Touch) -> None:
+    folder = touch(tree(["1", "2"], numbers(12)))
+    index = index_database(folder, layout="plain")
+    assert index.identities == ("1", "2")
+    assert index.session_names == tuple(numbers(12))
+
+
+def test_folders_of_sessions_hold_identities_if_the_layout_is_named(touch: Touch) -> None:
+    folder = touch([*tree(["session10", "session9"], numbers(12)), "session9/loose.png"])
+    index = index_database(folder, layout="session-first")
+    assert index.layout == "session-first"
+    assert index.identities == tuple(numbers(12))
+    assert index.session_names == ("session9", "session10")
+    assert [(p.path, p.shot) for p in index.images[:3]] == [
+        ("session9/001/1.png", 1),
+        ("session9/001/2.png", 2),
+        ("session10/001/1.png", 1),
+    ]
+    assert index.left_out == {"with a name of another form": 1}
+
+
+def test_one_folder_of_another_name_hides_no_sessions() -> None:
+    assert may_be_session_first(["session1", "session2", "misc"], numbers(12))
+    assert not may_be_session_first(["ada", "bob", "day1"], ["s1", "s2"])
 
 
 def test_hidden_files_and_other_files_are_passed_over(touch: Touch) -> None:
@@ -229,12 +311,17 @@ def test_a_few_names_among_many_others_decide_nothing(touch: Touch) -> None:
             ["a/1.png", "b/1.png"],
             {"layout": "PUT"},
             ValueError,
-            "no layout PUT: --layout is one of fyo",
+            "--layout PUT is unknown: choose one of auto, fyo",
         ),
-        (["a/1.png", "b/1.png"], {"classes": "hand"}, ValueError, "--classes is palm or person"),
+        (
+            ["a/1.png", "b/1.png"],
+            {"classes": "hand"},
+            ValueError,
+            "--classes hand .* palm, person$",
+        ),
     ],
 )
-def test_what_cannot_be_read_is_said_in_one_line(
+def test_bad_input_gets_an_error_of_one_line(
     paths: list[str], options: dict[str, str], error: type[Exception], message: str, touch: Touch
 ) -> None:
     with pytest.raises(error, match=message) as caught:
@@ -254,6 +341,10 @@ def test_folder_that_may_not_be_read_is_no_empty_one(touch: Touch) -> None:
     with pytest.raises(PermissionError):
         index_database(folder)
     (folder / "eve").chmod(0o700)
+
+
+def test_every_choice_of_a_layout_can_be_read() -> None:
+    assert get_args(Layout) == ("auto", *LAYOUTS)
 
 
 def test_documentation_has_every_layout_and_option() -> None:

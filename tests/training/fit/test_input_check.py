@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.ablation.paper import build_from_recipe
 from training.database.palms import Palms, load_palms
 from training.fit.augmentation import augment
 from training.fit.batches import Batches
 from training.fit.input_check import check_inputs
-from training.nets.build import build_net, scoring_model
+from training.nets.build import scoring_model
 from training.nets.recipe import PRESETS, Recipe
 
 
@@ -17,7 +18,7 @@ def palms(database: Path) -> Palms:
 
 
 def problems(palms: Palms, recipe: Recipe, *, batches: Batches | None = None, identities: int = 4):
-    scores = scoring_model(build_net("alexnet", identities, recipe, input_px=64))
+    scores = scoring_model(build_from_recipe("alexnet", identities, recipe, input_px=64))
     change = augment if recipe.augment == "palm" else None
     return check_inputs(scores, batches or Batches(palms, 8, 1, augment=change), recipe)
 

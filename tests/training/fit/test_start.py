@@ -1,11 +1,14 @@
 """Starting points of a pre-training: runs and versions."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.matching.calibration import Threshold
+from app.nets.manifest import Dataset, InputSpec, Manifest, Metrics, seal_manifest
 from training.fit.start import is_version, read_settings, require_start, stage_after
 from training.nets.recipe import Recipe
 
@@ -16,14 +19,31 @@ def write(path: Path, content: Any) -> Path:
     return path.parent
 
 
-def version(folder: Path, **training: Any) -> Path:
-    manifest = {
-        "net": "vgg16",
-        "input": {"height": 224},
-        "training": {"contrast_px": 32, **training},
-        "dataset": {"sha256": "abc"},
-    }
-    return write(folder / "vgg16" / "2" / "manifest.json", manifest)
+def version(store: Path, **training: Any) -> Path:
+    """A version of VGG16 with nothing but a manifest."""
+    folder = store / "vgg16" / "2"
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest(
+        schema_version=3,
+        net="vgg16",
+        version=2,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        input=InputSpec(height=224, width=224, channels=3, dtype="uint8"),
+        embedding_size=256,
+        identities=("p1", "p2"),
+        prototypes_file="prototypes.npy",
+        temperature=0.1,
+        thresholds=(Threshold(0.5, 0.01, 1000),),
+        training={"contrast_px": 32, **training},
+        dataset=Dataset(
+            name="palms", sha256="abc", split="session", split_seed=None, training_images=9
+        ),
+        metrics=Metrics(validation_accuracy=1, validation_images=9),
+        code_revision="unknown",
+        libraries={},
+    )
+    (folder / "manifest.json").write_text(seal_manifest(manifest, folder).as_json())
+    return folder
 
 
 def test_each_pretraining_is_a_stage_after_its_starting_point(tmp_path: Path) -> None:

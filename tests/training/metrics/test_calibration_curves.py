@@ -1,20 +1,21 @@
-"""Confidence against what comes true, counted by hand and by simulation."""
+"""Confidences against the share of right answers, counted by hand and by simulation."""
 
 import numpy as np
 import pytest
 
+from app.matching.calibration import Calibration, Threshold
+from app.matching.decision import posteriors
 from training.benchmark.comparisons import Comparisons, Trials
 from training.benchmark.resampling import draw_subjects
-from training.metrics.calibration import Calibration, Threshold, posterior
 from training.metrics.calibration_curves import (
     BINS,
-    answer,
     bin_of,
     expected_calibration_error,
-    measure,
+    identify_probes,
+    measure_reliability,
 )
 
-CALIBRATION = Calibration(0.05, (Threshold(0.1, 0.2, 10**6), Threshold(1e-5, 0.6, 10**6)))
+CALIBRATION = Calibration(0.05, (Threshold(0.2, 0.1), Threshold(0.6, 1e-5)))
 
 
 def test_bins_hold_their_upper_end() -> None:
@@ -22,7 +23,7 @@ def test_bins_hold_their_upper_end() -> None:
     assert bin_of(confidence).tolist() == [0, 0, 0, 1, BINS - 1, BINS - 1]
 
 
-def test_expected_calibration_error_is_what_one_counts_by_hand() -> None:
+def test_expected_calibration_error_agrees_with_a_case_counted_by_hand() -> None:
     # Ten answers at 90 %, of which seven are right, and thirty at 60 %, of which 21 are.
     counts, right = np.array([[30.0, 10.0, 0.0]]), np.array([[21.0, 7.0, 0.0]])
     confidence = np.array([[18.0, 9.0, 0.0]])
@@ -39,15 +40,15 @@ def compared(count: int = 40, probes: int = 50, seed: int = 3) -> Comparisons:
     return Comparisons(similarities.astype(np.float32), Trials(np.zeros(0, bool), own, own, owners))
 
 
-def test_answers_are_the_service_s() -> None:
+def test_answers_are_those_of_the_service() -> None:
     one = compared()
-    found = answer(one, CALIBRATION, seed=5)
+    found = identify_probes(one, CALIBRATION, seed=5)
     chosen = np.random.default_rng(5).permutation(40)[:20]
-    threshold = CALIBRATION.threshold_at(0.01 / 20)
+    threshold = CALIBRATION.threshold_at(0.01 / 20).similarity
     assert (found.enrolled, found.strangers) == (20, 20 * 50)
     for row in range(0, 2000, 37):
         similarities, own = one.similarities[row, chosen], one.trials.own[row]
-        odds = posterior(similarities[None], threshold, CALIBRATION.temperature)[0]
+        odds = posteriors(similarities[None], threshold, CALIBRATION.temperature)[0]
         best = int(similarities.argmax())
         if similarities[best] < threshold:
             assert found.confidence[row] == pytest.approx(odds[0])
@@ -57,10 +58,10 @@ def test_answers_are_the_service_s() -> None:
             assert found.right[row] == (own == chosen[best])
 
 
-def test_reliability_adds_up_to_its_answers() -> None:
+def test_the_bins_hold_all_answers() -> None:
     one = compared()
-    answers = answer(one, CALIBRATION, seed=5)
-    found = measure(answers, one.trials.subjects, draw_subjects(40, 1))
+    answers = identify_probes(one, CALIBRATION, seed=5)
+    found = measure_reliability(answers, one.trials.subjects, draw_subjects(40, 1))
     assert sum(found.counts) == 2000 == found.ece.count
     used = [i for i, n in enumerate(found.counts) if n]
     assert all(i / BINS <= found.confidence[i] <= (i + 1) / BINS for i in used)
@@ -70,7 +71,7 @@ def test_reliability_adds_up_to_its_answers() -> None:
     assert all(found.confidence[i] is None for i in range(BINS) if i not in used)
 
 
-def test_confidences_that_come_true_have_next_to_no_error() -> None:
+def test_confidences_that_are_right_as_often_as_they_say_have_almost_no_error() -> None:
     rng = np.random.default_rng(1)
     confidence = rng.uniform(0.4, 1, 20_000)
     true = rng.random(20_000) < confidence

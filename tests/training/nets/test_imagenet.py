@@ -1,5 +1,7 @@
-"""Transfer from a weights file that the test makes, in the layout of Keras's own."""
+"""Transfer from a weights file of the layout of Keras's own, which the test writes."""
 
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
@@ -7,11 +9,17 @@ import keras
 import numpy as np
 import pytest
 
-from training.commands.train import phases_of, train
-from training.fit.settings import TrainConfig
+from training.commands.train import TrainConfig, train
+from training.database.palms import Palms
+from training.fit.batches import Batches
+from training.fit.loop import fit
+from training.fit.plan import Plan
 from training.nets.build import build_net, scoring_model
-from training.nets.imagenet import load_imagenet
+from training.nets.imagenet import load_imagenet, require_weights
 from training.nets.recipe import PRESETS, Recipe
+
+TRANSFER = replace(PRESETS["transfer"], head="embedding", augment="none")
+"""The convolutions of the preset, without the paper's large head."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,7 @@ def kernel(file: Path, layer: str) -> np.ndarray:
 
 
 def test_every_convolution_starts_from_the_files_weights(weights_file: Path) -> None:
-    scores = scoring_model(build_net("vgg16", 3, PRESETS["transfer"], input_px=32))
+    scores = scoring_model(build_net("vgg16", 3, TRANSFER, input_px=32))
     load_imagenet(scores, weights_file)
     for layer in ("block1_conv1", "block3_conv3", "block5_conv3"):
         np.testing.assert_array_equal(
@@ -46,42 +54,60 @@ def test_every_convolution_starts_from_the_files_weights(weights_file: Path) -> 
         )
 
 
-def test_convolutions_are_frozen_first_and_fine_tuned_after(
+class KeepKernel(keras.callbacks.Callback):
+    """Keeps a convolution's kernel after every epoch."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__()
+        self.layer = layer
+        self.kernels: list[np.ndarray] = []
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        self.kernels.append(self.model.get_layer(self.layer).kernel.numpy())
+
+
+def test_train_starts_from_the_files_weights_and_freezes_them(
     weights_file: Path, database: Path, tmp_path: Path
 ) -> None:
-    recipe = PRESETS["transfer"]
-    options = {name: getattr(recipe, name) for name in Recipe.__dataclass_fields__}
-    # One small Dense instead of two of 4096: this is about the convolutions.
-    options |= {"head": "embedding", "freeze_epochs": 1, "learning_rate": 1e-3}
     config = TrainConfig(
+        **asdict(replace(TRANSFER, freeze_epochs=1)),
         net="vgg16",
         data=database,
         out=tmp_path / "run",
         size_px=32,
-        epochs=2,
+        epochs=1,
         batch_size=4,
         precision="float32",
+        guard="off",
         weights_file=weights_file,
-        **options,
     )
-    assert [(p.end, p.frozen, p.learning_rate) for p in phases_of(config, config.epochs)] == [
-        (1, True, 1e-3),
-        (2, False, pytest.approx(1e-4)),
-    ]
-    kernels: list[np.ndarray] = []
+    kept = KeepKernel("block1_conv1")
+    train(config, callbacks=[kept])
+    np.testing.assert_array_equal(kept.kernels, [kernel(weights_file, "block1_conv1")])
 
-    class Look(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
-            kernels.append(self.model.get_layer("block1_conv1").kernel.numpy())
 
-    import training.commands.train as module
-
-    original = module.callbacks_of
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "callbacks_of", lambda *args: [Look(), *original(*args)])
-        train(config)
-    np.testing.assert_array_equal(kernels[0], kernel(weights_file, "block1_conv1"))
-    assert not np.array_equal(kernels[1], kernels[0])
+def test_convolutions_are_trained_after_the_frozen_epochs(make_palms: Callable[..., Palms]) -> None:
+    net = keras.Sequential(
+        [
+            keras.Input((1, 1, 3), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 1, name="conv"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    before = net.get_layer("conv").kernel.numpy()
+    kept = KeepKernel("conv")
+    fit(
+        {"toy": net},
+        lambda epoch: Batches(make_palms(3, 1, 4), 4, 1, epoch=epoch),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        Plan.of(replace(TRANSFER, freeze_epochs=1, learning_rate=0.1), 2),
+        seed=1,
+        callbacks=[kept],
+    )
+    np.testing.assert_array_equal(kept.kernels[0], before)
+    assert not np.array_equal(kept.kernels[1], before)
 
 
 def test_a_net_of_other_filters_is_refused(weights_file: Path) -> None:
@@ -91,7 +117,14 @@ def test_a_net_of_other_filters_is_refused(weights_file: Path) -> None:
 
 
 def test_a_file_of_another_layout_is_refused(tmp_path: Path) -> None:
-    scores = scoring_model(build_net("vgg16", 3, PRESETS["transfer"], input_px=32))
+    scores = scoring_model(build_net("vgg16", 3, TRANSFER, input_px=32))
     (tmp_path / "weights.h5").write_bytes(b"no weights")
     with pytest.raises(ValueError, match=r"weights\.h5 does not hold vgg16's weights"):
         load_imagenet(scores, tmp_path / "weights.h5")
+
+
+def test_a_net_without_imagenet_weights_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no ImageNet weights for alexnet.*choose vgg16 or vgg19"):
+        require_weights("alexnet", None)
+    with pytest.raises(OSError, match=r"none\.h5 is not there"):
+        require_weights("vgg16", tmp_path / "none.h5")

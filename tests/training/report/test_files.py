@@ -45,3 +45,14 @@ def test_a_folder_that_a_killed_process_left_is_no_obstacle(tmp_path: Path) -> N
     with replacing(tmp_path / "1") as unfinished:
         unfinished.mkdir()
     assert list((tmp_path / "1").iterdir()) == []
+
+
+def test_a_folder_that_exists_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "1"
+    target.mkdir()
+    (target / "manifest.json").write_text("first")
+
+    with pytest.raises(FileExistsError, match="1 exists: remove it"), replacing(target):
+        pytest.fail("the caller must not start to write")
+    assert (target / "manifest.json").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,139 @@
+"""Handlers that answer every error with a problem, `application/problem+json`."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
+
+from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES
+from app.api.problems import (
+    KINDS,
+    MEDIA_TYPE,
+    FieldError,
+    Kind,
+    NotReady,
+    Problem,
+    UploadUnkept,
+    describe,
+)
+from app.validation import complaint
+
+logger = logging.getLogger(__name__)
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Makes every error that leaves a route, the routing or the server a problem."""
+    for error in KINDS:
+        app.add_exception_handler(error, _answer_known)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_unexpected)
+
+
+async def _answer_known(request: Request, error: Exception) -> JSONResponse:
+    kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
+    detail = error.detail if isinstance(error, HTTPException) else str(error)
+    # What keeps the service from being ready was logged at its start.
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReady):
+        fields = {"request_id": request.state.request_id}
+        logger.warning("%s: %s", kind.title, detail, extra={"fields": fields})
+    headers = {"Retry-After": str(kind.retry_after_s)} if kind.retry_after_s else {}
+    return _problem(request, kind, detail, headers=headers)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # An optional field's value is refused twice, the second time for not being None.
+    refused = [item for item in error.errors() if item["type"] != "none_required"]
+    errors = [_field_error(item) for item in refused]
+    return _problem(request, KINDS[RequestValidationError], describe(errors), errors)
+
+
+async def _answer_http(request: Request, error: Exception) -> JSONResponse:
+    """Answers what the framework raises."""
+    assert isinstance(error, HTTPException)
+    if isinstance(cause := error.__cause__, OSError):  # FastAPI calls it the caller's fault, a 400
+        return await _answer_known(request, UploadUnkept(cause.strerror or str(cause)))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    kind = Kind(error.status_code, "", HTTPStatus(error.status_code).phrase, "")
+    return _problem(request, kind, _advised(request, error), headers=headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Returns the methods that the routes of the request's path take together."""
+    # A mount, of static files, matches every method.
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+
+    def is_taken(method: str) -> bool:
+        # HEAD is answered as GET.
+        scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    return [method for method in METHODS if is_taken(method)] or ["GET", "HEAD"]
+
+
+def _advised(request: Request, error: HTTPException) -> str:
+    """Returns what the framework says, with what to do."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return "there is nothing at this path; /docs lists what there is"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"this path does not take {request.method}; /docs lists what it takes"
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        is_form = request.headers.get("content-type", "").startswith("multipart/")
+        advice = SEND_IMAGES if is_form else "/docs shows what to send"
+        return f"{error.detail.rstrip('.')}; {advice}"
+    return error.detail
+
+
+async def _answer_unexpected(request: Request, error: Exception) -> JSONResponse:
+    # The server logs the exception itself; here is what the caller may know.
+    kind = Kind(500, "", "Internal Server Error", "")
+    request_id = request.state.request_id
+    detail = f"an unexpected error; the service's log has it near request {request_id}"
+    return _problem(request, kind, detail, headers={REQUEST_ID_HEADER: request_id})
+
+
+def _problem(
+    request: Request,
+    kind: Kind,
+    detail: str,
+    errors: list[FieldError] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    problem = Problem(
+        type=kind.uri,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=request.state.request_id,
+        errors=errors or [],
+    )
+    return JSONResponse(problem.model_dump(), kind.status, headers, media_type=MEDIA_TYPE)
+
+
+def _field_error(item: Mapping[str, Any]) -> FieldError:
+    """Names the field as the caller knows it, and the value unless it is a file."""
+    _, *path = item["loc"]
+    if not path or item["type"] == "json_invalid":
+        return FieldError(field="body", message="must be a JSON object, as application/json")
+    # What follows a field's name is the position in a list, or pydantic's name of a type.
+    field = ".".join(str(part) for part in path if part == path[0] or isinstance(part, int))
+    message = complaint(item)
+    if item["type"] == "missing":
+        message = f"is required; {SEND_IMAGES}" if field == "images" else "is required"
+    elif item["type"] == "unknown_field":
+        message = str(item["msg"])  # without the value
+    elif "Expected UploadFile" in message:
+        message = f"must be a file, with a file name in its part of the form; {SEND_IMAGES}"
+    return FieldError(field=field, message=message)

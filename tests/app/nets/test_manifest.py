@@ -1,0 +1,310 @@
+"""The manifests: what is read, what is refused, and what is sealed."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.matching.calibration import Calibration, Threshold
+from app.matching.templates import NetKey
+from app.nets.manifest import (
+    FusionEntry,
+    Manifest,
+    NetCorrupt,
+    NetMissing,
+    checksum,
+    highest_version,
+    read_fusion_manifest,
+    read_manifest,
+    seal_fusions,
+    seal_manifest,
+    verify_files,
+    versions,
+)
+from tests.app.nets.conftest import add_version, seal, write_fusions
+from tests.app.nets.conftest import checksum as reference_checksum
+
+SHIPPED = Path(__file__).parents[3] / "models_store"
+FILES = ("saved_model.pb", "variables/variables.index", "prototypes.npy", "golden.npz")
+
+
+def change(path: Path, **changes: Any) -> None:
+    """Changes fields of a JSON file, its checksum left as it is; None removes a field."""
+    content = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+
+
+def assert_one_line(refusal: pytest.ExceptionInfo[NetCorrupt]) -> None:
+    assert "\n" not in str(refusal.value)
+    assert "http" not in str(refusal.value)
+    assert "restore" in str(refusal.value)
+
+
+def test_a_manifest_is_read_with_all_it_says(exported: Path) -> None:
+    manifest = read_manifest(exported / "toy/1")
+
+    assert manifest.key == NetKey("toy", 1)
+    assert manifest.calibration == Calibration(
+        0.1, (Threshold(0.3, 0.01, 640_000), Threshold(0.5, 0.0001, 640_000))
+    )
+    assert manifest.dataset.training_images == 8
+    verify_files(exported / "toy/1", manifest)
+
+
+def test_thresholds_are_put_in_the_order_of_falling_fmr(models_dir: Path) -> None:
+    folder = models_dir / "toy/1"
+    thresholds = json.loads((folder / "manifest.json").read_text())["thresholds"]
+    seal(folder, thresholds=thresholds[::-1])
+
+    assert [t.fmr for t in read_manifest(folder).calibration.thresholds] == [0.01, 0.0001]
+
+
+def test_settings_of_an_earlier_release_are_read_by_their_new_names(models_dir: Path) -> None:
+    folder = models_dir / "toy/1"
+    seal(folder, training={"disturb": True, "watched": 128, "epochs": 3})
+
+    training = read_manifest(folder).training
+
+    assert training == {"degrade": True, "monitor": 128, "epochs": 3}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema_version": 1},
+        {"temperature": 0},
+        {"thresholds": []},
+        {"thresholds": [{"fmr": 0.01, "similarity": 0.5}]},
+        {"thresholds": [{"fmr": 2, "similarity": 0.5, "comparisons": 9}]},
+        {"thresholds": [{"fmr": 0.01, "similarity": float("nan"), "comparisons": 9}]},
+        {"identities": []},
+        {"identities": ["p001", "p002", "p003", "p001"]},
+        {"version": 7},
+        {"net": "vgg16"},
+        {"net": "Toy"},
+        {"dataset": {"name": "noise"}},
+        {"metrics": {"validation_accuracy": 1.5, "validation_images": 4}},
+        {"input": {"height": 32, "width": 48, "channels": 3, "dtype": "uint8"}},
+        {"unheard_of": 1},
+        {
+            "thresholds": [
+                {"fmr": 0.01, "similarity": 0.5, "comparisons": 9},
+                {"fmr": 0.001, "similarity": 0.4, "comparisons": 9},
+            ]
+        },
+    ],
+    ids=str,
+)
+def test_a_manifest_that_makes_no_sense_is_corrupt(
+    changes: dict[str, Any], models_dir: Path
+) -> None:
+    seal(models_dir / "toy/1", **changes)
+
+    with pytest.raises(NetCorrupt, match=r"manifest\.json") as refusal:
+        read_manifest(models_dir / "toy/1")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "", "[]", '{"schema_version": 3}', "\x00"], ids=["cut", "empty", "list", "a", "b"]
+)
+def test_a_file_that_is_no_manifest_is_corrupt(models_dir: Path, text: str) -> None:
+    (models_dir / "toy/1/manifest.json").write_text(text)
+
+    with pytest.raises(NetCorrupt, match=r"manifest\.json") as refusal:
+        read_manifest(models_dir / "toy/1")
+    assert_one_line(refusal)
+
+
+def test_a_manifest_of_an_earlier_release_is_to_be_exported_again(models_dir: Path) -> None:
+    seal(models_dir / "toy/1", schema_version=2)
+
+    with pytest.raises(NetCorrupt, match=r"schema_version.*export the net again"):
+        read_manifest(models_dir / "toy/1")
+
+
+def test_a_manifest_with_a_changed_digit_is_corrupt(models_dir: Path) -> None:
+    change(models_dir / "toy/1/manifest.json", temperature=0.2)
+
+    with pytest.raises(NetCorrupt, match=r"manifest\.json has SHA-256 \w{64}, not") as refusal:
+        read_manifest(models_dir / "toy/1")
+    assert_one_line(refusal)
+
+
+def test_a_manifest_without_a_checksum_is_corrupt(models_dir: Path) -> None:
+    change(models_dir / "toy/1/manifest.json", sha256=None)
+
+    with pytest.raises(NetCorrupt, match=r"manifest\.json has SHA-256 \w{64}, not ''"):
+        read_manifest(models_dir / "toy/1")
+
+
+def test_a_folder_without_a_manifest_is_corrupt(models_dir: Path) -> None:
+    (models_dir / "toy/2").mkdir()
+
+    with pytest.raises(NetCorrupt, match=r"toy/2/manifest\.json.*restore"):
+        read_manifest(models_dir / "toy/2")
+
+
+def test_a_version_that_is_not_there_is_missing(models_dir: Path) -> None:
+    with pytest.raises(NetMissing, match="toy/3 is missing"):
+        read_manifest(models_dir / "toy/3")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_is_corrupt_and_its_file_named(name: str, models_dir: Path) -> None:
+    path = models_dir / "toy/1" / name
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+    with pytest.raises(NetCorrupt, match=rf"{name} has SHA-256"):
+        verify_files(models_dir / "toy/1", read_manifest(models_dir / "toy/1"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_corrupt_and_named(name: str, models_dir: Path) -> None:
+    (models_dir / "toy/1" / name).unlink()
+
+    with pytest.raises(NetCorrupt, match=rf"{name} cannot be read"):
+        verify_files(models_dir / "toy/1", read_manifest(models_dir / "toy/1"))
+
+
+def test_a_manifest_must_have_a_checksum_of_every_file_that_is_read(exported: Path) -> None:
+    manifest = read_manifest(exported / "toy/1")
+    files = {name: digest for name, digest in manifest.files.items() if name != "golden.npz"}
+
+    with pytest.raises(NetCorrupt, match=r"no checksum of \['golden\.npz'\]"):
+        verify_files(exported / "toy/1", manifest.model_copy(update={"files": files}))
+
+
+def test_a_sealed_manifest_is_read_back_as_it_was_written(models_dir: Path) -> None:
+    folder = models_dir / "toy/1"
+    content = json.loads((folder / "manifest.json").read_text())
+    (folder / "prototypes.npy").write_bytes(b"other prototypes")
+    unsealed = Manifest.model_validate(content | {"files": {}, "sha256": "", "temperature": 0.3})
+
+    sealed = seal_manifest(unsealed, folder)
+    (folder / "manifest.json").write_text(sealed.as_json())
+
+    found = read_manifest(folder)
+    verify_files(folder, found)
+    assert found == sealed
+    assert found.temperature == 0.3
+    assert found.files.keys() == content["files"].keys()
+
+
+def test_versions_are_listed_in_rising_order(models_dir: Path) -> None:
+    for name in ("10", "9", ".unfinished-11", "latest", "012"):
+        (models_dir / "toy" / name).mkdir()
+    (models_dir / "toy/20").touch()
+
+    assert [*versions(models_dir, "toy")] == [1, 9, 10]
+    assert highest_version(models_dir, "toy") == models_dir / "toy/10"
+
+
+def test_a_net_without_a_version_is_missing(models_dir: Path) -> None:
+    assert versions(models_dir, "vgg16") == {}
+    with pytest.raises(NetMissing, match="vgg16 holds no version of vgg16"):
+        highest_version(models_dir, "vgg16")
+
+
+@pytest.mark.parametrize("content", [{}, [], {"b": [1, 2.5, None], "a": "ä"}, 1e-05])
+def test_a_checksum_is_that_of_canonical_json(content: Any) -> None:
+    assert checksum(content) == reference_checksum(content)
+
+
+def test_a_fusion_is_found_by_its_nets_and_pinned_versions(two_nets: Path) -> None:
+    newest = {"nets": ["other/2", "toy/2"], "temperature": 0.02}
+    write_fusions(two_nets, newest, {"temperature": 0.01}, {"nets": ["toy/1", "third/1"]})
+    manifest = read_fusion_manifest(two_nets)
+
+    def temperature(**wanted: int | None) -> float | None:
+        entry = manifest.find(wanted)
+        return entry and entry.temperature
+
+    assert temperature(toy=None, other=None) == 0.02
+    assert temperature(toy=2, other=None) == 0.02
+    assert temperature(toy=1, other=None) == 0.01
+    assert temperature(toy=1, other=2) is None
+    assert temperature(toy=None) is None
+    assert temperature(toy=None, other=None, third=None) is None
+
+
+def test_a_fusion_s_weights_follow_the_names(two_nets: Path) -> None:
+    (entry,) = read_fusion_manifest(two_nets).fusions
+
+    assert entry.fusion(("toy", "other")).weights == (0.75, 0.25)
+    assert entry.fusion(("other", "toy")).weights == (0.25, 0.75)
+    assert entry.fusion(("other", "toy")).calibration == Calibration(
+        0.07, (Threshold(0.4, 0.01, 1000),)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": [1.0]},
+        {"weights": [0.5, 0.6]},
+        {"nets": None},
+        {"nets": ["toy", "other"]},
+        {"nets": ["toy/1", "toy/2"]},
+        {"temperature": -1},
+    ],
+    ids=str,
+)
+def test_a_fusion_that_makes_no_sense_is_corrupt(two_nets: Path, changes: dict[str, Any]) -> None:
+    write_fusions(two_nets, changes)
+
+    with pytest.raises(NetCorrupt, match=r"fusion\.json") as refusal:
+        read_fusion_manifest(two_nets)
+    assert_one_line(refusal)
+
+
+def test_a_fusion_with_a_changed_digit_is_corrupt(two_nets: Path) -> None:
+    path = two_nets / "fusion.json"
+    path.write_text(path.read_text().replace('"similarity": 0.4', '"similarity": 0.1'))
+
+    with pytest.raises(NetCorrupt, match=r"fusion\.json has SHA-256 \w{64}, not") as refusal:
+        read_fusion_manifest(two_nets)
+    assert_one_line(refusal)
+
+
+def test_a_store_without_fusions_says_how_to_make_them(models_dir: Path) -> None:
+    with pytest.raises(NetMissing, match=r"fusion\.json is missing.*training fuse"):
+        read_fusion_manifest(models_dir)
+
+
+def test_sealed_fusions_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    entry = FusionEntry(
+        nets=("toy/3", "my-net/12"),
+        weights=(1 / 3, 2 / 3),
+        temperature=0.07,
+        thresholds=(Threshold(0.1 + 0.2, 0.01, 1000), Threshold(0.7, 1e-05, 1000)),
+    )
+
+    sealed = seal_fusions([entry], datetime(2026, 1, 2, tzinfo=UTC))
+    (tmp_path / "fusion.json").write_text(sealed.as_json())
+
+    assert read_fusion_manifest(tmp_path) == sealed
+    assert sealed.fusions == (entry,)
+
+
+@pytest.mark.parametrize("net", ["alexnet", "vgg16", "vgg19"])
+def test_the_shipped_versions_are_whole(net: str) -> None:
+    folder = highest_version(SHIPPED, net)
+
+    manifest = read_manifest(folder)
+
+    verify_files(folder, manifest)
+    assert manifest.training.keys() >= {"degrade", "monitor"}
+    assert f"{net}/{manifest.version}" in {
+        key for entry in read_fusion_manifest(SHIPPED).fusions for key in entry.nets
+    }
+
+
+def test_other_nets_may_have_hyphens_in_their_names(models_dir: Path) -> None:
+    add_version(models_dir, "my-net", 2)
+
+    assert read_manifest(models_dir / "my-net/2").key == NetKey("my-net", 2)

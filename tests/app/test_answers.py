@@ -1,0 +1,51 @@
+"""Answers: full precision inside, the digits worth reading in JSON."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from app.answers import Candidate, Enrollment, Threshold
+from app.gallery.gallery import Subject
+from app.palm.quality import Quality
+
+SUBJECT = Subject(
+    subject_id="ada",
+    name=None,
+    hand=None,
+    origin="enrolled",
+    created_at=datetime(2026, 11, 28, tzinfo=UTC),
+    template_counts={},
+)
+
+
+def test_similarities_have_4_decimals_and_match_rates_3_significant_digits() -> None:
+    shown = Threshold(similarity=0.35786543, fmr=6.2468e-05).model_dump_json()
+    assert json.loads(shown) == {"similarity": 0.3579, "fmr": 6.25e-05}
+
+
+@pytest.mark.parametrize(
+    ("confidence", "shown"),
+    [(0.0, 0.0), (0.12345, 0.1235), (0.99985, 0.9999), (0.99999, 0.9999), (1.0, 0.9999)],
+)
+def test_a_confidence_has_4_decimals_and_is_never_shown_as_certainty(
+    confidence: float, shown: float
+) -> None:
+    candidate = Candidate(subject_id="ada", confidence=confidence, similarity=0.5)
+    assert json.loads(candidate.model_dump_json())["confidence"] == shown
+    assert candidate.confidence == confidence
+
+
+def test_quality_has_4_decimals_and_timings_have_one() -> None:
+    quality = Quality(sharpness=0.123456, contrast=0.2, brightness=0.98765)
+    enrollment = Enrollment(subject=SUBJECT, quality=[quality], timings_ms={"decode": 2.9236})
+    shown = json.loads(enrollment.model_dump_json())
+    assert shown["quality"] == [{"sharpness": 0.1235, "contrast": 0.2, "brightness": 0.9877}]
+    assert shown["timings_ms"] == {"decode": 2.9}
+    assert enrollment.timings_ms == {"decode": 2.9236}
+
+
+def test_answers_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Threshold(similarity=0.5, fmr=0.1).fmr = 0.2  # pyright: ignore[reportAttributeAccessIssue]

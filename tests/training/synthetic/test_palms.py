@@ -1,0 +1,48 @@
+"""Palms by seed and number."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.synthetic.capture import STYLES, TRAINING
+from training.synthetic.palms import PalmOptions, draw_identity, draw_palms, photograph
+
+
+def test_drawn_palms_are_those_of_the_seed(tmp_path: Path) -> None:
+    palms = draw_palms(3, 7, tmp_path)[np.arange(3)]
+    for identity, palm in enumerate(palms):
+        np.testing.assert_array_equal(palm.reshape(5, 176, 176), draw_identity(7, identity))
+    assert not np.array_equal(palms[0], palms[1])
+    assert not np.array_equal(draw_identity(7, 0), draw_identity(8, 0))
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_images_are_repeatable_and_differ_from_session_to_session(name: str) -> None:
+    first, again = (
+        photograph(3, seed=1, style=STYLES[name], sessions=2, shots=2) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first[0][0], first[1][0])
+    assert not np.array_equal(first[0][0], first[0][1])
+
+
+def test_more_sessions_and_shots_leave_the_first_ones_as_they_are() -> None:
+    few = photograph(0, seed=1, style=TRAINING, sessions=1, shots=1)
+    many = photograph(0, seed=1, style=TRAINING, sessions=2, shots=2)
+    np.testing.assert_array_equal(few[0][0], many[0][0])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("identities", 0, "--identities must be at least 1, not 0"),
+        ("sessions", 0, "--sessions must be at least 1, not 0"),
+        ("shots", -2, "--shots must be at least 1, not -2"),
+        ("seed", -1, "--seed must be at least 0, not -1"),
+    ],
+)
+def test_an_option_out_of_range_is_named(option: str, value: int, message: str) -> None:
+    options = PalmOptions(**{"identities": 1, "sessions": 1, "shots": 1, option: value})
+    with pytest.raises(ValueError, match=message):
+        options.require_valid()

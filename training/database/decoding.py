@@ -1,0 +1,95 @@
+"""Image files to grey squares, decoded on all cores: every reader of a database uses this."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from app.palm.decode import ImageLimits, PalmImageError, decode
+from app.palm.roi import prepare
+
+Pixels = NDArray[np.uint8]
+
+READ_AHEAD = 256
+"""Images in flight: 25 MiB of pixels and files at 224 px, however large the database is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An image file's content.
+
+    Attributes:
+        pixels: grey, uint8 [size_px, size_px].
+        sha256: digest of the file's bytes.
+        kind: size and mode of the file's image, such as "800x600 RGB".
+    """
+
+    pixels: Pixels
+    sha256: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An image file that cannot be used, and the reason in one line."""
+
+    reason: str
+
+
+def decode_files(
+    folder: Path, files: Sequence[str], size_px: int
+) -> Iterator[Decoded | Unreadable]:
+    """Decodes image files as the service does, and shows the progress.
+
+    Args:
+        folder: the database.
+        files: paths relative to it.
+        size_px: side to which every image is cropped and resized.
+
+    Returns:
+        Each file's content, or why it cannot be read, in the order of `files`. Decoding starts
+        with the first that is asked for.
+
+    Raises:
+        ValueError: if `size_px` is not positive; at once.
+    """
+    if size_px < 1:
+        raise ValueError(f"--size-px {size_px}: an image has 1 pixel a side or more, such as 224")
+    return _decode_in_order(folder, files, size_px)
+
+
+def _decode_in_order(
+    folder: Path, files: Sequence[str], size_px: int
+) -> Iterator[Decoded | Unreadable]:
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(files), desc=f"reading {folder}", unit="image", leave=False) as progress,
+    ):
+        for start in range(0, len(files), READ_AHEAD):
+            window = files[start : start + READ_AHEAD]
+            for content in pool.map(lambda file: _decode_file(folder / file, size_px), window):
+                yield content
+                progress.update()
+
+
+def _decode_file(path: Path, size_px: int) -> Decoded | Unreadable:
+    try:
+        data = path.read_bytes()
+        pixels = decode(data, ImageLimits())
+    except OSError as error:
+        return Unreadable(error.strerror or str(error))
+    except PalmImageError as error:
+        return Unreadable(" ".join(str(error).split()))
+    image = prepare(pixels, size_px)
+    grey = image[..., 0] if pixels.ndim == 2 else image.mean(axis=2).round()
+    with Image.open(BytesIO(data)) as header:  # reads no pixels
+        kind = f"{header.width}x{header.height} {header.mode}"
+    return Decoded(grey.astype(np.uint8), sha256(data).hexdigest(), kind)

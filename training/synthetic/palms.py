@@ -1,0 +1,142 @@
+"""Synthetic palms by seed and number: drawn, and photographed by one camera each.
+
+A seed and a number always draw the same palm and the same images, whoever asks and on any number of
+cores.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from training.database.image_files import ImageFile
+from training.fit.options import require_at_least
+from training.synthetic.anatomy import LAYERS, draw_palm
+from training.synthetic.canvas import CANVAS_PX, Layers
+from training.synthetic.capture import STYLES, Style, draw_camera, draw_session, shoot
+
+
+@dataclass(frozen=True, kw_only=True)
+class PalmOptions:
+    """Which palms are drawn, and how they are photographed.
+
+    Attributes:
+        identities: number of palms, at least 1.
+        sessions: sessions of each palm, at least 1.
+        shots: images in each session, at least 1.
+        seed: seed of the palms and the images, at least 0. Equal seeds draw equal images.
+        style: family of the cameras: training, or held-out, which no net is trained on.
+    """
+
+    identities: int
+    sessions: int
+    shots: int
+    seed: int = 1
+    style: Literal["training", "held-out"] = "training"
+
+    def require_valid(self) -> None:
+        """Raises ValueError if a number is out of range; the message names its option."""
+        require_at_least(asdict(self), identities=1, sessions=1, shots=1, seed=0)
+
+    def photograph(self, identity: int) -> list[list[NDArray[np.uint8]]]:
+        """Returns all images of one palm by session, as `photograph` does."""
+        return photograph(
+            identity,
+            seed=self.seed,
+            style=STYLES[self.style],
+            sessions=self.sessions,
+            shots=self.shots,
+        )
+
+
+def draw_identity(seed: int, identity: int) -> Layers:
+    """Draws one palm.
+
+    Args:
+        seed: seed of the database or the stream, at least 0.
+        identity: number of the palm, from 0.
+
+    Returns:
+        uint8 [5, CANVAS_PX, CANVAS_PX], as of `training.synthetic.anatomy.draw_palm`.
+    """
+    cv2.setNumThreads(1)
+    return draw_palm(_generator(seed, identity))
+
+
+def draw_palms(count: int, seed: int, scratch: Path) -> ImageFile:
+    """Draws palms on all cores and keeps their layers in an unnamed file.
+
+    Args:
+        count: number of palms, at least 1.
+        seed: seed of all of them.
+        scratch: folder of the file, which needs 0.15 MiB for each palm.
+
+    Returns:
+        uint8 [count, 5 * CANVAS_PX, CANVAS_PX].
+
+    Raises:
+        OSError: if the palms do not fit into the folder.
+    """
+
+    def drawn() -> Iterator[Layers]:
+        with start_processes() as pool:
+            palms = pool.map(partial(draw_identity, seed), range(count), chunksize=16)
+            yield from tqdm(palms, "drawing palms", count)
+
+    shape = (count, len(LAYERS) * CANVAS_PX, CANVAS_PX)
+    return ImageFile.write(drawn(), shape, scratch)
+
+
+def photograph(
+    identity: int, *, seed: int, style: Style, sessions: int, shots: int
+) -> list[list[NDArray[np.uint8]]]:
+    """Draws one palm and takes all its images with one camera.
+
+    Args:
+        identity: number of the palm, from 0.
+        seed: seed of the database, at least 0.
+        style: family of its camera.
+        sessions: number of sessions.
+        shots: number of images in each session.
+
+    Returns:
+        A list of images uint8 [128, 128] for each session.
+    """
+    palm = draw_identity(seed, identity)
+    camera = draw_camera(_generator(seed, identity, shot=1), style)
+    images: list[list[NDArray[np.uint8]]] = []
+    for number in range(1, sessions + 1):
+        session = draw_session(_generator(seed, identity, number), style, camera)
+        generators = [_generator(seed, identity, number, shot) for shot in range(1, shots + 1)]
+        images.append([shoot(palm, session, rng, style) for rng in generators])
+    return images
+
+
+def start_processes(count: int | None = None) -> ProcessPoolExecutor:
+    """Starts processes that draw and photograph palms, by default one for every core."""
+    # A process uses one core. NumPy's BLAS would start as many threads as there are cores in each.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return ProcessPoolExecutor(
+        count,
+        # Not forked: a fork of a process with TensorFlow's threads hangs.
+        mp_context=get_context("spawn"),
+        initializer=cv2.setNumThreads,
+        initargs=(1,),
+    )
+
+
+def _generator(seed: int, identity: int, session: int = 0, shot: int = 0) -> np.random.Generator:
+    """Returns a generator for a palm, its camera, a session or a shot; the last two from 1.
+
+    Always four numbers: NumPy pads seeds with zeros, so [s, i] and [s, i, 0] would be one seed.
+    """
+    return np.random.default_rng([seed, identity, session, shot])

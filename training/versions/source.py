@@ -1,0 +1,116 @@
+"""What a version is made from: a finished run, or another version."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+
+from training.database.palms import DataOptions
+from training.fit.checkpoint import BEST, FINAL
+from training.fit.start import is_version, read_settings
+from training.nets.build import build_net, embedding_model, fold, scoring_model
+from training.nets.recipe import recipe_of
+from training.versions.read import Version
+
+READING = ("layout", "classes", "bands", "size_px", "split", "split_seed")
+"""Settings of a run that say how it read and split its database."""
+
+MACHINE_SPECIFIC = ("data", "out", "processes", "scratch", "start", "weights_file")
+"""Settings of one machine, omitted from the manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A trained net with an embedding head.
+
+    Attributes:
+        folder: of a run of `train`, `pretrain` or `finetune`, or of a version.
+        settings: the settings that it was trained with.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Reads the settings of a run or a version; loads no weights.
+
+        Raises:
+            FileNotFoundError: if the folder is neither.
+            ValueError: if no version can be made from it, or its training has not ended.
+        """
+        settings = read_settings(folder)
+        if settings.get("head") == "paper":
+            raise ValueError(
+                f"{folder} has the paper's head, which gives no embedding to enroll or compare: "
+                "train with --head embedding"
+            )
+        if settings.get("split") == "identity":
+            raise ValueError(
+                f"{folder} was split by identity, so its net knows no identity that could "
+                "calibrate it: train with --split session or seed"
+            )
+        source = cls(folder, settings)
+        if not is_version(folder) and not source._weights.exists():
+            raise ValueError(
+                f"{source._weights} is missing, so the training has not ended: give its command "
+                "again"
+            )
+        return source
+
+    @property
+    def net(self) -> str:
+        """The net's name."""
+        return self.settings["net"]
+
+    def reading_options(self, data: Path, scratch: Path) -> DataOptions:
+        """Returns options that read and split a database as the training did."""
+        known = {name: self.settings[name] for name in READING if name in self.settings}
+        if "bands" in known:  # JSON has no tuples
+            known["bands"] = tuple(known["bands"])
+        return DataOptions(data=data, scratch=scratch, **known)
+
+    def require_same_data(self, sha256: str, data: Path) -> None:
+        """Refuses a database with other images than the one that the net was trained on.
+
+        A split of other images might put training images into validation and test. A net that was
+        pre-trained on synthetic palms takes any database.
+
+        Raises:
+            ValueError: if the digests differ.
+        """
+        trained = self.settings.get("dataset_sha256")
+        if trained not in (None, sha256):
+            raise ValueError(
+                f"{data} is not the database that {self.folder} was trained on: its digest is "
+                f"{sha256[:12]}, not {trained[:12]}; give the training's --data, or train again"
+            )
+
+    def load(self, identities: int, input_px: int) -> keras.Model:
+        """Builds the net with plain convolutions, in float32, and loads its weights.
+
+        Args:
+            identities: number of prototypes; only those of a run of `train` or `finetune` are
+                loaded.
+            input_px: side of the input images.
+        """
+        # A training in the same process may have left bfloat16, which is too coarse.
+        keras.config.set_dtype_policy("float32")
+        if is_version(self.folder):
+            return Version.open(self.folder).model(input_px, identities)
+        recipe = recipe_of(self.settings)
+        tuned = self._command == "finetune"  # it trains plain convolutions
+        net = build_net(self.net, identities, recipe, input_px=input_px, folded=tuned)
+        # A pre-training's prototypes are of synthetic palms and are not kept.
+        trained = embedding_model(net) if self._command == "pretrain" else scoring_model(net)
+        trained.load_weights(self._weights)
+        return fold(net, recipe)
+
+    @property
+    def _command(self) -> str:
+        return self.settings.get("command", "train")
+
+    @property
+    def _weights(self) -> Path:
+        return self.folder / (BEST if self._command == "train" else FINAL)

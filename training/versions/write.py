@@ -1,0 +1,167 @@
+"""Writes a version of a net, and proves that its SavedModel answers as the trained net does."""
+
+import subprocess
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from app.matching.templates import mean_templates
+from app.nets.manifest import GOLDEN, MANIFEST, Manifest, seal_manifest
+from app.palm.views import template_views
+from training.database.palms import Palms, Pixels
+from training.report.files import replacing
+from training.versions.read import Views, embed_palms
+
+MAX_DIFFERENCE = 1e-4
+"""Largest allowed 1 - cosine between the trained net's and the SavedModel's embeddings."""
+
+GOLDEN_IMAGES = 3
+"""Number of images whose outputs the service recomputes when it starts."""
+
+Float32 = NDArray[np.float32]
+
+
+class ExportMismatch(ValueError):
+    """The SavedModel does not answer as the trained net does; nothing was exported."""
+
+
+def embed(net: keras.Model, palms: Palms, views: Views) -> Float32:
+    """Returns the embeddings float32 [N, ..., D] of all images; see `embed_palms`."""
+    return embed_palms(
+        lambda images: net(images, training=False)["embedding"], palms, views, net.name
+    )
+
+
+def fit_prototypes(net: keras.Model, train: Palms) -> Float32:
+    """Sets a net's prototypes to the mean templates of the training images.
+
+    In the graph are those of the upright, unshifted view only.
+
+    Returns:
+        float32 [C, 2, M, D], the mean templates of all views, rounded to float16 as they are
+        stored.
+    """
+    embeddings = embed(net, train, template_views)
+    means = mean_templates(embeddings, train.labels, len(train.identities))
+    prototypes = means.astype(np.float16).astype(np.float32)
+    net.get_layer("similarity").set_weights([prototypes[:, 0, 0]])
+    return prototypes
+
+
+def write_version(
+    target: Path, net: keras.Model, manifest: Manifest, prototypes: Float32, images: Palms
+) -> None:
+    """Writes models_store/<net>/<version>, whole or not at all.
+
+    Args:
+        target: the version's folder.
+        net: the folded net, with its prototypes.
+        manifest: without checksums, which are added.
+        prototypes: float32 [C, 2, M, D].
+        images: some of them become the golden images.
+
+    Raises:
+        ExportMismatch: if the SavedModel answers otherwise than the net.
+        OSError: if the version exists already, or cannot be written.
+    """
+    with replacing(target) as folder:
+        write_saved_model(net, manifest.temperature, folder)
+        np.save(folder / manifest.prototypes_file, prototypes.astype(np.float16))
+        chosen = np.arange(GOLDEN_IMAGES) * (len(images) // GOLDEN_IMAGES)
+        write_golden(net, folder, np.repeat(images.images(chosen)[..., None], 3, axis=-1))
+        (folder / MANIFEST).write_text(seal_manifest(manifest, folder).as_json())
+
+
+def write_saved_model(net: keras.Model, temperature: float, folder: Path) -> None:
+    """Writes the graph; kernels are stored in float16.
+
+    Its output `similarity` compares one view with the prototypes. The service compares all views
+    of `app.palm.views` instead.
+
+    Args:
+        net: the folded net, with its prototypes.
+        temperature: similarities divided by it are the logits of `probabilities`.
+        folder: target of the SavedModel.
+    """
+    images: Any = net.input
+    size = images.shape[1]
+    own_weights = net.trainable_variables + net.non_trainable_variables
+
+    def serve(images: tf.Tensor) -> dict[str, Any]:
+        weights = [
+            tf.cast(stored, own.dtype)
+            for stored, own in zip(module.weights, own_weights, strict=True)
+        ]
+        count = len(net.trainable_variables)
+        result = net.stateless_call(weights[:count], weights[count:], images, training=False)
+        outputs: dict[str, Any] = result[0]
+        odds = keras.ops.softmax(outputs["similarity"] / temperature)
+        return {**outputs, "probabilities": odds}
+
+    # Not keras.export.ExportArchive: in Keras 3.15 it writes every variable twice.
+    module = _Weights([tf.Variable(_as_stored(own.value)) for own in own_weights])
+    signature = [tf.TensorSpec((None, size, size, 3), tf.uint8, name="images")]
+    endpoint = tf.function(serve, input_signature=signature)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": endpoint})
+
+
+class _Weights(tf.Module):
+    """The variables of a SavedModel."""
+
+    def __init__(self, weights: list[tf.Variable]) -> None:
+        super().__init__()
+        self.weights = weights
+
+
+def _as_stored(weight: tf.Tensor) -> tf.Tensor:
+    """Casts kernels to float16; a variance or a seed's state may not fit into it."""
+    return tf.cast(weight, tf.float16) if len(weight.shape) >= 2 else weight
+
+
+def write_golden(net: keras.Model, folder: Path, images: Pixels) -> None:
+    """Compares the SavedModel with the net and records its outputs for the service.
+
+    Args:
+        net: the net of the SavedModel.
+        folder: folder of the SavedModel; the golden file is written there, too.
+        images: uint8 [G, S, S, 3].
+
+    Raises:
+        ExportMismatch: if the SavedModel answers otherwise, or differently when asked twice.
+    """
+    reloaded = tf.saved_model.load(str(folder))
+    serve = reloaded.signatures["serving_default"]
+    expected = np.asarray(net(images, training=False)["embedding"])
+    for batch in (1, 3, 8):
+        inputs = np.resize(images, (batch, *images.shape[1:]))
+        found = np.asarray(serve(images=tf.constant(inputs))["embedding"])
+        again = np.asarray(serve(images=tf.constant(inputs))["embedding"])
+        cosine = (found * np.resize(expected, found.shape)).sum(axis=1).min()
+        if 1 - cosine > MAX_DIFFERENCE or not np.array_equal(found, again):
+            raise ExportMismatch(
+                f"batch {batch}: cosine {cosine:.6f} between the trained net and its SavedModel, "
+                "so nothing was exported: are the run's weights whole, finite and below 65,504?"
+            )
+    outputs: dict[str, Any] = serve(images=tf.constant(images))
+    arrays: dict[str, Any] = {name: np.asarray(output) for name, output in outputs.items()}
+    np.savez_compressed(folder / GOLDEN, images=images, **arrays)
+
+
+def library_versions() -> dict[str, str]:
+    """Returns the versions of the libraries that compute a net."""
+    return {name: library_version(name) for name in ("keras", "tensorflow", "numpy")}
+
+
+def code_revision() -> str:
+    """Returns the commit of this code, or "unknown" outside a checkout."""
+    root = Path(__file__).parent
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
