@@ -94,7 +94,7 @@ def stage_after(start: Path | None) -> int:
 def go_on_from(
     start: Path,
     nets: Mapping[str, keras.Model],
-    everybody: Dataset | None,
+    templates_from: Dataset | None,
     *,
     resumed: bool,
 ) -> None:
@@ -103,7 +103,8 @@ def go_on_from(
     Args:
         start: the folder of a run of these nets, or of a version of one.
         nets: by name, with an embedding head.
-        everybody: images of all identities, which set the prototypes; None leaves them random.
+        templates_from: images of all identities, whose mean templates become the prototypes; None
+            leaves the prototypes random.
         resumed: the nets' own weights are loaded later, so these are not.
     """
     if is_version(start):
@@ -112,8 +113,8 @@ def go_on_from(
     if resumed:
         return
     load_start(start, nets)
-    if everybody is not None:
-        set_synthetic_prototypes(nets, everybody)
+    if templates_from is not None:
+        set_synthetic_prototypes(nets, templates_from)
 
 
 def load_start(start: Path, nets: Mapping[str, keras.Model]) -> None:
