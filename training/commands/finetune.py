@@ -57,9 +57,9 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
         callbacks: Keras callbacks; they act before the run's own.
 
     Raises:
-        FileNotFoundError: if `start` is no version, or there are no images.
-        ValueError: if an option is out of range, the data cannot be split or leak, or `out` holds
-            a run with other settings.
+        FileNotFoundError: if there are no images.
+        ValueError: if an option is out of range, `start` is not a version, the data cannot be
+            split or leak, or `out` holds a run with other settings.
         NetIsDead: if the guard stopped the training.
     """
     # Imported here, so that --help does not load TensorFlow.
@@ -84,13 +84,13 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.nets.losses import PairLoss
     from training.synthetic.palms import draw_palms
     from training.synthetic.stream import PalmStream
-    from training.versions.shipped import at_side, load_shipped
+    from training.versions.read import Version
 
     require_at_least(asdict(config), batch_size=4, epochs=1, monitor=2, rehearsed=0, may_rise=0)
 
     # Data
-    version = load_shipped(config.start)
-    name = version.model.name
+    version = Version.open(config.start)
+    name = version.key.net
     side_px = working_side(name, version.recipe, version.input_px)
     split = load_split(replace(config, size_px=side_px))
     open_set = split.kind == "identity"
@@ -104,7 +104,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
         margin=config.margin,
     )
     chosen = asdict(recipe) | asdict(config)
-    chosen |= {"command": "finetune", "net": name, "from": version.key}
+    chosen |= {"command": "finetune", "net": name, "from": str(version.key)}
     chosen |= {"size_px": version.input_px, "dataset_sha256": split.train.sha256}
     settings = resolve_settings(chosen, config.out)
     identities, done = len(split.train.identities), epochs_done(config.out)
@@ -128,7 +128,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 
     # Net, and its figures before
     keras.utils.set_random_seed(config.seed)
-    net = at_side(version, side_px, identities)
+    net = version.model(side_px, identities)
     set_prototypes(net, split.train)
     before = evaluate(scoring_model(net), split)
     tqdm.write(f"before fine-tuning: {before}", file=sys.stderr)
@@ -137,7 +137,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     write_settings(settings, config.out)
     loss = PairLoss(config.scale, config.margin)
     with use_precision(settings["precision"]):
-        tuned = at_side(version, side_px, identities=1)
+        tuned = version.model(side_px, identities=1)
         freeze_norms(tuned)  # a few palms are too few for new statistics
         embedder = embedding_model(tuned)
         guards = make_guards(

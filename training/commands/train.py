@@ -71,7 +71,7 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.result import REPORT, Page, conclude
     from training.fit.settings import resolve_settings, write_settings
     from training.leakage.find import find_leaks, refuse_leaks
-    from training.metrics.open_set import require_pairs
+    from training.metrics.protocol import require_pairs
     from training.nets.build import scoring_model
     from training.nets.imagenet import load_imagenet, require_weights
 

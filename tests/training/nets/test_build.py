@@ -16,7 +16,7 @@ from training.nets.build import (
 )
 from training.nets.layers import ScaledConv2D
 from training.nets.recipe import PRESETS, Recipe
-from training.versions.shipped import copy_body
+from training.versions.read import copy_body
 
 
 def draw_images(count: int, side: int) -> np.ndarray:
