@@ -89,8 +89,8 @@ class Settings(BaseSettings):
     nets: Annotated[tuple[NetName, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=("alexnet", "vgg16", "vgg19"),
         min_length=1,
-        description="The nets that vote, separated by commas; vgg16:3 pins version 3. Otherwise "
-        "several nets take the versions fused last, a single one its highest.",
+        description="The nets that vote, separated by commas; vgg16:3 pins version 3. Without "
+        "a version, several nets take those that were fused last, a single net its highest.",
     )
     engine: Literal["openvino", "tensorflow"] = Field(
         default="openvino", description="The library that runs the nets."
@@ -112,13 +112,13 @@ class Settings(BaseSettings):
         default=0.01,
         gt=0,
         lt=1,
-        description="Identify: share of strangers that may be taken for somebody (1:N).",
+        description="Identify (1:N): share of strangers that may be matched with a subject.",
     )
     fmr_target: float = Field(
         default=0.001,
         gt=0,
         lt=1,
-        description="Verify: share of impostors that may be accepted (1:1).",
+        description="Verify (1:1): share of impostors that may be accepted.",
     )
     max_concurrent: int = Field(
         default=2,
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     queue_timeout_s: float = Field(
         default=5.0,
         ge=0,
-        description="Longest wait of a further request for its turn, in seconds; then it gets 503.",
+        description="How long a further request waits for its turn, in seconds; then it gets 503.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
@@ -150,7 +150,7 @@ class Settings(BaseSettings):
 
 
 class _WholeEnvironment(EnvSettingsSource):
-    """Every PALM_* variable of the environment; the model then refuses the unknown ones."""
+    """All PALM_* variables of the environment, so that the model refuses the unknown ones."""
 
     def __call__(self) -> dict[str, Any]:
         """Returns the variables' values by field; an unknown one by its name without prefix."""
@@ -164,7 +164,7 @@ class _WholeEnvironment(EnvSettingsSource):
 
 
 def read_settings() -> Settings:
-    """Reads the settings from the environment and, where that says nothing, from .env.
+    """Reads the settings from the environment and from .env; the environment has priority.
 
     Raises:
         ValueError: if a value is wrong or a variable unknown; the message is one line that names

@@ -30,7 +30,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Makes every error that leaves a route, the routing or the server a problem."""
+    """Registers handlers that turn every error of the app into a problem."""
     for error in KINDS:
         app.add_exception_handler(error, _answer_known)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
@@ -41,7 +41,7 @@ def answer_with_problems(app: FastAPI) -> None:
 async def _answer_known(request: Request, error: Exception) -> JSONResponse:
     kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
     detail = error.detail if isinstance(error, HTTPException) else str(error)
-    # What keeps the service from being ready was logged at its start.
+    # The reason for not being ready was logged at the start.
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReady):
         fields = {"request_id": request.state.request_id}
         logger.warning("%s: %s", kind.title, detail, extra={"fields": fields})
@@ -58,9 +58,11 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
-    """Answers what the framework raises."""
+    """Answers an error of the framework."""
     assert isinstance(error, HTTPException)
-    if isinstance(cause := error.__cause__, OSError):  # FastAPI calls it the caller's fault, a 400
+    if isinstance(
+        cause := error.__cause__, OSError
+    ):  # FastAPI raises 400, as if the caller were at fault
         return await _answer_known(request, UploadUnkept(cause.strerror or str(cause)))
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -70,7 +72,7 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Returns the methods that the routes of the request's path take together."""
+    """Returns the methods that the request's path accepts, over all its routes."""
     # A mount, of static files, matches every method.
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
 
@@ -83,11 +85,11 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 def _advised(request: Request, error: HTTPException) -> str:
-    """Returns what the framework says, with what to do."""
+    """Returns the framework's message, and what to do."""
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return "there is nothing at this path; /docs lists what there is"
+        return "nothing exists at this path; /docs lists all paths"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return f"this path does not take {request.method}; /docs lists what it takes"
+        return f"this path does not accept {request.method}; /docs lists the methods of every path"
     if error.status_code == HTTPStatus.BAD_REQUEST:
         is_form = request.headers.get("content-type", "").startswith("multipart/")
         advice = SEND_IMAGES if is_form else "/docs shows what to send"
@@ -96,10 +98,10 @@ def _advised(request: Request, error: HTTPException) -> str:
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> JSONResponse:
-    # The server logs the exception itself; here is what the caller may know.
+    # The server logs the exception; the caller learns nothing of it.
     kind = Kind(500, "", "Internal Server Error", "")
     request_id = request.state.request_id
-    detail = f"an unexpected error; the service's log has it near request {request_id}"
+    detail = f"an unexpected error; look for request {request_id} in the service's log"
     return _problem(request, kind, detail, headers={REQUEST_ID_HEADER: request_id})
 
 
@@ -123,10 +125,10 @@ def _problem(
 
 
 def _field_error(item: Mapping[str, Any]) -> FieldError:
-    """Names the field as the caller knows it, and the value unless it is a file."""
+    """Returns the caller's name of the field, and a message that quotes no file."""
     _, *path = item["loc"]
     if not path or item["type"] == "json_invalid":
-        return FieldError(field="body", message="must be a JSON object, as application/json")
+        return FieldError(field="body", message="must be a JSON object, sent as application/json")
     # What follows a field's name is the position in a list, or pydantic's name of a type.
     field = ".".join(str(part) for part in path if part == path[0] or isinstance(part, int))
     message = complaint(item)

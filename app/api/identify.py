@@ -50,14 +50,15 @@ class EnrollForm(RequestBody):
 
     subject_id: str = Field(
         pattern=NEW_SUBJECT_ID,
-        description="The subject's id: 1 to 64 letters, digits, dots, dashes and underscores.",
+        description="The subject's id: 1 to 64 letters, digits, dots, dashes and underscores, of "
+        "which the first is a letter or digit.",
         examples=["ada-left"],
     )
     images: list[UploadFile] = Field(
         min_length=1,
         max_length=MAX_ENROLLED_IMAGES,
-        description=f"1 to {MAX_ENROLLED_IMAGES} images of one palm: {FORMATS}. Three or more "
-        "from different moments recognize best.",
+        description=f"1 to {MAX_ENROLLED_IMAGES} images of one palm: {FORMATS}. Three or more, "
+        "taken at different times, give the best results.",
         json_schema_extra=_FILES,
     )
     name: Name | SkipJsonSchema[None] = Field(
@@ -97,7 +98,7 @@ class VerifyForm(RequestBody):
 
 MULTIPART = Form(media_type="multipart/form-data")
 IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
-# What each of these routes may answer for its form and its images, and where it cannot compute.
+# Problems that each of these routes may answer with.
 _ERRORS = (
     FormIncomplete,
     BodyTooLarge,
@@ -150,7 +151,7 @@ def identify(
     request_id: RequestIdDep,
     form: Annotated[IdentifyForm, MULTIPART],
 ) -> Identification:
-    """Compares one palm with everybody in the gallery. Nobody is a result, not an error."""
+    """Compares one palm with every subject. That nobody matches is a result, not an error."""
     found = identifier.identify(_read(form.images))
     _log(
         "identify",

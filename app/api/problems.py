@@ -1,4 +1,4 @@
-"""Problems (RFC 9457): one table maps the domain's errors to HTTP's, and documents them."""
+"""Problems (RFC 9457): one table maps the domain's errors to HTTP and documents them."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -25,7 +25,7 @@ class NotReady(Exception):
 
 
 class Overloaded(Exception):
-    """No place became free in time."""
+    """No place to compute became free in time."""
 
     def __init__(self, max_concurrent: int, queue_timeout_s: float) -> None:
         super().__init__(
@@ -35,24 +35,25 @@ class Overloaded(Exception):
 
 
 class UploadUnkept(Exception):
-    """A large upload could not be put into a temporary file while it is read."""
+    """The temporary file of a large upload could not be written."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"an upload cannot be kept while it is read: {reason}; make room in the "
+            f"the upload's temporary file cannot be written: {reason}; make room in the "
             "service's folder for temporary files (TMPDIR), or send smaller images"
         )
 
 
 class Kind(NamedTuple):
-    """How one kind of error is answered.
+    """One kind of problem.
 
     Attributes:
         status: HTTP's status code.
-        slug: end of the problem's type; empty if the status says all (RFC 9457, 4.2.1).
+        slug: end of the problem's type; empty for a type without further meaning than the
+            status's (about:blank: RFC 9457, 4.2.1).
         title: the problem's title.
         example: a detail for the documentation.
-        retry_after_s: when to try again, if the error passes by itself.
+        retry_after_s: seconds to wait before another try, if that can help.
     """
 
     status: int
@@ -63,7 +64,7 @@ class Kind(NamedTuple):
 
     @property
     def uri(self) -> str:
-        """The problem's type."""
+        """The problem's `type`."""
         return f"urn:palm:problem:{self.slug}" if self.slug else "about:blank"
 
 
@@ -110,13 +111,18 @@ KINDS: Mapping[type[Exception], Kind] = {
         "gallery-unusable",
         "Gallery not usable",
         "gallery sqlite:////data/gallery.db failed: database is locked; check that it can be "
-        "written, that nothing else holds it locked and that the disk has room",
+        "written, that no other program locks it and that the disk has room",
     ),
     NotReady: Kind(
         503,
         "not-ready",
         "Service not ready",
-        str(NotReady("models_store/vgg16/8/golden.npz is missing: restore the version's folder")),
+        str(
+            NotReady(
+                "models_store/vgg16/8/golden.npz cannot be read (No such file or directory): "
+                "restore the whole version folder, or export the net again"
+            )
+        ),
     ),
     UploadUnkept: Kind(
         503, "upload-unkept", "No room for the upload", str(UploadUnkept("No space left on device"))
@@ -137,10 +143,10 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it; `detail` says what was wrong and what to do."""
+    """An error in the form of RFC 9457; `detail` says what was wrong and what to do."""
 
     type: str = Field(
-        description="URI of the kind of problem; about:blank if the status says all.",
+        description="URI of the kind of problem; about:blank if only the status defines it.",
         examples=["urn:palm:problem:subject-unknown"],
     )
     title: str = Field(description="The kind of problem in words.", examples=["Unknown subject"])
@@ -204,9 +210,9 @@ def _example(kind: Kind, invalid: Mapping[str, str] | None = None) -> dict[str, 
 
 
 def document_problems(app: FastAPI) -> None:
-    """Completes the app's OpenAPI document with what `documented` refers to.
+    """Adds to the app's OpenAPI document what `documented` refers to.
 
-    FastAPI's own way, `responses={404: {"model": Problem}}`, would call it application/json.
+    FastAPI's own way, `responses={404: {"model": Problem}}`, would document application/json.
     """
     document = app.openapi()
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")

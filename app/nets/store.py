@@ -1,4 +1,4 @@
-"""models_store: finds versions, proves that they are whole, and loads them into an engine."""
+"""Finds versions in the models store, verifies their files, and loads them into an engine."""
 
 import logging
 import re
@@ -36,7 +36,8 @@ from app.palm.views import TEMPLATE_VIEWS
 logger = logging.getLogger(__name__)
 
 MIN_GOLDEN_COSINE = 0.999
-"""Least cosine of an engine's embedding to the recorded one; bfloat16 reaches it."""
+"""Least cosine of an engine's embedding to the recorded one. OpenVINO in bfloat16 had 0.995 and
+another best identity (docs/speed.md)."""
 
 
 class NetMismatch(NetUnusable):
@@ -59,7 +60,7 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedNet:
-    """A net that is ready to serve; satisfies `app.ensemble.Net`."""
+    """A net that is ready to serve, as `app.ensemble.Net` requires."""
 
     manifest: Manifest
     calibration: Calibration
@@ -128,16 +129,16 @@ def load_nets(models_dir: Path, names: Sequence[str], engine: str) -> list[Loade
 
     Raises:
         NetMissing: if a net or version is not there, or no net is named.
-        NetCorrupt: if a file is missing or has another checksum than the manifest says.
+        NetCorrupt: if a file is missing, differs from its checksum or cannot be run.
         NetMismatch: if the engine's outputs are not the recorded ones.
-        NetUnusable: if the engine is not installed.
+        NetUnusable: if the engine is not installed, or a net's folder cannot be read.
     """
     folders = [_find_version(models_dir, *wanted) for wanted in _parse(names).items()]
     return [_load_net(folder, engine) for folder in folders]
 
 
 def _parse(names: Sequence[str]) -> dict[str, int | None]:
-    """Returns the version asked for of each net; None if none is pinned."""
+    """Returns each net's pinned version, None if it has none."""
     wanted: dict[str, int | None] = {}
     for name in names:
         request = re.fullmatch(NET_REQUEST, name)
