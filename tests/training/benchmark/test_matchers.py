@@ -72,9 +72,7 @@ def test_a_net_is_compared_as_in_the_service(palms: Palms) -> None:
             assert found[row, identity] == pytest.approx(best.mean(), abs=1e-5)
 
 
-def test_without_views_every_image_is_embedded_once_and_nothing_is_calibrated(
-    palms: Palms,
-) -> None:
+def test_without_views_every_image_is_embedded_once_and_nothing_is_calibrated(palms: Palms) -> None:
     trials = Trials.of(palms, is_template(palms))
     matchers = list(compare_nets(NETS, FUSION, palms, trials, views=False))
     assert [matcher.calibration for matcher in matchers] == [None] * 3

@@ -9,11 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from training.database.palms import Palms
-from training.metrics.open_set import (
-    compiled_embedder,
-    measure_open_set,
-    open_set_rates,
-)
+from training.metrics.open_set import compiled_embedder, measure_open_set, open_set_rates
 from training.metrics.protocol import is_template
 
 MakePalms = Callable[..., Palms]
