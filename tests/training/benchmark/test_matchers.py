@@ -1,6 +1,5 @@
 """Similarities of nets that look their embeddings up in a table."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from app.matching.calibration import Calibration, Threshold
 from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
+from tests.training.toy_palms import make_palms
 from training.benchmark.comparisons import Trials
 from training.benchmark.matchers import compare_nets
 from training.database.palms import Palms
@@ -48,7 +48,7 @@ FUSION = Fusion((0.75, 0.25), CALIBRATION)
 
 
 @pytest.fixture
-def palms(make_palms: Callable[..., Palms]) -> Palms:
+def palms() -> Palms:
     return make_palms(3, sessions=2, shots=2)
 
 

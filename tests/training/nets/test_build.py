@@ -3,7 +3,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from training.versions.shipped import copy_body
 
 from training.nets.build import (
     NETS,
@@ -17,6 +16,7 @@ from training.nets.build import (
 )
 from training.nets.layers import ScaledConv2D
 from training.nets.recipe import PRESETS, Recipe
+from training.versions.read import copy_body
 
 
 def draw_images(count: int, side: int) -> np.ndarray:
