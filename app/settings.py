@@ -35,16 +35,29 @@ def variable(field: str | int) -> str:
 
 def without_password(url: str) -> str:
     """Returns the URL with the user and password of its host replaced by ***."""
-    return re.sub(r"://[^/@\s]*@", "://***@", url)
+    # Up to the last @, because a password that is not encoded may hold / and @. A path without a
+    # host, as in sqlite:///, starts with a slash.
+    return re.sub(r"://[^/].*@", "://***@", url, flags=re.DOTALL)
 
 
 def _check_net(name: str) -> str:
     if not re.fullmatch(NET_REQUEST, name):
-        raise ValueError("names no net: write it like vgg16, or like vgg16:3 for version 3")
+        raise ValueError("a net is written like vgg16, or like vgg16:3 for version 3")
     return name
 
 
+def _check_gallery_url(url: str) -> str:
+    # SQLAlchemy would take what follows a question mark as options, :memory: as a database for each
+    # thread, and file: as a URI.
+    if not re.fullmatch(r"sqlite:///(?!:memory:|file:)[^?\0]+", url):
+        raise ValueError(
+            "must be the URL of a SQLite file without options, such as sqlite:///data/gallery.db"
+        )
+    return url
+
+
 NetName = Annotated[str, AfterValidator(_check_net)]
+GalleryUrl = Annotated[str, AfterValidator(_check_gallery_url)]
 
 
 class Settings(BaseSettings):
@@ -82,9 +95,8 @@ class Settings(BaseSettings):
     engine: Literal["openvino", "tensorflow"] = Field(
         default="openvino", description="The library that runs the nets."
     )
-    gallery_url: str = Field(
+    gallery_url: GalleryUrl = Field(
         default="sqlite:///data/gallery.db",
-        pattern=r"^sqlite:///.+$",
         description="The gallery's database: a SQLite file, created with its folder if missing. "
         "Three slashes start a relative path, four an absolute one.",
     )
@@ -162,7 +174,7 @@ def read_settings() -> Settings:
         return Settings(_env_file=ENV_FILE)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         wrong = "; ".join(_describe(item) for item in error.errors())
-        raise ValueError(f"{without_password(wrong)} (.env.example lists every setting)") from None
+        raise ValueError(f"{wrong} (.env.example lists every setting)") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{ENV_FILE.absolute()} cannot be read: {error}") from error
 
@@ -171,4 +183,6 @@ def _describe(item: Any) -> str:
     name = variable(item["loc"][0])
     if item["type"] == "extra_forbidden":  # the value may be a secret: it is not repeated
         return f"{name} is not a setting; {suggest(name, map(variable, Settings.model_fields))}"
+    if isinstance(item["input"], str):  # before it is cut short, which may remove the @
+        item = {**item, "input": without_password(item["input"])}
     return f"{name}: {complaint(item)}"

@@ -161,7 +161,7 @@ class Models(BaseModel):
 
 
 def _thresholds(calibration: Calibration) -> list[Threshold]:
-    return [Threshold(similarity=t.similarity, fmr=t.fmr) for t in calibration.thresholds]
+    return [Threshold.of(threshold) for threshold in calibration.thresholds]
 
 
 class Health(BaseModel):

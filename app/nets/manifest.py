@@ -28,7 +28,10 @@ GOLDEN = "golden.npz"
 NET_NAME = "[a-z][a-z0-9_-]*"
 """A net's name, which is also its folder's."""
 
-NET_REQUEST = f"({NET_NAME})(?::([1-9][0-9]*))?"
+NET_VERSION = "[1-9][0-9]{0,8}"
+"""A version's number, which is also its folder's name."""
+
+NET_REQUEST = f"({NET_NAME})(?::({NET_VERSION}))?"
 """How a net is asked for: vgg16, or vgg16:8 to pin version 8."""
 
 OLD_TRAINING_KEYS = {"disturb": "degrade", "watched": "monitor"}
@@ -93,7 +96,7 @@ class _Calibrated(_Part):
     @model_validator(mode="after")
     def _check_thresholds(self) -> Self:
         for threshold in self.thresholds:
-            if not 0 < threshold.fmr <= 1 or not threshold.comparisons:
+            if not 0 < threshold.fmr <= 1 or (threshold.comparisons or 0) <= 0:
                 raise ValueError(f"an FMR in (0, 1] and its comparisons are needed: {threshold}")
         for looser, stricter in pairwise(self.calibration.thresholds):
             if looser.fmr == stricter.fmr or looser.similarity > stricter.similarity:
@@ -148,10 +151,12 @@ class Manifest(_Calibrated):
 class FusionEntry(_Calibrated):
     """The weights and the calibration of one set of nets."""
 
-    nets: tuple[Annotated[str, Field(pattern=f"^{NET_NAME}/[1-9][0-9]*$")], ...] = Field(
+    nets: tuple[Annotated[str, Field(pattern=f"^{NET_NAME}/{NET_VERSION}$")], ...] = Field(
         min_length=2, description="Each as vgg16/8."
     )
-    weights: tuple[float, ...] = Field(description="One for each net; their sum is 1.")
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        description="One for each net; their sum is 1."
+    )
 
     @model_validator(mode="after")
     def _check_nets(self) -> Self:
@@ -209,9 +214,22 @@ def file_checksum(path: Path) -> str:
 
 
 def versions(store: Path, net: str) -> dict[int, Path]:
-    """Returns the folders of a net's versions, in rising order; none if there is no such net."""
-    folders = [path for path in (store / net).glob("*") if path.is_dir()]
-    found = {int(path.name): path for path in folders if re.fullmatch("[1-9][0-9]*", path.name)}
+    """Returns the folders of a net's versions, in rising order; none if there is no such net.
+
+    Raises:
+        NetUnusable: if the net's folder cannot be read.
+    """
+    folder = store / net
+    try:
+        folders = [path for path in folder.iterdir() if path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise NetUnusable(
+            f"{folder} cannot be read ({error.strerror}): correct its name, or let this user read "
+            "it and the folders above it"
+        ) from error
+    found = {int(path.name): path for path in folders if re.fullmatch(NET_VERSION, path.name)}
     return dict(sorted(found.items()))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.ensemble import Ensemble
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
-from app.matching.templates import Floats, NetKey
+from app.matching.templates import Floats, NetKey, are_unit
 from app.nets.manifest import (
     FUSION_MANIFEST,
     GOLDEN,
@@ -142,7 +142,7 @@ def _parse(names: Sequence[str]) -> dict[str, int | None]:
     for name in names:
         request = re.fullmatch(NET_REQUEST, name)
         if request is None:
-            raise NetMissing(f"{name!r} names no net: write it like vgg16 or vgg16:8")
+            raise NetMissing(f"{name!r} is not a net: write it like vgg16 or vgg16:8")
         net, version = request.groups()
         if net in wanted:
             raise NetMissing(f"{net} is named twice among {', '.join(names)}: name each net once")
@@ -177,13 +177,7 @@ def _find_fusion(models_dir: Path, wanted: Mapping[str, int | None]) -> FusionEn
 def _load_net(folder: Path, engine: str) -> LoadedNet:
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    prototypes = np.load(folder / manifest.prototypes_file).astype(np.float32)
-    expected = (len(manifest.identities), *TEMPLATE_VIEWS, manifest.embedding_size)
-    if prototypes.shape != expected:
-        raise NetCorrupt(
-            f"{folder / manifest.prototypes_file} has the shape {prototypes.shape}, not "
-            f"{expected}: export the net again"
-        )
+    prototypes = _read_prototypes(folder, manifest)
     try:
         running = ENGINES[engine](folder)
         _compare_with_golden(folder, running, prototypes[:, 0, 0], engine)
@@ -197,6 +191,24 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
         why = " ".join(str(error).split())
         raise NetCorrupt(f"{folder} cannot be run by {engine}: {why}; export it again") from error
     return LoadedNet(manifest, manifest.calibration, prototypes, running)
+
+
+def _read_prototypes(folder: Path, manifest: Manifest) -> Floats:
+    path = folder / manifest.prototypes_file
+    try:
+        prototypes = np.load(path).astype(np.float32)
+    except (ValueError, EOFError) as error:
+        raise NetCorrupt(f"{path} is not an array of numbers: export the net again") from error
+    expected = (len(manifest.identities), *TEMPLATE_VIEWS, manifest.embedding_size)
+    if prototypes.shape != expected:
+        raise NetCorrupt(
+            f"{path} has the shape {prototypes.shape}, not {expected}: export the net again"
+        )
+    if not are_unit(prototypes).all():
+        raise NetCorrupt(
+            f"{path} holds a prototype that is not of unit length: export the net again"
+        )
+    return prototypes
 
 
 def _compare_with_golden(folder: Path, engine: Engine, prototypes: Floats, name: str) -> None:

@@ -44,7 +44,7 @@ def store(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     )
     sized = ["--size-px", str(SIDE_PX)]
-    short = ["--epochs", "2", "--batch-size", "4", "--precision", "float32"]
+    short = ["--epochs", "2", "--batch-size", "4", "--precision", "float32", "--guard", "off"]
     for net in ("alexnet", "vgg16"):
         train = ["train", "--net", net, "--data", str(database), "--out", str(folder / net)]
         assert main([*train, *sized, *short]) == 0

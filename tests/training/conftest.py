@@ -1,8 +1,8 @@
-"""Empty files at given paths, toy trainings and toy versions."""
+"""Toys that the tests of several folders share: palms without files, runs and versions."""
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,51 +10,45 @@ import pytest
 
 from app.matching.fusion import Fusion
 from app.nets.manifest import Manifest, seal_manifest
+from tests.training.toy_palms import make_palms
 from training.__main__ import main
 from training.commands.export import ExportConfig, export
-from training.database.palms import load_palms
+from training.database.palms import Palms, load_palms
 from training.nets.build import build_net, scoring_model
 from training.nets.recipe import PRESETS
 from training.versions.fuse import fusion_entry, write_fusions
 from training.versions.read import Version
 
 
-@pytest.fixture
-def touch(tmp_path: Path) -> Callable[[Sequence[str]], Path]:
-    """Writes empty files at those paths: to an index, names are all there is."""
-
-    def write(paths: Sequence[str]) -> Path:
-        for path in paths:
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).touch()
-        return tmp_path
-
-    return write
+@pytest.fixture(scope="session", name="make_palms")
+def palm_maker() -> Callable[..., Palms]:
+    """Returns `make_palms`."""
+    return make_palms
 
 
 TOY = ["--monitor", "4", "--precision", "float32"]
 PRETRAIN = ["pretrain", "--nets", "alexnet", "--identities", "8", "--batch-size", "8",
             "--contrast-px", "32", *TOY]  # fmt: skip
-"""The smallest pre-training: 32 px, 8 palms, and only what the options after it change."""
+"""The smallest pre-training. Options that follow override these."""
 
 
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An AlexNet's folder in a pre-training of two epochs."""
+    """Returns the folder of an AlexNet that was pre-trained for two epochs."""
     out = tmp_path_factory.mktemp("pretrain") / "run"
     assert main([*PRETRAIN, "--epochs", "2", "--out", str(out)]) == 0
     return out / "alexnet"
 
 
 def export_of(run: Path, database: Path, store: Path) -> list[str]:
-    """The command that exports a run, calibrated on the database's own palms."""
+    """Returns the command that exports a run, with the database's own palms as strangers."""
     places = ["--data", str(database), "--strangers", str(database), "--store", str(store)]
     return ["export", "--run", str(run), *places]
 
 
 @pytest.fixture(scope="session")
 def exported(pretrained: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with version 1 of that AlexNet, which knows the database's identities."""
+    """Returns a store with that AlexNet as version 1, exported for the database's identities."""
     store = tmp_path_factory.mktemp("store")
     assert main(export_of(pretrained, database, store)) == 0
     return store
@@ -65,7 +59,7 @@ TOY_PX = 32
 
 @pytest.fixture(scope="session")
 def toy_run(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of `train` at 32 px, split by seed, with an untrained AlexNet."""
+    """Returns the folder of a run of `train` at 32 px, split by seed; its AlexNet is untrained."""
     folder = tmp_path_factory.mktemp("toy") / "run"
     folder.mkdir()
     net = scoring_model(build_net("alexnet", 4, PRESETS["shipped"], input_px=TOY_PX))
@@ -78,7 +72,7 @@ def toy_run(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def change_manifest() -> Callable[..., None]:
-    """Changes fields of a version's manifest, and its checksums with them."""
+    """Returns a function that changes fields of a version's manifest, and its checksums."""
 
     def change(folder: Path, **fields: Any) -> None:
         path = folder / "manifest.json"
@@ -95,7 +89,7 @@ def toy_store(
     change_manifest: Callable[..., None],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A store with the net of `toy_run` as alexnet/1 and as vgg16/1, and their fusion."""
+    """Returns a store with the net of `toy_run` as alexnet/1 and as vgg16/1, and their fusion."""
     store = tmp_path_factory.mktemp("toy") / "store"
     export(ExportConfig(run=toy_run, data=database, strangers=database, store=store))
     shutil.copytree(store / "alexnet", store / "vgg16")

@@ -6,7 +6,7 @@ back towards the exported net's until strangers lose nothing (`training.fit.inte
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,26 +20,30 @@ from training.synthetic.capture import TRAINING
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(DataOptions, RunOptions):
-    """Adapts an exported net to your own palms. A VGG takes ten minutes for 160 palms of 6 images.
+    """Adapts an exported net to your palms. A VGG takes ten minutes for 160 palms of 6 images.
 
-    The same command again goes on with a run that was stopped. `export` then writes a version that
-    knows the database's identities.
+    Afterwards the net is measured on synthetic strangers. If it has become worse on them, part of
+    the change is taken back; the report says how much was kept. The same command again continues a
+    run that was stopped. `export` then writes a version that knows the database's identities.
 
     Attributes:
-        start: a version's folder, such as models_store/vgg16/2.
+        start: folder of the version to adapt, such as models_store/vgg16/2.
         epochs: passes over the training images, at least 1.
-        learning_rate: Adam's peak.
-        scale: factor from similarity to logit.
-        margin: similarity by which a palm's other image must win.
-        rehearsed: synthetic palms that fill half of every batch; 0 for none.
-        monitor: synthetic strangers, of two sessions and two shots each, whose equal error rate
-            decides how much of the change is kept.
-        may_rise: by how much their equal error rate may rise, from 0 to 1.
-        allow_leaks: train even if copies of one photograph are on both sides of the split.
+        batch_size: images in a training step, at least 4.
+        learning_rate: Adam's peak learning rate, at least 0.
+        scale: factor from similarity to logit, at least 0.
+        margin: similarity by which the other image of a palm must win, at least 0.
+        rehearsed: number of synthetic palms that fill half of every batch; 0 for none.
+        monitor: number of synthetic strangers, at least 2, whose equal error rate decides how much
+            of the change is kept.
+        may_rise: how much their equal error rate may rise, from 0 to 1.
+        allow_leaks: train even if training and test hold copies of one photograph.
     """
 
-    start: Annotated[Path, tyro.conf.arg(name="from")] = field(metadata={"option": "from"})
+    start: Annotated[Path, tyro.conf.arg(name="from")]
+    size_px: tyro.conf.Fixed[tyro.conf.Suppress[int]] = 0  # the version's
     epochs: int = 30
+    batch_size: int = 64
     learning_rate: float = 3e-4
     scale: float = 24.0
     margin: float = 0.15
@@ -57,9 +61,9 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
         callbacks: Keras callbacks; they act before the run's own.
 
     Raises:
-        FileNotFoundError: if `start` is no version, or there are no images.
-        ValueError: if an option is out of range, the data cannot be split or leak, or `out` holds
-            a run with other settings.
+        FileNotFoundError: if there are no images.
+        ValueError: if an option is out of range, `start` is not a version, the data cannot be
+            split or leak, or `out` holds a run with other settings.
         NetIsDead: if the guard stopped the training.
     """
     # Imported here, so that --help does not load TensorFlow.
@@ -70,65 +74,48 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.checkpoint import FINAL, Checkpoint, epochs_done, load_best, save_weights
     from training.fit.devices import use_precision
     from training.fit.evaluation import evaluate
-    from training.fit.guard import make_guards
+    from training.fit.guard import findings_of, make_guards
     from training.fit.interpolation import interpolate_weights
     from training.fit.loop import fit
     from training.fit.monitors import OpenSetMonitor, ValidationAccuracy, monitored_strangers
     from training.fit.plan import Plan
     from training.fit.prototypes import set_prototypes
-    from training.fit.rehearsal import REHEARSED_SEED, Rehearsal
+    from training.fit.rehearsal import REHEARSED_SEED, rehearse
     from training.fit.result import REPORT, Page, conclude
     from training.fit.settings import resolve_settings, write_settings
     from training.leakage.find import find_leaks, refuse_leaks
     from training.nets.build import embedding_model, freeze_norms, scoring_model, working_side
     from training.nets.losses import PairLoss
     from training.synthetic.palms import draw_palms
-    from training.synthetic.stream import PalmStream
-    from training.versions.shipped import at_side, load_shipped
+    from training.versions.read import Version
 
-    require_at_least(asdict(config), batch_size=4, epochs=1, monitor=2, rehearsed=0, may_rise=0)
+    _require_sensible(config)
+    version = Version.open(config.start)
+    name = version.key.net
 
-    # Data
-    version = load_shipped(config.start)
-    name = version.model.name
+    # Data: the user's palms beside synthetic ones
     side_px = working_side(name, version.recipe, version.input_px)
     split = load_split(replace(config, size_px=side_px))
     open_set = split.kind == "identity"
     leakage = find_leaks(split)
     refuse_leaks(leakage, allow=config.allow_leaks)
-    recipe = replace(
-        version.recipe,
-        augment="palm",
-        learning_rate=config.learning_rate,
-        scale=config.scale,
-        margin=config.margin,
+    chosen = {"learning_rate": config.learning_rate, "scale": config.scale, "margin": config.margin}
+    recipe = replace(version.recipe, augment="palm", **chosen)
+    settings = resolve_settings(
+        asdict(recipe)
+        | asdict(config)
+        | {"command": "finetune", "net": name, "from": str(version.key)}
+        | {"size_px": version.input_px, "dataset_sha256": split.train.sha256},
+        config.out,
     )
-    chosen = asdict(recipe) | asdict(config)
-    chosen |= {"command": "finetune", "net": name, "from": version.key}
-    chosen |= {"size_px": version.input_px, "dataset_sha256": split.train.sha256}
-    settings = resolve_settings(chosen, config.out)
-    identities, done = len(split.train.identities), epochs_done(config.out)
-    own = config.batch_size // (4 if config.rehearsed else 2)
-    synthetic = (
-        draw_palms(config.rehearsed, REHEARSED_SEED, config.scratch) if config.rehearsed else None
-    )
-
-    def batches(epoch: int) -> Rehearsal:
-        rehearsed = synthetic and PalmStream(
-            synthetic,
-            pairs=1,
-            batch_size=2 * own,
-            side_px=side_px,
-            seed=config.seed,
-            epoch=epoch,
-            first_label=identities,
-            degraded=True,  # as in pre-training
-        )
-        return Rehearsal(split.train, rehearsed, own, config.seed, epoch)
+    synthetic = None
+    if config.rehearsed:
+        synthetic = draw_palms(config.rehearsed, REHEARSED_SEED, config.scratch)
+    batches = rehearse(split.train, synthetic, config.batch_size, config.seed)
 
     # Net, and its figures before
     keras.utils.set_random_seed(config.seed)
-    net = at_side(version, side_px, identities)
+    net = version.model(side_px, len(split.train.identities))
     set_prototypes(net, split.train)
     before = evaluate(scoring_model(net), split)
     tqdm.write(f"before fine-tuning: {before}", file=sys.stderr)
@@ -137,17 +124,17 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     write_settings(settings, config.out)
     loss = PairLoss(config.scale, config.margin)
     with use_precision(settings["precision"]):
-        tuned = at_side(version, side_px, identities=1)
+        tuned = version.model(side_px, identities=1)
         freeze_norms(tuned)  # a few palms are too few for new statistics
         embedder = embedding_model(tuned)
+        images, labels = batches(epochs_done(config.out))[0]
         guards = make_guards(
-            {name: embedder}, *batches(done)[0], loss, recipe, mode=config.guard, out=config.out
+            {name: embedder}, images, labels, loss, recipe, mode=config.guard, out=config.out
         )
-        monitor = (
-            OpenSetMonitor(split.validation)
-            if open_set
-            else ValidationAccuracy(split.train, split.validation)
-        )
+        if open_set:
+            monitor = OpenSetMonitor(split.validation)
+        else:
+            monitor = ValidationAccuracy(split.train, split.validation)
         rows = fit(
             {name: embedder},
             batches,
@@ -165,13 +152,17 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     set_prototypes(net, split.train)
     save_weights(scoring_model(net), config.out / FINAL)
     after = evaluate(scoring_model(net), split)
-    for line in (f"after fine-tuning: {after}", str(kept)):
-        tqdm.write(line, file=sys.stderr)
+    tqdm.write(f"after fine-tuning: {after}\n{kept}", file=sys.stderr)
 
     # Conclude
-    findings = [finding for guard in guards for finding in guard.findings]
     notes = [f"Before fine-tuning: {before}. After: {after}.", str(kept)]
     figures = {"before": before.metrics, "strangers": kept.as_dict()}
-    page = Page(split, after, leakage.as_dict(), findings, notes)
+    page = Page(split, after, leakage.as_dict(), findings_of(guards), notes)
     conclude(config.out, settings, rows, figures, page)
     return Verdict(config.out / REPORT, " ".join(notes))
+
+
+def _require_sensible(config: FinetuneConfig) -> None:
+    options = asdict(config)
+    require_at_least(options, batch_size=4, epochs=1, monitor=2, rehearsed=0, may_rise=0, seed=0)
+    require_at_least(options, learning_rate=0, scale=0, margin=0)

@@ -26,46 +26,46 @@ STAGE_STEP = 10_000_019
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(RunOptions):
-    """Teaches nets to tell palms apart, on thousands of synthetic ones.
+    """Trains nets to tell synthetic palms apart. On two cores it takes an hour for AlexNet alone.
 
-    With the defaults an epoch has 20,000 images. On two cores AlexNet learns from 133 a second and
-    VGG16 from 21 to 174, depending on the processor; on one H200 all three from 8,700
-    (docs/training.md). The same command again goes on with a run that was stopped.
+    VGG16 takes 40 minutes to 6 hours, depending on the processor; a GPU trains all three nets in
+    minutes (docs/training.md). The same command again continues a run that was stopped.
 
     Train against pairs first, and from that run against prototypes: pairs learn faster, prototypes
     separate more similar palms. Nets that are named together share every image and learn as if
-    alone; each has a folder in `out`. `export` gives a net the identities of a database, `finetune`
-    adapts it to one.
+    alone; each has a folder in the run's. `export` then gives a net the identities of a database,
+    `finetune` adapts it to one.
 
     Attributes:
-        nets: which nets.
-        start: run of the same nets to start from, before its whitening; or a version's folder, such
-            as models_store/vgg16/2, to start one net from.
-        against: what each image is compared with: the other images of its batch (pairs), or one
-            prototype for each palm (prototypes).
+        nets: nets to train.
+        start: folder of a run of the same nets to start from, as they were before its whitening; or
+            of a version such as models_store/vgg16/2, to start one net from.
+        against: what an image is compared with. pairs: the other images of its batch; prototypes:
+            one prototype for each palm.
         identities: number of synthetic palms, at least 2.
-        pairs: pairs of images of each palm in an epoch; each image is of a session of its own.
-        degrade: degrade images beyond what a camera does: hide a part, smear, coarsen, move.
-        contrast_px: side to which local contrast shrinks the image, about.
-        embedding_size: numbers in an embedding.
-        devices: one, or all of this machine, which then share each batch.
-        processes: processes that draw images ahead of the training. 0 draws them between the steps,
-            which is best where the nets train on the same few cores.
-        monitor: synthetic strangers, of two sessions and two shots each, that the nets are measured
-            on after every epoch.
-        scratch: folder for the drawn palms, in an unnamed file that ends with the process.
-        learning_rate: Adam's peak.
-        scale: factor from similarity to logit.
-        margin: similarity by which a palm's other image must win.
+        pairs: pairs of images of each palm in an epoch, at least 1; each image is of another
+            session.
+        batch_size: images in a training step, an even number of at least 4; it must divide among
+            the devices.
+        degrade: degrade images beyond what a camera does: hide a part, blur, coarsen, displace.
+        contrast_px: approximate side in px at which the nets see local contrast, at least 1.
+        embedding_size: numbers in an embedding, at least 1.
+        devices: one, or all devices of this machine, which share each batch.
+        processes: processes that draw images in advance. 0 draws them in between the steps, which
+            is best if the nets train on the same few cores.
+        monitor: number of synthetic strangers, at least 2, that measure the nets after every epoch.
+        scratch: folder for the drawn palms, which go to an unnamed file that ends with the process.
+        learning_rate: Adam's peak learning rate, at least 0.
+        scale: factor from similarity to logit, at least 0.
+        margin: similarity by which the other image of a palm must win, at least 0.
     """
 
     nets: tuple[NetName, ...] = ("alexnet", "vgg16", "vgg19")
-    start: Annotated[Path | None, tyro.conf.arg(name="from")] = field(
-        default=None, metadata={"option": "from"}
-    )
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     against: Literal["pairs", "prototypes"] = "pairs"
     identities: int = 10_000
     pairs: int = 1
+    batch_size: int = 64
     degrade: bool = True
     contrast_px: int = 112
     embedding_size: int = 256
@@ -97,17 +97,12 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.devices import device_count, distribute, require_divisible, use_precision
     from training.fit.guard import make_guards
     from training.fit.loop import fit, rows_of
-    from training.fit.monitors import (
-        measure_with_progress,
-        monitored_strangers,
-        open_set_monitors,
-    )
+    from training.fit.monitors import measure_strangers, monitored_strangers, open_set_monitors
     from training.fit.outputs import layer_outputs
     from training.fit.plan import Plan
     from training.fit.result import RESULT, conclude
     from training.fit.settings import resolve_settings, write_settings
     from training.fit.start import go_on_from, require_start, stage_after
-    from training.metrics.open_set import compiled_embedder
     from training.nets.build import build_net, embedding_model, scoring_model, working_side
     from training.nets.losses import MarginLoss, PairLoss
     from training.nets.whitening import whiten
@@ -132,13 +127,15 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     side_px = working_side(config.nets[0], recipe, SERVED_PX)
     palms = draw_palms(config.identities, config.seed, config.scratch)
     monitored = {
-        "val": monitored_strangers(config.monitor, TRAINING, side_px),
-        "held_out": monitored_strangers(config.monitor, HELD_OUT, side_px),
+        name: monitored_strangers(config.monitor, style, side_px)
+        for name, style in (("val", TRAINING), ("held_out", HELD_OUT))
     }
     seed, unseen = config.seed + STAGE_STEP * stage, UNSEEN_SEED + STAGE_STEP * stage
     with start_processes(config.processes) if config.processes else nullcontext() as pool:
         size = {"batch_size": config.batch_size, "side_px": side_px}
         stream = partial(PalmStream, palms, **size, degraded=config.degrade, pool=pool)
+        batches = partial(stream, pairs=config.pairs, seed=seed)
+        everybody = partial(stream, pairs=1, seed=unseen)
 
         # Nets
         def build(identities: int) -> dict[str, keras.Model]:
@@ -148,26 +145,25 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
         with use_precision(settings["precision"]), distribute(config.devices):
             nets = build(config.identities if prototypes else 1)
             if config.start:
-                everybody = stream(pairs=1, seed=unseen, epoch=0) if prototypes else None
-                go_on_from(config.start, nets, everybody, resumed=done > 0)
+                templates_from = everybody(epoch=0) if prototypes else None
+                go_on_from(config.start, nets, templates_from, resumed=done > 0)
             trained_part = scoring_model if prototypes else embedding_model
             trained = {name: trained_part(net) for name, net in nets.items()}
             embedders = {config.out / name: embedding_model(net) for name, net in nets.items()}
             loss = (MarginLoss if prototypes else PairLoss)(config.scale, config.margin)
+            images, labels = batches(epoch=done)[0]
+            guards = make_guards(
+                trained, images, labels, loss, recipe, mode=config.guard, out=config.out
+            )
 
             # Fit
             for name in config.nets:
                 write_settings({**settings, "net": name}, config.out / name)
             write_settings(settings, config.out)
-            batches = partial(stream, pairs=config.pairs, seed=seed)
             monitors = open_set_monitors(nets, monitored, config.batch_size)
-            images, labels = batches(epoch=done)[0]
-            guards = make_guards(
-                trained, images, labels, loss, recipe, mode=config.guard, out=config.out
-            )
             rows = fit(
                 trained,
-                lambda epoch: batches(epoch=epoch),
+                batches,
                 loss,
                 Plan.of(recipe, config.epochs),
                 seed=config.seed,
@@ -180,18 +176,14 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             nets = build(1)
             for name, net in nets.items():
                 load_best(embedding_model(net), config.out / name)
-            everybody = stream(pairs=1, seed=unseen, epoch=1)
-            features, _ = layer_outputs(nets, "dense_norm", everybody)
+            features, _ = layer_outputs(nets, "dense_norm", everybody(epoch=1))
             for name, net in nets.items():
                 whiten(net, features[name].reshape(-1, 2, features[name].shape[1]))
-                embed, own = compiled_embedder(net), rows_of(name, config.nets, rows)
+                own = rows_of(name, config.nets, rows)
                 figures = {
                     "monitor": {"identities": config.monitor, "sessions": 2, "shots": 2},
                     "last": own[-1],
-                    "whitened": {
-                        prefix: measure_with_progress(embed, some, f"{name}, {prefix}")
-                        for prefix, some in monitored.items()
-                    },
+                    "whitened": measure_strangers(net, monitored),
                     "images": len(own) * 2 * config.identities * config.pairs,
                 }
                 save_weights(embedding_model(net), config.out / name / FINAL)
@@ -202,7 +194,8 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 def _require_sensible(config: PretrainConfig) -> None:
     options = asdict(config)
     require_at_least(options, identities=2, monitor=2, epochs=1, pairs=1, embedding_size=1)
-    require_at_least(options, processes=0, contrast_px=1)
+    require_at_least(options, processes=0, contrast_px=1, seed=0)
+    require_at_least(options, learning_rate=0, scale=0, margin=0)
     if config.batch_size < 4 or config.batch_size % 2:
         raise ValueError(
             f"--batch-size must be an even number of at least 4, not {config.batch_size}"

@@ -16,18 +16,18 @@ from training.nets.recipe import Recipe, recipe_of
 class TrainConfig(DataOptions, Recipe, RunOptions):
     """Trains one net on your palms alone. 4,000 images take AlexNet 8 minutes on two cores.
 
-    VGG16 takes 6 to 50 minutes, depending on the processor (docs/training.md). Prefer `finetune`: a
-    few hundred images are too few to train a net from scratch. The same command again goes on with
-    a run that was stopped.
+    VGG16 takes 6 to 50 minutes, depending on the processor. Prefer `finetune` if you have fewer
+    images: they are too few to train a net from scratch. The same command again continues a run
+    that was stopped. docs/training.md explains the recipes.
 
     Attributes:
-        net: which net.
+        net: net to train.
         epochs: passes over the training images, at least 1.
-        batch_size: images in a step, over all devices.
-        devices: one, or all of this machine, which then share each batch.
-        allow_leaks: train even if copies of one photograph are on both sides of the split.
-        weights_file: ImageNet weights without top, as .h5; by default Keras downloads its own.
-        tensorboard: write logs for TensorBoard into the run's folder.
+        batch_size: images in a training step, at least 1; it must divide among the devices.
+        devices: one, or all devices of this machine, which share each batch.
+        allow_leaks: train even if training and test hold copies of one photograph.
+        weights_file: file with ImageNet weights without top (.h5); by default Keras downloads them.
+        tensorboard: write logs for TensorBoard to the run's folder.
     """
 
     net: NetName
@@ -62,7 +62,7 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.checkpoint import Checkpoint, epochs_done, load_best
     from training.fit.devices import device_count, distribute, require_divisible, use_precision
     from training.fit.evaluation import evaluate
-    from training.fit.guard import make_guards
+    from training.fit.guard import findings_of, make_guards
     from training.fit.input_check import check_inputs
     from training.fit.layer_inspector import spread_images
     from training.fit.loop import fit
@@ -71,7 +71,7 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.result import REPORT, Page, conclude
     from training.fit.settings import resolve_settings, write_settings
     from training.leakage.find import find_leaks, refuse_leaks
-    from training.metrics.open_set import require_pairs
+    from training.metrics.protocol import require_pairs
     from training.nets.build import scoring_model
     from training.nets.imagenet import load_imagenet, require_weights
 
@@ -123,7 +123,7 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             monitors.append(keras.callbacks.TensorBoard(str(config.out / "tensorboard")))
         rows = fit(
             {config.net: net},
-            lambda epoch: batches(epoch=epoch),
+            batches,
             loss,
             Plan.of(recipe, config.epochs),
             seed=config.seed,
@@ -136,15 +136,18 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 
     # Conclude
     evaluation = evaluate(net, split)
-    findings = [finding for guard in guards for finding in guard.findings]
-    page = Page(split, evaluation, leakage.as_dict(), findings)
+    page = Page(split, evaluation, leakage.as_dict(), findings_of(guards))
     conclude(config.out, settings, rows, {}, page)
     return Verdict(config.out / REPORT, f"{evaluation}.")
 
 
 def _require_sensible(config: TrainConfig) -> None:
     """Refuses options that would fail or mislead only after hours of decoding or training."""
-    require_at_least(asdict(config), batch_size=1, epochs=1, size_px=1)
+    options = asdict(config)
+    require_at_least(options, batch_size=1, epochs=1, seed=0, size_px=1, embedding_size=1)
+    require_at_least(options, learning_rate=0, clip_norm=0, dropout=0, scale=0, margin=0)
+    if config.dropout >= 1:
+        raise ValueError(f"--dropout must be less than 1, not {config.dropout}")
     if config.split != "identity":
         return
     if config.head == "paper":

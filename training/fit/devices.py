@@ -131,12 +131,12 @@ def choose_precision(asked: str, seconds_of: Callable[[str], float] | None = Non
     """
     if asked != "auto":
         return asked
-    measure = seconds_of or _time_convolution
+    measure = seconds_of or time_convolution
     faster = measure("bfloat16") < BFLOAT16_GAIN * measure("float32")
     return "mixed_bfloat16" if faster else "float32"
 
 
-def _time_convolution(dtype: str) -> float:
+def time_convolution(dtype: str) -> float:
     """Returns the shortest of five runs of a 3x3 convolution of a VGG's size, in s."""
     rng = np.random.default_rng(0)
     images = keras.ops.convert_to_tensor(rng.standard_normal((16, 56, 56, 64), np.float32), dtype)
@@ -145,7 +145,8 @@ def _time_convolution(dtype: str) -> float:
     def convolve() -> float:
         start = time.perf_counter()
         convolved: Any = keras.ops.conv(images, kernel, padding="same")
-        keras.ops.convert_to_numpy(convolved[0, 0, 0, 0])  # waits for the result
+        corner = keras.ops.cast(convolved[0, 0, 0, 0], "float32")
+        keras.ops.convert_to_numpy(corner)  # waits for the result
         return time.perf_counter() - start
 
     convolve()  # compiles

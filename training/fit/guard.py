@@ -185,6 +185,11 @@ def make_guards(
     return guards
 
 
+def findings_of(guards: Sequence[Guard]) -> list[str]:
+    """Returns the findings of all guards of a run."""
+    return [finding for guard in guards for finding in guard.findings]
+
+
 def find_death(signals: list[LayerSignal]) -> str | None:
     """Returns which layer made all images alike; None if the answers still differ.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from training.database.palms import Palms
 from training.fit.batches import as_colour
+from training.fit.devices import compiled
 
 INSPECTED_IMAGES = 32
 
@@ -56,7 +57,7 @@ class LayerInspector:
         self._images, self._labels = np.ascontiguousarray(images), labels
         self._layers = [layer for layer in net.layers if kernel_of(layer) is not None]
         outputs = [_after_activation(net, layer) for layer in self._layers]
-        self._activations = keras.Model(net.input, outputs)
+        self._activations = compiled(keras.Model(net.input, outputs))
         self._twin = keras.Model(net.input, net.output)  # the same weights
         self._loss = loss
         self._recorder = _GradientRecorder()
@@ -64,7 +65,7 @@ class LayerInspector:
 
     def inspect(self) -> list[LayerSignal]:
         """Returns the signals of every layer that has a kernel, from the first to the last."""
-        activations = self._activations(self._images, training=False)
+        activations = self._activations(self._images)
         outputs = activations if isinstance(activations, list) else [activations]
         gradients = self._gradients()
         return [

@@ -15,7 +15,7 @@ from training.fit.plan import Plan, Plateau
 
 def fit(
     nets: Mapping[str, keras.Model],
-    batches: Callable[[int], Dataset],
+    batches: Callable[..., Dataset],
     loss: keras.losses.Loss,
     plan: Plan,
     *,
@@ -35,7 +35,7 @@ def fit(
 
     Args:
         nets: by name, each from images to what the loss takes.
-        batches: creates the training batches from an epoch on, counted from 0.
+        batches: creates the training batches; called with `epoch=`, the first epoch, from 0.
         loss: what each net minimises.
         plan: epochs and learning rates.
         seed: of dropout and of augmentation inside the nets.
@@ -58,7 +58,7 @@ def fit(
         if phase.end <= done:
             continue
         first = max(phase.first, done)
-        epoch_batches = _shared(batches(first), nets)
+        epoch_batches = _shared(batches(epoch=first), nets)
         _set_frozen(nets.values(), phase.frozen)
         model.compile(
             optimizer=adam(plan.rates(phase, len(epoch_batches)), plan.clip_norm),

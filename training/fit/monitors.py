@@ -104,6 +104,17 @@ def monitored_strangers(count: int, style: Style, side_px: int) -> Palms:
     return draw_strangers(count, STRANGERS_SEED, style, side_px=side_px)
 
 
+def measure_strangers(
+    net: keras.Model, monitored: Mapping[str, Palms]
+) -> dict[str, dict[str, float]]:
+    """Returns a net's figures of `measure_open_set` for each set of palms, by its name."""
+    embed = compiled_embedder(net)
+    return {
+        name: measure_with_progress(embed, palms, f"{net.name}: {name} strangers")
+        for name, palms in monitored.items()
+    }
+
+
 def measure_with_progress(
     embed: Callable[[Any], Any], palms: Palms, name: str, batch_size: int = 64
 ) -> dict[str, float]:

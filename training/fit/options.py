@@ -10,17 +10,17 @@ NetName = Literal["alexnet", "vgg16", "vgg19"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a training runs.
+    """Options of every training run.
 
     Attributes:
-        out: folder of the run. It holds history.csv, config.json, the weights and, at the end,
-            result.json.
+        out: folder of the run, created if missing. The same command again continues the run in it.
         epochs: passes over the training images, at least 1.
-        batch_size: images in a step, over all devices.
-        precision: float32, mixed_bfloat16, or auto: bfloat16 if this machine computes faster in it.
-        seed: of weights, order and augmentation. Equal seeds give equal runs.
-        guard: what to do about a net that is dead: stop, warn, or off. Off spares a GPU compiling
-            each net a second time.
+        batch_size: images in a training step.
+        precision: number format of the computation. auto: mixed_bfloat16 if this machine is faster
+            in it, else float32.
+        seed: seed of the weights, of the images' order and of the augmentation, at least 0.
+        guard: what happens if a net dies: stop the training, warn, or off. Without a guard a GPU
+            compiles each net once instead of twice.
     """
 
     out: Path
@@ -31,7 +31,7 @@ class RunOptions:
     guard: Literal["stop", "warn", "off"] = "stop"
 
 
-def require_at_least(options: Mapping[str, Any], **least: int) -> None:
+def require_at_least(options: Mapping[str, Any], **least: float) -> None:
     """Refuses options below their least value.
 
     Raises:

@@ -5,16 +5,50 @@ telling synthetic palms apart (rehearsal: A. Robins, "Catastrophic forgetting, r
 pseudorehearsal", 1995).
 """
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from training.database.image_files import ImageFile
 from training.database.palms import Palms, Pixels
 from training.fit.augmentation import augment
 from training.fit.batches import Dataset, as_colour
+from training.synthetic.stream import PalmStream
 
 REHEARSED_SEED = 2_000_003
 """Seed of the rehearsed palms; neither pre-training nor monitoring draws with it."""
+
+
+def rehearse(
+    own: Palms, synthetic: ImageFile | None, batch_size: int, seed: int
+) -> Callable[[int], "Rehearsal"]:
+    """Returns a function that creates the batches from an epoch on.
+
+    Args:
+        own: the user's training images.
+        synthetic: layers of synthetic palms, as `training.synthetic.palms.draw_palms` returns
+            them, half of every batch; None for none.
+        batch_size: images in a batch, at least 4.
+        seed: of order, augmentation and synthetic images.
+    """
+    pairs = batch_size // (4 if synthetic else 2)
+
+    def batches(epoch: int) -> Rehearsal:
+        rehearsed = synthetic and PalmStream(
+            synthetic,
+            pairs=1,
+            batch_size=2 * pairs,
+            side_px=own.pixels.shape[-1],
+            seed=seed,
+            epoch=epoch,
+            first_label=len(own.identities),
+            degraded=True,  # as in pre-training
+        )
+        return Rehearsal(own, rehearsed, pairs, seed, epoch)
+
+    return batches
 
 
 class Rehearsal(keras.utils.PyDataset):

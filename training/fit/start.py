@@ -7,14 +7,14 @@ from typing import Any
 
 import keras
 
+from app.nets.manifest import MANIFEST, read_manifest
 from training.fit.batches import Dataset
 from training.fit.checkpoint import BEST, load_best
 from training.fit.prototypes import set_synthetic_prototypes
 from training.fit.settings import CONFIG
 from training.nets.build import embedding_model, freeze_norms
 from training.nets.recipe import Recipe, recipe_of
-
-MANIFEST = "manifest.json"
+from training.versions.read import Version, copy_body
 
 BUILT = ("filters", "normalization", "input", "contrast_px", "embedding_size")
 """Fields of a recipe that decide which weights a net has, and what they see."""
@@ -39,10 +39,10 @@ def require_start(start: Path, nets: tuple[str, ...], recipe: Recipe) -> None:
                     "version"
                 )
         return
-    manifest = json.loads((start / MANIFEST).read_text())
-    if nets != (manifest["net"],):
-        raise ValueError(f"--from {start} is a version of one net: give --nets {manifest['net']}")
-    built = recipe_of(manifest["training"])
+    manifest = read_manifest(start)
+    if nets != (manifest.net,):
+        raise ValueError(f"--from {start} is a version of one net: give --nets {manifest.net}")
+    built = recipe_of(manifest.training)
     for name in BUILT:
         value = getattr(built, name)
         if value != getattr(recipe, name):
@@ -53,7 +53,7 @@ def require_start(start: Path, nets: tuple[str, ...], recipe: Recipe) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """Returns the settings that a run or a version was trained with.
+    """Returns the settings that a net's run or a version was trained with.
 
     Those of a version have the side of its images as `size_px` and, unless it was pre-trained, its
     database's digest: another split of that database would test it on images that it was trained
@@ -64,10 +64,10 @@ def read_settings(folder: Path) -> dict[str, Any]:
         ValueError: if it is the folder of several nets.
     """
     if is_version(folder):
-        manifest = json.loads((folder / MANIFEST).read_text())
-        settings = {**manifest["training"], "size_px": manifest["input"]["height"]}
+        manifest = read_manifest(folder)
+        settings = {**manifest.training, "size_px": manifest.input.height}
         if settings.get("command") != "pretrain":
-            settings.setdefault("dataset_sha256", manifest["dataset"]["sha256"])
+            settings.setdefault("dataset_sha256", manifest.dataset.sha256)
         return settings
     if not (folder / CONFIG).exists():
         raise FileNotFoundError(
@@ -86,18 +86,15 @@ def stage_after(start: Path | None) -> int:
     """Returns how many pre-trainings are behind a starting point; each draws its own images."""
     if start is None:
         return 0
-    settings: dict[str, Any] = (
-        json.loads((start / MANIFEST).read_text())["training"]
-        if is_version(start)
-        else json.loads((start / CONFIG).read_text())
-    )
-    return settings.get("stage", 0) + 1
+    if is_version(start):
+        return read_manifest(start).training.get("stage", 0) + 1
+    return json.loads((start / CONFIG).read_text()).get("stage", 0) + 1
 
 
 def go_on_from(
     start: Path,
     nets: Mapping[str, keras.Model],
-    everybody: Dataset | None,
+    templates_from: Dataset | None,
     *,
     resumed: bool,
 ) -> None:
@@ -106,7 +103,8 @@ def go_on_from(
     Args:
         start: the folder of a run of these nets, or of a version of one.
         nets: by name, with an embedding head.
-        everybody: images of all identities, which set the prototypes; None leaves them random.
+        templates_from: images of all identities, whose mean templates become the prototypes; None
+            leaves the prototypes random.
         resumed: the nets' own weights are loaded later, so these are not.
     """
     if is_version(start):
@@ -115,8 +113,8 @@ def go_on_from(
     if resumed:
         return
     load_start(start, nets)
-    if everybody is not None:
-        set_synthetic_prototypes(nets, everybody)
+    if templates_from is not None:
+        set_synthetic_prototypes(nets, templates_from)
 
 
 def load_start(start: Path, nets: Mapping[str, keras.Model]) -> None:
@@ -128,9 +126,6 @@ def load_start(start: Path, nets: Mapping[str, keras.Model]) -> None:
     """
     for name, net in nets.items():
         if is_version(start):
-            # Needs TensorFlow; a run on JAX starts without.
-            from training.versions.shipped import copy_body, load_shipped
-
-            copy_body(load_shipped(start).model, net)
+            copy_body(Version.open(start).model(), net)
         else:
             load_best(embedding_model(net), start / name)

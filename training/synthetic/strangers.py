@@ -1,6 +1,7 @@
 """Synthetic palms that no net is trained on, for monitoring a training."""
 
 import numpy as np
+from tqdm import tqdm
 
 from training.database.palms import Palms
 from training.synthetic.capture import Style
@@ -26,7 +27,7 @@ def draw_strangers(
     """
     images = [
         resize(image, side_px)
-        for identity in range(count)
+        for identity in tqdm(range(count), "drawing strangers", delay=2)
         for session in photograph(identity, seed=seed, style=style, sessions=sessions, shots=shots)
         for image in session
     ]

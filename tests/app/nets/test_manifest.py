@@ -14,6 +14,7 @@ from app.nets.manifest import (
     Manifest,
     NetCorrupt,
     NetMissing,
+    NetUnusable,
     checksum,
     highest_version,
     read_fusion_manifest,
@@ -79,6 +80,7 @@ def test_settings_of_an_earlier_release_are_read_by_their_new_names(models_dir: 
         {"thresholds": [{"fmr": 0.01, "similarity": 0.5}]},
         {"thresholds": [{"fmr": 2, "similarity": 0.5, "comparisons": 9}]},
         {"thresholds": [{"fmr": 0.01, "similarity": float("nan"), "comparisons": 9}]},
+        {"thresholds": [{"fmr": 0.01, "similarity": 0.5, "comparisons": -9}]},
         {"identities": []},
         {"identities": ["p001", "p002", "p003", "p001"]},
         {"version": 7},
@@ -210,6 +212,13 @@ def test_a_net_without_a_version_is_missing(models_dir: Path) -> None:
         highest_version(models_dir, "vgg16")
 
 
+def test_a_folder_that_cannot_be_read_is_named(models_dir: Path) -> None:
+    (models_dir / "vgg16").symlink_to("vgg16")
+
+    with pytest.raises(NetUnusable, match="vgg16 cannot be read"):
+        versions(models_dir, "vgg16")
+
+
 @pytest.mark.parametrize("content", [{}, [], {"b": [1, 2.5, None], "a": "ä"}, 1e-05])
 def test_a_checksum_is_that_of_canonical_json(content: Any) -> None:
     assert checksum(content) == reference_checksum(content)
@@ -247,6 +256,7 @@ def test_a_fusion_s_weights_follow_the_names(two_nets: Path) -> None:
     [
         {"weights": [1.0]},
         {"weights": [0.5, 0.6]},
+        {"weights": [2.0, -1.0]},
         {"nets": None},
         {"nets": ["toy", "other"]},
         {"nets": ["toy/1", "toy/2"]},

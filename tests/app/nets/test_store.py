@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.matching.calibration import Threshold
 from app.matching.templates import NetKey
@@ -83,9 +84,9 @@ def test_a_broken_highest_version_is_not_skipped(models_dir: Path) -> None:
     [
         ("vgg16", "holds no version of vgg16"),
         ("toy:2", r"has no version 2, only \[1\]"),
-        ("../toy", "names no net"),
-        ("toy:latest", "names no net"),
-        ("Toy", "names no net"),
+        ("../toy", "is not a net"),
+        ("toy:latest", "is not a net"),
+        ("Toy", "is not a net"),
     ],
 )
 def test_a_net_that_is_not_there_is_missing(name: str, message: str, exported: Path) -> None:
@@ -128,6 +129,25 @@ def test_prototypes_of_another_shape_than_the_manifest_s_are_corrupt(
     seal(models_dir / "toy/1", **changes)
 
     with pytest.raises(NetCorrupt, match=r"prototypes\.npy has the shape \(4, 2, 5, 16\), not"):
+        load(models_dir)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no array", np.array([{}]), np.array(["one"]), np.full((4, 2, 5, 16), np.nan)],
+    ids=["empty", "text", "objects", "words", "NaN"],
+)
+def test_prototypes_that_are_no_unit_vectors_are_corrupt(
+    models_dir: Path, content: bytes | NDArray[Any]
+) -> None:
+    path = models_dir / "toy/1/prototypes.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content)
+    seal(models_dir / "toy/1")
+
+    with pytest.raises(NetCorrupt, match=r"prototypes\.npy .* export the net again"):
         load(models_dir)
 
 

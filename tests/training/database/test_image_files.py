@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.training.toy_palms import write_image
+from tests.training.database.conftest import write_image
 from training.database.image_files import ImageFile, default_scratch
 from training.database.palms import DataOptions, load_palms
 

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from tests.training.toy_palms import NAMES
+from tests.training.database.conftest import NAMES
 from training.database.index import Index, index_database
 from training.database.layouts import LAYOUTS, NAMED, Layout, may_be_session_first
 from training.database.palms import DataOptions

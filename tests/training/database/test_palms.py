@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.toy_palms import NAMES, write_image
+from tests.training.database.conftest import NAMES, write_image
 from training.database.layouts import NAMED
 from training.database.palms import DataOptions, Palms, load_database, load_palms
 from training.database.split import load_split

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from training.fit import batches as module
 from training.database.palms import Palms, load_palms
 from training.fit.augmentation import augment
 from training.fit.batches import Batches, Ordered, in_batches
@@ -13,12 +12,6 @@ from training.fit.batches import Batches, Ordered, in_batches
 @pytest.fixture(scope="session")
 def palms(database: Path) -> Palms:
     return load_palms(database, 32)
-
-
-def share(monkeypatch: pytest.MonkeyPatch, devices: int, process: int, processes: int) -> None:
-    """As in a scope with so many devices, in one of so many processes."""
-    monkeypatch.setattr(module, "device_count", lambda: devices)
-    monkeypatch.setattr(module, "process_share", lambda: slice(process, None, processes))
 
 
 def test_augmentation_reaches_the_batches(palms: Palms) -> None:
@@ -68,7 +61,7 @@ def test_resumed_training_sees_what_an_uninterrupted_one_sees(palms: Palms) -> N
 
 
 class Recorder(Batches):
-    """Notes what `fit` asks for in each epoch."""
+    """Records what `fit` asks for in each epoch."""
 
     def __init__(self, palms: Palms, *, epoch: int = 0) -> None:
         super().__init__(palms, 12, seed=3, epoch=epoch)
@@ -116,50 +109,17 @@ def test_ordered_batches_have_all_images_in_order(palms: Palms) -> None:
 
 
 def test_a_database_smaller_than_a_batch_is_one_that_divides_among_the_devices(
-    palms: Palms, monkeypatch: pytest.MonkeyPatch
+    palms: Palms,
 ) -> None:
-    share(monkeypatch, devices=5, process=0, processes=1)
-    batches = Batches(palms, batch_size=50, seed=1)
+    batches = Batches(palms, batch_size=50, seed=1, devices=5)
     assert len(batches) == 1
     assert len(batches[0][1]) == 35
     with pytest.raises(ValueError, match="2 training images are fewer than 5 devices"):
-        Batches(palms.select(np.arange(len(palms)) < 2), batch_size=5, seed=1)
-
-
-def test_processes_together_read_the_batch_of_one(
-    palms: Palms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = [Batches(palms, 6, seed=1), Ordered(palms, 6)]
-    parts = []
-    for process in range(3):
-        share(monkeypatch, devices=6, process=process, processes=3)
-        parts.append([Batches(palms, 6, seed=1), Ordered(palms, 6)])
-    for whole, *shares in zip(one, *parts, strict=True):
-        assert all(len(part) == len(whole) for part in shares)
-        for index in range(len(whole)):
-            for i, array in enumerate(whole[index]):
-                assert all(len(part[index][i]) == 2 for part in shares)
-                joined = np.stack([part[index][i] for part in shares], axis=1)
-                np.testing.assert_array_equal(joined.reshape(array.shape), array)
-
-
-def test_each_process_augments_with_lots_of_its_own(
-    palms: Palms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return rng.integers(256, size=image.shape, dtype=np.uint8)
-
-    looks = []
-    for process in range(2):
-        share(monkeypatch, devices=2, process=process, processes=2)
-        looks.append(Batches(palms, 6, seed=1, augment=noise)[0][0])
-    assert not np.array_equal(*looks)
+        Batches(palms.select(np.arange(len(palms)) < 2), batch_size=5, seed=1, devices=5)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 5, 8])
-def test_weighted_figures_are_those_of_every_image_once(
-    devices: int, palms: Palms, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weighted_figures_are_those_of_every_image_once(devices: int, palms: Palms) -> None:
     """Of 23 images; what one device finds without weights is the reference."""
     palms = palms.select(np.arange(len(palms)) % 3 != 1).select(np.arange(24) < 23)
     model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)])
@@ -169,8 +129,7 @@ def test_weighted_figures_are_those_of_every_image_once(
     )
     images = np.concatenate(list(in_batches(palms, 64)))
     expected = model.evaluate(images, palms.labels, batch_size=1, verbose=0)
-    share(monkeypatch, devices=devices, process=0, processes=1)
-    batches = Ordered(palms, 10)
+    batches = Ordered(palms, 10, devices=devices)
     assert all(len(batches[i][1]) % devices == 0 for i in range(len(batches)))
     assert len(batches) > 1
     np.testing.assert_allclose(model.evaluate(batches, verbose=0), expected, rtol=1e-5)

@@ -50,7 +50,7 @@ def test_gradient_is_the_losses_own_by_finite_differences() -> None:
     assert hidden.step == pytest.approx(hidden.gradient / 0.5, rel=1e-5)
 
 
-def test_a_dead_layer_passes_no_gradient_and_tells_no_images_apart() -> None:
+def test_a_dead_layer_passes_no_gradient_and_makes_images_alike() -> None:
     model = toy()
     model.get_layer("hidden").set_weights([np.full((2, 2), -1.0)])
     hidden, answer = LayerInspector(model, IMAGES, LABELS, LOSS).inspect()
@@ -58,7 +58,7 @@ def test_a_dead_layer_passes_no_gradient_and_tells_no_images_apart() -> None:
     assert answer.spread == 0
 
 
-def test_looking_changes_nothing() -> None:
+def test_an_inspection_changes_nothing() -> None:
     image = keras.Input((4, 4, 1))
     x = keras.layers.Conv2D(2, 3, name="conv", use_bias=False)(image)
     x = keras.layers.BatchNormalization()(x)

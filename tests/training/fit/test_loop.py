@@ -120,15 +120,6 @@ def test_an_interrupted_first_epoch_leaves_weights_that_load(tmp_path: Path) -> 
     toy(2, dropout=0.5).load_weights(tmp_path / BEST)
 
 
-def test_an_interruption_leaves_the_best_weights_so_far(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, callbacks=[Stop(1, KeyboardInterrupt)])
-    before = (tmp_path / BEST).read_bytes()
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, callbacks=[Stop(1, KeyboardInterrupt)])
-    assert (tmp_path / BEST).read_bytes() == before
-
-
 def test_frozen_convolutions_learn_in_the_second_phase_only(tmp_path: Path) -> None:
     kernels: list[np.ndarray] = []
 
