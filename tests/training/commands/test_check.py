@@ -70,7 +70,7 @@ def test_folders_of_sessions_are_no_identities_with_twelve_sessions(tmp_path: Pa
     result = check(configure(tmp_path / "db", layout="session-first"))
     assert result.layout == "session-first"
     assert result.counts == {"images": 24, "identities": 12, "sessions": 2}
-    assert "layout session-first" in str(result)
+    assert "layout session-first" in " ".join(str(result).split())  # the path may be long
 
 
 def test_all_unreadable_files_are_listed_and_the_others_counted(
