@@ -130,7 +130,7 @@ def _rates(similarities: Float32, trials: Trials) -> dict[str, float | None]:
     (gallery,) = open_set(comparisons, [size], seed=SEED, weights=weights)
     rate = gallery.fnir[FPIR]
     count = sum(len(block) for block in comparisons.impostors())
-    tail, _ = highest(comparisons.impostors(), allowed(max(FMRS), count) + 1)
+    tail = highest(comparisons.impostors(), allowed(max(FMRS), count) + 1)
     thresholds = {fmr: lowest_threshold(tail, fmr, count) for fmr in FMRS}
     fnmr = {
         f"FNMR at FMR {name_rate(fmr)}": None if at is None else fnmr_at(comparisons.genuine(), at)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from app.matching.fusion import Fusion
 from app.nets.manifest import Manifest, seal_manifest
+from tests.training.toy_palms import make_palms
 from training.__main__ import main
 from training.commands.export import ExportConfig, export
 from training.database.palms import Palms, load_palms
@@ -20,31 +20,10 @@ from training.versions.fuse import fusion_entry, write_fusions
 from training.versions.read import Version
 
 
-@pytest.fixture(scope="session")
-def make_palms() -> Callable[..., Palms]:
-    """Returns a function that makes palms of one pixel, without files.
-
-    Every identity has every shot of every session, in every band.
-    """
-
-    def make(identities: int, sessions: int, shots: int, bands: int = 1) -> Palms:
-        shape = (identities, max(sessions, 1), shots, bands)
-        label, session, shot, _ = (index.ravel() for index in np.indices(shape))
-        count = label.size
-        return Palms(
-            pixels=np.arange(count).astype(np.uint8).reshape(count, 1, 1),
-            rows=np.arange(count),
-            labels=label.astype(np.int32),
-            sessions=(session if sessions else np.full(count, -1)).astype(np.int32),
-            hands=np.full(count, -1, np.int8),
-            shots=shot.astype(np.int32),
-            identities=tuple(f"p{i:03}" for i in range(identities)),
-            session_names=tuple(f"s{i + 1}" for i in range(sessions)),
-            files=tuple(f"{a}/{b}/{c}-{d}" for a, b, c, d in np.ndindex(shape)),
-            sha256="0" * 64,
-        )
-
-    return make
+@pytest.fixture(scope="session", name="make_palms")
+def palm_maker() -> Callable[..., Palms]:
+    """Returns `make_palms`."""
+    return make_palms
 
 
 TOY = ["--monitor", "4", "--precision", "float32"]

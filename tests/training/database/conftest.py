@@ -33,12 +33,6 @@ NAMES: dict[str, list[str]] = {
 """Paths of six palms, by layout."""
 
 
-@pytest.fixture(scope="session")
-def names() -> dict[str, list[str]]:
-    """Returns paths as they are in the real databases, by layout."""
-    return NAMES
-
-
 @pytest.fixture
 def touch(tmp_path: Path) -> Callable[[Sequence[str]], Path]:
     """Returns a function that writes empty files: an index reads names alone."""
@@ -63,9 +57,3 @@ def write_image(path: Path, grey: int, side: int = 96) -> None:
     else:
         shape = (side, side, 3) if path.stem.endswith("S2") else (side, side)
         Image.fromarray(np.full(shape, grey, np.uint8)).save(path)
-
-
-@pytest.fixture(scope="session")
-def image() -> Callable[[Path, int], None]:
-    """Returns `write_image`."""
-    return write_image
