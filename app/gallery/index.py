@@ -97,8 +97,8 @@ def _describe_damage(key: NetKey, damaged: Sequence[str]) -> str:
     named = ", ".join(map(repr, damaged[:3])) + (", ..." if len(damaged) > 3 else "")
     return (
         f"the gallery is damaged or of an earlier release: the templates of {key} of subject "
-        f"{named} ({len(damaged)} in all) have a wrong size or are not of unit length; delete and enroll "
-        "these subjects again, or restore a backup"
+        f"{named} ({len(damaged)} in all) have a wrong size or are not of unit length; delete and "
+        "enroll these subjects again, or restore a backup"
     )
 
 

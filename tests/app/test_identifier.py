@@ -27,7 +27,7 @@ LIMITS = ImageLimits()
 
 
 def palm(person: int, shot: int = 0) -> bytes:
-    """A PNG of the person's pattern with the shot's noise."""
+    """Returns a PNG of the person's pattern with the shot's noise."""
     pattern = np.random.default_rng(person).uniform(60, 200, (GRID, GRID))
     noise = np.random.default_rng([person, shot]).normal(0, 10, (SIDE, SIDE))
     pixels = np.kron(pattern, np.ones((SIDE // GRID, SIDE // GRID))) + noise
@@ -45,7 +45,7 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def similarity(probe: NDArray[np.float32], template: NDArray[np.float32]) -> float:
-    """The similarity of a probe [2, D] to a template [2, M, D], written out."""
+    """Computes the similarity of a probe [2, D] to a template [2, M, D] in plain steps."""
     best = [(moves @ view).max() for view, moves in zip(probe, template, strict=True)]
     return float(np.mean(best))
 

@@ -13,7 +13,7 @@ ENV_EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, without a .env."""
+    """Changes to a working directory without a .env, and returns it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

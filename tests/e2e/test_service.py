@@ -33,7 +33,7 @@ def identify(http: httpx.Client, *images: Path) -> dict[str, Any]:
 
 
 def who(http: httpx.Client, *images: Path) -> str | None:
-    """The subject_id, or the decision where nobody was found."""
+    """Returns the subject_id, or the decision if it is no match."""
     found = identify(http, *images)
     return found["identity"]["subject_id"] if found["decision"] == "match" else found["decision"]
 

@@ -31,7 +31,7 @@ def animated() -> bytes:
 
 
 def header_of(width: int, height: int) -> bytes:
-    """A PNG that claims a size without holding its pixels."""
+    """Returns a PNG whose header claims a size, without its pixels."""
     file = bytearray(png(1))
     file[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     file[29:33] = crc32(file[12:29]).to_bytes(4, "big")
@@ -278,7 +278,7 @@ def test_an_upload_that_the_disk_has_no_room_for_is_the_service_s_fault(
 
 
 def form_body(*parts: tuple[str, bytes]) -> bytes:
-    """A multipart body with the boundary `x`, each part by its name."""
+    """Returns a multipart body of these parts, with the boundary `x`."""
     start = b'--x\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
     files = {"images": b'; filename="palm.png"'}
     return (

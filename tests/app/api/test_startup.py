@@ -39,7 +39,7 @@ def start(settings: Settings, load: Load = load_toy_ensemble) -> TestClient:
 
 
 def requests_for_palms(client: TestClient) -> list[Any]:
-    """Every request that needs nets and gallery."""
+    """Sends every request that needs nets and gallery."""
     return [
         client.get("/health/ready"),
         client.post("/v1/identify", files=images(png(1))),
@@ -138,14 +138,14 @@ def test_blas_s_threads_leave_the_cores_to_the_nets(settings: Settings) -> None:
 
 
 def damage(path: Path, template: bytes) -> None:
-    """Overwrites one net's template of everybody who is enrolled."""
+    """Overwrites one net's templates of all enrolled subjects."""
     with closing(sqlite3.connect(path)) as file:
         file.execute("UPDATE templates SET vector = ? WHERE net = 'vgg16'", (template,))
         file.commit()
 
 
 def template(number: float, views: int = math.prod(TEMPLATE_VIEWS)) -> bytes:
-    """A sound template, except that `number` is all of its first view."""
+    """Returns a sound template, except that its first view is filled with `number`."""
     vectors = np.zeros((views, EMBEDDING_SIZE), "<f4")
     vectors[:, 0] = 1
     vectors[0] = number

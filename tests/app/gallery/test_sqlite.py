@@ -53,8 +53,8 @@ def test_nothing_of_an_erased_subject_remains_in_the_files(gallery: Gallery, pat
     assert len(gallery.templates(VGG16).subject_ids) == 80
 
 
-def test_an_id_moved_about_by_the_database_is_erased_too(gallery: Gallery, path: Path) -> None:
-    """Rebalanced pages keep stale copies of rows, which secure_delete does not reach."""
+def test_an_id_in_a_rebalanced_page_is_erased_too(gallery: Gallery, path: Path) -> None:
+    # Rebalanced pages keep stale copies of rows, which secure_delete does not overwrite.
     draw = random.Random(2)  # leaves a stale copy of one id where the gallery does not vacuum
     alive: list[str] = []
     for step in range(63):
@@ -68,7 +68,7 @@ def test_an_id_moved_about_by_the_database_is_erased_too(gallery: Gallery, path:
 
 
 def file_bytes(path: Path) -> bytes:
-    """The gallery's file with its log and its shared index."""
+    """Returns the bytes of the gallery's file, its log and its shared index."""
     return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
 
 
@@ -148,7 +148,7 @@ def test_what_is_only_in_the_log_is_checked_too(gallery: Gallery, path: Path) ->
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """As nobody where the tests run as root, whom no mode stops."""
+    """Runs as user nobody if the tests run as root, who may write any file."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""A toy net in a models store of its own, complete as an export is."""
+"""A toy net in its own models store, as complete as an export."""
 
 import hashlib
 import json
@@ -48,13 +48,13 @@ class ToyNet(tf.Module):
 
 
 def checksum(content: Any) -> str:
-    """The checksum of JSON content, written out once more as a reference."""
+    """Computes the checksum of JSON content, as an independent reference."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def seal(folder: Path, **changes: Any) -> None:
-    """Changes fields of a version's manifest, then brings it in line with the files."""
+    """Changes fields of a version's manifest, then updates its checksums."""
     manifest = {**json.loads((folder / "manifest.json").read_text()), **changes}
     manifest["files"] = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -138,7 +138,7 @@ def export(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models store with toy/1, shared by all tests."""
+    """Returns a models store with toy/1, shared by all tests."""
     models_dir = tmp_path_factory.mktemp("models_store")
     export(models_dir / "toy" / "1")
     return models_dir
@@ -146,13 +146,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def models_dir(exported: Path, tmp_path: Path) -> Path:
-    """A copy of that store, to be changed."""
+    """Returns a copy of that store, which the test may change."""
     return Path(shutil.copytree(exported, tmp_path / "models_store"))
 
 
 @pytest.fixture
 def two_nets(models_dir: Path) -> Path:
-    """A models store with toy/1 and other/1, and their fusion."""
+    """Returns a models store with toy/1 and other/1, and their fusion."""
     add_version(models_dir, "other", 1)
     write_fusions(models_dir, {})
     return models_dir

@@ -32,7 +32,7 @@ FILES = ("saved_model.pb", "variables/variables.index", "prototypes.npy", "golde
 
 
 def change(path: Path, **changes: Any) -> None:
-    """Changes fields of a JSON file, its checksum left as it is; None removes a field."""
+    """Changes fields of a JSON file, but not its checksum; None removes a field."""
     content = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
 

@@ -25,7 +25,7 @@ def load(models_dir: Path, name: str = "toy", engine: str = "openvino") -> Loade
 
 
 def served(models_dir: Path, *names: str) -> list[str]:
-    """The versions in service, and the fusion's temperature."""
+    """Returns the versions in service, and the fusion's temperature."""
     ensemble = load_ensemble(models_dir, names, "openvino")
     return [*(str(net.key) for net in ensemble.nets), str(ensemble.fusion.calibration.temperature)]
 
