@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from app.gallery.gallery import Gallery, GalleryUnusable, Subject, Templates
 from app.gallery.index import GalleryIndex
 from app.gallery.sqlite import open_sqlite
 from app.matching.templates import NetKey, mean_template
+from tests.app.conftest import unit_rows
 from tests.app.gallery.conftest import ALEXNET, VGG16
 
 VIEWS = (2, 3)
@@ -30,8 +32,7 @@ class ToyNet:
 
 
 def templates(count: int, seed: int) -> NDArray[np.float32]:
-    drawn = np.random.default_rng(seed).normal(size=(count, *VIEWS, SIZE)).astype(np.float32)
-    return drawn / np.linalg.norm(drawn, axis=-1, keepdims=True)
+    return unit_rows(count, *VIEWS, SIZE, seed=seed)
 
 
 NETS = (ToyNet(VGG16, templates(2, seed=1)), ToyNet(ALEXNET, templates(2, seed=2)))
@@ -99,14 +100,8 @@ def test_of_many_waiting_callers_one_reads_the_gallery(
         enroll(metered.store, "eve", VGG16, ALEXNET)
     before = metered.loads
     metered.meeting = threading.Barrier(8, timeout=60)
-    found: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(index.current().revision)) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: index.current().revision, range(8)))
 
     assert found == [metered.store.revision()] * 8
     assert metered.loads == before + 1

@@ -14,11 +14,7 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine
 
-from app.gallery.gallery import (
-    Gallery,
-    GalleryUnusable,
-    SubjectUnknown,
-)
+from app.gallery.gallery import Gallery, GalleryUnusable, SubjectUnknown
 from app.gallery.sql import named_failures
 from app.gallery.sqlite import open_sqlite
 from app.matching.templates import NetKey
@@ -184,15 +180,11 @@ def test_what_the_driver_itself_raises_names_the_file(path: Path) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["file/gallery.db", ""], ids=["in a file", "a folder"])
+def test_a_place_where_no_file_can_be_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(GalleryUnusable, match=r"file/gallery\.db"):
-        open_sqlite(f"sqlite:///{tmp_path}/file/gallery.db")
-
-
-def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GalleryUnusable, match=str(tmp_path)):
-        open_sqlite(f"sqlite:///{tmp_path}")
+    with pytest.raises(GalleryUnusable, match=str(tmp_path / place)):
+        open_sqlite(f"sqlite:///{tmp_path / place}")
 
 
 def test_a_failure_while_running_names_the_file_and_no_template(
