@@ -1,8 +1,11 @@
 """What many tests of the service need: files of images, unit vectors, a gallery."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +30,12 @@ def unit_rows(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     """Random vectors of unit length along the last axis."""
     rows = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def execute(path: Path, statement: str, *values: object) -> list[Any]:
+    """Executes a statement on a gallery's file, behind its back."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import logging
 import math
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from tests.app.api.conftest import (
     png,
     verify,
 )
+from tests.app.conftest import execute
 
 
 def load_broken(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
@@ -57,7 +56,7 @@ def gallery_path(settings: Settings) -> Path:
     return Path(settings.gallery_url.removeprefix("sqlite:///"))
 
 
-def test_the_start_is_logged_with_what_is_served(
+def test_the_start_logs_what_is_served(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "app")
@@ -74,7 +73,7 @@ def test_the_start_is_logged_with_what_is_served(
     }
 
 
-def test_broken_nets_leave_the_service_up_and_not_ready(
+def test_with_broken_nets_the_service_is_not_ready(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with start(settings, load_broken) as client:
@@ -88,7 +87,7 @@ def test_broken_nets_leave_the_service_up_and_not_ready(
 
 
 @pytest.mark.parametrize("how", ["corrupt", "read-only"])
-def test_a_broken_gallery_leaves_the_service_up_and_not_ready(
+def test_with_a_broken_gallery_the_service_is_not_ready(
     settings: Settings, gallery_path: Path, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     with start(settings):
@@ -121,10 +120,8 @@ def test_blas_s_threads_leave_the_cores_to_the_nets(settings: Settings) -> None:
 
 def damage(path: Path, template: bytes) -> None:
     """Overwrites one net's template of the subject who was enrolled first."""
-    with closing(sqlite3.connect(path)) as file:
-        first = "(SELECT min(rowid) FROM templates WHERE net = 'vgg16')"
-        file.execute(f"UPDATE templates SET vector = ? WHERE rowid = {first}", (template,))
-        file.commit()
+    first = "(SELECT min(rowid) FROM templates WHERE net = 'vgg16')"
+    execute(path, f"UPDATE templates SET vector = ? WHERE rowid = {first}", template)
 
 
 VECTORS = np.full((math.prod(TEMPLATE_VIEWS), EMBEDDING_SIZE), EMBEDDING_SIZE**-0.5, "<f4")

@@ -47,7 +47,7 @@ def test_a_subject_is_shown_and_changed(client: TestClient) -> None:
         ("name", "a\u202eb", "name: "),
     ],
 )
-def test_a_wrong_change_is_refused(
+def test_wrong_changes_are_refused(
     shared_client: TestClient, field: str, value: str, words: str
 ) -> None:
     response = shared_client.patch("/v1/subjects/p001", json={field: value})

@@ -91,9 +91,7 @@ def test_the_gallery_is_read_again_only_after_a_change(metered: MeteredGallery) 
 
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["at the start", "after a change"])
-def test_of_many_waiting_callers_one_reads_the_gallery(
-    metered: MeteredGallery, loaded: bool
-) -> None:
+def test_of_many_callers_one_reads_the_gallery(metered: MeteredGallery, loaded: bool) -> None:
     index = GalleryIndex(metered, NETS)
     if loaded:
         index.current()
@@ -107,9 +105,7 @@ def test_of_many_waiting_callers_one_reads_the_gallery(
     assert metered.loads == before + 1
 
 
-def test_a_template_is_the_mean_of_the_prototype_and_the_enrolled_ones(
-    metered: MeteredGallery,
-) -> None:
+def test_a_template_is_the_mean_of_prototype_and_enrolled_ones(metered: MeteredGallery) -> None:
     enroll(metered.store, "p002", VGG16, count=2)
 
     snapshot = GalleryIndex(metered, NETS).current()

@@ -127,9 +127,7 @@ def test_a_truncated_file_is_unreadable(file_format: str, share: float) -> None:
 @pytest.mark.filterwarnings("ignore")  # Pillow's own, about the damage
 @pytest.mark.parametrize("after_pixels", [False, True])
 @pytest.mark.parametrize(("size", "count"), [(2**20 + 1, 1), (2**20, 65)], ids=["one", "many"])
-def test_a_png_with_too_much_text_is_unreadable_for_its_text(
-    size: int, count: int, after_pixels: bool
-) -> None:
+def test_a_png_with_too_much_text_is_unreadable(size: int, count: int, after_pixels: bool) -> None:
     metadata = PngInfo()
     for _ in range(count):
         packed = b"Comment\0\0" + zlib.compress(b"x" * size)
