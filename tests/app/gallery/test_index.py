@@ -126,21 +126,6 @@ def test_an_erased_identity_s_prototype_is_not_used(metered: MeteredGallery) -> 
     np.testing.assert_allclose(snapshot.matrices[0][0], templates(1, seed=7)[0], rtol=1e-6)
 
 
-def test_a_subject_without_templates_of_every_net_is_left_out(metered: MeteredGallery) -> None:
-    enroll(metered.store, "eve", VGG16)
-
-    assert GalleryIndex(metered, NETS).current().subject_ids == IDENTITIES
-
-
-def test_an_empty_gallery_has_no_rows(metered: MeteredGallery) -> None:
-    for identity in IDENTITIES:
-        metered.store.delete(identity)
-
-    snapshot = GalleryIndex(metered, NETS).current()
-
-    assert [matrix.shape for matrix in snapshot.matrices] == [(0, *VIEWS, SIZE)] * 2
-
-
 @pytest.mark.parametrize(
     "damaged",
     [templates(1, seed=7)[..., :2], 2 * templates(1, seed=7), np.nan * templates(1, seed=7)],
