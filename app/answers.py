@@ -3,7 +3,8 @@
 The objects hold full precision; their JSON holds the significant digits.
 """
 
-from typing import Annotated, Self
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -26,26 +27,20 @@ def show_confidence(value: float) -> float:
     return min(round(value, 4), MAX_SHOWN_CONFIDENCE)
 
 
-Similarity = Annotated[
-    float,
-    PlainSerializer(show_similarity, return_type=float, when_used="json"),
-    Field(json_schema_extra={"minimum": -1, "maximum": 1}),
-]
+def _shown(show: Callable[[float], float]) -> PlainSerializer:
+    return PlainSerializer(show, return_type=float, when_used="json")
+
+
+def _range(**ends: float) -> Any:
+    return Field(json_schema_extra={**ends})
+
+
+Similarity = Annotated[float, _shown(show_similarity), _range(minimum=-1, maximum=1)]
 Confidence = Annotated[
-    float,
-    PlainSerializer(show_confidence, return_type=float, when_used="json"),
-    Field(json_schema_extra={"minimum": 0, "maximum": MAX_SHOWN_CONFIDENCE}),
+    float, _shown(show_confidence), _range(minimum=0, maximum=MAX_SHOWN_CONFIDENCE)
 ]
-Fmr = Annotated[
-    float,
-    PlainSerializer(lambda value: float(f"{value:.3g}"), return_type=float, when_used="json"),
-    Field(json_schema_extra={"minimum": 0, "maximum": 1}),
-]
-Milliseconds = Annotated[
-    float,
-    PlainSerializer(lambda value: round(value, 1), return_type=float, when_used="json"),
-    Field(json_schema_extra={"minimum": 0}),
-]
+Fmr = Annotated[float, _shown(lambda value: float(f"{value:.3g}")), _range(minimum=0, maximum=1)]
+Milliseconds = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum=0)]
 
 _SHOWN_CONFIDENCE = f"0 to {MAX_SHOWN_CONFIDENCE}, to 4 decimals."
 _SHOWN_SIMILARITY = "-1 to 1, to 4 decimals; higher is more alike."

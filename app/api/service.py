@@ -95,13 +95,8 @@ async def _admitted_identifier(
         yield identifier
 
 
-async def _request_id(request: Request) -> str:
-    return cast(str, request.state.request_id)
-
-
 EnsembleDep = Annotated[Ensemble, Depends(_ensemble)]
 GalleryDep = Annotated[Gallery, Depends(_gallery)]
 IdentifierDep = Annotated[Identifier, Depends(_identifier)]
 # The place is held while the route computes and released before the answer is sent.
 AdmittedIdentifierDep = Annotated[Identifier, Depends(_admitted_identifier, scope="function")]
-RequestIdDep = Annotated[str, Depends(_request_id)]

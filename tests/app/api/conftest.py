@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
 from app.palm.views import template_views
 from app.settings import Settings
+from tests.app.conftest import encode
 
 SIZE_PX = 32
 IDENTITIES = ("p001", "p002", "p003")
@@ -33,10 +33,8 @@ def palm(seed: int, shot: int = 0) -> NDArray[np.uint8]:
 
 
 def png(seed: int, shot: int = 0) -> bytes:
-    """Returns the same as a PNG file."""
-    file = BytesIO()
-    Image.fromarray(palm(seed, shot)).save(file, "PNG")
-    return file.getvalue()
+    """The same as a file."""
+    return encode(palm(seed, shot))
 
 
 def images(*files: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
@@ -90,6 +88,19 @@ def load_only(net: ToyNet) -> Load:
 def toy_ensemble() -> Ensemble:
     nets = tuple(ToyNet(net, seed) for seed, net in enumerate(("alexnet", "vgg16", "vgg19")))
     return Ensemble(nets, Fusion((0.25, 0.25, 0.5), ToyNet.calibration))
+
+
+def enroll(client: TestClient, subject_id: str, *files: bytes, **fields: str) -> Any:
+    data = {"subject_id": subject_id, **fields}
+    return client.post("/v1/enroll", data=data, files=images(*files))
+
+
+def identify(client: TestClient, *files: bytes) -> Any:
+    return client.post("/v1/identify", files=images(*files))
+
+
+def verify(client: TestClient, subject_id: str, *files: bytes) -> Any:
+    return client.post("/v1/verify", data={"subject_id": subject_id}, files=images(*files))
 
 
 def load_toy_ensemble(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:

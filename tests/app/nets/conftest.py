@@ -10,17 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from app.palm.views import TEMPLATE_VIEWS
+from tests.app.conftest import unit_rows
 
 SIDE, SIZE = 32, 16
 IDENTITIES = ("p001", "p002", "p003", "p004")
 TEMPERATURE = 0.1
-
-
-def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 class ToyNet(tf.Module):
@@ -31,7 +27,7 @@ class ToyNet(tf.Module):
         rng = np.random.default_rng(0)
         self.kernel = tf.Variable(rng.normal(0, 0.3, (3, 3, 3, 8)).astype(np.float32))
         self.dense = tf.Variable(rng.normal(0, 0.1, (8 * 8 * 8, SIZE)).astype(np.float32))
-        self.prototypes = tf.Variable(unit(rng.normal(size=(len(IDENTITIES), SIZE))))
+        self.prototypes = tf.Variable(unit_rows(len(IDENTITIES), SIZE))
 
     @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3], tf.uint8, name="images")])
     def serve(self, images: Any) -> dict[str, Any]:
