@@ -105,7 +105,7 @@ _EXAMPLES = [
     NotReady("models_store/vgg16/8/golden.npz is missing: restore the version's folder"),
     GalleryUnusable(
         "gallery sqlite:////data/gallery.db failed: database is locked; check that it can be "
-        "written, that nothing else holds it locked and that the disk has room"
+        "written, that no other program locks it and that the disk has room"
     ),
     UploadUnkept("No space left on device"),
     Overloaded(2, 5.0),
