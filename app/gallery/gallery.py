@@ -64,7 +64,6 @@ class SubjectExists(Exception):
             f"subject {subject_id!r} exists already; send add=true to add these images to it, "
             "or choose another subject_id"
         )
-        self.subject_id = subject_id
 
 
 class SubjectUnknown(Exception):
@@ -72,7 +71,6 @@ class SubjectUnknown(Exception):
 
     def __init__(self, subject_id: str) -> None:
         super().__init__(f"subject {subject_id!r} is not in the gallery; enroll it first")
-        self.subject_id = subject_id
 
 
 class GalleryUnusable(Exception):
