@@ -4,7 +4,7 @@ The objects hold full precision; their JSON holds the significant digits.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
