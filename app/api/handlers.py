@@ -22,7 +22,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Makes every error that leaves a route, the routing or the server a problem."""
+    """Registers handlers that turn every error of the app into a problem."""
     for error in problems.KINDS:
         app.add_exception_handler(error, _answer_known)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
@@ -33,7 +33,7 @@ def answer_with_problems(app: FastAPI) -> None:
 async def _answer_known(request: Request, error: Exception) -> JSONResponse:
     kind = next(problems.KINDS[cls] for cls in type(error).__mro__ if cls in problems.KINDS)
     detail = problems.detail_of(error)
-    # What keeps the service from being ready was logged at its start.
+    # The reason for not being ready was logged at the start.
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, problems.NotReady):
         fields = {"request_id": request.state.request_id}
         logger.warning("%s: %s", kind.title, detail, extra={"fields": fields})
@@ -52,7 +52,9 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     """Answers an error of the framework."""
     assert isinstance(error, HTTPException)
-    if isinstance(cause := error.__cause__, OSError):  # FastAPI calls it the caller's fault, a 400
+    if isinstance(
+        cause := error.__cause__, OSError
+    ):  # FastAPI raises 400, as if the caller were at fault
         return await _answer_known(request, problems.UploadUnkept(cause.strerror or str(cause)))
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -89,9 +91,9 @@ def _advised(request: Request, error: HTTPException) -> str:
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> JSONResponse:
-    # The server logs the exception itself; here is what the caller may know.
+    # The server logs the exception; the caller learns nothing of it.
     request_id = request.state.request_id
-    detail = f"an unexpected error; the service's log has it near request {request_id}"
+    detail = f"an unexpected error; look for request {request_id} in the service's log"
     return _problem(request, problems.plain(500), detail, headers={REQUEST_ID_HEADER: request_id})
 
 

@@ -49,7 +49,7 @@ class EnrollForm(RequestBody):
         "which the first is a letter or digit.",
         examples=["ada-left"],
     )
-    images: list[UploadFile] = _images(10, " Three or more from different moments recognize best.")
+    images: list[UploadFile] = _images(10, " Three or more, taken at different times, are best.")
     name: Name | SkipJsonSchema[None] = Field(
         default=None,
         description="Free text of one line, up to 200 characters.",
@@ -87,7 +87,7 @@ class VerifyForm(RequestBody):
 
 MULTIPART = Form(media_type="multipart/form-data")
 IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
-# What each of these routes may answer for its form and its images, and where it cannot compute.
+# Problems that each of these routes may answer with.
 _OF_SUBJECTS = (SubjectUnknown, SubjectExists, TemplatesMissing)
 _ERRORS = [error for error in KINDS if error not in _OF_SUBJECTS]
 
