@@ -60,12 +60,12 @@ class Kind(NamedTuple):
 
 
 def plain(status: int) -> Kind:
-    """Returns the kind of errors whose HTTP status says all."""
+    """Returns the kind of an error that only its HTTP status defines."""
     return Kind(status, "", HTTPStatus(status).phrase)
 
 
 def detail_of(error: Exception) -> str:
-    """Returns what an error says."""
+    """Returns an error's message."""
     return error.detail if isinstance(error, HTTPException) else str(error)
 
 
@@ -102,7 +102,10 @@ _EXAMPLES = [
     UnsuitableImage(
         "image 1 of 1: the image is 40x40; its shorter side must be at least 96 pixels"
     ),
-    NotReady("models_store/vgg16/8/golden.npz is missing: restore the version's folder"),
+    NotReady(
+        "models_store/vgg16/8/golden.npz cannot be read (No such file or directory): restore the "
+        "whole version folder, or export the net again"
+    ),
     GalleryUnusable(
         "gallery sqlite:////data/gallery.db failed: database is locked; check that it can be "
         "written, that no other program locks it and that the disk has room"
