@@ -52,9 +52,7 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     """Answers an error of the framework."""
     assert isinstance(error, HTTPException)
-    if isinstance(
-        cause := error.__cause__, OSError
-    ):  # FastAPI raises 400, as if the caller were at fault
+    if isinstance(cause := error.__cause__, OSError):  # FastAPI makes it a 400
         return await _answer_known(request, problems.UploadUnkept(cause.strerror or str(cause)))
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:

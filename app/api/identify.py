@@ -49,7 +49,9 @@ class EnrollForm(RequestBody):
         "which the first is a letter or digit.",
         examples=["ada-left"],
     )
-    images: list[UploadFile] = _images(10, " Three or more, taken at different times, are best.")
+    images: list[UploadFile] = _images(
+        10, " Three or more, taken at different times, give the best results."
+    )
     name: Name | SkipJsonSchema[None] = Field(
         default=None,
         description="Free text of one line, up to 200 characters.",
