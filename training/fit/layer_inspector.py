@@ -79,6 +79,7 @@ class LayerInspector:
         if self._recorded != (paths := [weight.path for weight in weights]):
             self._recorded, self._recorder = paths, _GradientRecorder()  # layers froze or thawed
             self._twin.compile(optimizer=self._recorder, loss=self._loss)
+            self._recorder.build(weights)  # else TensorFlow traces a step twice
         states = self._twin.non_trainable_variables
         kept = [keras.ops.convert_to_numpy(state) for state in states]
         self._twin.train_on_batch(self._images, self._labels)

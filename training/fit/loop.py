@@ -65,6 +65,7 @@ def fit(
             loss=loss,
             weighted_metrics=list(metrics) if len(nets) == 1 else dict.fromkeys(nets, metrics),
         )
+        model.optimizer.build(model.trainable_variables)  # else TensorFlow traces a step twice
         if checkpoint and 0 < done == first:
             checkpoint.restore(model, with_optimizer=done > phase.first)
         plateau = [Plateau(history.rows)] if plan.schedule == "plateau" else []
