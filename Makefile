@@ -81,8 +81,10 @@ choices: $(VENV)/.dev ## Measure each choice of pre-training (docs/pretraining.m
 ablation: $(VENV)/.dev data/palms ## Train by each recipe of docs/why-vgg-does-not-learn.md
 	$(BIN)/python -m training ablate --data data/palms --out runs/ablation
 
+# One process for each core, each with one thread. The tests of a file share what they train.
 test: $(VENV)/.dev ## Run every test
-	$(BIN)/pytest --numprocesses auto --dist loadgroup
+	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+		$(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.dev ## Check format, lint, types and imports
 	$(BIN)/ruff format --check

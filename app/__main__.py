@@ -21,11 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until the process is told to stop.
 
     Args:
-        arguments: of the command line; those of the process if None.
+        arguments: the command line's; None takes those of the process.
 
     Returns:
-        The exit status: 0, or 2 if a setting is wrong or the address cannot be listened on, or 1
-        if the service failed to start for another reason.
+        The exit status: 0 after a normal stop, 2 if a setting is wrong or the address cannot be
+        listened on, 1 if the service failed to start for another reason.
     """
     _parse(arguments)
     try:

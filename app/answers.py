@@ -1,52 +1,48 @@
 """The service's answers: frozen models that the identifier fills and HTTP returns as JSON.
 
-Objects hold full precision; their JSON holds the digits that are worth reading.
+The objects hold full precision; their JSON holds the significant digits.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from app.gallery.gallery import Subject
+from app.matching import calibration
 from app.matching.decision import Decision
 from app.palm.quality import Quality
 
 MAX_SHOWN_CONFIDENCE = 0.9999
-"""1 would claim certainty, and no calibration saw enough comparisons to prove more than this."""
+"""Largest confidence in an answer: no calibration has enough comparisons to prove more."""
 
 
 def show_similarity(value: float) -> float:
-    """Returns a similarity to 4 decimals."""
+    """Rounds a similarity to 4 decimals."""
     return round(value, 4)
 
 
 def show_confidence(value: float) -> float:
-    """Returns a confidence to 4 decimals, at most `MAX_SHOWN_CONFIDENCE`."""
+    """Rounds a confidence to 4 decimals, at most `MAX_SHOWN_CONFIDENCE`."""
     return min(round(value, 4), MAX_SHOWN_CONFIDENCE)
 
 
-Similarity = Annotated[
-    float,
-    PlainSerializer(show_similarity, return_type=float, when_used="json"),
-    Field(json_schema_extra={"minimum": -1, "maximum": 1}),
-]
-Confidence = Annotated[
-    float,
-    PlainSerializer(show_confidence, return_type=float, when_used="json"),
-    Field(json_schema_extra={"minimum": 0, "maximum": MAX_SHOWN_CONFIDENCE}),
-]
-Fmr = Annotated[
-    float,
-    PlainSerializer(lambda value: float(f"{value:.3g}"), return_type=float, when_used="json"),
-    Field(json_schema_extra={"minimum": 0, "maximum": 1}),
-]
-Milliseconds = Annotated[
-    float,
-    PlainSerializer(lambda value: round(value, 1), return_type=float, when_used="json"),
-    Field(json_schema_extra={"minimum": 0}),
-]
+def _shown(show: Callable[[float], float]) -> PlainSerializer:
+    return PlainSerializer(show, return_type=float, when_used="json")
 
-_SHOWN_CONFIDENCE = f"0 to 1, to 4 decimals; larger than {MAX_SHOWN_CONFIDENCE} is never shown."
+
+def _range(**ends: float) -> Any:
+    return Field(json_schema_extra={**ends})
+
+
+Similarity = Annotated[float, _shown(show_similarity), _range(minimum=-1, maximum=1)]
+Confidence = Annotated[
+    float, _shown(show_confidence), _range(minimum=0, maximum=MAX_SHOWN_CONFIDENCE)
+]
+Fmr = Annotated[float, _shown(lambda value: float(f"{value:.3g}")), _range(minimum=0, maximum=1)]
+Milliseconds = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum=0)]
+
+_SHOWN_CONFIDENCE = f"0 to {MAX_SHOWN_CONFIDENCE}, to 4 decimals."
 _SHOWN_SIMILARITY = "-1 to 1, to 4 decimals; higher is more alike."
 
 
@@ -64,9 +60,14 @@ class Threshold(_Answer):
         examples=[6.25e-05],
     )
 
+    @classmethod
+    def of(cls, threshold: calibration.Threshold) -> Self:
+        """Returns a calibrated threshold as part of an answer."""
+        return cls(similarity=threshold.similarity, fmr=threshold.fmr)
+
 
 class Candidate(_Answer):
-    """A subject that the palm may belong to, by all nets together."""
+    """A subject that the palm may belong to, by the nets' fused similarity."""
 
     subject_id: str = Field(description="The subject.", examples=["p003"])
     confidence: Confidence = Field(
@@ -103,7 +104,8 @@ class Vote(_Answer):
 
 
 Votes = Annotated[
-    list[Vote], Field(description="Each net's own answer; the decision fuses their similarities.")
+    list[Vote],
+    Field(description="Each net's own answer; the decision uses their fused similarity."),
 ]
 Qualities = Annotated[
     list[Quality], Field(description="The quality of each image, in the order sent.")
@@ -118,11 +120,12 @@ Timings = Annotated[
 
 
 class Identification(_Answer):
-    """Whose palm it is, or that it is nobody's in the gallery."""
+    """Whose palm it is, or that nobody in the gallery matches."""
 
     decision: Decision = Field(
-        description="match: the palm is `identity`'s. no_match: nobody in the gallery reaches the "
-        "threshold. inconclusive: several subjects fit, none with a probability of 0.5 or more.",
+        description="match: the palm belongs to `identity`. no_match: nobody in the gallery "
+        "reaches the threshold. inconclusive: the threshold is reached, but no subject has a "
+        "probability of 0.5 or more.",
         examples=["match"],
     )
     identity: Subject | None = Field(
@@ -151,7 +154,7 @@ class Identification(_Answer):
 
 
 class Verification(_Answer):
-    """Whether the palm is the claimed subject's."""
+    """Whether the palm belongs to the claimed subject."""
 
     decision: Decision = Field(
         description="match or no_match: whether the similarity reaches the threshold.",

@@ -4,21 +4,15 @@ from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from app.answers import (
-    Candidate,
-    Enrollment,
-    Identification,
-    Threshold,
-    Verification,
-    Vote,
-)
+from app.answers import Candidate, Enrollment, Identification, Threshold, Verification, Vote
 from app.clock import Clock
 from app.ensemble import Ensemble
-from app.gallery.gallery import Gallery, Hand, Subject
+from app.gallery.gallery import Gallery, Hand
 from app.gallery.index import GalleryIndex
 from app.matching.calibration import Calibration
-from app.matching.decision import Answers, Decision, decide, posteriors
+from app.matching.decision import Answers, Decision, decide
 from app.matching.similarity import similarities
 from app.matching.templates import Floats, NetKey, are_unit, mean_template
 from app.palm.decode import ImageLimits, PalmImageError, decode
@@ -38,7 +32,7 @@ class TemplatesMissing(Exception):
 
 
 class Identifier:
-    """Answers from a set of nets and a gallery; safe for concurrent callers."""
+    """Enrolls, identifies and verifies by a set of nets; safe for concurrent callers."""
 
     def __init__(
         self,
@@ -114,12 +108,11 @@ class Identifier:
         probes = self._probes(pixels)
         clock.lap("nets")
         gallery = self._index.current()
-        fmr = self._fpir_target / max(len(gallery.subjects), 1)  # FPIR is about N FMR
+        fmr = self._fpir_target / max(len(gallery.subjects), 1)  # FPIR is about N times FMR
         by_net = _compare(probes, gallery.matrices)
         fused = self._ensemble.fusion.combine(by_net)
-        calibration = self._ensemble.fusion.calibration
-        answers, threshold = _decide(fused, calibration, fmr)
-        ranked = _rank(fused[0], threshold, calibration.temperature, gallery.subjects, candidates)
+        answers, threshold = _decide(fused, self._ensemble.fusion.calibration, fmr)
+        ranked = _rank(fused[0], answers.posteriors[0, 1:], gallery.subject_ids, candidates)
         decision = _decision(answers)
         best = int(answers.best[0])
         votes = self._votes(by_net, gallery.subject_ids, fmr)
@@ -146,9 +139,10 @@ class Identifier:
         clock = Clock()
         subject = self._gallery.subject(subject_id)
         gallery = self._index.current()
-        if subject_id not in gallery.subject_ids:
-            raise TemplatesMissing(subject_id)
-        row = gallery.subject_ids.index(subject_id)
+        try:
+            row = gallery.subject_ids.index(subject_id)
+        except ValueError:
+            raise TemplatesMissing(subject_id) from None
         pixels, quality = self._read(images)
         clock.lap("decode")
         probes = self._probes(pixels)
@@ -191,7 +185,7 @@ class Identifier:
         """Returns each net's embeddings [B, ..., D] of the views [B, ..., H, W, 3] of B images.
 
         Raises:
-            ArithmeticError: if an embedding has not unit length; it would spoil every answer.
+            ArithmeticError: if an embedding is not of unit length; every answer would be wrong.
         """
         by_image = views.reshape(len(views), -1, *views.shape[-3:])
         # One image at a time: an engine keeps memory for the largest batch that it has seen.
@@ -201,7 +195,7 @@ class Identifier:
         ]
         for net, rows in zip(self._ensemble.nets, embeddings, strict=True):
             if not are_unit(rows).all():
-                raise ArithmeticError(f"{net.key} computed an embedding that has no unit length")
+                raise ArithmeticError(f"{net.key} computed an embedding that is not of unit length")
         return embeddings
 
     def _votes(
@@ -224,7 +218,7 @@ def _decide(found: Floats, calibration: Calibration, fmr: float) -> tuple[Answer
     """Decides on similarities [1, N]; returns the threshold as well."""
     threshold = calibration.threshold_at(fmr)
     answers = decide(found, threshold.similarity, calibration.temperature)
-    return answers, Threshold(similarity=threshold.similarity, fmr=threshold.fmr)
+    return answers, Threshold.of(threshold)
 
 
 def _decision(answers: Answers) -> Decision:
@@ -232,14 +226,13 @@ def _decision(answers: Answers) -> Decision:
 
 
 def _rank(
-    found: Floats, threshold: Threshold, temperature: float, subjects: Sequence[Subject], count: int
+    found: Floats, confidences: NDArray[np.float64], subject_ids: Sequence[str], count: int
 ) -> list[Candidate]:
-    """Returns the `count` most similar subjects by their similarities [N]."""
-    confidences = posteriors(found, threshold.similarity, temperature)[1:]
+    """Returns the `count` most similar of N subjects, each array [N]."""
     best: list[int] = np.argsort(-found, kind="stable")[:count].tolist()
     return [
         Candidate(
-            subject_id=subjects[i].subject_id,
+            subject_id=subject_ids[i],
             confidence=float(confidences[i]),
             similarity=float(found[i]),
         )

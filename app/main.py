@@ -32,20 +32,20 @@ GALLERIES: dict[str, Callable[[str], Gallery]] = {"sqlite": open_sqlite}  # by t
 LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
 Part = TypeVar("Part")
 
-DESCRIPTION = """Tells whose palm a near-infrared image shows, with a confidence, or that it is
-nobody the service knows.
+DESCRIPTION = """Tells whose palm a near-infrared image shows, with a confidence, or that nobody
+in the gallery matches.
 
-Three nets compare the veins in the image with everybody enrolled; their similarities are fused.
+Several nets compare the veins in the image with every subject; their similarities are fused.
 Errors are `application/problem+json` (RFC 9457). Images are never stored."""
 
 
 def create_app(settings: Settings, *, load_ensemble: LoadEnsemble = load_ensemble) -> FastAPI:
-    """Creates the application; it opens the gallery and loads the nets when it is started."""
+    """Creates the application; it opens the gallery and loads the nets when it starts."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        # BLAS's own threads spin for a tenth of a second after every search, on the cores that
-        # the next image's nets need: on two cores those took twice as long.
+        # BLAS's threads keep spinning for 0.1 s after every search. On two cores, that doubles the
+        # time that the nets take for the next image.
         threadpool_limits(1, user_api="blas")
         app.state.service = service = _start(settings, load_ensemble)
         _log_start(settings, service)
@@ -88,7 +88,7 @@ def from_environment() -> FastAPI:
 
 
 def _start(settings: Settings, load_ensemble: LoadEnsemble) -> Service:
-    """Starts every part; with one that cannot be started, the service is up and not ready."""
+    """Starts every part. If one cannot start, the service is up, but not ready."""
     scheme, _, _ = settings.gallery_url.partition(":")
     ensemble = _attempt(lambda: load_ensemble(settings.models_dir, settings.nets, settings.engine))
     gallery = _attempt(lambda: GALLERIES[scheme](settings.gallery_url))
@@ -122,12 +122,12 @@ def _start_identifier(settings: Settings, ensemble: Ensemble, gallery: Gallery) 
 
 
 def _log_start(settings: Settings, service: Service) -> None:
-    """Logs what is served, or what is wrong with the content of the gallery."""
+    """Logs what is served, or which subjects in the gallery are damaged."""
     if isinstance(service.ensemble, Broken) or isinstance(service.identifier, Broken):
         return  # the reason is logged already
     try:
         subjects = service.identifier.count_subjects()
-    except GalleryUnusable as error:  # no reason to end: deleting a subject mends it
+    except GalleryUnusable as error:  # the service stays up: deleting those subjects helps
         logger.error("not ready: %s", error)
         return
     served = {

@@ -35,16 +35,29 @@ def variable(field: str | int) -> str:
 
 def without_password(url: str) -> str:
     """Returns the URL with the user and password of its host replaced by ***."""
-    return re.sub(r"://[^/@\s]*@", "://***@", url)
+    # Up to the last @, because a password that is not encoded may hold / and @. A path without a
+    # host, as in sqlite:///, starts with a slash.
+    return re.sub(r"://[^/].*@", "://***@", url, flags=re.DOTALL)
 
 
 def _check_net(name: str) -> str:
     if not re.fullmatch(NET_REQUEST, name):
-        raise ValueError("names no net: write it like vgg16, or like vgg16:3 for version 3")
+        raise ValueError("a net is written like vgg16, or like vgg16:3 for version 3")
     return name
 
 
+def _check_gallery_url(url: str) -> str:
+    # SQLAlchemy would take what follows a question mark as options, :memory: as a database for each
+    # thread, and file: as a URI.
+    if not re.fullmatch(r"sqlite:///(?!:memory:|file:)[^?\0]+", url):
+        raise ValueError(
+            "must be the URL of a SQLite file without options, such as sqlite:///data/gallery.db"
+        )
+    return url
+
+
 NetName = Annotated[str, AfterValidator(_check_net)]
+GalleryUrl = Annotated[str, AfterValidator(_check_gallery_url)]
 
 
 class Settings(BaseSettings):
@@ -76,15 +89,14 @@ class Settings(BaseSettings):
     nets: Annotated[tuple[NetName, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=("alexnet", "vgg16", "vgg19"),
         min_length=1,
-        description="The nets that vote, separated by commas; vgg16:3 pins version 3. Otherwise "
-        "several nets take the versions fused last, a single one its highest.",
+        description="The nets that vote, separated by commas; vgg16:3 pins version 3. Without "
+        "a version, several nets take those that were fused last, a single net its highest.",
     )
     engine: Literal["openvino", "tensorflow"] = Field(
         default="openvino", description="The library that runs the nets."
     )
-    gallery_url: str = Field(
+    gallery_url: GalleryUrl = Field(
         default="sqlite:///data/gallery.db",
-        pattern=r"^sqlite:///.+$",
         description="The gallery's database: a SQLite file, created with its folder if missing. "
         "Three slashes start a relative path, four an absolute one.",
     )
@@ -100,13 +112,13 @@ class Settings(BaseSettings):
         default=0.01,
         gt=0,
         lt=1,
-        description="Identify: share of strangers that may be taken for somebody (1:N).",
+        description="Identify (1:N): share of strangers that may be matched with a subject.",
     )
     fmr_target: float = Field(
         default=0.001,
         gt=0,
         lt=1,
-        description="Verify: share of impostors that may be accepted (1:1).",
+        description="Verify (1:1): share of impostors that may be accepted.",
     )
     max_concurrent: int = Field(
         default=2,
@@ -117,7 +129,7 @@ class Settings(BaseSettings):
     queue_timeout_s: float = Field(
         default=5.0,
         ge=0,
-        description="Longest wait of a further request for its turn, in seconds; then it gets 503.",
+        description="How long a further request waits for its turn, in seconds; then it gets 503.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
@@ -138,7 +150,7 @@ class Settings(BaseSettings):
 
 
 class _WholeEnvironment(EnvSettingsSource):
-    """Every PALM_* variable of the environment; the model then refuses the unknown ones."""
+    """All PALM_* variables of the environment, so that the model refuses the unknown ones."""
 
     def __call__(self) -> dict[str, Any]:
         """Returns the variables' values by field; an unknown one by its name without prefix."""
@@ -152,7 +164,7 @@ class _WholeEnvironment(EnvSettingsSource):
 
 
 def read_settings() -> Settings:
-    """Reads the settings from the environment and, where that says nothing, from .env.
+    """Reads the settings from the environment and from .env; the environment has priority.
 
     Raises:
         ValueError: if a value is wrong or a variable unknown; the message is one line that names
@@ -162,7 +174,7 @@ def read_settings() -> Settings:
         return Settings(_env_file=ENV_FILE)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         wrong = "; ".join(_describe(item) for item in error.errors())
-        raise ValueError(f"{without_password(wrong)} (.env.example lists every setting)") from None
+        raise ValueError(f"{wrong} (.env.example lists every setting)") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{ENV_FILE.absolute()} cannot be read: {error}") from error
 
@@ -171,4 +183,6 @@ def _describe(item: Any) -> str:
     name = variable(item["loc"][0])
     if item["type"] == "extra_forbidden":  # the value may be a secret: it is not repeated
         return f"{name} is not a setting; {suggest(name, map(variable, Settings.model_fields))}"
+    if isinstance(item["input"], str):  # before it is cut short, which may remove the @
+        item = {**item, "input": without_password(item["input"])}
     return f"{name}: {complaint(item)}"

@@ -10,7 +10,7 @@ _MAX_ECHO = 80  # characters of an offending value that are repeated
 
 
 def complaint(item: Mapping[str, Any]) -> str:
-    """Returns what is wrong with one value and quotes the value if it is short.
+    """Returns what is wrong with one value, and the start of the value if it is text or a number.
 
     Args:
         item: one of `ValidationError.errors()`.
@@ -22,7 +22,7 @@ def complaint(item: Mapping[str, Any]) -> str:
 
 
 def in_one_line(error: ValidationError) -> str:
-    """Returns everything that is wrong, each complaint after the name of its field."""
+    """Returns all complaints in one line, each after the name of its field."""
     return "; ".join(
         ".".join(map(str, item["loc"])) + (": " if item["loc"] else "") + complaint(item)
         for item in error.errors()
@@ -30,7 +30,7 @@ def in_one_line(error: ValidationError) -> str:
 
 
 def suggest(unknown: str, known: Iterable[str]) -> str:
-    """Returns a question for the known name nearest to an unknown one, or lists all known names."""
+    """Returns a hint at the known name nearest to an unknown one, or at all known names."""
     names = sorted(known)
     nearest = get_close_matches(unknown, names, n=1)
     return f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(names)}"

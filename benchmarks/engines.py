@@ -1,4 +1,4 @@
-"""OpenVINO against TensorFlow: the same nets, the same test images, the same identities?
+"""Compares OpenVINO with TensorFlow: embeddings, best identities and speed.
 
 python -m benchmarks.engines --data DIR [--session s5] [--json PATH]
 """
@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from app.nets.store import LoadedNet, load_nets
 from app.palm.decode import ImageLimits, decode
 from app.palm.roi import prepare
 from app.settings import Settings
 from benchmarks.machine import as_sentence, describe_machine
+from training.report.files import write_text
 
 ENGINES = ("openvino", "tensorflow")
 BATCHES = (1, 32)
@@ -27,11 +29,13 @@ Images = NDArray[np.uint8]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="<identity>/<session>/<image>")
-    parser.add_argument("--session", default="s5", help="s5 is the test's: unseen in training")
+    parser = argparse.ArgumentParser(description="Compares OpenVINO with TensorFlow.")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="database of folders <identity>/<session>"
+    )
+    parser.add_argument("--session", default="s5", help="session to compare; s5 is the test's")
     parser.add_argument("--models", type=Path, default=Path("models_store"))
-    parser.add_argument("--nets", default=",".join(Settings().nets))
+    parser.add_argument("--nets", nargs="+", default=Settings().nets)
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
     paths = sorted(arguments.data.glob(f"*/{arguments.session}/*.png"))
@@ -41,17 +45,16 @@ def main() -> None:
             "name the folder of the database, and a session in it"
         )
     machine = describe_machine()
-    names = arguments.nets.split(",")
-    pairs = zip(*(load_nets(arguments.models, names, engine) for engine in ENGINES), strict=True)
-    rows = [compare(openvino, tensorflow, paths) for openvino, tensorflow in pairs]
+    ours, theirs = (load_nets(arguments.models, arguments.nets, engine) for engine in ENGINES)
+    rows = [compare(*pair, paths) for pair in zip(ours, theirs, strict=True)]
     report = {"machine": machine, "images": len(paths), "nets": rows}
     print(as_markdown(report))
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_text(arguments.json, json.dumps(report, indent=1) + "\n")
 
 
 def compare(openvino: LoadedNet, tensorflow: LoadedNet, paths: list[Path]) -> dict[str, Any]:
-    """Agreement over all images, and each engine's speed at both batch sizes."""
+    """Returns the agreement on all images, and each engine's speed at both batch sizes."""
     ours, theirs = (_embed_all(net, paths) for net in (openvino, tensorflow))
     cosines = (ours * theirs).sum(axis=1)
     tops = [(found @ openvino.prototypes[:, 0, 0].T).argmax(axis=1) for found in (ours, theirs)]
@@ -70,7 +73,8 @@ def compare(openvino: LoadedNet, tensorflow: LoadedNet, paths: list[Path]) -> di
 
 
 def _embed_all(net: LoadedNet, paths: list[Path]) -> NDArray[np.float32]:
-    batches = _in_batches(paths, max(BATCHES), net.input_px)
+    count = -(-len(paths) // max(BATCHES))
+    batches = tqdm(_in_batches(paths, max(BATCHES), net.input_px), str(net.key), count)
     return np.concatenate([net.embed(batch) for batch in batches])
 
 
@@ -81,7 +85,7 @@ def _in_batches(paths: list[Path], size: int, side_px: int) -> Iterator[Images]:
 
 
 def _ms_per_image(net: LoadedNet, images: Images, batch: int) -> float:
-    """Median over the batches; the first, untimed, pays for compiling."""
+    """Returns the median over batches; the first batch is not timed, because it compiles."""
     images = images[: max(batch, len(images) // batch * batch)]
     batches = np.split(images, range(batch, len(images), batch))
     net.embed(batches[0])
@@ -94,7 +98,7 @@ def _ms_per_image(net: LoadedNet, images: Images, batch: int) -> float:
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """The figures as a table."""
+    """Returns the figures as a table."""
     columns = [f"{engine}, batch {batch}" for engine in ENGINES for batch in BATCHES]
     lines = [
         f"{report['images']} images; ms per image. {as_sentence(report['machine'])}.",

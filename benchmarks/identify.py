@@ -1,10 +1,10 @@
-"""How long one identification takes over HTTP, beside the bare nets on the same images.
+"""Measures one identification over HTTP, and the bare nets on the same images.
 
     python -m benchmarks.identify [--images samples] [--repeats 200] [--json PATH]
 
-Starts the service as `make run` does, with a gallery of its own. Bare is the engine alone: the
-same pixels, already decoded and mirrored, through the same compiled nets one after another. Both
-are measured in turns within one run, so that a busy neighbour slows both.
+Starts the service as `make run` does, with a gallery of its own. The bare nets are the compiled
+nets alone, one after another, on pixels that are already decoded and mirrored. Both are measured
+in turns in one run, so that other load on the machine slows both.
 """
 
 import argparse
@@ -12,12 +12,14 @@ import itertools
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from app.nets.store import LoadedNet, load_nets
 from app.palm.decode import ImageLimits, decode
@@ -26,37 +28,42 @@ from app.palm.views import probe_views
 from app.settings import Settings
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.server import serve
+from training.report.files import write_text
 
 WARM_UP_ROUNDS = 20
 STAGES = ("decode", "nets", "search", "total")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, default=Path("samples"), help="PNGs, searched deep")
+    parser = argparse.ArgumentParser(description="Measures one identification over HTTP.")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        default=Path("samples"),
+        help="folder of PNG files, with its subfolders",
+    )
     parser.add_argument("--models", type=Path, default=Path("models_store"))
-    parser.add_argument("--nets", default=",".join(Settings().nets))
-    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--nets", nargs="+", default=Settings().nets)
+    parser.add_argument("--repeats", type=int, default=200, help="timed requests")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
     files = [path.read_bytes() for path in sorted(arguments.images.rglob("*.png"))]
     if not files:
         parser.error(f"{arguments.images} holds no PNG: name a folder of palms with --images")
     machine = describe_machine()
-    report = {"machine": machine, **measure(files, arguments.models, arguments.nets, arguments)}
+    figures = measure(files, arguments.models, arguments.nets, arguments.repeats)
+    report = {"machine": machine, **figures}
     print(as_markdown(report))
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_text(arguments.json, json.dumps(report, indent=1) + "\n")
 
 
-def measure(
-    files: list[bytes], models: Path, nets: str, arguments: argparse.Namespace
-) -> dict[str, Any]:
+def measure(files: list[bytes], models: Path, nets: Sequence[str], repeats: int) -> dict[str, Any]:
     """Alternates one HTTP identification and one pass of the bare nets, over all files in turn."""
-    bare = load_nets(models, nets.split(","), "openvino")
+    bare = load_nets(models, nets, "openvino")
     images = [prepare(decode(file, ImageLimits()), bare[0].input_px) for file in files]
     pixels = list(probe_views(np.stack(images)))
-    settings = {"PALM_MODELS_DIR": str(models.resolve()), "PALM_NETS": nets}
+    settings = {"PALM_MODELS_DIR": str(models.resolve()), "PALM_NETS": ",".join(nets)}
     samples: dict[str, list[float]] = {name: [] for name in ("bare nets", *STAGES, "wall")}
     with tempfile.TemporaryDirectory() as folder:
         settings["PALM_GALLERY_URL"] = f"sqlite:///{folder}/gallery.db"
@@ -65,9 +72,10 @@ def measure(
             subjects = len(bare[0].identities)
             turns = itertools.islice(
                 itertools.cycle(zip(files, pixels, strict=True)),
-                WARM_UP_ROUNDS + arguments.repeats,
+                WARM_UP_ROUNDS + repeats,
             )
-            for turn, (file, image) in enumerate(turns):
+            bar = tqdm(turns, "requests", WARM_UP_ROUNDS + repeats)
+            for turn, (file, image) in enumerate(bar):
                 timings = {**_time_request(http, file), "bare nets": _time_nets(bare, image)}
                 if turn >= WARM_UP_ROUNDS:
                     for name, value in timings.items():
@@ -76,7 +84,7 @@ def measure(
         "nets": [str(net.key) for net in bare],
         "subjects": subjects,
         "images": len(files),
-        "repeats": arguments.repeats,
+        "repeats": repeats,
         "ms": {name: _percentiles(values) for name, values in samples.items()},
     }
 
@@ -103,7 +111,7 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """The figures as a table; the ratio is of the medians to the bare nets'."""
+    """Returns the figures as a table, with the ratio of each median to the bare nets' median."""
     bare = report["ms"]["bare nets"]["p50"]
     lines = [
         f"{', '.join(report['nets'])}; {report['subjects']} subjects; {report['repeats']} requests "

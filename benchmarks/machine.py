@@ -1,4 +1,4 @@
-"""Names the machine that a figure was measured on."""
+"""Describes the machine that a figure was measured on."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ _NET_FEATURES = ("avx2", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "
 
 
 def describe_machine() -> dict[str, Any]:
-    """The CPU's model, the cores this process may use, its matrix features, the load before."""
+    """Returns the CPU's model, the usable cores, its matrix features and the present load."""
     fields = _read_cpuinfo()
     flags = set((fields.get("flags") or fields.get("Features", "")).split())
     return {
@@ -23,7 +23,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def as_sentence(machine: dict[str, Any]) -> str:
-    """One line above a table."""
+    """Returns the description as one line, to stand above a table."""
     features = ", ".join(machine["features"]) or "no matrix features"
     return (
         f"{machine['cpu']}, {machine['cores']} cores ({features}), "
@@ -32,7 +32,7 @@ def as_sentence(machine: dict[str, Any]) -> str:
 
 
 def _read_cpuinfo() -> dict[str, str]:
-    """The first processor's fields; empty where there is no /proc."""
+    """Returns the first processor's fields; none on a system without /proc."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().split("\n\n")[0].splitlines() if path.exists() else []
     return {name.strip(): value.strip() for name, _, value in (li.partition(":") for li in lines)}

@@ -1,17 +1,16 @@
-"""What each view of a image is worth: moves of a template, moves of a probe, mirror images.
+"""Measures what each view of an image is worth: shifts of templates, shifts of probes, mirroring.
 
-    python -m benchmarks.views --data DIR [--nets alexnet,vgg16,vgg19] [--json PATH]
+    python -m benchmarks.views --data DIR [--nets alexnet vgg16 vgg19] [--json PATH]
 
-Templates are each identity's first session, or the first half of its shots; every other image is
-a probe. Three quarters of the identities are enrolled, in five galleries drawn by lot. Nets are
-fused with the weights of fusion.json, which are the service's, whose row is the bold one.
-A template is shown in 26 views, a probe in 10: three nets and 3,200 images take two cores 20
-minutes.
+Templates are each identity's first session, or the first half of its shots; every other image is a
+probe. Three quarters of the identities are enrolled, in five random galleries. Nets are fused with
+the weights of fusion.json. The bold row is what the service does. A template is embedded in 26
+views and a probe in 10: three nets and 3,200 images take 20 minutes on two cores.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,81 +18,86 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.matching.fusion import Fusion
+from app.matching.templates import mean_templates
 from app.palm.views import MOVES, template_views
 from benchmarks.machine import as_sentence, describe_machine
 from training.benchmark.comparisons import Comparisons, Trials
 from training.benchmark.identification import open_set
 from training.benchmark.report import name_rate
 from training.benchmark.resampling import draw_subjects
-from training.benchmark.verification import allowed, fnmr_at, highest, threshold_at
+from training.benchmark.verification import allowed, fnmr_at, highest, lowest_threshold
 from training.database.palms import Palms, load_palms
-from training.metrics.open_set import is_template, mean_templates
-from training.nets.build import NETS
+from training.metrics.protocol import is_template
+from training.nets.recipe import NETS
+from training.report.files import write_text
 from training.versions.fuse import read_fusion
-from training.versions.read import Artefact, load_for_size
+from training.versions.read import Version, open_highest
 
 FAR = ((-2, -2), (-2, 2), (2, -2), (2, 2), (-2, 0), (2, 0), (0, -2), (0, 2))
-"""Corners and sides, two steps away."""
+"""Shifts to corners and sides, two steps away."""
 
 PLACES = {1: [0], 5: [*range(5)], 9: [0, *range(5, 13)], 13: [*range(13)]}
-"""Where it is; and the four corners; and instead of them FAR; and both."""
+"""Positions by their number: unshifted; the service's; those of FAR; all."""
 
-WAYS = tuple(
+Way = tuple[int, int, bool]
+"""Number of positions of a template and of a probe, and whether both are also mirrored."""
+
+WAYS: tuple[Way, ...] = tuple(
     (template, probe, mirrored)
     for template, probe in ((1, 1), (5, 1), (9, 1), (13, 1), (5, 5))
     for mirrored in (False, True)
 )
-SERVED = (5, 1, True)
+SERVED: Way = (5, 1, True)
 
 FMRS = (1e-3, 1e-4)
 FPIR = 1e-2
 SEED = 1
 
 Float32 = NDArray[np.float32]
-Rows = dict[tuple[int, int, bool], dict[str, Any]]
+Rows = dict[Way, dict[str, Any]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Measures what each view of an image is worth.")
     parser.add_argument("--data", type=Path, required=True, help="palms that no net was trained on")
     parser.add_argument("--store", type=Path, default=Path("models_store"))
-    parser.add_argument("--nets", default=",".join(NETS))
+    parser.add_argument("--nets", nargs="+", default=NETS)
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
     palms = load_palms(arguments.data)
-    nets = load_for_size(arguments.store, tuple(arguments.nets.split(",")), palms.pixels.shape[1])
-    rows = measure(palms, nets, arguments.store)
+    nets = open_highest(arguments.store, arguments.nets, palms.pixels.shape[1])
+    keys = [net.key for net in nets]
+    fusion = read_fusion(arguments.store, keys) if len(keys) > 1 else None
+    rows = measure(palms, nets, fusion)
     print(f"{len(palms)} images of {len(palms.identities)} identities. ", end="")
     print(f"{as_sentence(describe_machine())}.\n\n{as_markdown(rows)}")
     if arguments.json:
         names = ("template", "probe", "mirrored")
         found = [dict(zip(names, way, strict=True)) | row for way, row in rows.items()]
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+        write_text(arguments.json, json.dumps(found, indent=1) + "\n")
 
 
-def measure(palms: Palms, nets: list[Artefact], store: Path) -> Rows:
-    """FNIR and FNMR of every way to compare, by net and fused."""
+def measure(palms: Palms, nets: Sequence[Version], fusion: Fusion | None) -> Rows:
+    """Returns FNIR and FNMR of every way to compare, by net and fused."""
     trials = Trials.of(palms, is_template(palms))
-    weights = read_fusion(store, [net.key for net in nets])[0] if len(nets) > 1 else [1.0]
-    fused: dict[tuple[int, int, bool], Float32] = {}
     rows: Rows = {way: {} for way in WAYS}
-    for net, weight in zip(nets, weights, strict=True):
-        for way, found in _compare(net, palms, trials):
-            rows[way][net.key] = _judge(found, trials)
-            fused[way] = fused.get(way, np.float32(0)) + np.float32(weight) * found
-    if len(nets) > 1:
-        for way, found in fused.items():
-            rows[way]["fused"] = _judge(found, trials)
+    found: dict[Way, list[Float32]] = {way: [] for way in WAYS}
+    for net in nets:
+        for way, similarities in _compare(net, palms, trials):
+            rows[way][str(net.key)] = _rates(similarities, trials)
+            found[way].append(similarities)
+    if fusion:
+        for way, of_nets in found.items():
+            rows[way]["fused"] = _rates(fusion.combine(of_nets), trials)
     return rows
 
 
-def _compare(
-    net: Artefact, palms: Palms, trials: Trials
-) -> Iterator[tuple[tuple[int, int, bool], Float32]]:
-    """Similarities [P, I] for each way."""
-    images, others = palms.select(trials.templates), palms.select(~trials.templates)
-    shown = net.embeddings(images, partial(template_views, moves=MOVES + FAR))
-    templates = mean_templates(shown, images.labels, len(palms.identities))
+def _compare(net: Version, palms: Palms, trials: Trials) -> Iterator[tuple[Way, Float32]]:
+    """Yields the similarities [P, I] of each way to compare."""
+    enrolled, others = palms.select(trials.templates), palms.select(~trials.templates)
+    shown = net.embeddings(enrolled, partial(template_views, moves=MOVES + FAR))
+    templates = mean_templates(shown, enrolled.labels, len(palms.identities))
     probes = net.embeddings(others, template_views)
     for template, probe, mirrored in WAYS:
         best = [
@@ -104,24 +108,30 @@ def _compare(
 
 
 def _best(probes: Float32, templates: Float32) -> Float32:
-    """The best cosine [P, T] of any move of a probe [P, M, D] to any of a template [T, N, D]."""
+    """Returns the best cosine [P, T] of any position of a probe to any of a template.
+
+    Args:
+        probes: [P, M, D].
+        templates: [T, N, D].
+    """
     columns = templates.reshape(-1, templates.shape[-1]).T
     found = [
-        (move @ columns).reshape(len(move), *templates.shape[:2]).max(axis=2)
-        for move in probes.swapaxes(0, 1)
+        (position @ columns).reshape(len(position), *templates.shape[:2]).max(axis=2)
+        for position in probes.swapaxes(0, 1)
     ]
     return np.max(found, axis=0)
 
 
-def _judge(similarities: Float32, trials: Trials) -> dict[str, float | None]:
+def _rates(similarities: Float32, trials: Trials) -> dict[str, float | None]:
+    """Returns FNIR at FPIR and FNMR at each FMR; None where there are too few comparisons."""
     comparisons = Comparisons(similarities, trials)
     size = len(trials.owners) * 3 // 4
     weights = draw_subjects(trials.subject_count, SEED)
     (gallery,) = open_set(comparisons, [size], seed=SEED, weights=weights)
     rate = gallery.fnir[FPIR]
     count = sum(len(block) for block in comparisons.impostors())
-    tail, _ = highest(comparisons.impostors(), allowed(max(FMRS), count) + 1)
-    thresholds = {fmr: threshold_at(tail, fmr, count) for fmr in FMRS}
+    tail = highest(comparisons.impostors(), allowed(max(FMRS), count) + 1)
+    thresholds = {fmr: lowest_threshold(tail, fmr, count) for fmr in FMRS}
     fnmr = {
         f"FNMR at FMR {name_rate(fmr)}": None if at is None else fnmr_at(comparisons.genuine(), at)
         for fmr, at in thresholds.items()
@@ -130,10 +140,10 @@ def _judge(similarities: Float32, trials: Trials) -> dict[str, float | None]:
 
 
 def as_markdown(rows: Rows) -> str:
-    """A row for each way; in a cell the figures of one net."""
+    """Returns a table with a row for each way; a cell holds the figures of one net."""
     matchers = list(next(iter(rows.values())))
     figures = list(next(iter(rows.values()))[matchers[0]])
-    heads = ["template x probe", "mirrored", *matchers, "images of a probe, of a template"]
+    heads = ["template x probe", "mirrored", *matchers, "views of a probe, of a template"]
     lines = [f"In a cell: {'; '.join(figures)}.", "", _line(heads), "|---" * len(heads) + "|"]
     for (template, probe, mirrored), found in rows.items():
         name, factor = f"{template} x {probe}", 2 if mirrored else 1

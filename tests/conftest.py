@@ -1,4 +1,4 @@
-"""A small database of synthetic palms."""
+"""The database of synthetic palms that most tests share."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from training.commands.synthesize import SynthesizeConfig, synthesize
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four palms, three sessions, three shots."""
+    """Returns the folder of a database with four palms, three sessions and three shots."""
     out = tmp_path_factory.mktemp("palms") / "database"
     synthesize(SynthesizeConfig(out=out, identities=4, sessions=3, shots=3))
     return out

@@ -56,15 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if name not in WITHOUT_KERAS:
             _import_keras()
-        print(_find(name, name.replace("-", "_"))(config))
+        print(_find(name, name.replace("-", "_"))(config), flush=True)
+        return 0
     except (OSError, ValueError) as error:
-        print(f"{name}: {_in_one_line(error)}", file=sys.stderr)
-        return 2
+        code, message = 2, _in_one_line(error)
     except KeyboardInterrupt:
         further = "; the same command continues it" if name in RESUMABLE else ""
-        print(f"{name}: stopped{further}", file=sys.stderr)
-        return 130
-    return 0
+        code, message = 130, f"stopped{further}"
+    # After the except clauses: the exception kept unfinished progress bars on the line.
+    print(f"{name}: {message}", file=sys.stderr)
+    return code
 
 
 def read_config(name: str, arguments: Sequence[str]) -> Any:
@@ -145,8 +146,9 @@ def _import_keras() -> None:
 
 
 def _in_one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename:
-        return f"{error.filename}: the disk is full: make room, or choose another folder"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}the disk is full: make room, or choose another folder"
     return " ".join(str(error).split())
 
 

@@ -11,17 +11,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
+from app.api import problems
 from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES
-from app.api.problems import (
-    KINDS,
-    MEDIA_TYPE,
-    FieldError,
-    Kind,
-    NotReady,
-    Problem,
-    UploadUnkept,
-    describe,
-)
+from app.api.problems import FieldError, Kind
 from app.validation import complaint
 
 logger = logging.getLogger(__name__)
@@ -30,8 +22,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Makes every error that leaves a route, the routing or the server a problem."""
-    for error in KINDS:
+    """Registers handlers that turn every error of the app into a problem."""
+    for error in problems.KINDS:
         app.add_exception_handler(error, _answer_known)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
@@ -39,13 +31,13 @@ def answer_with_problems(app: FastAPI) -> None:
 
 
 async def _answer_known(request: Request, error: Exception) -> JSONResponse:
-    kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
-    detail = error.detail if isinstance(error, HTTPException) else str(error)
-    # What keeps the service from being ready was logged at its start.
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReady):
+    kind = next(problems.KINDS[cls] for cls in type(error).__mro__ if cls in problems.KINDS)
+    detail = problems.detail_of(error)
+    # The reason for not being ready was logged at the start.
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, problems.NotReady):
         fields = {"request_id": request.state.request_id}
         logger.warning("%s: %s", kind.title, detail, extra={"fields": fields})
-    headers = {"Retry-After": str(kind.retry_after_s)} if kind.retry_after_s else {}
+    headers = {"Retry-After": "1"} if isinstance(error, problems.Overloaded) else {}  # seconds
     return _problem(request, kind, detail, headers=headers)
 
 
@@ -54,23 +46,24 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     # An optional field's value is refused twice, the second time for not being None.
     refused = [item for item in error.errors() if item["type"] != "none_required"]
     errors = [_field_error(item) for item in refused]
-    return _problem(request, KINDS[RequestValidationError], describe(errors), errors)
+    return _problem(request, problems.INVALID, problems.describe(errors), errors)
 
 
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
-    """Answers what the framework raises."""
+    """Answers an error of the framework."""
     assert isinstance(error, HTTPException)
-    if isinstance(cause := error.__cause__, OSError):  # FastAPI calls it the caller's fault, a 400
-        return await _answer_known(request, UploadUnkept(cause.strerror or str(cause)))
+    if isinstance(cause := error.__cause__, OSError):  # FastAPI makes it a 400
+        return await _answer_known(request, problems.UploadUnkept(cause.strerror or str(cause)))
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
-    kind = Kind(error.status_code, "", HTTPStatus(error.status_code).phrase, "")
-    return _problem(request, kind, _advised(request, error), headers=headers)
+    return _problem(
+        request, problems.plain(error.status_code), _advised(request, error), headers=headers
+    )
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Returns the methods that the routes of the request's path take together."""
+    """Returns the methods that the request's path accepts, over all its routes."""
     # A mount, of static files, matches every method.
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
 
@@ -83,11 +76,11 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 def _advised(request: Request, error: HTTPException) -> str:
-    """Returns what the framework says, with what to do."""
+    """Returns the framework's message, and what to do."""
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return "there is nothing at this path; /docs lists what there is"
+        return "nothing exists at this path; /docs lists all paths"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return f"this path does not take {request.method}; /docs lists what it takes"
+        return f"this path does not accept {request.method}; /docs lists the methods of every path"
     if error.status_code == HTTPStatus.BAD_REQUEST:
         is_form = request.headers.get("content-type", "").startswith("multipart/")
         advice = SEND_IMAGES if is_form else "/docs shows what to send"
@@ -96,11 +89,10 @@ def _advised(request: Request, error: HTTPException) -> str:
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> JSONResponse:
-    # The server logs the exception itself; here is what the caller may know.
-    kind = Kind(500, "", "Internal Server Error", "")
+    # The server logs the exception; the caller learns nothing of it.
     request_id = request.state.request_id
-    detail = f"an unexpected error; the service's log has it near request {request_id}"
-    return _problem(request, kind, detail, headers={REQUEST_ID_HEADER: request_id})
+    detail = f"an unexpected error; look for request {request_id} in the service's log"
+    return _problem(request, problems.plain(500), detail, headers={REQUEST_ID_HEADER: request_id})
 
 
 def _problem(
@@ -110,23 +102,16 @@ def _problem(
     errors: list[FieldError] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    problem = Problem(
-        type=kind.uri,
-        title=kind.title,
-        status=kind.status,
-        detail=detail,
-        instance=request.url.path,
-        request_id=request.state.request_id,
-        errors=errors or [],
-    )
-    return JSONResponse(problem.model_dump(), kind.status, headers, media_type=MEDIA_TYPE)
+    path, request_id = request.url.path, request.state.request_id
+    problem = problems.Problem.of(kind, detail, errors or [], instance=path, request_id=request_id)
+    return JSONResponse(problem.model_dump(), kind.status, headers, media_type=problems.MEDIA_TYPE)
 
 
 def _field_error(item: Mapping[str, Any]) -> FieldError:
-    """Names the field as the caller knows it, and the value unless it is a file."""
+    """Returns the caller's name of the field, and a message that quotes no file."""
     _, *path = item["loc"]
     if not path or item["type"] == "json_invalid":
-        return FieldError(field="body", message="must be a JSON object, as application/json")
+        return FieldError(field="body", message="must be a JSON object, sent as application/json")
     # What follows a field's name is the position in a list, or pydantic's name of a type.
     field = ".".join(str(part) for part in path if part == path[0] or isinstance(part, int))
     message = complaint(item)

@@ -8,35 +8,30 @@ from fastapi import APIRouter, Form, Request, Response, UploadFile, status
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
+from app import answers
 from app.answers import show_confidence, show_similarity
-from app.api.middleware import SEND_IMAGES, BodyTooLarge, FormIncomplete
-from app.api.problems import NotReady, Overloaded, UploadUnkept, documented
+from app.api.middleware import SEND_IMAGES
+from app.api.problems import KINDS, documented
 from app.api.schemas import Enrollment, Identification, Name, RequestBody, Verification
-from app.api.service import AdmittedIdentifierDep, RequestIdDep
+from app.api.service import AdmittedIdentifierDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
-from app.gallery.gallery import GalleryUnusable, Hand, SubjectExists, SubjectUnknown
+from app.gallery.gallery import Hand, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
-from app.palm.decode import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
 logger = logging.getLogger(__name__)
 
 NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-MAX_ENROLLED_IMAGES = 10
 MAX_PROBE_IMAGES = 5
 
-FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
-# Swagger UI offers a file picker for an array only if its items are of this format.
-_FILES: dict[str, Any] = {"items": {"type": "string", "format": "binary"}}
 
-ProbeImages = Annotated[
-    list[UploadFile],
-    Field(
+def _images(limit: int, advice: str = "") -> Any:
+    return Field(
         min_length=1,
-        max_length=MAX_PROBE_IMAGES,
-        description=f"1 to {MAX_PROBE_IMAGES} images of one palm: {FORMATS}.",
-        json_schema_extra=_FILES,
-    ),
-]
+        max_length=limit,
+        description=f"1 to {limit} images of one palm: PNG, JPEG, BMP, TIFF or WebP.{advice}",
+        # Swagger UI offers a file picker for an array only if its items are of this format.
+        json_schema_extra={"items": {"type": "string", "format": "binary"}},
+    )
 
 
 def _leave_empty(schema: dict[str, Any]) -> None:
@@ -50,15 +45,12 @@ class EnrollForm(RequestBody):
 
     subject_id: str = Field(
         pattern=NEW_SUBJECT_ID,
-        description="The subject's id: 1 to 64 letters, digits, dots, dashes and underscores.",
+        description="The subject's id: 1 to 64 letters, digits, dots, dashes and underscores, of "
+        "which the first is a letter or digit.",
         examples=["ada-left"],
     )
-    images: list[UploadFile] = Field(
-        min_length=1,
-        max_length=MAX_ENROLLED_IMAGES,
-        description=f"1 to {MAX_ENROLLED_IMAGES} images of one palm: {FORMATS}. Three or more "
-        "from different moments recognize best.",
-        json_schema_extra=_FILES,
+    images: list[UploadFile] = _images(
+        10, " Three or more, taken at different times, give the best results."
     )
     name: Name | SkipJsonSchema[None] = Field(
         default=None,
@@ -81,7 +73,7 @@ class EnrollForm(RequestBody):
 class IdentifyForm(RequestBody):
     """A palm to identify."""
 
-    images: ProbeImages
+    images: list[UploadFile] = _images(MAX_PROBE_IMAGES)
 
 
 class VerifyForm(RequestBody):
@@ -92,24 +84,14 @@ class VerifyForm(RequestBody):
         description=f"The claimed subject, up to {MAX_SUBJECT_ID_LENGTH} characters.",
         examples=["p003"],
     )
-    images: ProbeImages
+    images: list[UploadFile] = _images(MAX_PROBE_IMAGES)
 
 
 MULTIPART = Form(media_type="multipart/form-data")
 IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
-# What each of these routes may answer for its form and its images, and where it cannot compute.
-_ERRORS = (
-    FormIncomplete,
-    BodyTooLarge,
-    ImageTooLarge,
-    UnsupportedFormat,
-    UnreadableImage,
-    UnsuitableImage,
-    NotReady,
-    GalleryUnusable,
-    UploadUnkept,
-    Overloaded,
-)
+# Problems that each of these routes may answer with.
+_OF_SUBJECTS = (SubjectUnknown, SubjectExists, TemplatesMissing)
+_ERRORS = [error for error in KINDS if error not in _OF_SUBJECTS]
 
 router = APIRouter(prefix="/v1", tags=["palms"])
 
@@ -122,7 +104,6 @@ router = APIRouter(prefix="/v1", tags=["palms"])
 )
 def enroll(
     identifier: AdmittedIdentifierDep,
-    request_id: RequestIdDep,
     request: Request,
     response: Response,
     form: Annotated[EnrollForm, MULTIPART],
@@ -136,8 +117,8 @@ def enroll(
     )
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
-    _log("enroll", request_id, subject_id=form.subject_id, images=len(form.images))
-    return Enrollment.of(enrolled, request_id)
+    _log("enroll", request, subject_id=form.subject_id, images=len(form.images))
+    return Enrollment.of(enrolled, request.state.request_id)
 
 
 @router.post(
@@ -147,20 +128,13 @@ def enroll(
 )
 def identify(
     identifier: AdmittedIdentifierDep,
-    request_id: RequestIdDep,
+    request: Request,
     form: Annotated[IdentifyForm, MULTIPART],
 ) -> Identification:
-    """Compares one palm with everybody in the gallery. Nobody is a result, not an error."""
+    """Compares one palm with every subject. That nobody matches is a result, not an error."""
     found = identifier.identify(_read(form.images))
-    _log(
-        "identify",
-        request_id,
-        decision=found.decision,
-        subject_id=found.identity and found.identity.subject_id,
-        confidence=show_confidence(found.confidence),
-        similarity=None if found.similarity is None else show_similarity(found.similarity),
-    )
-    return Identification.of(found, request_id)
+    _log_decision("identify", request, found)
+    return Identification.of(found, request.state.request_id)
 
 
 @router.post(
@@ -170,26 +144,32 @@ def identify(
 )
 def verify(
     identifier: AdmittedIdentifierDep,
-    request_id: RequestIdDep,
+    request: Request,
     form: Annotated[VerifyForm, MULTIPART],
 ) -> Verification:
     """Compares one palm with the templates of one subject only."""
     found = identifier.verify(form.subject_id, _read(form.images))
-    _log(
-        "verify",
-        request_id,
-        decision=found.decision,
-        subject_id=found.identity.subject_id,
-        confidence=show_confidence(found.confidence),
-        similarity=show_similarity(found.similarity),
-    )
-    return Verification.of(found, request_id)
+    _log_decision("verify", request, found)
+    return Verification.of(found, request.state.request_id)
 
 
 def _read(images: Sequence[UploadFile]) -> list[bytes]:
     return [image.file.read() for image in images]
 
 
-def _log(message: str, request_id: str, **outcome: str | float | None) -> None:
+def _log_decision(
+    message: str, request: Request, found: answers.Identification | answers.Verification
+) -> None:
+    _log(
+        message,
+        request,
+        decision=found.decision,
+        subject_id=found.identity and found.identity.subject_id,
+        confidence=show_confidence(found.confidence),
+        similarity=None if found.similarity is None else show_similarity(found.similarity),
+    )
+
+
+def _log(message: str, request: Request, **outcome: str | float | None) -> None:
     """Logs an outcome; never an image, a template or the name of a file."""
-    logger.info(message, extra={"fields": {**outcome, "request_id": request_id}})
+    logger.info(message, extra={"fields": {**outcome, "request_id": request.state.request_id}})

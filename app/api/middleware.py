@@ -1,4 +1,4 @@
-"""Steps that every request passes before its route: log, HEAD, and checks of its body."""
+"""Middleware around every route: the log, HEAD, and checks of the body."""
 
 import logging
 import re
@@ -56,7 +56,7 @@ class RequestLog:
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = given if _ACCEPTED_REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 500  # what the server answers where the application raises
+        status = 500  # what the server answers if the application raises
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -99,10 +99,10 @@ class HeadAsGet:
 
 
 class BodyLimit:
-    """Refuses a body that is too large as soon as that is known, declared or counted.
+    """Refuses a body over the limit, by its Content-Length or as soon as too much was received.
 
-    FastAPI's own `max_body_size` answers in plain text; this raises an `HTTPException` where the
-    body is read, so that the answer is a problem like every other.
+    It raises an `HTTPException` where the body is read, so that the answer is a problem like every
+    other; FastAPI's own `max_body_size` answers in plain text.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
@@ -133,8 +133,8 @@ class BodyLimit:
 class WholeForm:
     """Refuses a multipart form that ends before its closing delimiter (RFC 2046, 5.1.1).
 
-    The parser of forms accepts such a body with those files that arrived whole. Only the last
-    bytes of the body are kept, since the delimiter may be split between messages.
+    Starlette's parser would accept such a body with the files that arrived whole. The last bytes
+    of each message are kept, because the delimiter may be split between two messages.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -146,7 +146,7 @@ class WholeForm:
         if delimiter is None:
             await self._app(scope, receive, send)
             return
-        tail = b"\r\n"  # so that the delimiter is found at the start of the body, too
+        tail = b"\r\n"  # the delimiter of an empty form is at the very start
         closed = False
 
         async def receive_whole() -> Message:
@@ -164,7 +164,7 @@ class WholeForm:
 
 
 def _closing_delimiter(scope: Scope) -> bytes | None:
-    """Returns what ends the request's multipart form, None if it declares no such form."""
+    """Returns the closing delimiter of the request's multipart form; None if it is no form."""
     content_type, options = parse_options_header(Headers(scope=scope).get("content-type"))
     if content_type != b"multipart/form-data" or b"boundary" not in options:
         return None

@@ -1,12 +1,12 @@
-"""Problems (RFC 9457): one table maps the domain's errors to HTTP's, and documents them."""
+"""Problems (RFC 9457): one table maps the domain's errors to HTTP and documents them."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from app.api.middleware import BodyTooLarge, FormIncomplete
 from app.gallery.gallery import GalleryUnusable, SubjectExists, SubjectUnknown
@@ -14,7 +14,7 @@ from app.identifier import TemplatesMissing
 from app.palm.decode import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
 MEDIA_TYPE = "application/problem+json"
-_EXAMPLE_SUBJECT = "ada-left"
+_SUBJECT = "ada-left"  # of the examples
 
 
 class NotReady(Exception):
@@ -25,7 +25,7 @@ class NotReady(Exception):
 
 
 class Overloaded(Exception):
-    """No place became free in time."""
+    """No place to compute became free in time."""
 
     def __init__(self, max_concurrent: int, queue_timeout_s: float) -> None:
         super().__init__(
@@ -35,96 +35,85 @@ class Overloaded(Exception):
 
 
 class UploadUnkept(Exception):
-    """A large upload could not be put into a temporary file while it is read."""
+    """The temporary file of a large upload could not be written."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"an upload cannot be kept while it is read: {reason}; make room in the "
+            f"the upload's temporary file cannot be written: {reason}; make room in the "
             "service's folder for temporary files (TMPDIR), or send smaller images"
         )
 
 
 class Kind(NamedTuple):
-    """How one kind of error is answered.
+    """One kind of problem.
 
     Attributes:
         status: HTTP's status code.
-        slug: end of the problem's type; empty if the status says all (RFC 9457, 4.2.1).
+        slug: end of the problem's type; empty for a type without further meaning than the
+            status's (about:blank: RFC 9457, 4.2.1).
         title: the problem's title.
-        example: a detail for the documentation.
-        retry_after_s: when to try again, if the error passes by itself.
     """
 
     status: int
     slug: str
     title: str
-    example: str
-    retry_after_s: int | None = None
-
-    @property
-    def uri(self) -> str:
-        """The problem's type."""
-        return f"urn:palm:problem:{self.slug}" if self.slug else "about:blank"
 
 
+def plain(status: int) -> Kind:
+    """Returns the kind of an error that only its HTTP status defines."""
+    return Kind(status, "", HTTPStatus(status).phrase)
+
+
+def detail_of(error: Exception) -> str:
+    """Returns an error's message."""
+    return error.detail if isinstance(error, HTTPException) else str(error)
+
+
+INVALID = Kind(422, "request-invalid", "Invalid request")
 KINDS: Mapping[type[Exception], Kind] = {
-    FormIncomplete: Kind(400, "", "Bad Request", FormIncomplete().detail),
-    SubjectUnknown: Kind(
-        404, "subject-unknown", "Unknown subject", str(SubjectUnknown(_EXAMPLE_SUBJECT))
-    ),
-    SubjectExists: Kind(
-        409, "subject-exists", "Subject exists already", str(SubjectExists(_EXAMPLE_SUBJECT))
-    ),
-    TemplatesMissing: Kind(
-        409, "templates-missing", "Subject lacks templates", str(TemplatesMissing(_EXAMPLE_SUBJECT))
-    ),
-    BodyTooLarge: Kind(413, "", HTTPStatus(413).phrase, BodyTooLarge(32 * 2**20).detail),
-    ImageTooLarge: Kind(
-        413,
-        "image-too-large",
-        "Image too large",
-        "image 1 of 1: the image has 8000x6000 = 48000000 pixels, more than 25000000; send a "
-        "smaller one",
-    ),
-    UnsupportedFormat: Kind(
-        415,
-        "format-unsupported",
-        "Image format not supported",
-        "image 1 of 1: PDF is not accepted; send PNG, JPEG, BMP, TIFF, WEBP",
-    ),
-    RequestValidationError: Kind(422, "request-invalid", "Invalid request", ""),
-    UnreadableImage: Kind(
-        422,
-        "image-unreadable",
-        "Unreadable image",
-        "image 2 of 3: the image is empty (0 bytes); send a whole file",
-    ),
-    UnsuitableImage: Kind(
-        422,
-        "image-unsuitable",
-        "Unsuitable image",
-        "image 1 of 1: the image is 40x40; its shorter side must be at least 96 pixels",
-    ),
-    GalleryUnusable: Kind(
-        503,
-        "gallery-unusable",
-        "Gallery not usable",
-        "gallery sqlite:////data/gallery.db failed: database is locked; check that it can be "
-        "written, that nothing else holds it locked and that the disk has room",
-    ),
-    NotReady: Kind(
-        503,
-        "not-ready",
-        "Service not ready",
-        str(NotReady("models_store/vgg16/8/golden.npz is missing: restore the version's folder")),
-    ),
-    UploadUnkept: Kind(
-        503, "upload-unkept", "No room for the upload", str(UploadUnkept("No space left on device"))
-    ),
-    Overloaded: Kind(
-        503, "overloaded", "Service overloaded", str(Overloaded(2, 5.0)), retry_after_s=1
-    ),
+    FormIncomplete: plain(400),
+    SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
+    SubjectExists: Kind(409, "subject-exists", "Subject exists already"),
+    TemplatesMissing: Kind(409, "templates-missing", "Subject lacks templates"),
+    BodyTooLarge: plain(413),
+    ImageTooLarge: Kind(413, "image-too-large", "Image too large"),
+    UnsupportedFormat: Kind(415, "format-unsupported", "Image format not supported"),
+    UnreadableImage: Kind(422, "image-unreadable", "Unreadable image"),
+    UnsuitableImage: Kind(422, "image-unsuitable", "Unsuitable image"),
+    NotReady: Kind(503, "not-ready", "Service not ready"),
+    GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
+    UploadUnkept: Kind(503, "upload-unkept", "No room for the upload"),
+    Overloaded: Kind(503, "overloaded", "Service overloaded"),
 }
+
+# An error of each kind, for the documentation.
+_EXAMPLES = [
+    FormIncomplete(),
+    SubjectUnknown(_SUBJECT),
+    SubjectExists(_SUBJECT),
+    TemplatesMissing(_SUBJECT),
+    BodyTooLarge(32 * 2**20),
+    ImageTooLarge(
+        "image 1 of 1: the image has 8000x6000 = 48000000 pixels, more than 25000000; send a "
+        "smaller one"
+    ),
+    UnsupportedFormat("image 1 of 1: PDF is not accepted; send PNG, JPEG, BMP, TIFF, WEBP"),
+    UnreadableImage("image 2 of 3: the image is empty (0 bytes); send a whole file"),
+    UnsuitableImage(
+        "image 1 of 1: the image is 40x40; its shorter side must be at least 96 pixels"
+    ),
+    NotReady(
+        "models_store/vgg16/8/golden.npz cannot be read (No such file or directory): restore the "
+        "whole version folder, or export the net again"
+    ),
+    GalleryUnusable(
+        "gallery sqlite:////data/gallery.db failed: database is locked; check that it can be "
+        "written, that no other program locks it and that the disk has room"
+    ),
+    UploadUnkept("No space left on device"),
+    Overloaded(2, 5.0),
+]
+_DETAILS = {KINDS[type(error)]: detail_of(error) for error in _EXAMPLES}
 
 
 class FieldError(BaseModel):
@@ -137,20 +126,20 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it; `detail` says what was wrong and what to do."""
+    """An error in the form of RFC 9457; `detail` says what was wrong and what to do."""
 
     type: str = Field(
-        description="URI of the kind of problem; about:blank if the status says all.",
+        description="URI of the kind of problem; about:blank if only the status defines it.",
         examples=["urn:palm:problem:subject-unknown"],
     )
     title: str = Field(description="The kind of problem in words.", examples=["Unknown subject"])
     status: int = Field(description="The answer's HTTP status, 400 to 599.", examples=[404])
     detail: str = Field(
         description="What was wrong with this request, and what to do.",
-        examples=[KINDS[SubjectUnknown].example],
+        examples=[str(SubjectUnknown(_SUBJECT))],
     )
     instance: str = Field(
-        description="The path that was requested.", examples=[f"/v1/subjects/{_EXAMPLE_SUBJECT}"]
+        description="The path that was requested.", examples=[f"/v1/subjects/{_SUBJECT}"]
     )
     request_id: str = Field(
         description="The X-Request-ID, which finds this request in the service's log.",
@@ -159,6 +148,13 @@ class Problem(BaseModel):
     errors: list[FieldError] = Field(
         default=[], description="The fields that were refused; empty for other problems."
     )
+
+    @classmethod
+    def of(cls, kind: Kind, detail: str, errors: list[FieldError], **request: str) -> Self:
+        """Returns a problem of this kind; `request` is its `instance` and `request_id`."""
+        uri = f"urn:palm:problem:{kind.slug}" if kind.slug else "about:blank"
+        fields = {"type": uri, "title": kind.title, "status": kind.status}
+        return cls.model_validate({**fields, "detail": detail, "errors": errors, **request})
 
 
 def describe(errors: Sequence[FieldError]) -> str:
@@ -175,38 +171,31 @@ def documented(
         errors: keys of `KINDS` that the route may answer with.
         invalid: fields that the route may refuse, each with an example of a message.
     """
-    answered = [(KINDS[error], _example(KINDS[error])) for error in errors]
-    if invalid:
-        kind = KINDS[RequestValidationError]
-        answered.append((kind, _example(kind, invalid)))
+    fields = [FieldError(field=field, message=text) for field, text in (invalid or {}).items()]
+    kinds = [KINDS[error] for error in errors] + ([INVALID] if fields else [])
     schema = {"$ref": "#/components/schemas/Problem"}
     responses: dict[int | str, dict[str, Any]] = {}
-    for kind, example in sorted(answered, key=lambda answer: answer[0].status):
+    for kind in sorted(kinds, key=lambda kind: kind.status):
         new = {"description": "", "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}
         response = responses.setdefault(kind.status, new)
         examples = response["content"][MEDIA_TYPE]["examples"]
-        examples[kind.slug or "plain"] = {"summary": kind.title, "value": example}
+        examples[kind.slug or "plain"] = {"summary": kind.title, "value": _example(kind, fields)}
         response["description"] = " / ".join(one["summary"] for one in examples.values())
     return responses
 
 
-def _example(kind: Kind, invalid: Mapping[str, str] | None = None) -> dict[str, Any]:
-    fields = [FieldError(field=field, message=text) for field, text in (invalid or {}).items()]
-    return Problem(
-        type=kind.uri,
-        title=kind.title,
-        status=kind.status,
-        detail=kind.example or describe(fields),
-        instance="",  # `document_problems` knows the path
-        request_id="0f8c4c5d1a6e4c0c9f1d2b3a4e5f6071",
-        errors=fields,
-    ).model_dump()
+def _example(kind: Kind, fields: list[FieldError]) -> dict[str, Any]:
+    errors = fields if kind is INVALID else []
+    detail = describe(fields) if kind is INVALID else _DETAILS[kind]
+    instance = ""  # `document_problems` knows the path
+    request_id = "0f8c4c5d1a6e4c0c9f1d2b3a4e5f6071"
+    return Problem.of(kind, detail, errors, instance=instance, request_id=request_id).model_dump()
 
 
 def document_problems(app: FastAPI) -> None:
-    """Completes the app's OpenAPI document with what `documented` refers to.
+    """Adds to the app's OpenAPI document what `documented` refers to.
 
-    FastAPI's own way, `responses={404: {"model": Problem}}`, would call it application/json.
+    FastAPI's own way, `responses={404: {"model": Problem}}`, would document application/json.
     """
     document = app.openapi()
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -216,4 +205,4 @@ def document_problems(app: FastAPI) -> None:
             for response in operation["responses"].values():
                 media = response.get("content", {}).get(MEDIA_TYPE, {})
                 for example in media.get("examples", {}).values():
-                    example["value"]["instance"] = path.format(subject_id=_EXAMPLE_SUBJECT)
+                    example["value"]["instance"] = path.format(subject_id=_SUBJECT)

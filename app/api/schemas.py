@@ -1,4 +1,4 @@
-"""What HTTP adds to the answers: forms, pages, changes, the nets in service and health."""
+"""The bodies that only HTTP knows: answers with a request id, changes, pages, nets, health."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -21,8 +21,8 @@ from app.gallery.gallery import Hand, Subject
 from app.matching.calibration import Calibration
 from app.validation import suggest
 
-# Control characters (not every database can keep NUL), what ends a line, and Unicode's
-# Bidi_Control (UAX #9): these turn round what stands beside the name.
+# Control characters (not every database can store NUL), line separators, and Unicode's
+# Bidi_Control (UAX #9), which would reverse the text beside the name.
 _UNFIT_FOR_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -36,7 +36,7 @@ Name = Annotated[str, Field(max_length=200), AfterValidator(_check_name)]
 
 
 class RequestBody(BaseModel):
-    """Fields that a caller sends; an unknown field is refused and the nearest known one named."""
+    """The fields of a request; a refusal of an unknown one names the nearest known one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,7 +60,7 @@ def _with_suggestion(item: Any, model: type[BaseModel]) -> InitErrorDetails:
 
 
 class SubjectChanges(RequestBody):
-    """The fields to change; a field that is left out stays, null clears."""
+    """The fields to change: an omitted field stays as it is, null clears it."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada"}})
 
@@ -73,7 +73,7 @@ class SubjectChanges(RequestBody):
 
 
 class Traced(BaseModel):
-    """The part of an answer that HTTP adds."""
+    """The field that HTTP adds to every answer about a palm."""
 
     request_id: str = Field(
         description="The X-Request-ID, which finds this request in the service's log.",
@@ -82,16 +82,16 @@ class Traced(BaseModel):
 
     @classmethod
     def of(cls, answer: BaseModel, request_id: str) -> Self:
-        """Returns the answer with the id of its request; `cls` is a subclass of its class."""
+        """Returns the answer with its request's id; `cls` must be a subclass of its class."""
         return cls.model_construct(**dict(answer), request_id=request_id)
 
 
 class Identification(Traced, answers.Identification):
-    """Whose palm it is, or that it is nobody's in the gallery."""
+    """Whose palm it is, or that nobody in the gallery matches."""
 
 
 class Verification(Traced, answers.Verification):
-    """Whether the palm is the claimed subject's."""
+    """Whether the palm belongs to the claimed subject."""
 
 
 class Enrollment(Traced, answers.Enrollment):
@@ -99,9 +99,9 @@ class Enrollment(Traced, answers.Enrollment):
 
 
 class Subjects(BaseModel):
-    """One page of subjects, by subject_id."""
+    """One page of subjects, in the order of their ids."""
 
-    subjects: list[Subject] = Field(description="The page's subjects, in the order of their ids.")
+    subjects: list[Subject] = Field(description="The subjects of this page.")
     next: str | None = Field(
         description="Send it as `after` for the next page; null on the last one.",
         examples=["p100"],
@@ -110,7 +110,7 @@ class Subjects(BaseModel):
 
 Thresholds = Annotated[
     list[Threshold],
-    Field(description="Measured on strangers' palms, by falling false match rate."),
+    Field(description="Measured on strangers' palms, in the order of falling false match rate."),
 ]
 
 
@@ -128,7 +128,7 @@ class Model(BaseModel):
 
     @classmethod
     def of(cls, net: Net) -> Self:
-        """Returns the net without its weights."""
+        """Describes a net."""
         return cls(
             net=net.key.net,
             version=net.key.version,
@@ -152,7 +152,7 @@ class Models(BaseModel):
 
     @classmethod
     def of(cls, ensemble: Ensemble) -> Self:
-        """Returns the ensemble without its weights."""
+        """Describes the nets and their fusion."""
         return cls(
             nets=[Model.of(net) for net in ensemble.nets],
             weights=list(ensemble.fusion.weights),
@@ -161,11 +161,11 @@ class Models(BaseModel):
 
 
 def _thresholds(calibration: Calibration) -> list[Threshold]:
-    return [Threshold(similarity=t.similarity, fmr=t.fmr) for t in calibration.thresholds]
+    return [Threshold.of(threshold) for threshold in calibration.thresholds]
 
 
 class Health(BaseModel):
-    """The service's state; any state but these is a problem."""
+    """The service's state; in every other state the answer is a problem."""
 
     status: Literal["alive", "ready"] = Field(
         description="alive: the process answers. ready: it can identify palms.",

@@ -1,4 +1,4 @@
-"""What the routes work with, as parameters that FastAPI fills in."""
+"""The parts of the service, as dependencies that FastAPI passes to the routes."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -26,10 +26,10 @@ class Admission:
 
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[None]:
-        """Holds a place.
+        """Waits for a place and holds it.
 
         Raises:
-            Overloaded: if none became free in time.
+            Overloaded: if no place became free in time.
         """
         try:
             async with asyncio.timeout(self._queue_timeout_s):
@@ -55,7 +55,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything that outlives a request; a broken part answers 503 where it is needed."""
+    """The parts that all requests share; a request that needs a broken part gets 503."""
 
     ensemble: Ensemble | Broken
     gallery: Gallery | Broken
@@ -95,13 +95,8 @@ async def _admitted_identifier(
         yield identifier
 
 
-async def _request_id(request: Request) -> str:
-    return cast(str, request.state.request_id)
-
-
 EnsembleDep = Annotated[Ensemble, Depends(_ensemble)]
 GalleryDep = Annotated[Gallery, Depends(_gallery)]
 IdentifierDep = Annotated[Identifier, Depends(_identifier)]
-# Held while the route computes and given back before its answer travels.
+# The place is held while the route computes and released before the answer is sent.
 AdmittedIdentifierDep = Annotated[Identifier, Depends(_admitted_identifier, scope="function")]
-RequestIdDep = Annotated[str, Depends(_request_id)]

@@ -10,10 +10,10 @@ from app.api.service import GalleryDep
 from app.gallery.gallery import GalleryUnusable, Subject, SubjectUnknown
 
 MAX_SUBJECT_ID_LENGTH = 255
-"""Of a subject to look up: an identity from training is the name of a folder."""
+"""Longest id that is looked up: an identity from training is the name of a folder."""
 
-# An identity from training may have an id that no new subject may have, and must be erasable all
-# the same: so any text is looked up.
+# Any text is looked up, because an identity from training must be erasable even if its id would be
+# refused for a new subject.
 SubjectId = Annotated[
     str,
     Path(
@@ -45,7 +45,7 @@ def list_subjects(
         int, Query(ge=1, le=1000, description="Largest number of subjects on a page, 1 to 1000.")
     ] = 100,
 ) -> Subjects:
-    """Lists everybody who can be identified, trained or enrolled, by subject_id."""
+    """Lists all subjects, trained or enrolled, in the order of their ids."""
     found = gallery.subjects(after=after, limit=limit + 1)
     page = found[:limit]
     return Subjects(subjects=page, next=page[-1].subject_id if len(found) > limit else None)
@@ -57,7 +57,7 @@ def list_subjects(
     responses=documented(SubjectUnknown, *_UNUSABLE, invalid=_TOO_LONG),
 )
 def show_subject(gallery: GalleryDep, subject_id: SubjectId) -> Subject:
-    """Shows one subject, and how many templates it has of each net."""
+    """Shows one subject, and its number of templates of each net."""
     return gallery.subject(subject_id)
 
 
@@ -82,9 +82,9 @@ def change_subject(gallery: GalleryDep, subject_id: SubjectId, changes: SubjectC
     responses=documented(SubjectUnknown, *_UNUSABLE, invalid=_TOO_LONG),
 )
 def erase_subject(gallery: GalleryDep, subject_id: SubjectId) -> None:
-    """Erases the subject and its templates for good; it cannot be identified any more.
+    """Erases the subject and its templates for good; it can no longer be identified.
 
-    An identity from training is ignored from then on, also after a restart. It stays part of the
-    nets themselves until they are trained without it.
+    An identity from training is ignored from then on, also after a restart. The nets' weights still
+    depend on its images until the nets are trained without it.
     """
     gallery.delete(subject_id)

@@ -12,7 +12,7 @@ router = APIRouter()
 
 @router.get("/v1/models", tags=["models"], summary="List the nets", responses=documented(NotReady))
 async def list_models(ensemble: EnsembleDep) -> Models:
-    """Lists the nets that vote, with the similarities at which they accept."""
+    """Lists the nets that vote, with their thresholds."""
     return Models.of(ensemble)
 
 

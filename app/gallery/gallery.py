@@ -29,15 +29,15 @@ class Subject(BaseModel):
         description="The hand that the palm belongs to; null if unknown.", examples=["left"]
     )
     origin: Origin = Field(
-        description='"trained": the nets know it from training; "enrolled": it was added here.',
+        description='"trained": the nets were trained on it; "enrolled": /v1/enroll added it.',
         examples=["enrolled"],
     )
     created_at: datetime = Field(
         description="When the subject was stored, UTC.", examples=["2026-11-28T00:06:23.374396Z"]
     )
     template_counts: dict[str, int] = Field(
-        description="Number of enrolled templates by net and version, each 1 or more. What a net "
-        "itself knows of a trained subject is not counted.",
+        description="Number of enrolled templates by net and version, each 1 or more. The "
+        "template that a trained subject has from training is not counted.",
         examples=[{"alexnet/8": 3, "vgg16/8": 3, "vgg19/8": 3}],
     )
 
@@ -64,7 +64,6 @@ class SubjectExists(Exception):
             f"subject {subject_id!r} exists already; send add=true to add these images to it, "
             "or choose another subject_id"
         )
-        self.subject_id = subject_id
 
 
 class SubjectUnknown(Exception):
@@ -72,7 +71,6 @@ class SubjectUnknown(Exception):
 
     def __init__(self, subject_id: str) -> None:
         super().__init__(f"subject {subject_id!r} is not in the gallery; enroll it first")
-        self.subject_id = subject_id
 
 
 class GalleryUnusable(Exception):
@@ -86,7 +84,7 @@ class Gallery(Protocol):
     """
 
     def revision(self) -> int:
-        """Returns a number that any process's change of subjects or templates changes; cheap."""
+        """Returns a number that differs after every change, by any process; cheap to read."""
         ...
 
     def seed_trained(self, subject_ids: Sequence[str]) -> None:
@@ -126,7 +124,7 @@ class Gallery(Protocol):
         ...
 
     def subject(self, subject_id: str) -> Subject:
-        """Returns one subject.
+        """Returns a subject.
 
         Raises:
             SubjectUnknown: if there is no subject of that id.

@@ -46,8 +46,8 @@ class GalleryIndex:
 
         Raises:
             GalleryUnusable: if it cannot be read, or if a template in it is damaged. One NaN would
-                make every probability NaN, so nobody is answered until the subjects that the
-                message names are deleted. That needs no restart.
+                make every probability NaN, so this is raised until the subjects that the message
+                names are deleted. No restart is needed.
         """
         revision, snapshot = self._gallery.revision(), self._snapshot
         if snapshot is not None and snapshot.revision == revision:
@@ -97,8 +97,8 @@ def _describe_damage(key: NetKey, damaged: Sequence[str]) -> str:
     named = ", ".join(map(repr, damaged[:3])) + (", ..." if len(damaged) > 3 else "")
     return (
         f"the gallery is damaged or of an earlier release: the templates of {key} of subject "
-        f"{named} ({len(damaged)} in all) have another size or not unit length; delete and enroll "
-        "these subjects again, or restore a backup"
+        f"{named} ({len(damaged)} in all) have a wrong size or are not of unit length; delete and "
+        "enroll these subjects again, or restore a backup"
     )
 
 

@@ -1,4 +1,4 @@
-"""The gallery in any SQL database; each database has a file of its own for what differs."""
+"""The gallery in any SQL database; what one database needs is in its own module."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,12 +80,11 @@ class SqlGallery:
     """A `Gallery` in a database whose tables exist."""
 
     def __init__(self, engine: Engine, *, purge: Callable[[], None]) -> None:
-        """Creates the gallery, which closes the engine in the end.
+        """Creates the gallery; `close` disposes of the engine.
 
         Args:
             engine: a database with `METADATA`'s tables, which enforces foreign keys.
-            purge: called after each committed erasure; removes what the database still keeps of
-                deleted rows.
+            purge: called after each committed erasure; removes what is left of deleted rows.
         """
         self._engine = engine
         self._purge = purge
@@ -186,7 +185,7 @@ class SqlGallery:
 
     @contextmanager
     def _reading(self) -> Generator[Connection]:
-        """Opens a transaction, in which everything read is of one revision."""
+        """Opens a transaction, in which all reads see one revision."""
         with named_failures(self._engine), self._engine.begin() as connection:
             yield connection
 
@@ -194,8 +193,8 @@ class SqlGallery:
     def _writing(self) -> Generator[Connection]:
         """Opens a transaction and increments the revision.
 
-        Writers wait for each other at this first statement, so what a writer reads after it is
-        still true when it writes.
+        Writers wait for each other at this first statement. So what a writer reads afterwards
+        cannot change before it writes.
         """
         with self._reading() as connection:
             connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
@@ -208,9 +207,8 @@ def named_failures(engine: Engine) -> Generator[None]:
     try:
         yield
     except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
-        reason = (
-            error.orig if isinstance(error, DBAPIError) else error
-        )  # a raw cursor raises its own
+        # A raw cursor raises the driver's error.
+        reason = error.orig if isinstance(error, DBAPIError) else error
         raise GalleryUnusable(
             f"gallery {engine.url} failed: {reason}; check that it can be written, that no other "
             "program locks it and that the disk has room"

@@ -62,14 +62,14 @@ def _check_writable(path: Path) -> None:
 
 def _check_content(path: Path) -> None:
     """Refuses a file that is not an intact gallery; opens it for reading only."""
-    # Without a log the file is complete. SQLite, if told so, creates no files beside it.
+    # Without a log the file is complete: immutable=1 keeps SQLite from creating files beside it.
     alone = not any(Path(f"{path}{log}").exists() for log in ("-wal", "-journal"))
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable={int(alone)}"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as file:
             (found,) = file.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
-                raise sqlite3.DatabaseError(" ".join(found.split()))  # it comes in several lines
+                raise sqlite3.DatabaseError(" ".join(found.split()))  # from several lines
             tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
             ours = GALLERY.name in tables
             schema = file.execute("SELECT schema_version FROM gallery").fetchone() if ours else None

@@ -1,4 +1,4 @@
-"""What similarities mean: thresholds with their false match rates, and a temperature."""
+"""Calibration of similarities: thresholds with their false match rates, and a temperature."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from app.matching.decision import posteriors
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-"""False match rates that `calibrate` measures, as far as there are comparisons enough."""
+"""False match rates that `calibrate` measures, if there are enough comparisons."""
 
 MIN_FALSE_MATCHES = 3
 """A rate is measured only if at least this many comparisons are expected above its threshold."""
@@ -97,7 +97,7 @@ def negative_log_likelihood(
     labels: NDArray[np.integer],
     impostors: Similarities,
 ) -> NDArray[np.float64]:
-    """Returns the negative log-likelihood of the truth for every probe.
+    """Returns the negative log-likelihood of every probe's true subject, or of nobody.
 
     The posteriors are those of an identification among the C subjects at `FPIR_TARGET`.
 

@@ -1,6 +1,6 @@
-"""From similarities to an answer.
+"""Turns similarities into decisions.
 
-"Nobody" takes part as one more subject, whose similarity is the threshold. Verification (N = 1)
+"Nobody" is treated as one more subject, whose similarity is the threshold. Verification (N = 1)
 and identification among N subjects are therefore the same softmax.
 """
 
@@ -25,11 +25,13 @@ class Answers:
         decisions: str [P], each a `Decision`.
         confidence: float64 [P] in [0, 1], the probability of nobody where the decision is
             "no_match", else of the best subject.
+        posteriors: float64 [P, 1 + N], see `posteriors`.
     """
 
     best: NDArray[np.int64]
     decisions: NDArray[np.str_]
     confidence: NDArray[np.float64]
+    posteriors: NDArray[np.float64]
 
 
 def posteriors(
@@ -47,7 +49,7 @@ def posteriors(
     Returns:
         float64 [..., 1 + N], nobody first; the sum over the last axis is 1.
     """
-    # In the similarities' type, so that a similarity at the threshold is worth exactly as much.
+    # In the similarities' dtype, so that a similarity equal to the threshold is equally probable.
     nobody = np.full((*similarities.shape[:-1], 1), threshold, similarities.dtype)
     logits = np.concatenate([nobody, similarities], axis=-1).astype(np.float64)
     odds = np.exp((logits - logits.max(axis=-1, keepdims=True)) / temperature)
@@ -55,7 +57,7 @@ def posteriors(
 
 
 def decide(similarities: NDArray[np.floating], threshold: float, temperature: float) -> Answers:
-    """Decides for every probe which subject it shows, if any.
+    """Decides for every probe which subject it belongs to, if any.
 
     "no_match" if no similarity reaches the threshold; else "match" if the most similar subject's
     posterior is at least `MIN_POSTERIOR`; else "inconclusive".
@@ -69,10 +71,10 @@ def decide(similarities: NDArray[np.floating], threshold: float, temperature: fl
     probes, subjects = similarities.shape
     if not subjects:
         nobody = np.array(["no_match"] * probes, np.str_)
-        return Answers(np.repeat(np.int64(-1), probes), nobody, found[:, 0])
+        return Answers(np.repeat(np.int64(-1), probes), nobody, found[:, 0], found)
     best = similarities.argmax(axis=-1)
     of_best = np.take_along_axis(found, 1 + best[:, None], axis=-1)[:, 0]
     known = np.where(of_best >= MIN_POSTERIOR, "match", "inconclusive")
     decisions = np.where(similarities.max(axis=-1) < threshold, "no_match", known)
     confidence = np.where(decisions == "no_match", found[:, 0], of_best)
-    return Answers(best, decisions, confidence)
+    return Answers(best, decisions, confidence, found)

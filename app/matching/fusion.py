@@ -1,4 +1,4 @@
-"""Score fusion: several nets' similarities become one."""
+"""Score fusion: combines the similarities of several nets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +39,6 @@ class Fusion:
 def weighted_sum(weights: Sequence[float], similarities: Sequence[Floats]) -> Floats:
     """Returns the weighted sum of the nets' similarities; see `Fusion.combine`."""
     rows = np.stack(similarities)
-    # Summed in float64: the weights are.
+    # Summed in float64, the weights' dtype.
     fused = np.asarray(weights) @ rows.reshape(len(rows), -1)
     return fused.astype(np.float32).reshape(rows.shape[1:])

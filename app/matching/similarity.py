@@ -20,7 +20,7 @@ def similarities(probes: Floats, templates: Floats) -> Floats:
     """
     found = np.empty((len(probes), len(templates)), np.float32)
     for probe, row in zip(probes, found, strict=True):
-        # A matrix product with two columns reads the gallery five times as slowly.
+        # matmul, with the views as columns, is five times slower on a large gallery.
         cosines = np.einsum("tvmd,vd->tvm", templates, probe)
         row[:] = cosines.max(axis=-1).mean(axis=-1)
     return found

@@ -1,4 +1,4 @@
-"""Templates: whose net made them, and how several embeddings become one."""
+"""Templates: the key of their net, and the mean of several embeddings."""
 
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ def mean_templates(embeddings: Floats, labels: NDArray[np.integer], count: int) 
 
 
 def are_unit(rows: Floats) -> NDArray[np.bool_]:
-    """Tells which rows have unit length, within 1 %.
+    """Checks which rows have unit length, within 1 %.
 
     bfloat16, the coarsest type an engine may compute in, changes a length by at most 0.4 %.
 

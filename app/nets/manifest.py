@@ -1,6 +1,6 @@
 """A net's version on disk: manifest.json, fusion.json and their checksums.
 
-Training writes these files and the service reads them, both through these models.
+Training writes these files through these models, and the service reads them.
 """
 
 import json
@@ -28,11 +28,14 @@ GOLDEN = "golden.npz"
 NET_NAME = "[a-z][a-z0-9_-]*"
 """A net's name, which is also its folder's."""
 
-NET_REQUEST = f"({NET_NAME})(?::([1-9][0-9]*))?"
+NET_VERSION = "[1-9][0-9]{0,8}"
+"""A version's number, which is also its folder's name."""
+
+NET_REQUEST = f"({NET_NAME})(?::({NET_VERSION}))?"
 """How a net is asked for: vgg16, or vgg16:8 to pin version 8."""
 
 OLD_TRAINING_KEYS = {"disturb": "degrade", "watched": "monitor"}
-"""Settings that version 8 and earlier call by another name; manifests are immutable."""
+"""New names of settings in the manifests of version 8 and earlier, which are immutable."""
 
 _RESTORE = "restore the whole version folder, or export the net again"
 _FUSE = "run `python -m training fuse`"
@@ -93,7 +96,7 @@ class _Calibrated(_Part):
     @model_validator(mode="after")
     def _check_thresholds(self) -> Self:
         for threshold in self.thresholds:
-            if not 0 < threshold.fmr <= 1 or not threshold.comparisons:
+            if not 0 < threshold.fmr <= 1 or (threshold.comparisons or 0) <= 0:
                 raise ValueError(f"an FMR in (0, 1] and its comparisons are needed: {threshold}")
         for looser, stricter in pairwise(self.calibration.thresholds):
             if looser.fmr == stricter.fmr or looser.similarity > stricter.similarity:
@@ -108,7 +111,7 @@ class _Calibrated(_Part):
 
 
 class Manifest(_Calibrated):
-    """manifest.json of one version. `seal_manifest` fills in the checksums."""
+    """manifest.json of one version; `seal_manifest` fills in the checksums."""
 
     schema_version: Literal[3]  # 1 had one view of an image, 2 no mirrored ones
     net: str = Field(pattern=f"^{NET_NAME}$")
@@ -148,10 +151,12 @@ class Manifest(_Calibrated):
 class FusionEntry(_Calibrated):
     """The weights and the calibration of one set of nets."""
 
-    nets: tuple[Annotated[str, Field(pattern=f"^{NET_NAME}/[1-9][0-9]*$")], ...] = Field(
+    nets: tuple[Annotated[str, Field(pattern=f"^{NET_NAME}/{NET_VERSION}$")], ...] = Field(
         min_length=2, description="Each as vgg16/8."
     )
-    weights: tuple[float, ...] = Field(description="One for each net; their sum is 1.")
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        description="One for each net; their sum is 1."
+    )
 
     @model_validator(mode="after")
     def _check_nets(self) -> Self:
@@ -174,7 +179,7 @@ class FusionEntry(_Calibrated):
 
 
 class FusionManifest(_Part):
-    """fusion.json of a models store. `seal_fusions` makes one."""
+    """fusion.json of a models store; `seal_fusions` creates one."""
 
     schema_version: Literal[1]
     created_at: datetime
@@ -209,9 +214,22 @@ def file_checksum(path: Path) -> str:
 
 
 def versions(store: Path, net: str) -> dict[int, Path]:
-    """Returns the folders of a net's versions, in rising order; none if there is no such net."""
-    folders = [path for path in (store / net).glob("*") if path.is_dir()]
-    found = {int(path.name): path for path in folders if re.fullmatch("[1-9][0-9]*", path.name)}
+    """Returns the folders of a net's versions, in rising order; none if there is no such net.
+
+    Raises:
+        NetUnusable: if the net's folder cannot be read.
+    """
+    folder = store / net
+    try:
+        folders = [path for path in folder.iterdir() if path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise NetUnusable(
+            f"{folder} cannot be read ({error.strerror}): correct its name, or let this user read "
+            "it and the folders above it"
+        ) from error
+    found = {int(path.name): path for path in folders if re.fullmatch(NET_VERSION, path.name)}
     return dict(sorted(found.items()))
 
 
@@ -234,7 +252,7 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         NetMissing: if there is no such folder.
-        NetCorrupt: if the manifest is missing, of another release or another folder, or changed.
+        NetCorrupt: if the manifest is missing, changed, or of another release or folder.
     """
     if not folder.is_dir():
         raise NetMissing(f"{folder} is missing: give a version's folder, as models_store/vgg16/8")
@@ -242,8 +260,8 @@ def read_manifest(folder: Path) -> Manifest:
     manifest, content = _read(path, Manifest, _RESTORE)
     if (manifest.net, str(manifest.version)) != folder.absolute().parts[-2:]:
         raise NetCorrupt(f"{path} is the manifest of {manifest.key}: move it to that folder")
-    said = {name: value for name, value in content.items() if name != "sha256"}
-    _check_sum(path, said, manifest.sha256, _RESTORE)
+    hashed = {name: value for name, value in content.items() if name != "sha256"}
+    _check_sum(path, hashed, manifest.sha256, _RESTORE)
     return manifest
 
 
@@ -251,7 +269,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     """Compares every file of a version with its checksum.
 
     Raises:
-        NetCorrupt: if one is missing or changed; or has no checksum, though it is needed.
+        NetCorrupt: if a file is missing or changed, or a needed file has no checksum.
     """
     needed = {SAVED_MODEL, GOLDEN, manifest.prototypes_file}
     if unlisted := needed - manifest.files.keys():
@@ -284,7 +302,7 @@ def read_fusion_manifest(store: Path) -> FusionManifest:
 
     Raises:
         NetMissing: if there is no such file.
-        NetCorrupt: if it is of another release, or changed.
+        NetCorrupt: if it cannot be read, is of another release, or was changed.
     """
     path = store / FUSION_MANIFEST
     if not path.exists():
@@ -306,7 +324,7 @@ _File = TypeVar("_File", Manifest, FusionManifest)
 
 
 def _read(path: Path, model: type[_File], advice: str) -> tuple[_File, dict[str, Any]]:
-    """Reads a file as a model, and as the JSON that its checksum was computed from."""
+    """Returns a file as a model, and as the JSON that its checksum was computed from."""
     try:
         text = path.read_bytes()
         return model.model_validate_json(text), json.loads(text)

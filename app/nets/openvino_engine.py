@@ -19,13 +19,13 @@ class OpenvinoEngine:
 
         Args:
             folder: the folder of saved_model.pb.
-            precision: "f32" or "bf16". OpenVINO's own choice is bfloat16 on CPUs that compute it
-                natively; embeddings then have a cosine as low as 0.995 to those of float32,
+            precision: "f32" or "bf16". By default OpenVINO takes bfloat16 on CPUs that compute it
+                natively. The cosine of an embedding to that of float32 is then as low as 0.995,
                 because local contrast is a small difference of large numbers.
         """
-        # OpenVINO reports every import to Google Analytics and keeps an id for that in HOME; if it
-        # cannot, it configures the root logger. Its telemetry is a package of its own, and OpenVINO
-        # works without it. The only other way to switch it off is a file in HOME.
+        # OpenVINO reports every import to Google Analytics and stores an id in HOME; if it cannot,
+        # it configures the root logger. It works without the package that does this. The only other
+        # way to switch it off is a file in HOME.
         sys.modules["openvino_telemetry"] = cast(Any, None)
         import openvino  # here, so that an image with another engine does not need it
 

@@ -1,4 +1,4 @@
-"""models_store: finds versions, proves that they are whole, and loads them into an engine."""
+"""Finds versions in the models store, verifies their files, and loads them into an engine."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.ensemble import Ensemble
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
-from app.matching.templates import Floats, NetKey
+from app.matching.templates import Floats, NetKey, are_unit
 from app.nets.manifest import (
     FUSION_MANIFEST,
     GOLDEN,
@@ -36,7 +36,8 @@ from app.palm.views import TEMPLATE_VIEWS
 logger = logging.getLogger(__name__)
 
 MIN_GOLDEN_COSINE = 0.999
-"""Least cosine of an engine's embedding to the recorded one; bfloat16 reaches it."""
+"""Least cosine of an engine's embedding to the recorded one. OpenVINO in bfloat16 had 0.995 and
+another best identity (docs/speed.md)."""
 
 
 class NetMismatch(NetUnusable):
@@ -59,7 +60,7 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedNet:
-    """A net that is ready to serve; satisfies `app.ensemble.Net`."""
+    """A net that is ready to serve, as `app.ensemble.Net` requires."""
 
     manifest: Manifest
     calibration: Calibration
@@ -128,21 +129,21 @@ def load_nets(models_dir: Path, names: Sequence[str], engine: str) -> list[Loade
 
     Raises:
         NetMissing: if a net or version is not there, or no net is named.
-        NetCorrupt: if a file is missing or has another checksum than the manifest says.
+        NetCorrupt: if a file is missing, differs from its checksum or cannot be run.
         NetMismatch: if the engine's outputs are not the recorded ones.
-        NetUnusable: if the engine is not installed.
+        NetUnusable: if the engine is not installed, or a net's folder cannot be read.
     """
     folders = [_find_version(models_dir, *wanted) for wanted in _parse(names).items()]
     return [_load_net(folder, engine) for folder in folders]
 
 
 def _parse(names: Sequence[str]) -> dict[str, int | None]:
-    """Returns the version asked for of each net; None if none is pinned."""
+    """Returns each net's pinned version, None if it has none."""
     wanted: dict[str, int | None] = {}
     for name in names:
         request = re.fullmatch(NET_REQUEST, name)
         if request is None:
-            raise NetMissing(f"{name!r} names no net: write it like vgg16 or vgg16:8")
+            raise NetMissing(f"{name!r} is not a net: write it like vgg16 or vgg16:8")
         net, version = request.groups()
         if net in wanted:
             raise NetMissing(f"{net} is named twice among {', '.join(names)}: name each net once")
@@ -177,13 +178,7 @@ def _find_fusion(models_dir: Path, wanted: Mapping[str, int | None]) -> FusionEn
 def _load_net(folder: Path, engine: str) -> LoadedNet:
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    prototypes = np.load(folder / manifest.prototypes_file).astype(np.float32)
-    expected = (len(manifest.identities), *TEMPLATE_VIEWS, manifest.embedding_size)
-    if prototypes.shape != expected:
-        raise NetCorrupt(
-            f"{folder / manifest.prototypes_file} has the shape {prototypes.shape}, not "
-            f"{expected}: export the net again"
-        )
+    prototypes = _read_prototypes(folder, manifest)
     try:
         running = ENGINES[engine](folder)
         _compare_with_golden(folder, running, prototypes[:, 0, 0], engine)
@@ -197,6 +192,24 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
         why = " ".join(str(error).split())
         raise NetCorrupt(f"{folder} cannot be run by {engine}: {why}; export it again") from error
     return LoadedNet(manifest, manifest.calibration, prototypes, running)
+
+
+def _read_prototypes(folder: Path, manifest: Manifest) -> Floats:
+    path = folder / manifest.prototypes_file
+    try:
+        prototypes = np.load(path).astype(np.float32)
+    except (ValueError, EOFError) as error:
+        raise NetCorrupt(f"{path} is not an array of numbers: export the net again") from error
+    expected = (len(manifest.identities), *TEMPLATE_VIEWS, manifest.embedding_size)
+    if prototypes.shape != expected:
+        raise NetCorrupt(
+            f"{path} has the shape {prototypes.shape}, not {expected}: export the net again"
+        )
+    if not are_unit(prototypes).all():
+        raise NetCorrupt(
+            f"{path} holds a prototype that is not of unit length: export the net again"
+        )
+    return prototypes
 
 
 def _compare_with_golden(folder: Path, engine: Engine, prototypes: Floats, name: str) -> None:

@@ -105,7 +105,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _unreadable(message: str, error: Exception) -> UnreadableImage:
-    """Returns the refusal; with another message if Pillow's limit on a PNG's text was reached."""
+    """Returns the error, with a message of its own if a PNG has more text than Pillow reads."""
     if "MAX_TEXT" in str(error):  # PngImagePlugin.MAX_TEXT_CHUNK and MAX_TEXT_MEMORY
         message = "the PNG's text metadata is too large; send the image without it"
     return UnreadableImage(message)

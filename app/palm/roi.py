@@ -9,8 +9,8 @@ def prepare(image: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
     """Cuts the largest centred square out of an image and resizes it.
 
     Training and the service both call this, so that the nets get the same pixels in both.
-    Downscaling is antialiased (a triangle filter as wide as the scale). A square of that size
-    already keeps its pixels.
+    Downscaling is antialiased (a triangle filter as wide as the scale). A square image of that size
+    keeps its pixels.
 
     Args:
         image: uint8 [H, W] or [H, W, 3].

@@ -2,9 +2,9 @@
 
 Each probe is embedded upright and mirrored, and the two similarities are averaged, as for faces:
 W. Liu et al., "SphereFace", CVPR 2017. Each template is embedded upright and mirrored at several
-positions, because two regions of interest are never cut out at quite the same place. The best
-position counts: D. Zhang, W.-K. Kong, J. You and M. Wong, "Online palmprint identification", IEEE
-TPAMI 25 (2003). docs/pretraining.md measures both.
+positions, because no two regions of interest are cut out at exactly the same place. The similarity
+at the best position counts: D. Zhang, W.-K. Kong, J. You and M. Wong, "Online palmprint
+identification", IEEE TPAMI 25 (2003). docs/pretraining.md measures both.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ def probe_views(images: Images) -> Images:
 def template_views(images: Images, moves: Moves = MOVES) -> Images:
     """Returns every image at each position, upright and mirrored.
 
-    The pixels that come in at an edge are the image's own, reflected.
+    Where a move leaves an edge without pixels, the image is continued by reflection.
 
     Args:
         images: uint8 [B, H, H, 3].

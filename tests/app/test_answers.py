@@ -29,9 +29,7 @@ def test_similarities_have_4_decimals_and_match_rates_3_significant_digits() -> 
     ("confidence", "shown"),
     [(0.0, 0.0), (0.12345, 0.1235), (0.99985, 0.9999), (0.99999, 0.9999), (1.0, 0.9999)],
 )
-def test_a_confidence_has_4_decimals_and_is_never_shown_as_certainty(
-    confidence: float, shown: float
-) -> None:
+def test_a_confidence_has_4_decimals_and_is_at_most_0_9999(confidence: float, shown: float) -> None:
     candidate = Candidate(subject_id="ada", confidence=confidence, similarity=0.5)
     assert json.loads(candidate.model_dump_json())["confidence"] == shown
     assert candidate.confidence == confidence

@@ -1,4 +1,4 @@
-"""`python -m app`: what keeps it from serving is told in one line."""
+"""`python -m app`: whatever prevents its start is named in one line."""
 
 import socket
 from pathlib import Path
@@ -11,12 +11,12 @@ from app.settings import Settings, variable
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The working directory, without a .env."""
+    """Changes to a working directory without a .env."""
     monkeypatch.chdir(tmp_path)
 
 
 def refusal(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a start which fails writes."""
+    """Returns the one line that a failing start writes."""
     assert main([]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line

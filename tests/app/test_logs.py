@@ -19,9 +19,7 @@ def loggers() -> Iterator[None]:
         log.handlers, log.level, log.propagate, log.disabled = state
 
 
-def test_a_line_is_written_once_even_if_a_library_sets_up_the_root_logger(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_a_line_is_written_once_despite_a_root_handler(capfd: pytest.CaptureFixture[str]) -> None:
     root = logging.StreamHandler()
     logging.root.addHandler(root)
     try:

@@ -13,7 +13,7 @@ ENV_EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, without a .env."""
+    """Changes to a working directory without a .env, and returns it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -59,7 +59,11 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ("PALM_NETS", "../vgg16"),
         ("PALM_NETS", "vgg16,,alexnet"),
         ("PALM_GALLERY_URL", "mysql://host/gallery"),
+        ("PALM_NETS", "vgg16:" + "9" * 5000),
         ("PALM_GALLERY_URL", "sqlite:///"),
+        ("PALM_GALLERY_URL", "sqlite:///:memory:"),
+        ("PALM_GALLERY_URL", "sqlite:///gallery.db?timeout=soon"),
+        ("PALM_GALLERY_URL", "sqlite:///file:gallery.db"),
         ("PALM_MAX_BODY_MB", "0"),
         ("PALM_FPIR_TARGET", "1"),
         ("PALM_FMR_TARGET", "0"),
@@ -108,8 +112,11 @@ def test_a_url_is_told_without_its_password() -> None:
     assert without_password("sqlite:///data/a@b.db") == "sqlite:///data/a@b.db"
 
 
-def test_a_wrong_url_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PALM_GALLERY_URL", "mysql://ada:s3c@host/db")
+@pytest.mark.parametrize("password", ["s3c", "a@s3c", "a/s3c", "s3c" * 99])
+def test_a_wrong_url_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setenv("PALM_GALLERY_URL", f"mysql://ada:{password}@host/db")
     with pytest.raises(ValueError, match="PALM_GALLERY_URL") as refused:
         read_settings()
     assert "s3c" not in str(refused.value)

@@ -16,25 +16,25 @@ Start = Callable[..., AbstractContextManager[httpx.Client]]
 
 
 def shots_of(folder: Path) -> dict[str, list[Path]]:
-    """The images of every palm in `folder`, by the name of its folder."""
+    """Returns the images of every palm in `folder`, by the name of its folder."""
     return {palm.name: sorted(palm.glob("*.png")) for palm in sorted(folder.iterdir())}
 
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Path:
-    """The gallery of the test's own service; not created yet."""
+    """Returns where the test's service creates its gallery."""
     return tmp_path / "gallery.db"
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """The log of the test's own service."""
+    """Returns where the test's service writes its log."""
     return tmp_path / "service.log"
 
 
 @pytest.fixture
 def start(gallery: Path, log: Path) -> Start:
-    """Starts the service on the test's own gallery: `with start(PALM_X=...) as http`."""
+    """Returns a function that starts the service: `with start(PALM_X=...) as http`."""
 
     def start_with(
         until: str = "/health/ready", **settings: str
@@ -47,7 +47,7 @@ def start(gallery: Path, log: Path) -> Start:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """One service for every test that leaves its gallery as it was."""
+    """Starts one service for all tests that leave its gallery unchanged."""
     folder = tmp_path_factory.mktemp("service")
     settings = {"PALM_GALLERY_URL": f"sqlite:///{folder / 'gallery.db'}"}
     with serve(settings, folder / "log", until="/health/ready") as http:

@@ -1,18 +1,16 @@
-"""Small databases with the names of the real ones, images without files, and toy versions."""
+"""Toys that the tests of several folders share: palms without files, runs and versions."""
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from app.matching.fusion import Fusion
 from app.nets.manifest import Manifest, seal_manifest
+from tests.training.toy_palms import make_palms
 from training.__main__ import main
 from training.commands.export import ExportConfig, export
 from training.database.palms import Palms, load_palms
@@ -21,113 +19,36 @@ from training.nets.recipe import PRESETS
 from training.versions.fuse import fusion_entry, write_fusions
 from training.versions.read import Version
 
-HANDS = ("L", "R")
 
-NAMES: dict[str, list[str]] = {
-    "fyo": [
-        f"Subject {p}/Session {s}/s{p}_1_{h}_S{s}.jpg"
-        for p, h, s in product((1, 2, 3), HANDS, "12")
-    ],
-    "vera": [
-        f"{p:03}-{g}/0{s}/{p:03}_{h}_{s}_{n}.png"
-        for (p, g), h, s, n in product(((1, "M"), (2, "F"), (3, "F")), HANDS, "12", range(1, 6))
-    ],
-    "put": [
-        f"{kind}_o{p:03}_{h}_S{s}_Nr{n}.bmp"
-        for kind, p, h, s, n in product("PW", (1, 17, 50), HANDS, "123", range(1, 5))
-    ],
-    "casia": [
-        f"{p:03}_{h.lower()}_{band}_{n:02}.jpg"
-        for p, h, band, n in product((1, 2, 3), HANDS, ("460", "850", "940", "WHT"), range(1, 7))
-    ],
-    "polyu": [f"NIR/I_{p:04}_{n:02}.jpg" for p, n in product(range(1, 7), range(1, 13))],
-    "tongji": [f"session{s}/{n:05}.bmp" for s, n in product("12", range(1, 61))],
-}
-"""Six palms in each."""
-
-
-@pytest.fixture(scope="session")
-def names() -> dict[str, list[str]]:
-    """Paths as the real databases have them, by layout."""
-    return NAMES
-
-
-@pytest.fixture
-def touch(tmp_path: Path) -> Callable[[Sequence[str]], Path]:
-    """Writes empty files at those paths: to an index, names are all there is."""
-
-    def write(paths: Sequence[str]) -> Path:
-        for path in paths:
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).touch()
-        return tmp_path
-
-    return write
-
-
-def write_image(path: Path, grey: int, side: int = 96) -> None:
-    """An even image: 16 bits as PNG, RGB where the name ends in S2, else 8 bits of grey."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".png":
-        Image.fromarray(np.full((side, side), 257 * grey, np.uint16)).save(path)
-    else:
-        shape = (side, side, 3) if path.stem.endswith("S2") else (side, side)
-        Image.fromarray(np.full(shape, grey, np.uint8)).save(path)
-
-
-@pytest.fixture(scope="session")
-def image() -> Callable[[Path, int], None]:
-    """`write_image`."""
-    return write_image
-
-
-@pytest.fixture(scope="session")
-def make_palms() -> Callable[..., Palms]:
-    """Palms of 1x1 pixel that never were files: every identity has every shot of every session."""
-
-    def make(identities: int, sessions: int, shots: int, bands: int = 1) -> Palms:
-        shape = (identities, max(sessions, 1), shots, bands)
-        label, session, shot, _ = (index.ravel() for index in np.indices(shape))
-        count = label.size
-        return Palms(
-            pixels=np.arange(count).astype(np.uint8).reshape(count, 1, 1),
-            rows=np.arange(count),
-            labels=label.astype(np.int32),
-            sessions=(session if sessions else np.full(count, -1)).astype(np.int32),
-            hands=np.full(count, -1, np.int8),
-            shots=shot.astype(np.int32),
-            identities=tuple(f"p{i:03}" for i in range(identities)),
-            session_names=tuple(f"s{i + 1}" for i in range(sessions)),
-            files=tuple(f"{a}/{b}/{c}-{d}" for a, b, c, d in np.ndindex(shape)),
-            sha256="0" * 64,
-        )
-
-    return make
+@pytest.fixture(scope="session", name="make_palms")
+def palm_maker() -> Callable[..., Palms]:
+    """Returns `make_palms`."""
+    return make_palms
 
 
 TOY = ["--monitor", "4", "--precision", "float32"]
 PRETRAIN = ["pretrain", "--nets", "alexnet", "--identities", "8", "--batch-size", "8",
             "--contrast-px", "32", *TOY]  # fmt: skip
-"""The smallest pre-training: 32 px, 8 palms, and only what the options after it change."""
+"""The smallest pre-training. Options that follow override these."""
 
 
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An AlexNet's folder in a pre-training of two epochs."""
+    """Returns the folder of an AlexNet that was pre-trained for two epochs."""
     out = tmp_path_factory.mktemp("pretrain") / "run"
     assert main([*PRETRAIN, "--epochs", "2", "--out", str(out)]) == 0
     return out / "alexnet"
 
 
 def export_of(run: Path, database: Path, store: Path) -> list[str]:
-    """The command that exports a run, calibrated on the database's own palms."""
+    """Returns the command that exports a run, with the database's own palms as strangers."""
     places = ["--data", str(database), "--strangers", str(database), "--store", str(store)]
     return ["export", "--run", str(run), *places]
 
 
 @pytest.fixture(scope="session")
 def exported(pretrained: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with version 1 of that AlexNet, which knows the database's identities."""
+    """Returns a store with that AlexNet as version 1, exported for the database's identities."""
     store = tmp_path_factory.mktemp("store")
     assert main(export_of(pretrained, database, store)) == 0
     return store
@@ -138,7 +59,7 @@ TOY_PX = 32
 
 @pytest.fixture(scope="session")
 def toy_run(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of `train` at 32 px, split by seed, with an untrained AlexNet."""
+    """Returns the folder of a run of `train` at 32 px, split by seed; its AlexNet is untrained."""
     folder = tmp_path_factory.mktemp("toy") / "run"
     folder.mkdir()
     net = scoring_model(build_net("alexnet", 4, PRESETS["shipped"], input_px=TOY_PX))
@@ -151,7 +72,7 @@ def toy_run(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def change_manifest() -> Callable[..., None]:
-    """Changes fields of a version's manifest, and its checksums with them."""
+    """Returns a function that changes fields of a version's manifest, and its checksums."""
 
     def change(folder: Path, **fields: Any) -> None:
         path = folder / "manifest.json"
@@ -168,7 +89,7 @@ def toy_store(
     change_manifest: Callable[..., None],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A store with the net of `toy_run` as alexnet/1 and as vgg16/1, and their fusion."""
+    """Returns a store with the net of `toy_run` as alexnet/1 and as vgg16/1, and their fusion."""
     store = tmp_path_factory.mktemp("toy") / "store"
     export(ExportConfig(run=toy_run, data=database, strangers=database, store=store))
     shutil.copytree(store / "alexnet", store / "vgg16")

@@ -8,13 +8,7 @@ from typing import Any
 
 import keras
 
-from training.nets.build import (
-    build_body,
-    build_net,
-    contrast_px,
-    embedding_head,
-    require_net,
-)
+from training.nets.build import build_body, build_net, contrast_px, embedding_head, require_net
 from training.nets.preprocessing import preprocess
 from training.nets.recipe import Recipe
 

@@ -18,7 +18,11 @@ CURVES = ("as-posted", "both", "he", "rate-1e-4", "batch", "weight-1e-4", "embed
 DEPTH = ("as-posted", "rate-1e-4", "batch", "embedding-weight")
 """Cells in the plot by depth: the failure, two attempted remedies, and one that works."""
 
-_TITLES = ("how much images differ (spread)", "share of dead units", "gradient (rms)")
+_TITLES = {
+    "spread": "how much images differ (spread)",
+    "dead": "share of dead units",
+    "gradient": "gradient (rms)",
+}
 
 
 def plot_losses(by_cell: dict[str, Result], target: Path) -> None:
@@ -49,9 +53,7 @@ def plot_depth(by_cell: dict[str, Result], target: Path) -> None:
     for row, (index, when) in zip(axes, ((0, "at the start"), (-1, "at the end")), strict=True):
         for name in (name for name in DEPTH if name in by_cell):
             layers = by_cell[name]["trace"][index]["layers"]
-            _draw_layers(row, layers, by_cell[name]["change"])
-        for ax, title in zip(row, _TITLES, strict=True):
-            ax.set_title(f"{title}, {when}", fontsize="medium")
+            _draw_layers(row, layers, by_cell[name]["change"], f", {when}")
     _save(figure, axes[0, 0], target)
 
 
@@ -61,19 +63,17 @@ def plot_death(result: Result, target: Path) -> None:
     row = figure.subplots(1, 3)
     for record in result["trace"][:7]:
         _draw_layers(row, record["layers"], f"after {record['step']} steps")
-    for ax, title in zip(row, _TITLES, strict=True):
-        ax.set_title(title, fontsize="medium")
     _save(figure, row[0], target)
 
 
-def _draw_layers(row: Any, layers: list[dict[str, Any]], label: str) -> None:
+def _draw_layers(row: Any, layers: list[dict[str, Any]], label: str, when: str = "") -> None:
     """Draws one line in each of three axes; layers from the image to the answer."""
     names = [layer["layer"].removeprefix("block") for layer in layers]
-    for ax, key in zip(row, ("spread", "dead", "gradient"), strict=True):
-        values = np.array([layer[key] for layer in layers])
-        ax.plot(
-            names, values if key == "dead" else np.maximum(values, 1e-9), marker=".", label=label
-        )
+    for ax, (key, title) in zip(row, _TITLES.items(), strict=True):
+        least = 0 if key == "dead" else 1e-9  # 0 has no logarithm
+        values = np.maximum([layer[key] for layer in layers], least)
+        ax.plot(names, values, marker=".", label=label)
+        ax.set_title(f"{title}{when}", fontsize="medium")
         ax.set_yscale("linear" if key == "dead" else "log")
         ax.tick_params(axis="x", rotation=90, labelsize="x-small")
         ax.grid(alpha=0.3)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -35,7 +35,8 @@ def write_ablation(folder: Path, order: list[str]) -> Path:
     nets = sorted({path.parent.name for path in folder.glob("*/*.json")})
     table: list[str] = []
     for net in nets:
-        results = read_results(folder / net, order)
+        cells = [json.loads(path.read_text()) for path in (folder / net).glob("*.json")]
+        results = sorted(cells, key=lambda cell: (order.index(cell["cell"]), cell["seed"]))
         table += [f"## {net}", "", *as_table(results), ""]
         by_cell = {result["cell"]: result for result in reversed(results)}  # the first seed's
         plot_losses(by_cell, folder / f"{net}-loss.png")
@@ -45,12 +46,6 @@ def write_ablation(folder: Path, order: list[str]) -> Path:
     target = folder / "table.md"
     write_text(target, "\n".join(table))
     return target
-
-
-def read_results(folder: Path, order: list[str]) -> list[Result]:
-    """Reads the cells that are done, in the table's order and by seed."""
-    results = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-    return sorted(results, key=lambda r: (order.index(r["cell"]), r["seed"]))
 
 
 def as_table(results: list[Result]) -> list[str]:
@@ -104,13 +99,10 @@ def describe_guard(result: Result) -> str:
     steps = max(result["training_images"] // BATCH_SIZE, 1)
     for record in result["trace"]:
         epoch, rest = divmod(record["step"], steps)
-        if rest == 0 and epoch >= 1 and find_death(_signals(record)):
+        signals = [LayerSignal(**layer) for layer in record["layers"]]
+        if rest == 0 and epoch >= 1 and find_death(signals):
             return f"stops, epoch {epoch}"
     losses = result["history"]["loss"][:FIRST_EPOCHS]
     near = abs(losses[-1] - np.log(result["identities"])) < STUCK_LOSS
     paper = result["recipe"]["head"] == "paper"
     return f"notes, epoch {len(losses)}" if near and paper else ""
-
-
-def _signals(record: dict[str, Any]) -> list[LayerSignal]:
-    return [LayerSignal(**layer) for layer in record["layers"]]

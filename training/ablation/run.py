@@ -3,7 +3,6 @@
 import gc
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +51,13 @@ def train_cell(
     if recipe.weights == "imagenet":
         load_imagenet(scores, weights_file)
     change = augment if recipe.augment == "palm" else None
-    batches = partial(Batches, train, BATCH_SIZE, seed, augment=change)
     loss = loss_of(recipe)
     inspector = LayerInspector(scores, *spread_images(train), loss)
     guard, trace = Guard(inspector, recipe, stop=False), Trace(inspector)
     start = time.perf_counter()
     rows = fit(
         {net: scores},
-        lambda epoch: batches(epoch=epoch),
+        lambda epoch: Batches(train, BATCH_SIZE, seed, epoch=epoch, augment=change),
         loss,
         Plan.of(recipe, epochs),
         seed=seed,
@@ -87,8 +85,6 @@ def first_identities(split: Split, count: int | None) -> Split:
     """Returns the split with its first identities only; None and larger counts keep all."""
     if count is None or count >= len(split.train.identities):
         return split
-    train, validation, test = (
-        replace(part.select(part.labels < count), identities=part.identities[:count])
-        for part in (split.train, split.validation, split.test)
+    return split.change_parts(
+        lambda part: replace(part.select(part.labels < count), identities=part.identities[:count])
     )
-    return replace(split, train=train, validation=validation, test=test)

@@ -8,24 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.calibration import FPIR_TARGET, Calibration
+from training.benchmark import verification
 from training.benchmark.comparisons import Comparisons, Trials
-from training.benchmark.identification import OpenSet, cmc, gallery_sizes, open_set, ranks
+from training.benchmark.identification import cmc, gallery_sizes, open_set, ranks
 from training.benchmark.matchers import Matcher
 from training.benchmark.report import name_rate
 from training.benchmark.resampling import Rate, Weights, share
-from training.benchmark.verification import (
-    FMRS,
-    GRID,
-    Tally,
-    allowed,
-    choose_thresholds,
-    eer_of,
-    fnmr_at,
-    fnmr_at_fmr,
-    highest,
-    lowest_threshold,
-    tally,
-)
 from training.database.palms import Palms, ReadingOptions
 from training.metrics.calibration_curves import identify_probes, measure_reliability
 from training.metrics.rates import equal_error_rate
@@ -59,7 +47,7 @@ def measure_matcher(matcher: Matcher, weights: Weights, seed: int) -> dict[str, 
         **_verification(comparisons, weights),
         "rank_1": asdict(share(found == 1, trials.subjects, weights)),
         "cmc": cmc(found, min(CMC_DEPTH, len(trials.owners))).tolist(),
-        "open_set": [_gallery(one) for one in galleries],
+        "open_set": [asdict(one) | {"fnir": _by_name(one.fnir)} for one in galleries],
         "reliability": matcher.calibration
         and _reliability(comparisons, matcher.calibration, weights, seed),
     }
@@ -122,23 +110,28 @@ def _verification(comparisons: Comparisons, weights: Weights) -> dict[str, Any]:
     genuine = comparisons.genuine()
     eer = equal_error_rate(genuine, comparisons.impostors())
     count = int(sum(len(block) for block in comparisons.impostors()))
-    tail, _ = highest(comparisons.impostors(), allowed(FMRS[0], count) + 1)
-    thresholds = {fmr: lowest_threshold(tail, fmr, count) for fmr in FMRS}
+    tail = verification.highest(
+        comparisons.impostors(), verification.allowed(verification.FMRS[0], count) + 1
+    )
+    thresholds = {fmr: verification.lowest_threshold(tail, fmr, count) for fmr in verification.FMRS}
     exact = [one for one in thresholds.values() if one is not None]
-    counted = tally(comparisons, choose_thresholds(comparisons, tail, exact))
+    counted = verification.tally(
+        comparisons, verification.choose_thresholds(comparisons, tail, exact)
+    )
     rates = counted.rates(weights)
 
     def rate(value: float, resampled: Any) -> Rate:
         return Rate.of(value, resampled[1:], len(genuine), weights.shape[1])
 
-    fnmr = {
-        fmr: None if at is None else rate(fnmr_at(genuine, at), fnmr_at_fmr(*rates, fmr))
+    fnmr = dict.fromkeys(thresholds) | {
+        fmr: rate(verification.fnmr_at(genuine, at), verification.fnmr_at_fmr(*rates, fmr))
         for fmr, at in thresholds.items()
+        if at is not None
     }
     return {
         "genuine_comparisons": len(genuine),
         "impostor_comparisons": count,
-        "eer": asdict(rate(eer, eer_of(*rates))),
+        "eer": asdict(rate(eer, verification.eer_of(*rates))),
         "fnmr": _by_name(fnmr),
         "thresholds": {name_rate(fmr): at for fmr, at in thresholds.items()},
         "det": _det(*rates),
@@ -152,20 +145,16 @@ def _det(fmr: Array, fnmr: Array) -> dict[str, list[float]]:
     return {"fmr": fmr[0, chosen].tolist(), "fnmr": fnmr[0, chosen].tolist()}
 
 
-def _distributions(counted: Tally) -> dict[str, list[float]]:
+def _distributions(counted: verification.Tally) -> dict[str, list[float]]:
     """Returns the shares of genuine and impostor comparisons in each of `GRID` equal bins."""
     low, high = counted.thresholds[0], counted.thresholds[-2]
-    edges = np.linspace(low, high, GRID + 1)
+    edges = np.linspace(low, high, verification.GRID + 1)
     at = np.searchsorted(counted.thresholds, edges[:-1])
     found: dict[str, list[float]] = {"edges": edges.tolist()}
     for name, table in (("genuine", counted.genuine), ("impostors", counted.impostors)):
         reaching = np.append(table.sum(axis=0)[at], 0)
         found[name] = (-np.diff(reaching) / reaching[0]).tolist()
     return found
-
-
-def _gallery(one: OpenSet) -> dict[str, Any]:
-    return asdict(one) | {"fnir": _by_name(one.fnir)}
 
 
 def _reliability(

@@ -133,11 +133,7 @@ def open_set(
 
 
 def fnir_at_fpir(
-    own: Array,
-    best_other: Array,
-    strangers: Array,
-    fpir: float,
-    weights: tuple[Weights, Weights],
+    own: Array, best_other: Array, strangers: Array, fpir: float, weights: tuple[Weights, Weights]
 ) -> Array:
     """Returns the false-negative identification rate [B] at a false-positive one.
 

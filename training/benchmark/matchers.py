@@ -2,39 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
-from app.matching.templates import NetKey, mean_templates
+from app.matching.templates import mean_templates
 from app.palm.views import probe_views, template_views
 from training.benchmark.classical import correlate, filter_images
 from training.benchmark.comparisons import Comparisons, Trials
 from training.database.palms import Palms
-from training.versions.read import Views, compare
+from training.versions.read import Version, compare
 
 Float32 = NDArray[np.float32]
-
-
-class Net(Protocol):
-    """What a benchmark needs of a net; `training.versions.read.Version` has it."""
-
-    @property
-    def key(self) -> NetKey:
-        """Name and version."""
-        ...
-
-    @property
-    def calibration(self) -> Calibration:
-        """The meaning of its similarities, with the service's views."""
-        ...
-
-    def embeddings(self, palms: Palms, views: Views) -> Float32:
-        """Returns float32 [N, ..., D], the embeddings of all images in all views."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +37,7 @@ class Matcher:
 
 
 def compare_nets(
-    nets: Sequence[Net], fusion: Fusion | None, palms: Palms, trials: Trials, *, views: bool
+    nets: Sequence[Version], fusion: Fusion | None, palms: Palms, trials: Trials, *, views: bool
 ) -> Iterator[Matcher]:
     """Yields each net's matcher, and then the fused one.
 
@@ -93,7 +74,7 @@ def compare_classically(palms: Palms, trials: Trials) -> Matcher:
     )
 
 
-def _compare_views(net: Net, palms: Palms, trials: Trials) -> Float32:
+def _compare_views(net: Version, palms: Palms, trials: Trials) -> Float32:
     """Returns a net's similarities [P, I] as the service computes them."""
     enrolled, probes = palms.select(trials.templates), palms.select(~trials.templates)
     embeddings = net.embeddings(enrolled, template_views)
@@ -101,7 +82,7 @@ def _compare_views(net: Net, palms: Palms, trials: Trials) -> Float32:
     return compare(net.embeddings(probes, probe_views), templates, str(net.key))
 
 
-def _compare_single_images(net: Net, palms: Palms, trials: Trials) -> Float32:
+def _compare_single_images(net: Version, palms: Palms, trials: Trials) -> Float32:
     """Returns a net's similarities [P, I] of unchanged images."""
     embeddings = net.embeddings(palms, lambda images: images)
     labels = palms.labels[trials.templates]

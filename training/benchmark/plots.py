@@ -8,29 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from training.benchmark.verification import MIN_ERRORS
-from training.report.chart import (
-    BLUE,
-    DASHED,
-    DOTTED,
-    GREEN,
-    INK,
-    LARGE_IN,
-    ORANGE,
-    RED,
-    VIOLET,
-    Chart,
-    add_legend,
-    new_axes,
-    to_svg,
-)
+from training.report import chart
+from training.report.chart import Chart, add_legend, new_axes, to_svg
 
 Matcher = dict[str, Any]
 """One of the `matchers` of benchmark.json."""
 
-COLOURS = (BLUE, ORANGE, GREEN, VIOLET)
+COLOURS = (chart.BLUE, chart.ORANGE, chart.GREEN, chart.VIOLET)
 STYLES: dict[str, tuple[str, Any, float]] = {
-    "fused": (RED, "-", 2.4),
-    "classical": (INK, DASHED, 1.6),
+    "fused": (chart.RED, "-", 2.4),
+    "classical": (chart.INK, chart.DASHED, 1.6),
 }
 """Colour, line style and line width of the matchers that are no nets."""
 
@@ -39,7 +26,7 @@ def draw_distributions(matcher: Matcher) -> Chart:
     """Draws the share of genuine and of impostor comparisons by similarity."""
     name, found = matcher["name"], matcher["distributions"]
     figure, axes = new_axes()
-    for kind, colour in (("impostors", ORANGE), ("genuine", BLUE)):
+    for kind, colour in (("impostors", chart.ORANGE), ("genuine", chart.BLUE)):
         axes.stairs(found[kind], found["edges"], color=colour, linewidth=1.6, label=kind)
         axes.stairs(found[kind], found["edges"], color=colour, alpha=0.2, fill=True)
     axes.set(xlabel="similarity", ylabel="share of comparisons")
@@ -52,7 +39,7 @@ def draw_distributions(matcher: Matcher) -> Chart:
 def draw_det(matchers: Sequence[Matcher]) -> Chart:
     """Draws FNMR against FMR, both logarithmic."""
     title = "DET: missed matches against false matches"
-    figure, axes = new_axes(LARGE_IN)
+    figure, axes = new_axes(chart.LARGE_IN)
     missing = []
     for i, one in enumerate(matchers):
         fmr, fnmr = (np.array(one["det"][name]) for name in ("fmr", "fnmr"))
@@ -70,7 +57,7 @@ def draw_det(matchers: Sequence[Matcher]) -> Chart:
     if len(missing) == len(matchers):
         return Chart(title, None, absent)
     lowest = 1 / max(one["genuine_comparisons"] for one in matchers)
-    axes.plot([lowest, 1], [lowest, 1], color=INK, linewidth=0.8, linestyle=DOTTED)
+    axes.plot([lowest, 1], [lowest, 1], color=chart.INK, linewidth=0.8, linestyle=chart.DOTTED)
     axes.set(xscale="log", yscale="log", xlabel="FMR", ylabel="FNMR", ylim=(lowest / 1.5, 1.2))
     axes.set_xlim(1 / max(one["impostor_comparisons"] for one in matchers), 1.2)
     add_legend(axes)
@@ -88,7 +75,7 @@ def draw_cmc(matchers: Sequence[Matcher]) -> Chart:
             "at 100 %. More identities are needed to tell the matchers apart."
         )
         return Chart(title, None, caption)
-    figure, axes = new_axes(LARGE_IN)
+    figure, axes = new_axes(chart.LARGE_IN)
     for i, one in enumerate(matchers):
         ranks = np.arange(1, len(one["cmc"]) + 1)
         axes.plot(ranks, one["cmc"], marker="o", markersize=3, **_style(one["name"], i))
@@ -109,7 +96,7 @@ def draw_open_set(matchers: Sequence[Matcher]) -> Chart:
     unstated = _explain_unstated(galleries, [fpir for fpir in fpirs if fpir not in stated])
     if not stated:
         return Chart(title, None, unstated)
-    figure, axes = new_axes(LARGE_IN)
+    figure, axes = new_axes(chart.LARGE_IN)
     for i, one in enumerate(matchers):
         for j, fpir in enumerate(stated):
             _draw_fnir(axes, one, i, fpir, faint=j > 0)
@@ -134,8 +121,8 @@ def draw_reliability(matchers: Sequence[Matcher]) -> Chart:
             "compared mirrored and shifted: run the benchmark with --nets and without --no-views."
         )
         return Chart(title, None, caption)
-    figure, axes = new_axes(LARGE_IN)
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=DOTTED)
+    figure, axes = new_axes(chart.LARGE_IN)
+    axes.plot([0, 1], [0, 1], color=chart.INK, linewidth=0.8, linestyle=chart.DOTTED)
     for i, one in enumerate(calibrated):
         found = one["reliability"]
         columns = zip(found["confidence"], found["right"], found["counts"], strict=True)

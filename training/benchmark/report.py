@@ -19,16 +19,10 @@ Report = dict[str, Any]
 def as_html(report: Report) -> str:
     """Returns one page that needs no other file; it shows no image, no file name and no person."""
     # Imported here, so that --help of the benchmark does not load matplotlib.
-    from training.benchmark.plots import (
-        draw_cmc,
-        draw_det,
-        draw_distributions,
-        draw_open_set,
-        draw_reliability,
-    )
+    from training.benchmark import plots
 
     matchers = report["matchers"]
-    draws = (draw_det, draw_cmc, draw_open_set, draw_reliability)
+    draws = (plots.draw_det, plots.draw_cmc, plots.draw_open_set, plots.draw_reliability)
     return render(
         TEMPLATE,
         report=report,
@@ -37,7 +31,7 @@ def as_html(report: Report) -> str:
         rows=_rows(report),
         notes=_notes(report),
         galleries=_galleries(report),
-        distributions=[draw_distributions(one) for one in matchers],
+        distributions=[plots.draw_distributions(one) for one in matchers],
         charts=[draw(matchers) for draw in draws],
     )
 

@@ -31,7 +31,7 @@ Array = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
 
-def highest(similarities: Iterable[Array], count: int) -> tuple[Array, int]:
+def highest(similarities: Iterable[Array], count: int) -> Array:
     """Returns the highest similarities without sorting all of them.
 
     Args:
@@ -39,15 +39,14 @@ def highest(similarities: Iterable[Array], count: int) -> tuple[Array, int]:
         count: number to keep.
 
     Returns:
-        The `count` highest in falling order, or all if there are fewer; and the number of all.
+        The `count` highest in falling order, or all if there are fewer.
     """
-    kept, total = np.empty(0, np.float32), 0
+    kept = np.empty(0, np.float32)
     for block in similarities:
-        total += len(block)
         kept = np.concatenate([kept, block])
         if len(kept) > count:
             kept = np.partition(kept, len(kept) - count)[len(kept) - count :]
-    return np.sort(kept)[::-1], total
+    return np.sort(kept)[::-1]
 
 
 def lowest_threshold(falling: Array, rate: float, count: int) -> float | None:

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from training.database.index import Index, index_database
-from training.database.palms import DataOptions, Palms
-from training.database.scan import grey_range, scan_database
+from training.database.index import Index
+from training.database.palms import DataOptions, Palms, index_with, scan_database
 from training.database.split import Split, split_palms
 from training.leakage.find import Leakage, find_leaks
 from training.report.files import write_text
@@ -20,6 +18,9 @@ from training.report.files import write_text
 SHOWN = 20
 """Lines of one kind in the text; the JSON file has all. Unreadable files are always listed in full.
 """
+
+GREY_SAMPLE = 256
+"""Images whose grey levels are measured: one image in hundreds hardly moves a percentile."""
 
 MIN_GREY_LEVELS = 32
 """Decoding maps 65535 to 255: 10 or 12 bits in a 16-bit file fill 5 or 17 levels, nearly black."""
@@ -150,10 +151,7 @@ def check(config: CheckConfig) -> CheckResult:
     """
     if config.out and config.out.is_dir():
         raise ValueError(f"--out {config.out} is a folder: name a JSON file")
-    index = index_database(
-        config.data, layout=config.layout, classes=config.classes, bands=config.bands
-    )
-    result = _examine(index, config)
+    result = _examine(config)
     if config.out:
         write_text(config.out, json.dumps(result.as_dict(), indent=1) + "\n")
     if result.problems:
@@ -162,11 +160,14 @@ def check(config: CheckConfig) -> CheckResult:
     return result
 
 
-def _examine(index: Index, config: CheckConfig) -> CheckResult:
+def _examine(config: CheckConfig) -> CheckResult:
+    index = index_with(config)
     scan = scan_database(index, config)
     palms = scan.palms
     split, error = _try_split(palms, config)
     per_identity = np.bincount(palms.labels, minlength=len(palms.identities))
+    few = np.flatnonzero(per_identity < 3)
+    parts = split and {"kind": split.kind, "note": split.note, "parts": split.count_parts()}
     return CheckResult(
         folder=config.data,
         layout=index.layout,
@@ -174,16 +175,25 @@ def _examine(index: Index, config: CheckConfig) -> CheckResult:
         left_out=index.left_out,
         unreadable=scan.unreadable,
         sizes=dict(scan.kinds.most_common()),
-        grey_range=grey_range(palms),
-        images_per_identity=_spread(per_identity),
-        too_few={
-            palms.identities[i]: int(per_identity[i]) for i in np.flatnonzero(per_identity < 3)
+        grey_range=_measure_grey_range(palms),
+        images_per_identity={
+            "min": int(per_identity.min()),
+            "median": float(np.median(per_identity)),
+            "max": int(per_identity.max()),
         },
-        split=_describe(split) if split else {},
+        too_few={palms.identities[i]: int(per_identity[i]) for i in few},
+        split=parts or {},
         split_error=error,
         leakage=find_leaks(split) if split else None,
         written=config.out,
     )
+
+
+def _measure_grey_range(palms: Palms) -> tuple[int, int]:
+    """Returns the 1st and 99th percentile of the grey levels of images spread over a database."""
+    chosen = np.linspace(0, len(palms) - 1, min(len(palms), GREY_SAMPLE)).astype(np.int64)
+    low, high = np.percentile(palms.images(chosen), (1, 99), method="nearest")
+    return int(low), int(high)
 
 
 def _try_split(palms: Palms, config: CheckConfig) -> tuple[Split | None, str | None]:
@@ -204,31 +214,6 @@ def _count(index: Index) -> dict[str, int]:
         counts["right hands"] = sum(hand == "R" for _, hand in hands)
         counts["persons"] = len({identity.removesuffix(f"-{hand}") for identity, hand in hands})
     return counts
-
-
-def _spread(per_identity: NDArray[np.int64]) -> dict[str, float]:
-    return {
-        "min": int(per_identity.min()),
-        "median": float(np.median(per_identity)),
-        "max": int(per_identity.max()),
-    }
-
-
-def _describe(split: Split) -> dict[str, Any]:
-    """Returns kind, note, and the numbers of images, identities and sessions of each part."""
-    parts = {"training": split.train, "validation": split.validation, "test": split.test}
-    return {
-        "kind": split.kind,
-        "note": split.note,
-        "parts": {
-            name: {
-                "images": len(palms),
-                "identities": len(np.unique(palms.labels)),
-                "sessions": len(np.unique(palms.sessions[palms.sessions >= 0])),
-            }
-            for name, palms in parts.items()
-        },
-    }
 
 
 def _split_lines(split: dict[str, Any]) -> list[str]:
@@ -255,16 +240,6 @@ def _first(lines: list[str]) -> list[str]:
 
 def _block(title: str, lines: list[str]) -> str:
     """Sets lines of at most 100 characters to the right of a title, file names unbroken."""
-    indent = " " * 14
-    wrapped = [
-        textwrap.fill(
-            line,
-            100,
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in lines
-    ]
-    return f"{title:<14}" + "\n".join(wrapped)[14:]
+    wrapper = textwrap.TextWrapper(86, break_long_words=False, break_on_hyphens=False)
+    wrapped = "\n".join(map(wrapper.fill, lines))
+    return f"{title:<14}" + textwrap.indent(wrapped, " " * 14)[14:]

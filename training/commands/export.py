@@ -1,23 +1,16 @@
 """Exports a trained net as models_store/<net>/<version>/, which the service loads."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from app.matching.calibration import Calibration, calibrate
-from app.nets.manifest import Dataset, InputSpec, Manifest, Metrics, versions
+from app.matching.calibration import calibrate
+from app.nets.manifest import versions
 from app.palm.views import probe_views
 from training.database.image_files import default_scratch
 from training.database.palms import load_palms
-from training.database.split import Split, load_split, split_strangers
+from training.database.split import load_split, split_strangers
 from training.fit.verdict import Verdict
 from training.versions.read import compare
-
-if TYPE_CHECKING:
-    import keras
-
-    from training.versions.source import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +52,7 @@ def export(config: ExportConfig) -> Verdict:
     """
     # Imported here, so that --help does not load TensorFlow.
     from training.versions.source import Source
-    from training.versions.write import embed, fit_prototypes, write_version
+    from training.versions.write import describe, embed, fit_prototypes, write_version
 
     source = Source.open(config.run)
     target = _target(config, source.net)  # refuses before the work
@@ -77,7 +70,15 @@ def export(config: ExportConfig) -> Verdict:
     )
     calibration = calibrate(genuine, split.validation.labels, impostors)
     correct = int((genuine.argmax(axis=1) == split.validation.labels).sum())
-    manifest = _manifest(config, source, net, target, split, calibration, correct)
+    manifest = describe(
+        net,
+        int(target.name),
+        split,
+        calibration,
+        training=source.shared_settings,
+        database=config.data.resolve().name,
+        correct=correct,
+    )
     write_version(target, net, manifest, prototypes, split.validation)
     return Verdict(
         target,
@@ -96,46 +97,3 @@ def _target(config: ExportConfig, net: str) -> Path:
             f"{target} exists and versions are immutable: choose another --version"
         )
     return target
-
-
-def _manifest(
-    config: ExportConfig,
-    source: "Source",
-    net: "keras.Model",
-    target: Path,
-    split: Split,
-    calibration: Calibration,
-    correct: int,
-) -> Manifest:
-    """Returns the manifest without checksums."""
-    from training.versions.source import MACHINE_SPECIFIC
-    from training.versions.write import code_revision, library_versions
-
-    images: Any = net.input
-    settings = source.settings
-    return Manifest(
-        schema_version=3,
-        net=net.name,
-        version=int(target.name),
-        created_at=datetime.now(UTC).replace(microsecond=0),
-        input=InputSpec(height=images.shape[1], width=images.shape[2], channels=3, dtype="uint8"),
-        embedding_size=net.get_layer("dense").units,
-        identities=split.train.identities,
-        prototypes_file="prototypes.npy",
-        temperature=calibration.temperature,
-        thresholds=calibration.thresholds,
-        training={name: value for name, value in settings.items() if name not in MACHINE_SPECIFIC},
-        dataset=Dataset(
-            name=config.data.resolve().name,
-            sha256=split.train.sha256,
-            split=split.kind,
-            split_seed=split.seed,
-            training_images=len(split.train),
-        ),
-        metrics=Metrics(
-            validation_accuracy=correct / len(split.validation),
-            validation_images=len(split.validation),
-        ),
-        code_revision=code_revision(),
-        libraries=library_versions(),
-    )

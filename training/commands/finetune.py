@@ -20,11 +20,11 @@ from training.synthetic.capture import TRAINING
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(DataOptions, RunOptions):
-    """Adapts an exported net to your palms. A VGG takes ten minutes for 160 palms of 6 images.
+    """Adapts an exported net to your palms. 160 palms of 6 images take a VGG about 20 minutes.
 
-    Afterwards the net is measured on synthetic strangers. If it has become worse on them, part of
-    the change is taken back; the report says how much was kept. The same command again continues a
-    run that was stopped. `export` then writes a version that knows the database's identities.
+    Afterwards the net is measured on synthetic strangers. If it has become worse on them, only part
+    of the change is kept; the report says how much and why. The same command again continues a run
+    that was stopped. `export` then writes a version that knows the database's identities.
 
     Attributes:
         start: folder of the version to adapt, such as models_store/vgg16/2.

@@ -69,8 +69,7 @@ _NUMBER = re.compile(r"[sdtv]?[ _-]?\d+", re.IGNORECASE)
 
 def fyo(path: PurePosixPath) -> Name | None:
     """Reads `Subject 17/Session 1/s17_1_L_S1.jpg`; a subject's folder goes before the name."""
-    found = _FYO.fullmatch(path.stem)
-    if not found:
+    if not (found := _FYO.fullmatch(path.stem)):
         return None
     subject, shot, hand, session = found.groups()
     subjects = [m[1] for part in path.parts[:-1] if (m := _FYO_SUBJECT.fullmatch(part))]
@@ -86,8 +85,7 @@ def fyo(path: PurePosixPath) -> Name | None:
 
 def vera(path: PurePosixPath) -> Name | None:
     """Reads `001-M/01/001_L_1_1.png`: person, hand, session, shot."""
-    found = _VERA.fullmatch(path.stem)
-    if not found:
+    if not (found := _VERA.fullmatch(path.stem)):
         return None
     person, hand, session, shot = found.groups()
     return Name(person=person, hand=hand.upper(), session=session, shot=int(shot))
@@ -95,8 +93,7 @@ def vera(path: PurePosixPath) -> Name | None:
 
 def put(path: PurePosixPath) -> Name | None:
     """Reads `P_o017_L_S1_Nr1.bmp`: a palm of person 17; `W_` is a wrist."""
-    found = _PUT.fullmatch(path.stem)
-    if not found:
+    if not (found := _PUT.fullmatch(path.stem)):
         return None
     part, person, hand, session, shot = found.groups()
     return Name(
@@ -166,12 +163,7 @@ def session_first(path: PurePosixPath) -> Name | None:
 
 
 NAMED: dict[str, Parser] = {
-    "fyo": fyo,
-    "vera": vera,
-    "put": put,
-    "casia": casia,
-    "polyu": polyu,
-    "tongji": tongji,
+    parse.__name__: parse for parse in (fyo, vera, put, casia, polyu, tongji)
 }
 """Layouts that are known by their files' names."""
 

@@ -1,6 +1,7 @@
 """Palms: decoded images with their labels, sessions and hands."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.database.decoding import Pixels, Unreadable, decode_files
+from training.database.decoding import Decoded, Pixels, decode_files
 from training.database.image_files import ImageFile, default_scratch
-from training.database.index import Classes, Index, index_database
+from training.database.index import Classes, Index, IndexedImage, index_database
 from training.database.layouts import Layout
 
 SplitKind = Literal["auto", "session", "identity", "seed"]
@@ -95,15 +96,9 @@ class Palms:
     def select(self, mask: NDArray[np.bool_]) -> "Palms":
         """Returns the images where mask [N] is true; labels stay valid, pixels are shared."""
         kept = np.flatnonzero(mask)
-        return replace(
-            self,
-            rows=self.rows[kept],
-            labels=self.labels[kept],
-            sessions=self.sessions[kept],
-            hands=self.hands[kept],
-            shots=self.shots[kept],
-            files=tuple(self.files[i] for i in kept),
-        )
+        arrays = ("rows", "labels", "sessions", "hands", "shots")
+        chosen = {name: getattr(self, name)[kept] for name in arrays}
+        return replace(self, **chosen, files=tuple(self.files[i] for i in kept))
 
     def relabelled(self) -> "Palms":
         """Returns the same images with only the identities that they show, labelled from 0."""
@@ -112,24 +107,29 @@ class Palms:
         return replace(self, labels=labels.astype(np.int32), identities=identities)
 
 
-def load_palms(
-    folder: Path,
-    size_px: int = 224,
-    *,
-    layout: Layout = "auto",
-    classes: Classes = "palm",
-    bands: tuple[int, ...] = (850, 940),
-    scratch: Path | None = None,
-) -> Palms:
-    """Reads a database and prints what it found.
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What was read of a database.
 
-    Args:
-        folder: the database.
-        size_px: side to which every image is cropped and resized, as the service does.
-        layout: as in `ReadingOptions`, like classes, bands and scratch.
-        classes: palm or person.
-        bands: wavelengths in nm.
-        scratch: `default_scratch()` by default.
+    Attributes:
+        palms: the readable images; their digest covers no others.
+        kinds: numbers of readable images by size and mode of their files, such as "800x600 RGB".
+        unreadable: reasons by path.
+    """
+
+    palms: Palms
+    kinds: Counter[str]
+    unreadable: dict[str, str]
+
+
+def load_palms(folder: Path, size_px: int = 224, *, scratch: Path | None = None) -> Palms:
+    """Reads a database as `load_database` does, with the defaults of `ReadingOptions`."""
+    chosen = scratch or default_scratch()
+    return load_database(ReadingOptions(data=folder, size_px=size_px, scratch=chosen))
+
+
+def load_database(options: ReadingOptions) -> Palms:
+    """Reads a database and prints what it found.
 
     Returns:
         All images, sorted by identity, session and file name.
@@ -139,46 +139,68 @@ def load_palms(
         ValueError: as of `index_database`, or if an image cannot be read; the message names it.
         OSError: if the decoded images do not fit into scratch.
     """
-    index = index_database(folder, layout=layout, classes=classes, bands=bands)
-    tqdm.write(f"{folder}: {index}", file=sys.stderr)
+    index = index_with(options)
+    tqdm.write(f"{options.data}: {index}", file=sys.stderr)
+    return scan_database(index, options, strict=True).palms
+
+
+def index_with(options: ReadingOptions) -> Index:
+    """Returns the index of a database, read with the options of a command."""
+    return index_database(
+        options.data, layout=options.layout, classes=options.classes, bands=options.bands
+    )
+
+
+def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False) -> Scan:
+    """Reads every image of an index.
+
+    Args:
+        index: the images.
+        options: how to read them.
+        strict: stop at the first image that cannot be read.
+
+    Raises:
+        ValueError: if `strict` and an image cannot be read, or if none can be read.
+        OSError: if the decoded images do not fit into scratch.
+    """
+    folder, size_px = options.data, options.size_px
     contents = decode_files(folder, index.files, size_px)
+    kinds: Counter[str] = Counter()
+    unreadable: dict[str, str] = {}
+    readable: list[IndexedImage] = []
     digest = sha256()
 
     def images() -> Iterator[Pixels]:
-        for file, content in zip(index.files, contents, strict=True):
-            if isinstance(content, Unreadable):
+        for image, content in zip(index.images, contents, strict=True):
+            if isinstance(content, Decoded):
+                digest.update(f"{image.path}\0{content.sha256}\0".encode())
+                kinds[content.kind] += 1
+                readable.append(image)
+                yield content.pixels
+            elif strict:
                 raise ValueError(
-                    f"{folder / file}: {content.reason}. "
+                    f"{folder / image.path}: {content.reason}. "
                     f"`python -m training check --data {folder}` lists all such files"
                 )
-            digest.update(f"{file}\0{content.sha256}\0".encode())
-            yield content.pixels
+            else:
+                unreadable[image.path] = content.reason
 
-    shape = (len(index.images), size_px, size_px)
-    pixels = ImageFile.write(images(), shape, scratch or default_scratch())
-    return label_images(index, pixels, digest.hexdigest())
-
-
-def load_database(options: ReadingOptions) -> Palms:
-    """Reads a database with the options of a command, as `load_palms` does."""
-    return load_palms(
-        options.data,
-        options.size_px,
-        layout=options.layout,
-        classes=options.classes,
-        bands=options.bands,
-        scratch=options.scratch,
-    )
+    pixels = ImageFile.write(images(), (len(index.images), size_px, size_px), options.scratch)
+    if not readable:
+        path, reason = next(iter(unreadable.items()))
+        raise ValueError(
+            f"{folder}: none of the {len(unreadable)} images can be read, such as {path}: {reason}"
+        )
+    found = replace(index, images=tuple(readable))
+    return Scan(label_images(found, pixels, digest.hexdigest()), kinds, unreadable)
 
 
 def label_images(index: Index, pixels: ImageFile, digest: str) -> Palms:
     """Numbers the identities, sessions and hands of an index, whose images `pixels` holds."""
-    identities = index.identities
-    sessions = index.session_names
+    images, identities, sessions = index.images, index.identities, index.session_names
     label = {name: i for i, name in enumerate(identities)}
     session = {name: i for i, name in enumerate(sessions)} | {None: -1}
     hand = {"L": 0, "R": 1, None: -1}
-    images = index.images
     return Palms(
         pixels=pixels,
         rows=np.arange(len(images)),

@@ -1,6 +1,7 @@
 """Splits of a database into training, validation and test; docs/databases.md compares them."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +36,27 @@ class Split:
     kind: str
     note: str = ""
     seed: int | None = None
+
+    @property
+    def parts(self) -> dict[str, Palms]:
+        """The parts by the names that reports give them."""
+        return {"training": self.train, "validation": self.validation, "test": self.test}
+
+    def count_parts(self) -> dict[str, dict[str, int]]:
+        """Returns the numbers of images, and of identities and sessions with an image, by part."""
+        return {
+            name: {
+                "images": len(palms),
+                "identities": len(np.unique(palms.labels)),
+                "sessions": len(np.unique(palms.sessions[palms.sessions >= 0])),
+            }
+            for name, palms in self.parts.items()
+        }
+
+    def change_parts(self, change: Callable[[Palms], Palms]) -> "Split":
+        """Returns the split with every part changed in the same way."""
+        train, validation, test = map(change, self.parts.values())
+        return replace(self, train=train, validation=validation, test=test)
 
     def __str__(self) -> str:
         """Describes the split in one line: the kind, the three counts, the note."""
@@ -128,7 +150,7 @@ def _two_sessions(palms: Palms, second: Mask, seed: int) -> Split:
         "the first session has single shots, which are all trained on, so the second session of "
         f"{len(sampled)} identities is the validation and that of the others the test"
     )
-    return replace(_cut(palms, held, second & ~held, "session", note), seed=seed)
+    return _cut(palms, held, second & ~held, "session", note, seed)
 
 
 def _last_fifth(palms: Palms) -> Mask:
@@ -160,7 +182,7 @@ def _by_seed(palms: Palms, seed: int) -> Split:
     masks[0, order[:validation]] = True
     masks[1, order[validation : validation + test]] = True
     note = "the parts share sessions, so the figures are optimistic for another session"
-    return replace(_cut(palms, masks[0], masks[1], "seed", note), seed=seed)
+    return _cut(palms, masks[0], masks[1], "seed", note, seed)
 
 
 def _by_identity(palms: Palms, seed: int) -> Split:
@@ -175,25 +197,20 @@ def _by_identity(palms: Palms, seed: int) -> Split:
     order = np.random.default_rng(seed).permutation(count)
     held = np.isin(palms.labels, order[:part])
     tested = np.isin(palms.labels, order[part : 2 * part])
-    split = _cut(palms, held, tested, "identity")
-    return replace(
-        split,
-        train=split.train.relabelled(),
-        validation=split.validation.relabelled(),
-        test=split.test.relabelled(),
-        seed=seed,
-    )
+    return _cut(palms, held, tested, "identity", seed=seed).change_parts(Palms.relabelled)
 
 
-def _cut(palms: Palms, validation: Mask, test: Mask, kind: str, note: str = "") -> Split:
+def _cut(
+    palms: Palms, validation: Mask, test: Mask, kind: str, note: str = "", seed: int | None = None
+) -> Split:
     masks = {"training": ~validation & ~test, "validation": validation, "test": test}
     if empty := [name for name, mask in masks.items() if not mask.any()]:
         raise ValueError(
             f"{len(palms)} images leave nothing for {' and '.join(empty)} in a split by {kind}: "
             "add images or choose another --split"
         )
-    train, held, tested = (palms.select(mask) for mask in masks.values())
-    return Split(train, held, tested, kind, note)
+    train, held, tested = map(palms.select, masks.values())
+    return Split(train, held, tested, kind, note, seed)
 
 
 def _require(palms: Palms, part: Palms, name: str, kind: str) -> None:

@@ -3,21 +3,20 @@
 docs/leakage.md describes the method and has the measurements behind its constants.
 """
 
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import combinations
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from training.database.palms import Palms
 from training.database.split import Split
 from training.leakage.copies import COPY_LIKENESS, Details, details, likeness
-from training.leakage.hashes import Hashed, hash_palms, nearest
+from training.leakage.hashes import ON_ALL_CORES, Hashed, hash_palms, nearest
 
 COPY_BITS = 16
 """Up to this distance hashes prove a copy: of 22,400 pairs of shots of one palm in one session the
@@ -38,9 +37,6 @@ docs/leakage.md); comparing all would take hours for 100,000 images."""
 
 PAIRS_SHOWN = 100
 """Pairs of either kind in the JSON: enough to find the cause."""
-
-Item = TypeVar("Item")
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +159,17 @@ def find_leaks(split: Split, seed: int = 1) -> Leakage:
         split: the parts.
         seed: seed of the sample for which turned copies are searched.
     """
-    named = {"training": split.train, "validation": split.validation, "test": split.test}
-    parts = [_Part(name, palms, hash_palms(palms, name)) for name, palms in named.items()]
+    parts = [_Part(name, palms, hash_palms(palms, name)) for name, palms in split.parts.items()]
     couples = list(combinations(parts, 2))
     exact = [pair for couple in couples for pair in _find_exact(*couple)]
     near = [pair for couple in couples for pair in _find_near(*couple)]
     sample = _sample_held_out(parts, {pair.second for pair in exact + near}, seed)
-    turned = _map(lambda probe: _find_turned(parts, probe), sample, "looking for turned copies")
+    label = "looking for turned copies"
+    turned = thread_map(partial(_find_turned, parts), sample, desc=label, **ON_ALL_CORES)
     return Leakage(
         exact=tuple(exact),
         near=tuple(near + [pair for pair in turned if pair]),
-        sessions_shared=_count_shared_sessions(list(named.values())),
+        sessions_shared=_count_shared_sessions(split),
         sampled=len(sample),
         held_out=len(split.validation) + len(split.test),
     )
@@ -213,7 +209,10 @@ def _find_near(first: _Part, second: _Part) -> list[Pair]:
         if second.hashed.digests[j] not in exact
     ]
     closest: dict[str, Pair] = {}
-    for pair in filter(None, _map(lambda candidate: _confirm(*candidate), candidates, label)):
+    confirmed = thread_map(
+        lambda candidate: _confirm(*candidate), candidates, desc=label, **ON_ALL_CORES
+    )
+    for pair in filter(None, confirmed):
         known = closest.setdefault(pair.second, pair)
         if (pair.distance or 0) < (known.distance or 0):
             closest[pair.second] = pair
@@ -272,28 +271,15 @@ def _pair(
     mirrored: bool = False,
     value: float | None = None,
 ) -> Pair:
-    return Pair(
-        first=first.file,
-        second=second.file,
-        first_part=first.part.name,
-        second_part=second.part.name,
-        distance=distance,
-        mirrored=mirrored,
-        likeness=None if value is None else round(value, 4),
-    )
+    names = first.file, second.file, first.part.name, second.part.name
+    return Pair(*names, distance, mirrored, None if value is None else round(value, 4))
 
 
-def _count_shared_sessions(parts: Sequence[Palms]) -> int:
+def _count_shared_sessions(split: Split) -> int:
     """Counts the sessions of identities that have images in more than one part."""
-    sessions: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for number, palms in enumerate(parts):
+    sessions: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for part, palms in split.parts.items():
         for label, session in zip(palms.labels, palms.sessions, strict=True):
             if session >= 0:
-                sessions[palms.identities[label], palms.session_names[session]].add(number)
-    return sum(len(numbers) > 1 for numbers in sessions.values())
-
-
-def _map(work: Callable[[Item], Found], items: Sequence[Item], label: str) -> list[Found]:
-    """Applies a function in threads and returns the results in order; OpenCV frees the lock."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(tqdm(pool.map(work, items), label, len(items), leave=False))
+                sessions[palms.identities[label], palms.session_names[session]].add(part)
+    return sum(len(parts) > 1 for parts in sessions.values())

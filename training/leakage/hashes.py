@@ -1,7 +1,6 @@
 """Perceptual hashes of images, and the search for near ones."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from training.database.palms import Palms
 
@@ -21,8 +21,10 @@ HASH_SIDE = 16
 nearest are 76 bits apart. With the usual 64 bits they are 8 apart, as far as a crop by 1 % moves a
 hash (docs/leakage.md)."""
 
-CHUNK = 64
 BLOCK = 64
+
+ON_ALL_CORES = {"max_workers": os.cpu_count(), "tqdm_class": tqdm, "leave": False}
+"""How `thread_map` runs: ImageHash and OpenCV free Python's lock."""
 
 
 class Hashed(NamedTuple):
@@ -53,28 +55,15 @@ def hash_palms(palms: Palms, name: str) -> Hashed:
         name: their name in the progress bar.
     """
 
-    def hash_chunk(start: int) -> list[tuple[Hashes, Hashes, bytes]]:
-        return [
-            (
-                perceptual_hash(image),
-                perceptual_hash(np.ascontiguousarray(image[:, ::-1])),
-                blake2b(image.tobytes(), digest_size=16).digest(),
-            )
-            for image in palms.images(slice(start, start + CHUNK))
-        ]
+    def hash_image(position: int) -> tuple[Hashes, Hashes, bytes]:
+        image = palms.images(np.array([position]))[0]
+        mirrored = np.ascontiguousarray(image[:, ::-1])
+        digest = blake2b(image.tobytes(), digest_size=16).digest()
+        return perceptual_hash(image), perceptual_hash(mirrored), digest
 
-    rows: list[tuple[Hashes, Hashes, bytes]] = []
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(palms), desc=f"hashing {name}", unit="image", leave=False) as progress,
-    ):
-        for chunk in pool.map(hash_chunk, range(0, len(palms), CHUNK)):
-            rows += chunk
-            progress.update(len(chunk))
-    words = HASH_SIDE**2 // 64
-    upright = np.array([row[0] for row in rows], np.uint64).reshape(-1, words)
-    mirrored = np.array([row[1] for row in rows], np.uint64).reshape(-1, words)
-    return Hashed(upright, mirrored, [row[2] for row in rows])
+    rows = thread_map(hash_image, range(len(palms)), desc=f"hashing {name}", **ON_ALL_CORES)
+    upright, mirrored, digests = zip(*rows, strict=True)
+    return Hashed(np.array(upright), np.array(mirrored), list(digests))
 
 
 def nearest(

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from training.nets.layers import CosineClassifier, ScaledConv2D, UnitLength
+from training.nets.layers import CosineClassifier, ScaledConv2D
 from training.nets.preprocessing import contrast_shrink, preprocess
 from training.nets.recipe import NETS, Recipe
 
@@ -118,7 +118,7 @@ def embedding_head(features: Any, identities: int, recipe: Recipe) -> dict[str, 
         recipe.embedding_size, use_bias=False, kernel_initializer=recipe.init, name="dense"
     )
     x = _batch_norm("dense_norm")(dense(x))
-    embedding = UnitLength(name="embedding")(x)
+    embedding = keras.layers.UnitNormalization(name="embedding", dtype="float32")(x)
     similarity = CosineClassifier(identities, name="similarity")(embedding)
     return {"embedding": embedding, "similarity": similarity}
 
@@ -126,8 +126,8 @@ def embedding_head(features: Any, identities: int, recipe: Recipe) -> dict[str, 
 def scoring_model(model: keras.Model) -> keras.Model:
     """Returns the model that is trained: images to similarities, or to probabilities."""
     outputs: Any = model.output
-    head = "probabilities" if "probabilities" in outputs else "similarity"
-    return keras.Model(model.input, outputs[head], name=model.name)
+    answer = outputs.get("probabilities", outputs.get("similarity"))
+    return keras.Model(model.input, answer, name=model.name)
 
 
 def embedding_model(model: keras.Model) -> keras.Model:
@@ -154,13 +154,8 @@ def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noq
         ValueError: if the recipe has the paper's head or wiring.
     """
     images: Any = trained.input
-    folded = build_net(
-        trained.name,
-        trained.get_layer("similarity").identities,
-        recipe,
-        input_px=images.shape[1],
-        folded=True,
-    )
+    identities = trained.get_layer("similarity").identities
+    folded = build_net(trained.name, identities, recipe, input_px=images.shape[1], folded=True)
     for layer in folded.layers:
         source = trained.get_layer(layer.name)
         scaled = isinstance(source, ScaledConv2D)

@@ -1,14 +1,10 @@
 """ImageNet weights for the convolutions of VGG16 and VGG19 with their original filters."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
-DONORS: dict[str, Callable[..., keras.Model]] = {
-    "vgg16": keras.applications.VGG16,
-    "vgg19": keras.applications.VGG19,
-}
+DONORS = {"vgg16": keras.applications.VGG16, "vgg19": keras.applications.VGG19}
 """Nets of which Keras has ImageNet weights."""
 
 
@@ -26,15 +22,16 @@ def load_imagenet(scores: keras.Model, weights_file: Path | None) -> None:
     """
     require_weights(scores.name, weights_file)
     donor = _load_donor(scores.name, weights_file)
-    plain = {x.name: x for x in scores.layers if isinstance(x, keras.layers.Conv2D)}
-    for layer in donor.layers:
-        if not isinstance(layer, keras.layers.Conv2D):
-            continue
-        target = plain.get(layer.name)
+    plain, donated = (
+        {layer.name: layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
+        for model in (scores, donor)
+    )
+    for name, layer in donated.items():
+        target = plain.get(name)
         shapes = [weight.shape for weight in layer.weights]
         if target is None or [weight.shape for weight in target.weights] != shapes:
             raise ValueError(
-                f"{layer.name} does not fit ImageNet's {tuple(shapes[0])}: transfer "
+                f"{name} does not fit ImageNet's {tuple(shapes[0])}: transfer "
                 "needs --filters original and --normalization none (--preset transfer)"
             )
         target.set_weights(layer.get_weights())
@@ -52,20 +49,15 @@ def require_weights(net: str, weights_file: Path | None) -> None:
 
 
 def _load_donor(net: str, weights_file: Path | None) -> keras.Model:
-    if weights_file is None:
-        try:
-            return DONORS[net](include_top=False, weights="imagenet")
-        except Exception as error:  # urllib and Keras raise many kinds
+    try:
+        return DONORS[net](include_top=False, weights=str(weights_file or "imagenet"))
+    except Exception as error:  # urllib, h5py and Keras raise many kinds
+        if weights_file is None:
             raise OSError(
                 f"Keras could not download the ImageNet weights of {net} ({error}): give them "
                 "as --weights-file"
             ) from error
-    donor = DONORS[net](include_top=False, weights=None)
-    try:
-        donor.load_weights(weights_file)
-    except Exception as error:  # h5py and Keras raise many kinds
         raise ValueError(
             f"{weights_file} does not hold {net}'s weights in the layout of keras.applications "
             f"without top ({' '.join(str(error).split())[:200]})"
         ) from error
-    return donor

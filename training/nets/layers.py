@@ -1,4 +1,7 @@
-"""Layers that Keras does not have, written against Keras 3 so that they run on any backend."""
+"""Layers that Keras does not have, written against Keras 3 so that they run on any backend.
+
+Keras makes their configuration from the arguments of their constructors.
+"""
 
 from typing import Any
 
@@ -18,16 +21,16 @@ class LocalContrast(keras.layers.Layer):
     triangular neighbourhood: two box averages of `window_px`. Computes in float32.
     """
 
-    def __init__(self, shrink: int, window_px: int, floor: float = 0.01, **options: Any) -> None:
+    def __init__(self, shrink: int, window_px: int, floor: float = 0.01, **kwargs: Any) -> None:
         """Creates the layer.
 
         Args:
             shrink: factor by which the image is made smaller first, at least 1.
             window_px: side of the box average, in px of the smaller image.
             floor: standard deviation below which contrast counts as noise, of a range of 1.
-            options: those of `keras.layers.Layer`.
+            kwargs: those of `keras.layers.Layer`.
         """
-        super().__init__(**{**options, "dtype": "float32"})
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.shrink = shrink
         self.window_px = window_px
         self.floor = floor
@@ -48,11 +51,6 @@ class LocalContrast(keras.layers.Layer):
             x = ops.average_pool(x, (1, self.window_px), strides=1, padding="same")
         return x
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        own = {"shrink": self.shrink, "window_px": self.window_px, "floor": self.floor}
-        return {**super().get_config(), **own}
-
 
 class ScaledConv2D(keras.layers.Layer):
     """Convolves with a standardised kernel and applies ReLU.
@@ -65,11 +63,9 @@ class ScaledConv2D(keras.layers.Layer):
 
     # Not a subclass of Conv2D: Conv2D saves its own weights, and the gain would be lost.
 
-    def __init__(
-        self, filters: int, kernel_size: int = 3, strides: int = 1, **options: Any
-    ) -> None:
-        """Creates the layer; `options` are those of `keras.layers.Layer`."""
-        super().__init__(**options)
+    def __init__(self, filters: int, kernel_size: int = 3, strides: int = 1, **kwargs: Any) -> None:
+        """Creates the layer; `kwargs` are those of `keras.layers.Layer`."""
+        super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
@@ -107,8 +103,7 @@ class ScaledConv2D(keras.layers.Layer):
         self.set_weights([sized, rms * np.sqrt(fan_in) / RELU_GAIN, bias])
 
     def _standardised_kernel(self) -> Any:
-        kernel = ops.convert_to_tensor(self.kernel)
-        kernel = ops.cast(kernel, "float32")
+        kernel = ops.cast(ops.convert_to_tensor(self.kernel), "float32")
         moments: Any = ops.moments(kernel, axes=(0, 1, 2), keepdims=True)
         mean, variance = moments
         fan_in = float(np.prod(self.kernel.shape[:3]))
@@ -116,48 +111,22 @@ class ScaledConv2D(keras.layers.Layer):
         gain: Any = ops.cast(self.gain, "float32")
         return RELU_GAIN * gain * (kernel - mean) * scale
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        own = {
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-        }
-        return {**super().get_config(), **own}
-
-
-class UnitLength(keras.layers.Layer):
-    """Scales every row to length 1, in float32."""
-
-    def __init__(self, **options: Any) -> None:
-        """Creates the layer; `options` are those of `keras.layers.Layer`."""
-        super().__init__(**{**options, "dtype": "float32"})
-
-    def call(self, rows: Any) -> Any:
-        """Maps [B, D] to float32 [B, D]."""
-        return ops.normalize(ops.cast(rows, "float32"), axis=-1)
-
 
 class CosineClassifier(keras.layers.Layer):
     """Computes an embedding's cosine similarity with one prototype per identity, in float32."""
 
-    def __init__(self, identities: int, **options: Any) -> None:
-        """Creates the layer for `identities` classes; `options` as for `keras.layers.Layer`."""
-        super().__init__(**{**options, "dtype": "float32"})
+    def __init__(self, identities: int, **kwargs: Any) -> None:
+        """Creates the layer for `identities` classes; `kwargs` as for `keras.layers.Layer`."""
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.identities = identities
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the prototypes [identities, D]."""
-        shape = (self.identities, input_shape[-1])
         self.prototypes = self.add_weight(
-            shape=shape, initializer="glorot_normal", name="prototypes"
+            (self.identities, input_shape[-1]), "glorot_normal", name="prototypes"
         )
 
     def call(self, embeddings: Any) -> Any:
         """Maps embeddings [B, D] of length 1 to similarities [B, identities] in [-1, 1]."""
         prototypes = ops.normalize(ops.convert_to_tensor(self.prototypes), axis=-1)
         return ops.matmul(embeddings, ops.transpose(prototypes))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {**super().get_config(), "identities": self.identities}

@@ -6,24 +6,28 @@ import keras
 from keras import ops
 
 
-class MarginLoss(keras.losses.Loss):
+class _Margin(keras.losses.Loss):
+    """A loss of logits scale * (similarity - margin where the answer is right)."""
+
+    def __init__(self, scale: float = 24.0, margin: float = 0.1, **options: Any) -> None:
+        """Creates the loss.
+
+        Args:
+            scale: factor from similarity to logit, above 0.
+            margin: similarity by which the right answer has to win, from 0 to 1.
+            options: those of `keras.losses.Loss`.
+        """
+        super().__init__(**options)
+        self.scale = scale
+        self.margin = margin
+
+
+class MarginLoss(_Margin):
     """CosFace: cross-entropy of scale * (similarity - margin at the true identity).
 
     Wang et al., arXiv 1801.09414. The margin keeps genuine similarities apart from those of the
     nearest impostor, so that a threshold can refuse strangers.
     """
-
-    def __init__(self, scale: float = 24.0, margin: float = 0.25, **options: Any) -> None:
-        """Creates the loss.
-
-        Args:
-            scale: factor from similarity to logit, above 0.
-            margin: similarity by which the true identity has to win, from 0 to 1.
-            options: those of `keras.losses.Loss`.
-        """
-        super().__init__(name="margin_loss", **options)
-        self.scale = scale
-        self.margin = margin
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the losses [B] of labels int [B] and similarities float32 [B, N]."""
@@ -33,7 +37,7 @@ class MarginLoss(keras.losses.Loss):
         return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
-class PairLoss(keras.losses.Loss):
+class PairLoss(_Margin):
     """CosFace with the other images of the batch in place of the prototypes.
 
     Every palm has two images in a batch. For each image the loss is the cross-entropy of finding
@@ -41,18 +45,6 @@ class PairLoss(keras.losses.Loss):
     one). Without the margin it is the N-pair loss: K. Sohn, NIPS 2016. The margin: Wang et al.,
     arXiv 1801.09414. It teaches from the first step, however many palms there are.
     """
-
-    def __init__(self, scale: float = 24.0, margin: float = 0.1, **options: Any) -> None:
-        """Creates the loss.
-
-        Args:
-            scale: factor from similarity to logit, above 0.
-            margin: similarity by which the palm's other image has to win, from 0 to 1.
-            options: those of `keras.losses.Loss`.
-        """
-        super().__init__(name="pair_loss", **options)
-        self.scale = scale
-        self.margin = margin
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the losses [B] of labels int [B], each present twice, and embeddings [B, D]."""

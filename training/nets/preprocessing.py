@@ -28,9 +28,9 @@ def preprocess(images: Any, kind: str, contrast_px: int) -> Any:
     if kind == "rescaled":
         return keras.layers.Rescaling(1 / 255, dtype="float32", name="rescaled")(pixels)
     if kind == "standardized":
-        return Standardized(name="standardized")(pixels)
+        return Standardized(name="standardized", dtype="float32")(pixels)
     if kind == "imagenet":
-        return ImageNetColours(name="imagenet")(pixels)
+        return keras.applications.vgg16.preprocess_input(pixels)  # blue first, less the means
     return pixels
 
 
@@ -40,30 +40,10 @@ def contrast_shrink(image_px: int, contrast_px: int) -> int:
 
 
 class Standardized(keras.layers.Layer):
-    """Scales every image to mean 0 and standard deviation 1, in float32."""
-
-    def __init__(self, **options: Any) -> None:
-        """Creates the layer; `options` are those of `keras.layers.Layer`."""
-        super().__init__(**{**options, "dtype": "float32"})
+    """Scales every image to mean 0 and standard deviation 1."""
 
     def call(self, images: Any) -> Any:
         """Maps [B, H, W, C] to the same shape."""
         moments: Any = ops.moments(images, axes=(1, 2, 3), keepdims=True)
         mean, variance = moments
         return (images - mean) * ops.rsqrt(ops.maximum(variance, 1e-6))
-
-
-class ImageNetColours(keras.layers.Layer):
-    """Converts RGB to BGR and subtracts the mean colour, as VGG's ImageNet weights expect.
-
-    The means are those of `keras.applications.imagenet_utils.preprocess_input(mode="caffe")`.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        """Creates the layer; `options` are those of `keras.layers.Layer`."""
-        super().__init__(**{**options, "dtype": "float32"})
-
-    def call(self, images: Any) -> Any:
-        """Maps RGB [B, H, W, 3], 0 to 255, to BGR less the means."""
-        flipped: Any = ops.flip(images, axis=-1)
-        return flipped - ops.convert_to_tensor([103.939, 116.779, 123.68])

@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections import Counter
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -25,35 +24,24 @@ JPEG_QUALITY = 85
 Scores = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """Images of one identity that were taken for another.
-
-    Attributes:
-        identity: label of the true identity.
-        taken_for: label of the identity found.
-        count: images taken for it.
-        of: test images of the true identity.
-    """
-
-    identity: int
-    taken_for: int
-    count: int
-    of: int
-
-
-def count_confusions(found: NDArray[np.int64], labels: NDArray[np.int32]) -> list[Confusion]:
+def count_confusions(
+    found: NDArray[np.int64], labels: NDArray[np.int32]
+) -> list[tuple[int, int, int, int]]:
     """Returns every pair of a true and a wrong identity, the most frequent first.
 
     Args:
         found: int [N], labels found.
         labels: int [N], true labels.
+
+    Returns:
+        The two labels, the number of images taken for the wrong one, and the number of all images
+        of the true one.
     """
     wrong = found != labels
     totals = Counter(labels.tolist())
     pairs = Counter(zip(labels[wrong].tolist(), found[wrong].tolist(), strict=True))
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
-    return [Confusion(*pair, count, totals[pair[0]]) for pair, count in ordered]
+    return [(true, wrong, count, totals[true]) for (true, wrong), count in ordered]
 
 
 def describe_confusions(split: Split, scores: Scores) -> dict[str, Any]:
@@ -82,8 +70,8 @@ def describe_confusions(split: Split, scores: Scores) -> dict[str, Any]:
         "accuracy": _describe_accuracy(found, test.labels),
         "matrix": draw_confusion(matrix, test.identities),
         "confusions": [
-            (test.identities[one.identity], test.identities[one.taken_for], one.count, one.of)
-            for one in confusions[:PAIRS_SHOWN]
+            (test.identities[true], test.identities[wrong], count, of)
+            for true, wrong, count, of in confusions[:PAIRS_SHOWN]
         ],
         "confusions_left_out": max(len(confusions) - PAIRS_SHOWN, 0),
         "worst": worst,

@@ -69,6 +69,7 @@ def _describe(record: RunRecord) -> dict[str, Any]:
     cross_entropy = record.config.get("head") != "embedding"
     scores = record.test_scores
     test = None if scores is None else describe_confusions(record.split, scores)
+    leaks = record.leakage.get("exact_pairs", []) + record.leakage.get("near_pairs", [])
     first_cards = [test["accuracy"]] if test else _make_metric_cards(record.metrics)
     return {
         "title": record.title,
@@ -78,9 +79,9 @@ def _describe(record: RunRecord) -> dict[str, Any]:
         "cards": first_cards + _make_progress_cards(record.history),
         "charts": draw_curves(record.history, identities, cross_entropy=cross_entropy),
         "split": record.split,
-        "parts": _count_parts(record.split),
+        "parts": record.split.count_parts(),
         "leakage": record.leakage,
-        "leaks": _list_leaks(record.leakage),
+        "leaks": leaks[:LEAKS_SHOWN],
         "test": test,
         "metrics": _list_rows(record.metrics),
         "config": _list_rows(record.config),
@@ -124,23 +125,6 @@ def _format_duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
-
-
-def _count_parts(split: Split) -> list[dict[str, Any]]:
-    parts = {"training": split.train, "validation": split.validation, "test": split.test}
-    return [
-        {
-            "name": name,
-            "images": len(palms),
-            "identities": len(np.unique(palms.labels)),
-            "sessions": len(np.unique(palms.sessions[palms.sessions >= 0])) or "unknown",
-        }
-        for name, palms in parts.items()
-    ]
-
-
-def _list_leaks(leakage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return (leakage.get("exact_pairs", []) + leakage.get("near_pairs", []))[:LEAKS_SHOWN]
 
 
 def _list_rows(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

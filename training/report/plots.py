@@ -5,20 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from training.report.chart import (
-    BLUE,
-    DASHED,
-    INK,
-    ORANGE,
-    RED,
-    Chart,
-    add_legend,
-    new_axes,
-    to_svg,
-)
+from training.report import chart
+from training.report.chart import Chart, add_legend, new_axes, to_svg
 
 History = Sequence[dict[str, float]]
 Series = dict[str, tuple[list[float], list[float]]]
@@ -54,7 +46,7 @@ def draw_curves(history: History, identities: int, *, cross_entropy: bool) -> li
         _draw_eer(history),
         _draw_learning_rate(history),
     ]
-    return [chart for chart in charts if chart]
+    return list(filter(None, charts))
 
 
 def draw_confusion(confusion: NDArray[np.int64], identities: Sequence[str]) -> Markup:
@@ -78,7 +70,7 @@ def draw_confusion(confusion: NDArray[np.int64], identities: Sequence[str]) -> M
         columns[order],
         rows[order],
         s=size**2,
-        c=np.where(wrong, RED, BLUE)[order],
+        c=np.where(wrong, chart.RED, chart.BLUE)[order],
         alpha=(0.6 + 0.4 * share)[order],
         marker="s",
         linewidths=0,
@@ -95,11 +87,10 @@ def draw_confusion(confusion: NDArray[np.int64], identities: Sequence[str]) -> M
 
 
 def _draw_loss(history: History, identities: int, cross_entropy: bool) -> Chart | None:
-    lines = _series(history, "loss", "val_loss")
-    if not lines:
-        return _explain_absence(history, "Loss", "loss", "val_loss")
-    figure, axes = new_axes()
-    _draw(axes, lines)
+    names = ("loss", "val_loss")
+    if not (lines := _series(history, names)):
+        return _explain_absence(history, "Loss", names)
+    figure, axes = _plot(lines)
     caption = (
         "The loss of this head has no fixed value for guessing. A loss that falls shows that the "
         "net learns."
@@ -118,11 +109,10 @@ def _draw_loss(history: History, identities: int, cross_entropy: bool) -> Chart 
 
 
 def _draw_accuracy(history: History, identities: int) -> Chart | None:
-    lines = _series(history, "accuracy", "val_accuracy", "val_rank_1")
-    if not lines:
-        return _explain_absence(history, "Accuracy", "accuracy", "val_accuracy", "val_rank_1")
-    figure, axes = new_axes()
-    _draw(axes, lines)
+    names = ("accuracy", "val_accuracy", "val_rank_1")
+    if not (lines := _series(history, names)):
+        return _explain_absence(history, "Accuracy", names)
+    figure, axes = _plot(lines)
     captions = []
     if lines.keys() - {"val_rank_1"}:
         _draw_chance(axes, 1 / identities, f"guessing: 1 of {identities}")
@@ -139,11 +129,9 @@ def _draw_accuracy(history: History, identities: int) -> Chart | None:
 
 
 def _draw_eer(history: History) -> Chart | None:
-    lines = _series(history, "val_eer")
-    if not lines:
+    if not (lines := _series(history, ["val_eer"])):
         return None
-    figure, axes = new_axes()
-    _draw(axes, lines)
+    figure, axes = _plot(lines)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     caption = (
@@ -154,44 +142,39 @@ def _draw_eer(history: History) -> Chart | None:
 
 
 def _draw_learning_rate(history: History) -> Chart | None:
-    lines = _series(history, "learning_rate")
-    if not lines:
+    if not (lines := _series(history, ["learning_rate"])):
         return None
-    figure, axes = new_axes()
-    _draw(axes, lines)
+    figure, axes = _plot(lines)
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=False)
-    axes.yaxis.get_offset_text().set(color=INK, fontsize=9)
+    axes.yaxis.get_offset_text().set(color=chart.INK, fontsize=9)
     return Chart("Learning rate", to_svg(figure, "learning rate"), "At the end of each epoch.")
 
 
-def _explain_absence(history: History, title: str, *names: str) -> Chart | None:
+def _explain_absence(history: History, title: str, names: Sequence[str]) -> Chart | None:
     """Returns words for figures that the history has but cannot draw; None if it has none."""
     has_some = any(name in row for row in history for name in names)
     return Chart(title, None, NOT_FINITE) if has_some else None
 
 
-def _series(history: History, *names: str) -> Series:
+def _series(history: History, names: Sequence[str]) -> Series:
     """Returns epochs and values by name, only those that are finite numbers."""
     found: Series = {}
     for name in names:
-        points = [
-            (row.get("epoch", number), row[name])
-            for number, row in enumerate(history, 1)
-            if np.isfinite(row.get(name, np.nan))
-        ]
-        if points:
-            found[name] = ([epoch for epoch, _ in points], [value for _, value in points])
+        rows = [(n, row) for n, row in enumerate(history, 1) if np.isfinite(row.get(name, np.nan))]
+        if rows:
+            found[name] = [row.get("epoch", n) for n, row in rows], [row[name] for _, row in rows]
     return found
 
 
-def _draw(axes: Axes, lines: Series) -> None:
+def _plot(lines: Series) -> tuple[Figure, Axes]:
+    figure, axes = new_axes()
     for name, (epochs, values) in lines.items():
         validation = name.startswith("val_")
         axes.plot(
             epochs,
             values,
-            color=ORANGE if validation else BLUE,
+            color=chart.ORANGE if validation else chart.BLUE,
             linewidth=2,
             marker="o",
             markersize=3.5 if len(epochs) < 60 else 0,
@@ -199,10 +182,11 @@ def _draw(axes: Axes, lines: Series) -> None:
         )
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set_xlabel("epoch")
+    return figure, axes
 
 
 def _draw_chance(axes: Axes, level: float, text: str) -> None:
-    axes.axhline(level, color=INK, linewidth=1, linestyle=DASHED)
+    axes.axhline(level, color=chart.INK, linewidth=1, linestyle=chart.DASHED)
     axes.annotate(
         text,
         (0.99, level),
@@ -210,7 +194,7 @@ def _draw_chance(axes: Axes, level: float, text: str) -> None:
         xytext=(0, 3),
         textcoords="offset points",
         ha="right",
-        color=INK,
+        color=chart.INK,
         fontsize=8.5,
     )
 

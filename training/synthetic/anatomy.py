@@ -59,8 +59,8 @@ def draw_palm(rng: np.random.Generator) -> Layers:
         0 (none) to 255 (darkest); texture has mean 128 and standard deviation 32.
     """
     deep, shallow = _draw_vessels(grow_vessels(rng), rng)
-    layers = np.stack([deep, shallow, _draw_principal_lines(rng), _draw_wrinkles(rng)])
-    palm = np.concatenate([layers, _draw_texture(rng)[None]])
+    skin = (_draw_principal_lines(rng), _draw_wrinkles(rng), _draw_texture(rng))
+    palm = np.stack([deep, shallow, *skin])
     return palm[:, :, ::-1].copy() if rng.random() < 0.5 else palm  # a left hand or a right one
 
 

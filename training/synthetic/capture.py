@@ -20,14 +20,8 @@ from training.synthetic.canvas import CANVAS_PX, Float32, Layers
 IMAGE_PX = 128
 """Side of an image in px."""
 
-# How much darker than plain skin each layer is in a typical camera, as a share of its brightness.
-_TYPICAL_SHADE = {
-    "deep_veins": 0.16,
-    "shallow_veins": 0.13,
-    "principal_lines": 0.14,
-    "wrinkles": 0.13,
-    "texture": 0.07,
-}
+# How much darker than plain skin each of `LAYERS` is in a typical camera, as a share of it.
+_TYPICAL_SHADES = np.array([0.16, 0.13, 0.14, 0.13, 0.07])
 _LEAST_CONTRAST = 0.75  # mean shading of veins and creases, as a share of the typical shading
 _FAINT = 0.12  # probability that a camera shows a layer faintly
 _FAINT_SESSION = 0.06  # probability that a session does: a cold hand, dry skin
@@ -106,8 +100,7 @@ def draw_camera(rng: np.random.Generator, style: Style) -> Float32:
         factors[2:4] = 0
     # A palm-vein camera shows at least something.
     factors[:4] *= max(1, _LEAST_CONTRAST / np.abs(factors[:4]).mean())
-    typical = [_TYPICAL_SHADE[layer] for layer in LAYERS]
-    return (np.array(typical) * factors).astype(np.float32)
+    return (_TYPICAL_SHADES * factors).astype(np.float32)
 
 
 def draw_session(rng: np.random.Generator, style: Style, camera: Float32) -> Session:

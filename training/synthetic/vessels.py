@@ -136,10 +136,8 @@ def _tissue_points(rng: np.random.Generator) -> Float32:
 
 def _meander(points: Float32, rng: np.random.Generator) -> Float32:
     """Bends the whole tree smoothly, so that no vessel is straight."""
-    coarse = rng.normal(0, 1, (9, 9, 2)) * rng.uniform(4, 9)
-    field = cv2.resize(
-        coarse.astype(np.float32), (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC
-    )
+    coarse = (rng.normal(0, 1, (9, 9, 2)) * rng.uniform(4, 9)).astype(np.float32)
+    field = cv2.resize(coarse, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
     column, row = np.clip(points[:, :2], 0, CANVAS_PX - 1).astype(int).T
     return points + np.pad(field[row, column], ((0, 0), (0, 1)))
 

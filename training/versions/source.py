@@ -64,6 +64,13 @@ class Source:
         """The net's name."""
         return self.settings["net"]
 
+    @property
+    def shared_settings(self) -> dict[str, Any]:
+        """The settings for the manifest: all that are not of one machine."""
+        return {
+            name: value for name, value in self.settings.items() if name not in MACHINE_SPECIFIC
+        }
+
     def reading_options(self, data: Path, scratch: Path) -> DataOptions:
         """Returns options that read and split a database as the training did."""
         known = {name: self.settings[name] for name in READING if name in self.settings}

@@ -1,6 +1,8 @@
 """Writes a version of a net, and proves that its SavedModel answers as the trained net does."""
 
 import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from app.matching.calibration import Calibration
 from app.matching.templates import mean_templates
-from app.nets.manifest import GOLDEN, MANIFEST, Manifest, seal_manifest
+from app.nets.manifest import (
+    GOLDEN,
+    MANIFEST,
+    Dataset,
+    InputSpec,
+    Manifest,
+    Metrics,
+    seal_manifest,
+)
 from app.palm.views import template_views
 from training.database.palms import Palms, Pixels
+from training.database.split import Split
 from training.report.files import replacing
 from training.versions.read import Views, embed_palms
 
@@ -53,6 +66,54 @@ def fit_prototypes(net: keras.Model, train: Palms) -> Float32:
     return prototypes
 
 
+def describe(
+    net: keras.Model,
+    version: int,
+    split: Split,
+    calibration: Calibration,
+    *,
+    training: Mapping[str, Any],
+    database: str,
+    correct: int,
+) -> Manifest:
+    """Returns the manifest of a new version, without the checksums of its files.
+
+    Args:
+        net: the folded net, with its prototypes.
+        version: number of the version.
+        split: its training part set the prototypes, its validation part the calibration.
+        calibration: the meaning of the net's similarities.
+        training: the settings of the training.
+        database: name of the split's database.
+        correct: number of validation images that are recognized.
+    """
+    images: Any = net.input
+    count = len(split.validation)
+    return Manifest(
+        schema_version=3,
+        net=net.name,
+        version=version,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        input=InputSpec(height=images.shape[1], width=images.shape[2], channels=3, dtype="uint8"),
+        embedding_size=net.get_layer("dense").units,
+        identities=split.train.identities,
+        prototypes_file="prototypes.npy",
+        temperature=calibration.temperature,
+        thresholds=calibration.thresholds,
+        training=dict(training),
+        dataset=Dataset(
+            name=database,
+            sha256=split.train.sha256,
+            split=split.kind,
+            split_seed=split.seed,
+            training_images=len(split.train),
+        ),
+        metrics=Metrics(validation_accuracy=correct / count, validation_images=count),
+        code_revision=_code_revision(),
+        libraries={name: library_version(name) for name in ("keras", "tensorflow", "numpy")},
+    )
+
+
 def write_version(
     target: Path, net: keras.Model, manifest: Manifest, prototypes: Float32, images: Palms
 ) -> None:
@@ -69,11 +130,17 @@ def write_version(
         ExportMismatch: if the SavedModel answers otherwise than the net.
         OSError: if the version exists already, or cannot be written.
     """
-    with replacing(target) as folder:
+    chosen = np.arange(GOLDEN_IMAGES) * (len(images) // GOLDEN_IMAGES)
+    golden = np.repeat(images.images(chosen)[..., None], 3, axis=-1)
+    with (
+        replacing(target) as folder,
+        tqdm(total=2, desc=f"{net.name}: writing and checking", unit="step") as bar,
+    ):
         write_saved_model(net, manifest.temperature, folder)
+        bar.update()
+        write_golden(net, folder, golden)
+        bar.update()
         np.save(folder / manifest.prototypes_file, prototypes.astype(np.float16))
-        chosen = np.arange(GOLDEN_IMAGES) * (len(images) // GOLDEN_IMAGES)
-        write_golden(net, folder, np.repeat(images.images(chosen)[..., None], 3, axis=-1))
         (folder / MANIFEST).write_text(seal_manifest(manifest, folder).as_json())
 
 
@@ -152,12 +219,7 @@ def write_golden(net: keras.Model, folder: Path, images: Pixels) -> None:
     np.savez_compressed(folder / GOLDEN, images=images, **arrays)
 
 
-def library_versions() -> dict[str, str]:
-    """Returns the versions of the libraries that compute a net."""
-    return {name: library_version(name) for name in ("keras", "tensorflow", "numpy")}
-
-
-def code_revision() -> str:
+def _code_revision() -> str:
     """Returns the commit of this code, or "unknown" outside a checkout."""
     root = Path(__file__).parent
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]

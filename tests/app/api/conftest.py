@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
 from app.palm.views import template_views
 from app.settings import Settings
+from tests.app.conftest import encode
 
 SIZE_PX = 32
 IDENTITIES = ("p001", "p002", "p003")
@@ -26,7 +26,7 @@ EMBEDDING_SIZE = 24
 
 
 def palm(seed: int, shot: int = 0) -> NDArray[np.uint8]:
-    """An image [96, 96] of palm `seed`; shots of one palm differ by noise."""
+    """Returns an image [96, 96] of palm `seed`; shots of one palm differ by noise."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6)).repeat(16, 0).repeat(16, 1)
     noise = np.random.default_rng(1000 * seed + shot).normal(0, 4, coarse.shape)
     return np.clip(coarse + noise, 0, 255).astype(np.uint8)
@@ -34,18 +34,16 @@ def palm(seed: int, shot: int = 0) -> NDArray[np.uint8]:
 
 def png(seed: int, shot: int = 0) -> bytes:
     """The same as a file."""
-    file = BytesIO()
-    Image.fromarray(palm(seed, shot)).save(file, "PNG")
-    return file.getvalue()
+    return encode(palm(seed, shot))
 
 
 def images(*files: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
-    """A multipart body's `images`."""
+    """Returns a multipart body's `images`."""
     return [("images", ("secret-file-name.png", file, "image/png")) for file in files]
 
 
 def assert_problem(response: Any, status: int, *words: str) -> None:
-    """The response is a problem of this status whose detail holds the words."""
+    """Checks that the response is a problem of this status whose detail holds the words."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
@@ -81,7 +79,7 @@ Load = Callable[[Path, Sequence[str], str], Ensemble]
 
 
 def load_only(net: ToyNet) -> Load:
-    """A loader of an ensemble of one net."""
+    """Returns a loader of an ensemble of one net."""
     ensemble = Ensemble((net,), Fusion((1.0,), ToyNet.calibration))
     return lambda _models_dir, _names, _engine: ensemble
 
@@ -90,6 +88,19 @@ def load_only(net: ToyNet) -> Load:
 def toy_ensemble() -> Ensemble:
     nets = tuple(ToyNet(net, seed) for seed, net in enumerate(("alexnet", "vgg16", "vgg19")))
     return Ensemble(nets, Fusion((0.25, 0.25, 0.5), ToyNet.calibration))
+
+
+def enroll(client: TestClient, subject_id: str, *files: bytes, **fields: str) -> Any:
+    data = {"subject_id": subject_id, **fields}
+    return client.post("/v1/enroll", data=data, files=images(*files))
+
+
+def identify(client: TestClient, *files: bytes) -> Any:
+    return client.post("/v1/identify", files=images(*files))
+
+
+def verify(client: TestClient, subject_id: str, *files: bytes) -> Any:
+    return client.post("/v1/verify", data={"subject_id": subject_id}, files=images(*files))
 
 
 def load_toy_ensemble(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
@@ -109,14 +120,14 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    """An application of the test's own."""
+    """Starts an application for one test."""
     with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def shared_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """One application for all tests that leave its gallery as it was."""
+    """Starts one application for all tests that leave its gallery unchanged."""
     app = create_app(make_settings(tmp_path_factory.mktemp("app")), load_ensemble=load_toy_ensemble)
     with TestClient(app) as client:
         yield client

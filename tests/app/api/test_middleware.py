@@ -1,4 +1,4 @@
-"""The steps before the routes, each around an application of a few lines."""
+"""The middleware, each around an application of a few lines."""
 
 import asyncio
 from collections.abc import Sequence

@@ -62,9 +62,7 @@ def test_every_number_has_its_range_or_unit_in_words(document: Document) -> None
                 assert words.search(schema["description"]), f"{name}.{field}"
 
 
-def test_every_documented_problem_has_examples_of_its_own_route_and_status(
-    document: Document,
-) -> None:
+def test_every_documented_problem_has_examples_of_its_route_and_status(document: Document) -> None:
     seen = 0
     for path, method, operation in operations(document):
         for status, response in operation["responses"].items():

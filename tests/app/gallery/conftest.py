@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
 from app.matching.templates import NetKey
+from tests.app.conftest import unit_rows
 
 VGG16 = NetKey("vgg16", 1)
 ALEXNET = NetKey("alexnet", 2)
@@ -41,8 +42,7 @@ def gallery(open_gallery: Open) -> Gallery:
 
 
 def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
-    drawn = np.random.default_rng(seed).normal(size=(count, 16)).astype(np.float32)
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return unit_rows(count, 16, seed=seed)
 
 
 def enroll(gallery: Gallery, subject_id: str, seed: int = 0, *, add: bool = False) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,14 +14,11 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine
 
-from app.gallery.gallery import (
-    Gallery,
-    GalleryUnusable,
-    SubjectUnknown,
-)
+from app.gallery.gallery import Gallery, GalleryUnusable, SubjectUnknown
 from app.gallery.sql import named_failures
 from app.gallery.sqlite import open_sqlite
 from app.matching.templates import NetKey
+from tests.app.conftest import execute
 from tests.app.gallery.conftest import VGG16, Open, enroll, vectors
 
 
@@ -53,8 +50,8 @@ def test_nothing_of_an_erased_subject_remains_in_the_files(gallery: Gallery, pat
     assert len(gallery.templates(VGG16).subject_ids) == 80
 
 
-def test_an_id_moved_about_by_the_database_is_erased_too(gallery: Gallery, path: Path) -> None:
-    """Rebalanced pages keep stale copies of rows, which secure_delete does not reach."""
+def test_an_id_in_a_rebalanced_page_is_erased_too(gallery: Gallery, path: Path) -> None:
+    # Rebalanced pages keep stale copies of rows, which secure_delete does not overwrite.
     draw = random.Random(2)  # leaves a stale copy of one id where the gallery does not vacuum
     alive: list[str] = []
     for step in range(63):
@@ -68,7 +65,7 @@ def test_an_id_moved_about_by_the_database_is_erased_too(gallery: Gallery, path:
 
 
 def file_bytes(path: Path) -> bytes:
-    """The gallery's file with its log and its shared index."""
+    """Returns the bytes of the gallery's file, its log and its shared index."""
     return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
 
 
@@ -81,19 +78,14 @@ def spoil(path: Path, how: str) -> None:
     elif how == "overwritten in the middle":
         path.write_bytes(intact[:4096] + b"\xff" * 4096 + intact[8192:])
     elif how == "overwritten within a page":
-        with closing(sqlite3.connect(path)) as connection:
-            query = "SELECT rootpage FROM sqlite_schema WHERE name = 'templates'"
-            ((page,),) = connection.execute(query)
+        ((page,),) = execute(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'templates'")
         cells = 4096 * (page - 1) + 8
         path.write_bytes(intact[:cells] + b"\xff" * 4 + intact[cells + 4 :])
     elif how == "of another application":
         path.unlink()
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("CREATE TABLE recipes (title TEXT)")
+        execute(path, "CREATE TABLE recipes (title TEXT)")
     elif how == "of another schema version":
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("UPDATE gallery SET schema_version = 99")
-            connection.commit()
+        execute(path, "UPDATE gallery SET schema_version = 99")
     elif how == "read-only":
         path.chmod(0o444)
 
@@ -126,12 +118,9 @@ def test_an_unusable_file_is_refused_and_left_untouched(
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_start_that_fails_after_the_checks_leaves_nothing_beside_the_file(
-    open_gallery: Open, path: Path
-) -> None:
+def test_a_start_that_fails_later_leaves_only_the_file(open_gallery: Open, path: Path) -> None:
     open_gallery().close()
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("ALTER TABLE gallery DROP COLUMN revision")
+    execute(path, "ALTER TABLE gallery DROP COLUMN revision")
     with pytest.raises(GalleryUnusable, match=str(path)):
         open_gallery()
     assert list(path.parent.iterdir()) == [path]
@@ -139,16 +128,14 @@ def test_a_start_that_fails_after_the_checks_leaves_nothing_beside_the_file(
 
 def test_what_is_only_in_the_log_is_checked_too(gallery: Gallery, path: Path) -> None:
     assert gallery.revision() == 0  # holds the file open, or closing it would end the log
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("UPDATE gallery SET schema_version = 99")
-        file.commit()
+    execute(path, "UPDATE gallery SET schema_version = 99")
     with pytest.raises(GalleryUnusable, match="99"):
         open_sqlite(f"sqlite:///{path}")
 
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """As nobody where the tests run as root, whom no mode stops."""
+    """Runs as user nobody if the tests run as root, who may write any file."""
     if os.geteuid() != 0:
         yield
         return
@@ -184,22 +171,15 @@ def test_what_the_driver_itself_raises_names_the_file(path: Path) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["file/gallery.db", ""], ids=["in a file", "a folder"])
+def test_a_place_where_no_file_can_be_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(GalleryUnusable, match=r"file/gallery\.db"):
-        open_sqlite(f"sqlite:///{tmp_path}/file/gallery.db")
+    with pytest.raises(GalleryUnusable, match=str(tmp_path / place)):
+        open_sqlite(f"sqlite:///{tmp_path / place}")
 
 
-def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GalleryUnusable, match=str(tmp_path)):
-        open_sqlite(f"sqlite:///{tmp_path}")
-
-
-def test_a_failure_while_running_names_the_file_and_no_template(
-    gallery: Gallery, path: Path
-) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE templates")
+def test_a_failure_while_running_names_only_the_file(gallery: Gallery, path: Path) -> None:
+    execute(path, "DROP TABLE templates")
     with pytest.raises(GalleryUnusable, match=str(path)) as failure:
         enroll(gallery, "ada")
     assert "[SQL" not in str(failure.value)

@@ -28,7 +28,7 @@ def test_a_threshold_is_linear_in_the_logarithm_of_the_fmr(fmr: float, similarit
 @pytest.mark.parametrize(
     ("fmr", "end"), [(0.5, Threshold(0.2, 1e-1)), (1e-9, Threshold(0.5, 1e-4))]
 )
-def test_outside_the_measured_range_a_threshold_states_the_fmr_of_its_end(
+def test_outside_the_measured_range_a_threshold_is_that_of_the_end(
     fmr: float, end: Threshold
 ) -> None:
     threshold = CALIBRATION.threshold_at(fmr)

@@ -5,15 +5,11 @@ from numpy.typing import NDArray
 
 from app.matching.similarity import similarities
 from app.palm.views import STEP, TEMPLATE_VIEWS, probe_views, template_views
-
-
-def embeddings(seed: int, *shape: int) -> NDArray[np.float32]:
-    rows = np.random.default_rng(seed).normal(size=(*shape, 8)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+from tests.app.conftest import unit_rows
 
 
 def test_a_similarity_is_the_mean_of_both_views_best_cosines() -> None:
-    probes, templates = embeddings(1, 4, 2), embeddings(2, 3, *TEMPLATE_VIEWS)
+    probes, templates = unit_rows(4, 2, 8, seed=1), unit_rows(3, *TEMPLATE_VIEWS, 8, seed=2)
     expected = [
         [
             sum(max(float(a @ b) for b in template[v]) for v, a in enumerate(probe)) / 2
@@ -46,4 +42,4 @@ def test_two_images_one_step_apart_are_alike() -> None:
 def test_without_templates_there_are_no_similarities() -> None:
     nobody = np.zeros((0, *TEMPLATE_VIEWS, 8), np.float32)
 
-    assert similarities(embeddings(1, 1, 2), nobody).shape == (1, 0)
+    assert similarities(unit_rows(1, 2, 8), nobody).shape == (1, 0)

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 from app.matching.templates import NetKey, are_unit, mean_template, mean_templates
-
-
-def unit_rows(*shape: int) -> np.ndarray:
-    rows = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+from tests.app.conftest import unit_rows
 
 
 def test_a_key_is_written_as_net_and_version() -> None:

@@ -1,4 +1,4 @@
-"""A toy net in a models store of its own, complete as an export is."""
+"""A toy net in its own models store, as complete as an export."""
 
 import hashlib
 import json
@@ -10,17 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from app.palm.views import TEMPLATE_VIEWS
+from tests.app.conftest import unit_rows
 
 SIDE, SIZE = 32, 16
 IDENTITIES = ("p001", "p002", "p003", "p004")
 TEMPERATURE = 0.1
-
-
-def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 class ToyNet(tf.Module):
@@ -31,7 +27,7 @@ class ToyNet(tf.Module):
         rng = np.random.default_rng(0)
         self.kernel = tf.Variable(rng.normal(0, 0.3, (3, 3, 3, 8)).astype(np.float32))
         self.dense = tf.Variable(rng.normal(0, 0.1, (8 * 8 * 8, SIZE)).astype(np.float32))
-        self.prototypes = tf.Variable(unit(rng.normal(size=(len(IDENTITIES), SIZE))))
+        self.prototypes = tf.Variable(unit_rows(len(IDENTITIES), SIZE))
 
     @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3], tf.uint8, name="images")])
     def serve(self, images: Any) -> dict[str, Any]:
@@ -48,13 +44,13 @@ class ToyNet(tf.Module):
 
 
 def checksum(content: Any) -> str:
-    """The checksum of JSON content, written out once more as a reference."""
+    """Computes the checksum of JSON content, as an independent reference."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def seal(folder: Path, **changes: Any) -> None:
-    """Changes fields of a version's manifest, then brings it in line with the files."""
+    """Changes fields of a version's manifest, then updates its checksums."""
     manifest = {**json.loads((folder / "manifest.json").read_text()), **changes}
     manifest["files"] = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -138,7 +134,7 @@ def export(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models store with toy/1, shared by all tests."""
+    """Returns a models store with toy/1, shared by all tests."""
     models_dir = tmp_path_factory.mktemp("models_store")
     export(models_dir / "toy" / "1")
     return models_dir
@@ -146,13 +142,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def models_dir(exported: Path, tmp_path: Path) -> Path:
-    """A copy of that store, to be changed."""
+    """Returns a copy of that store, which the test may change."""
     return Path(shutil.copytree(exported, tmp_path / "models_store"))
 
 
 @pytest.fixture
 def two_nets(models_dir: Path) -> Path:
-    """A models store with toy/1 and other/1, and their fusion."""
+    """Returns a models store with toy/1 and other/1, and their fusion."""
     add_version(models_dir, "other", 1)
     write_fusions(models_dir, {})
     return models_dir

@@ -83,7 +83,7 @@ def test_threads_get_the_same_answers_as_one_caller(engine: Open, exported: Path
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-LOAD_WATCHED = """
+LOAD_AUDITED = """
 import logging, os, sys
 from pathlib import Path
 
@@ -100,7 +100,7 @@ print(logging.root.handlers)
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_openvino_phones_nobody_writes_nothing_at_home_and_leaves_the_log_alone(
+def test_openvino_opens_no_connection_writes_nothing_at_home_and_configures_no_log(
     writable: bool, exported: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -109,7 +109,7 @@ def test_openvino_phones_nobody_writes_nothing_at_home_and_leaves_the_log_alone(
     else:
         home.touch()  # not even root can write into a file as into a folder
     loaded = subprocess.run(
-        [sys.executable, "-c", LOAD_WATCHED, str(exported / "toy/1")],
+        [sys.executable, "-c", LOAD_AUDITED, str(exported / "toy/1")],
         env={"HOME": str(home), "PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,

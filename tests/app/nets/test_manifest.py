@@ -1,6 +1,7 @@
 """The manifests: what is read, what is refused, and what is sealed."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from app.nets.manifest import (
     Manifest,
     NetCorrupt,
     NetMissing,
+    NetUnusable,
     checksum,
     highest_version,
     read_fusion_manifest,
@@ -28,12 +30,6 @@ from tests.app.nets.conftest import checksum as reference_checksum
 
 SHIPPED = Path(__file__).parents[3] / "models_store"
 FILES = ("saved_model.pb", "variables/variables.index", "prototypes.npy", "golden.npz")
-
-
-def change(path: Path, **changes: Any) -> None:
-    """Changes fields of a JSON file, its checksum left as it is; None removes a field."""
-    content = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
 
 
 def assert_one_line(refusal: pytest.ExceptionInfo[NetCorrupt]) -> None:
@@ -79,6 +75,7 @@ def test_settings_of_an_earlier_release_are_read_by_their_new_names(models_dir: 
         {"thresholds": [{"fmr": 0.01, "similarity": 0.5}]},
         {"thresholds": [{"fmr": 2, "similarity": 0.5, "comparisons": 9}]},
         {"thresholds": [{"fmr": 0.01, "similarity": float("nan"), "comparisons": 9}]},
+        {"thresholds": [{"fmr": 0.01, "similarity": 0.5, "comparisons": -9}]},
         {"identities": []},
         {"identities": ["p001", "p002", "p003", "p001"]},
         {"version": 7},
@@ -97,9 +94,7 @@ def test_settings_of_an_earlier_release_are_read_by_their_new_names(models_dir: 
     ],
     ids=str,
 )
-def test_a_manifest_that_makes_no_sense_is_corrupt(
-    changes: dict[str, Any], models_dir: Path
-) -> None:
+def test_a_manifest_without_sense_is_corrupt(changes: dict[str, Any], models_dir: Path) -> None:
     seal(models_dir / "toy/1", **changes)
 
     with pytest.raises(NetCorrupt, match=r"manifest\.json") as refusal:
@@ -107,13 +102,29 @@ def test_a_manifest_that_makes_no_sense_is_corrupt(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "", "[]", '{"schema_version": 3}', "\x00"], ids=["cut", "empty", "list", "a", "b"]
-)
-def test_a_file_that_is_no_manifest_is_corrupt(models_dir: Path, text: str) -> None:
-    (models_dir / "toy/1/manifest.json").write_text(text)
+NO_DIGEST = "has SHA-256 [0-9a-f]{64}, not"
 
-    with pytest.raises(NetCorrupt, match=r"manifest\.json") as refusal:
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "message"),
+    [
+        (r".*", "{", ""),
+        (r".*", "", ""),
+        (r".*", "[]", ""),
+        (r".*", '{"schema_version": 3}', ""),
+        (r".*", "\x00", ""),
+        (r'"temperature": 0.1', '"temperature": 0.2', NO_DIGEST),
+        (r', "sha256": "[^"]*"}$', "}", f"{NO_DIGEST} ''"),
+    ],
+    ids=["cut", "empty", "list", "incomplete", "binary", "changed digit", "no checksum"],
+)
+def test_a_damaged_manifest_is_corrupt(
+    models_dir: Path, pattern: str, replacement: str, message: str
+) -> None:
+    path = models_dir / "toy/1/manifest.json"
+    path.write_text(re.sub(pattern, lambda _: replacement, path.read_text(), count=1))
+
+    with pytest.raises(NetCorrupt, match=rf"manifest\.json {message}") as refusal:
         read_manifest(models_dir / "toy/1")
     assert_one_line(refusal)
 
@@ -125,50 +136,26 @@ def test_a_manifest_of_an_earlier_release_is_to_be_exported_again(models_dir: Pa
         read_manifest(models_dir / "toy/1")
 
 
-def test_a_manifest_with_a_changed_digit_is_corrupt(models_dir: Path) -> None:
-    change(models_dir / "toy/1/manifest.json", temperature=0.2)
-
-    with pytest.raises(NetCorrupt, match=r"manifest\.json has SHA-256 \w{64}, not") as refusal:
-        read_manifest(models_dir / "toy/1")
-    assert_one_line(refusal)
-
-
-def test_a_manifest_without_a_checksum_is_corrupt(models_dir: Path) -> None:
-    change(models_dir / "toy/1/manifest.json", sha256=None)
-
-    with pytest.raises(NetCorrupt, match=r"manifest\.json has SHA-256 \w{64}, not ''"):
-        read_manifest(models_dir / "toy/1")
-
-
-def test_a_folder_without_a_manifest_is_corrupt(models_dir: Path) -> None:
+def test_a_version_that_is_not_there_is_missing_and_an_empty_one_corrupt(models_dir: Path) -> None:
     (models_dir / "toy/2").mkdir()
-
     with pytest.raises(NetCorrupt, match=r"toy/2/manifest\.json.*restore"):
         read_manifest(models_dir / "toy/2")
-
-
-def test_a_version_that_is_not_there_is_missing(models_dir: Path) -> None:
     with pytest.raises(NetMissing, match="toy/3 is missing"):
         read_manifest(models_dir / "toy/3")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_changed_byte_is_corrupt_and_its_file_named(name: str, models_dir: Path) -> None:
+def test_a_changed_byte_or_a_missing_file_is_corrupt_and_named(name: str, models_dir: Path) -> None:
+    manifest = read_manifest(models_dir / "toy/1")
     path = models_dir / "toy/1" / name
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(NetCorrupt, match=rf"{name} has SHA-256"):
-        verify_files(models_dir / "toy/1", read_manifest(models_dir / "toy/1"))
+        verify_files(models_dir / "toy/1", manifest)
 
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_corrupt_and_named(name: str, models_dir: Path) -> None:
-    (models_dir / "toy/1" / name).unlink()
-
+    path.unlink()
     with pytest.raises(NetCorrupt, match=rf"{name} cannot be read"):
-        verify_files(models_dir / "toy/1", read_manifest(models_dir / "toy/1"))
+        verify_files(models_dir / "toy/1", manifest)
 
 
 def test_a_manifest_must_have_a_checksum_of_every_file_that_is_read(exported: Path) -> None:
@@ -210,6 +197,13 @@ def test_a_net_without_a_version_is_missing(models_dir: Path) -> None:
         highest_version(models_dir, "vgg16")
 
 
+def test_a_folder_that_cannot_be_read_is_named(models_dir: Path) -> None:
+    (models_dir / "vgg16").symlink_to("vgg16")
+
+    with pytest.raises(NetUnusable, match="vgg16 cannot be read"):
+        versions(models_dir, "vgg16")
+
+
 @pytest.mark.parametrize("content", [{}, [], {"b": [1, 2.5, None], "a": "ä"}, 1e-05])
 def test_a_checksum_is_that_of_canonical_json(content: Any) -> None:
     assert checksum(content) == reference_checksum(content)
@@ -247,6 +241,7 @@ def test_a_fusion_s_weights_follow_the_names(two_nets: Path) -> None:
     [
         {"weights": [1.0]},
         {"weights": [0.5, 0.6]},
+        {"weights": [2.0, -1.0]},
         {"nets": None},
         {"nets": ["toy", "other"]},
         {"nets": ["toy/1", "toy/2"]},

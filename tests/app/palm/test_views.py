@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.palm.views import (
-    MOVES,
-    STEP,
-    TEMPLATE_VIEWS,
-    probe_views,
-    template_views,
-)
+from app.palm.views import MOVES, STEP, TEMPLATE_VIEWS, probe_views, template_views
 
 SIDE = 50
 STEP_PX = round(STEP * SIDE)

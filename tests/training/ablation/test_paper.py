@@ -22,17 +22,15 @@ def seen_by_the_first_convolution(net: keras.Model) -> keras.Model:
     return keras.Model(net.input, net.get_layer("block1_conv1").input)
 
 
-def convolution(side: int, inputs: int, outputs: int) -> int:
-    return side * side * inputs * outputs + outputs
+def convolutions(filters: tuple[int, ...], sides: tuple[int, ...]) -> int:
+    """The weights and biases of a chain of convolutions on RGB."""
+    triples = zip((3, *filters), filters, sides, strict=False)
+    return sum(side**2 * inputs * outputs + outputs for inputs, outputs, side in triples)
 
 
-def vgg_body(filters: tuple[int, ...], repeats: tuple[int, ...]) -> int:
-    total, inputs = 0, 3
-    for width, count in zip(filters, repeats, strict=True):
-        for _ in range(count):
-            total += convolution(3, inputs, width)
-            inputs = width
-    return total
+def vgg_body(repeats: tuple[int, ...]) -> int:
+    filters = np.repeat((32, 64, 96, 128, 128), repeats).tolist()
+    return convolutions(tuple(filters), (3,) * len(filters))
 
 
 def paper_head(inputs: int) -> int:
@@ -43,30 +41,15 @@ def paper_head(inputs: int) -> int:
     ("net", "filters", "body", "features"),
     [
         # AlexNet: five convolutions and two BatchNorms of four numbers a channel.
-        (
-            "alexnet",
-            "reduced",
-            convolution(3, 3, 32)
-            + convolution(3, 32, 64)
-            + convolution(3, 64, 128)
-            + convolution(3, 128, 128)
-            + convolution(3, 128, 64)
-            + 4 * (32 + 64),
-            64,
-        ),
+        ("alexnet", "reduced", convolutions((32, 64, 128, 128, 64), (3,) * 5) + 4 * (32 + 64), 64),
         (
             "alexnet",
             "original",
-            convolution(11, 3, 96)
-            + convolution(5, 96, 256)
-            + convolution(3, 256, 384)
-            + convolution(3, 384, 384)
-            + convolution(3, 384, 256)
-            + 4 * (96 + 256),
+            convolutions((96, 256, 384, 384, 256), (11, 5, 3, 3, 3)) + 4 * (96 + 256),
             256,
         ),
-        ("vgg16", "reduced", vgg_body((32, 64, 96, 128, 128), (2, 2, 3, 3, 3)), 128),
-        ("vgg19", "reduced", vgg_body((32, 64, 96, 128, 128), (2, 2, 4, 4, 4)), 128),
+        ("vgg16", "reduced", vgg_body((2, 2, 3, 3, 3)), 128),
+        ("vgg19", "reduced", vgg_body((2, 2, 4, 4, 4)), 128),
     ],
 )
 def test_the_papers_nets_have_the_parameters_counted_by_hand(

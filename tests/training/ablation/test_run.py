@@ -1,10 +1,11 @@
 import numpy as np
 
+from tests.training.toy_palms import make_palms
 from training.ablation.run import first_identities
 from training.database.split import Split
 
 
-def test_identities_keep_their_labels_where_one_is_missing_from_a_part(make_palms) -> None:
+def test_identities_keep_their_labels_where_one_is_missing_from_a_part() -> None:
     palms = make_palms(5, 3, 2)
     missing = palms.select((palms.labels != 1) & (palms.sessions == 1))
     split = Split(palms.select(palms.sessions == 0), missing, missing, "session")

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.training.toy_palms import palms_of
 from training.benchmark.classical import MATCH_PX, correlate, filter_images
 from training.benchmark.comparisons import Trials
 from training.benchmark.identification import ranks
 from training.benchmark.matchers import compare_classically
-from training.database.palms import Palms, load_palms
+from training.database.palms import load_palms
 from training.metrics.protocol import is_template
 from training.metrics.rates import equal_error_rate
 
@@ -23,24 +24,8 @@ def texture(seed: int, side: int = 200) -> NDArray[np.float32]:
     return 120 + 25 * band / band.std()
 
 
-def palms_of(images: list[NDArray[np.float32]]) -> Palms:
-    count = len(images)
-    return Palms(
-        pixels=np.stack(images).clip(0, 255).astype(np.uint8),
-        rows=np.arange(count),
-        labels=np.arange(count, dtype=np.int32),
-        sessions=np.zeros(count, np.int32),
-        hands=np.full(count, -1, np.int8),
-        shots=np.zeros(count, np.int32),
-        identities=tuple(map(str, range(count))),
-        session_names=("s",),
-        files=tuple(map(str, range(count))),
-        sha256="",
-    )
-
-
 def similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    filtered = filter_images(palms_of([one, other]))
+    filtered = filter_images(palms_of(np.clip([one, other], 0, 255), [0, 1]))
     return float(correlate(filtered[:1], filtered[1:], np.zeros(1, np.int32), 1)[0, 0])
 
 

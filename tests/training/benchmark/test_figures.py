@@ -1,6 +1,5 @@
 """The figures of one matcher, on similarities drawn at random."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,12 @@ import numpy as np
 import pytest
 
 from app.matching.calibration import Calibration, Threshold
+from tests.training.toy_palms import make_palms
 from training.benchmark.comparisons import Comparisons, Trials
 from training.benchmark.figures import describe_database, measure_matcher
 from training.benchmark.matchers import Matcher
 from training.benchmark.resampling import draw_subjects
-from training.database.palms import Palms, ReadingOptions
+from training.database.palms import ReadingOptions
 
 CALIBRATION = Calibration(0.05, (Threshold(0.1, 0.1, 10**6), Threshold(0.4, 1e-3, 10**6)))
 IDENTITIES, PROBES = 40, 20
@@ -76,9 +76,7 @@ def test_confidences_need_a_calibration(figures: dict[str, Any]) -> None:
     ("sessions", "templates_are"),
     [(2, "each identity's first session"), (1, "the first half of each identity's shots")],
 )
-def test_a_database_is_described_by_its_counts(
-    sessions: int, templates_are: str, make_palms: Callable[..., Palms]
-) -> None:
+def test_a_database_is_described_by_its_counts(sessions: int, templates_are: str) -> None:
     palms = make_palms(3, sessions=sessions, shots=4)
     trials = Trials.of(palms, (palms.sessions == 0) & (palms.shots < 2 * sessions))
     options = ReadingOptions(data=Path("/secret/VERA"), size_px=32)

@@ -37,8 +37,7 @@ def equally(own: Array, strangers: Array) -> tuple[Weights, Weights]:
 
 def test_ranks_and_cmc_agree_with_a_case_counted_by_hand() -> None:
     one = compared(
-        [[0.9, 0.1, 0.2], [0.5, 0.6, 0.7], [0.5, 0.5, 0.1], [0.8, 0.7, 0.6]],
-        [0, 1, 0, 2],
+        [[0.9, 0.1, 0.2], [0.5, 0.6, 0.7], [0.5, 0.5, 0.1], [0.8, 0.7, 0.6]], [0, 1, 0, 2]
     )
     # In the third another identity is as similar: a tie counts as an error.
     assert ranks(one).tolist() == [1, 2, 2, 3]

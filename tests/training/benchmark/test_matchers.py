@@ -1,6 +1,5 @@
 """Similarities of nets that look their embeddings up in a table."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from app.matching.calibration import Calibration, Threshold
 from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
+from tests.training.toy_palms import make_palms
 from training.benchmark.comparisons import Trials
 from training.benchmark.matchers import compare_nets
 from training.database.palms import Palms
@@ -48,7 +48,7 @@ FUSION = Fusion((0.75, 0.25), CALIBRATION)
 
 
 @pytest.fixture
-def palms(make_palms: Callable[..., Palms]) -> Palms:
+def palms() -> Palms:
     return make_palms(3, sessions=2, shots=2)
 
 
@@ -72,9 +72,7 @@ def test_a_net_is_compared_as_in_the_service(palms: Palms) -> None:
             assert found[row, identity] == pytest.approx(best.mean(), abs=1e-5)
 
 
-def test_without_views_every_image_is_embedded_once_and_nothing_is_calibrated(
-    palms: Palms,
-) -> None:
+def test_without_views_every_image_is_embedded_once_and_nothing_is_calibrated(palms: Palms) -> None:
     trials = Trials.of(palms, is_template(palms))
     matchers = list(compare_nets(NETS, FUSION, palms, trials, views=False))
     assert [matcher.calibration for matcher in matchers] == [None] * 3

@@ -30,11 +30,7 @@ def make_matcher(name: str, *, calibrated: bool = True) -> dict[str, Any]:
         "eer": rate(0.03),
         "fnmr": {"1e-2": rate(0.04), "1e-3": rate(0.05), "1e-4": rate(0.06)},
         "det": {"fmr": [1, 0.1, 0.01, 0], "fnmr": [0, 0.01, 0.1, 1]},
-        "distributions": {
-            "edges": [-1, 0, 1],
-            "genuine": [0.1, 0.9],
-            "impostors": [0.8, 0.2],
-        },
+        "distributions": {"edges": [-1, 0, 1], "genuine": [0.1, 0.9], "impostors": [0.8, 0.2]},
         "rank_1": rate(0.97),
         "cmc": [0.97, 0.98, 1.0],
         "open_set": [

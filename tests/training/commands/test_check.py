@@ -29,7 +29,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def configure(folder: Path, **options: object) -> CheckConfig:
-    return CheckConfig(data=folder, size_px=32, scratch=folder.parent, **options)  # type: ignore[arg-type]
+    values = {"data": folder, "size_px": 32, "scratch": folder.parent} | options
+    return CheckConfig(**values)  # type: ignore[arg-type]
 
 
 def test_a_sound_database_is_fit_to_train_on(folder: Path) -> None:
@@ -69,7 +70,7 @@ def test_folders_of_sessions_are_no_identities_with_twelve_sessions(tmp_path: Pa
     result = check(configure(tmp_path / "db", layout="session-first"))
     assert result.layout == "session-first"
     assert result.counts == {"images": 24, "identities": 12, "sessions": 2}
-    assert "layout session-first" in str(result)
+    assert "layout session-first" in " ".join(str(result).split())  # the path may be long
 
 
 def test_all_unreadable_files_are_listed_and_the_others_counted(
@@ -137,8 +138,7 @@ def write_deep(folder: Path, bits: int) -> Path:
 
 def configure_deep(folder: Path, **options: object) -> CheckConfig:
     """Keeps all pixels, and splits so that no turned copies need be searched."""
-    values = {"data": folder, "size_px": SIDE, "scratch": folder.parent, "split": "identity"}
-    return CheckConfig(**values, **options)  # type: ignore[arg-type]
+    return configure(folder, size_px=SIDE, split="identity", **options)
 
 
 @pytest.mark.parametrize(("bits", "brightest"), [(10, 4), (12, 16)])

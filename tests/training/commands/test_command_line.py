@@ -1,104 +1,184 @@
-"""What a person meets who gets something wrong: one line that says what to do, exit code 2."""
+"""The command line: help, options, errors, and what it keeps out of the standard error."""
 
-import errno
 import re
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from training.__main__ import main
-from training.database.image_files import ImageFile
+from training.__main__ import COMMANDS, main, read_config
 
-Spoil = Callable[[Path, pytest.MonkeyPatch], list[str]]
+ROOT = Path(__file__).parents[3]
 
+TRAIN = ["train", "--net", "vgg16", "--data", "d", "--out", "o"]
 
-def fill(folder: Path, identities: int, sessions: int, shots: int) -> None:
-    """Writes textured images, <identity>/<session>/<image>."""
-    from training.commands.synthesize import SynthesizeConfig, synthesize
-
-    config = SynthesizeConfig(out=folder, identities=identities, sessions=sessions, shots=shots)
-    synthesize(config)
+OPTION = r"--\S+(, --no-\S+| [A-Z]+| \{\S+\}| \[.+\]) \S.* \((default: .*|required)\)"
+"""A name, what it takes, its text, and its default."""
 
 
-def empty(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
+def unframe(text: str) -> str:
+    """Returns a text in one line, without the frame around it."""
+    return " ".join(re.sub("[│╭╮╰╯─]", " ", text).split())
+
+
+def read_help(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Returns what --help prints; it must print no error."""
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    return printed.out
+
+
+def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Returns the error that options are refused with, in one line."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    return unframe(capsys.readouterr().err)
+
+
+def test_help_lists_every_command_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    text = unframe(read_help(capsys))
+    for name, summary in COMMANDS.items():
+        assert f"• {name} {summary}" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_every_option_and_shows_its_default(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about, *options = re.split(r"\n[│ ] (?=--)", read_help(capsys, name))
+    assert "Attributes" not in about
+    assert options
+    for option in options:
+        assert re.fullmatch(OPTION, unframe(option)), option
+
+
+def test_help_needs_no_keras_and_tensorflow() -> None:
+    program = """
+import sys
+from training.__main__ import COMMANDS, main
+for name in COMMANDS:
+    try:
+        main([name, "--help"])
+    except SystemExit as end:
+        assert end.code == 0
+print("imported:", {"keras", "tensorflow", "jax", "matplotlib"} & set(sys.modules))
+"""
+    done = run("-c", program)
+    assert done.stdout.endswith("imported: set()\n")
+    assert done.stderr == ""
+
+
+def test_options_become_the_configuration() -> None:
+    options = ["--data", "db", "--from", "store/vgg16/2", "--out", "run", "--bands", "850", "940"]
+    config = read_config("finetune", [*options, "--epochs", "3", "--allow-leaks"])
+    assert (config.data, config.start) == (Path("db"), Path("store/vgg16/2"))
+    assert (config.bands, config.epochs, config.allow_leaks) == ((850, 940), 3, True)
+    assert read_config("finetune", options).allow_leaks is False
+
+
+def test_an_option_overrides_its_preset() -> None:
+    name, *options = TRAIN
+    posted = read_config(name, [*options, "--preset", "as-posted", "--init", "he_normal"])
+    assert (posted.head, posted.wiring, posted.init) == ("paper", "disconnected", "he_normal")
+    assert read_config(name, options).head == "embedding"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Expected one of {synthesize, contact-sheet"),
+        (["tran"], "Unrecognized options: tran"),
+        (["check"], "--data PATH folder of the database"),
+        (["synthesize", "--out", "o", "--identitys", "3"], "Perhaps you meant: --identities INT"),
+        ([*TRAIN, "--prest", "student"], "Perhaps you meant: --preset"),
+        ([*TRAIN, "--preset", "students"], "invalid choice 'students' for argument '--preset'"),
+        (["check", "--data", "d", "--classes", "hand"], "Expected one of ('palm', 'person')"),
+        (["synthesize", "--out", "o", "--shots", "few"], "Error parsing --shots"),
+    ],
+)
+def test_a_wrong_option_is_explained(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refuse(capsys, *arguments)
+
+
+Damage = Callable[[Path], list[str]]
+"""Spoils a copy of a database; returns the options to train with."""
+
+
+def remove_all(folder: Path) -> list[str]:
+    shutil.rmtree(folder)
     folder.mkdir()
     return []
 
 
-def one_class(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
-    fill(folder, 1, 3, 2)
+def leave_one_identity(folder: Path) -> list[str]:
+    for identity in sorted(folder.iterdir())[1:]:
+        shutil.rmtree(identity)
     return []
 
 
-def corrupt_in_the_middle(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
-    fill(folder, 2, 3, 2)
+def cut_a_file(folder: Path) -> list[str]:
     image = folder / "p002" / "s1" / "01.png"
     image.write_bytes(image.read_bytes()[:500])
     return []
 
 
-def unknown_layout(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
-    fill(folder, 2, 3, 1)
-    return ["--layout", "fyodor"]
-
-
-def too_few_for_the_split(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
-    fill(folder, 2, 1, 2)
+def leave_one_session(folder: Path) -> list[str]:
+    for session in folder.glob("*/s[23]"):
+        shutil.rmtree(session)
     return ["--split", "session"]
 
 
-def disk_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    fill(folder, 2, 3, 1)
-
-    def no_room(images: object, shape: tuple[int, ...], scratch: Path) -> ImageFile:
-        raise OSError(errno.ENOSPC, "No space left on device", str(scratch))
-
-    monkeypatch.setattr(ImageFile, "write", staticmethod(no_room))
-    return []
+def fill_the_disk(_: Path) -> list[str]:
+    return ["--size-px", "1000000"]  # a terabyte for each image
 
 
-def unknown_weights_file(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
-    fill(folder, 2, 3, 2)
+def miss_the_weights(folder: Path) -> list[str]:
     return ["--preset", "transfer", "--weights-file", str(folder / "none.h5")]
 
 
-def copies_on_both_sides(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
-    fill(folder, 3, 3, 2)
-    copy = folder / "p001" / "s3" / "01.png"
-    copy.write_bytes((folder / "p001" / "s1" / "01.png").read_bytes())
+def copy_across_the_split(folder: Path) -> list[str]:
+    shutil.copy(folder / "p001" / "s1" / "01.png", folder / "p001" / "s3" / "01.png")
     return []
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
-        (empty, "no images"),
-        (one_class, "identit"),
-        (corrupt_in_the_middle, r"p002/s1/01.png: .*python -m training check --data"),
-        (unknown_layout, "fyodor"),
-        (too_few_for_the_split, "session"),
-        (disk_full, "the disk is full"),
-        (unknown_weights_file, r"none.h5 is not there: --weights-file"),
-        (copies_on_both_sides, r"p001/s1/01.png.*p001/s3/01.png.*--allow-leaks"),
+        (remove_all, "no images"),
+        (leave_one_identity, "identit"),
+        (cut_a_file, r"p002/s1/01.png: .*python -m training check --data"),
+        (leave_one_session, "session"),
+        (fill_the_disk, r"make room there or name another folder with --scratch"),
+        (miss_the_weights, r"none.h5 is not there: --weights-file"),
+        (copy_across_the_split, r"p001/s1/01.png.*p001/s3/01.png.*--allow-leaks"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_bad_database_is_one_line_and_exit_code_2_and_no_run(
-    spoil: Spoil,
+    damage: Damage,
     message: str,
+    database: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = spoil(tmp_path / "palms", monkeypatch)
-    capsys.readouterr()
-    command = ["train", "--net", "vgg16", "--data", str(tmp_path / "palms"), "--size-px", "32"]
-    assert main([*command, "--out", str(tmp_path / "run"), *options]) == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1].split("\r")[-1].strip()
-    assert last.startswith("train: ")
-    assert re.search(message, last), last
-    assert not (tmp_path / "run").exists()
+    palms, out = tmp_path / "palms", tmp_path / "run"
+    shutil.copytree(database, palms)
+    options = damage(palms)
+    command = ["train", "--net", "vgg16", "--size-px", "32", "--precision", "float32"]
+    options += ["--data", str(palms)]
+    assert main([*command, "--out", str(out), *options]) == 2
+    last = re.split("[\r\n]", capsys.readouterr().err.strip())[-1].strip()
+    assert re.fullmatch(f"train: .*{message}.*", last)
+    assert not out.exists()
 
 
 def test_imagenet_weights_for_alexnet_are_refused_with_the_reason(
@@ -109,27 +189,39 @@ def test_imagenet_weights_for_alexnet_are_refused_with_the_reason(
     assert "Keras has no ImageNet weights for alexnet" in capsys.readouterr().err
 
 
-def test_an_option_overrides_its_preset(capsys: pytest.CaptureFixture[str]) -> None:
-    from training.__main__ import _parse
-    from training.fit.settings import TrainConfig
-
-    options = ["--net", "vgg16", "--data", "d", "--out", "o", "--bands", "850,940"]
-    posted = _parse(
-        "train", TrainConfig, [*options, "--preset", "as-posted", "--init", "he_normal"]
+def run(*arguments: str, stdout: object = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """Runs Python in the repository's root."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True
     )
-    assert (posted.head, posted.wiring, posted.init) == ("paper", "disconnected", "he_normal")
-    assert posted.bands == (850, 940)
-    assert _parse("train", TrainConfig, options).head == "embedding"
-    with pytest.raises(SystemExit):
-        _parse("train", TrainConfig, [*options, "--head", "none"])
-    assert "invalid choice: 'none'" in capsys.readouterr().err
 
 
-def test_help_names_every_option_of_the_recipe_and_the_data(
-    capsys: pytest.CaptureFixture[str],
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    sheet = ["contact-sheet", "--identities", "1", "--out", str(tmp_path / "sheet.png")]
+    with Path("/dev/full").open("w") as full:
+        done = run("-m", "training", *sheet, stdout=full)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last == "contact-sheet: the disk is full: make room, or choose another folder"
+
+
+def test_a_training_is_silent_but_for_its_progress_and_says_that_it_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SystemExit):
-        main(["train", "--help"])
-    text = capsys.readouterr().out
-    assert "the question's seven layers" in text  # of the recipe
-    assert "where a database has several" in text  # of the data
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # TensorFlow sets it, too
+    options = ["--nets", "alexnet", "--identities", "8", "--batch-size", "8", "--epochs", "1000",
+               "--contrast-px", "32", "--monitor", "4", "--processes", "1",
+               "--precision", "float32", "--guard", "off"]  # fmt: skip
+    command = [sys.executable, "-m", "training", "pretrain", *options, "--out", str(tmp_path)]
+    shown = ""
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as training:
+        assert training.stderr
+        while "| 1/1000" not in shown and (character := training.stderr.read(1)):
+            shown += character
+        training.send_signal(signal.SIGINT)
+        shown += training.stderr.read()
+    assert training.returncode == 130
+    *lines, last = [line for line in re.split(r"[\r\n]|\x1b\[A", shown) if line.strip()]
+    assert last == "pretrain: stopped; the same command continues it"
+    for line in lines:
+        assert re.search(r"\d+/\d+|^0(epoch|batch) ", line), line

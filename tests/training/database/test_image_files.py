@@ -1,7 +1,7 @@
 import gc
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.training.database.conftest import write_image
 from training.database.image_files import ImageFile, default_scratch
 from training.database.palms import DataOptions, load_palms
 
@@ -55,10 +56,8 @@ def test_the_file_has_no_name_and_leaves_nothing(tmp_path: Path) -> None:
     assert open_files(tmp_path) == []
 
 
-def test_a_disk_that_is_too_small_is_reported_before_an_image_is_decoded(
-    image: Callable[[Path, int], None], tmp_path: Path
-) -> None:
-    image(tmp_path / "db" / "bob" / "1.png", 90)
+def test_a_disk_that_is_too_small_is_reported_before_an_image_is_decoded(tmp_path: Path) -> None:
+    write_image(tmp_path / "db" / "bob" / "1.png", 90)
     (tmp_path / "db" / "ada").mkdir()
     (tmp_path / "db" / "ada" / "1.png").write_bytes(b"decoding this fails")
     with (

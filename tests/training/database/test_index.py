@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from tests.training.database.conftest import NAMES
 from training.database.index import Index, index_database
 from training.database.layouts import LAYOUTS, NAMED, Layout, may_be_session_first
 from training.database.palms import DataOptions
@@ -30,15 +31,16 @@ EXPECTED = {
 }
 
 
+TWO = ["a/1.png", "b/1.png"]
+
+
 def sightings(index: Index) -> dict[str, tuple[str, str | None, int]]:
     return {p.path: (p.identity, p.session, p.shot) for p in index.images}
 
 
 @pytest.mark.parametrize("layout", NAMED)
-def test_every_database_is_known_by_its_names(
-    layout: str, names: dict[str, list[str]], touch: Touch
-) -> None:
-    index = index_database(touch(names[layout]))
+def test_every_database_is_known_by_its_names(layout: str, touch: Touch) -> None:
+    index = index_database(touch(NAMES[layout]))
     identities, each, sessions, left_out = EXPECTED[layout]
     assert index.layout == layout
     assert index.identities == identities
@@ -48,9 +50,9 @@ def test_every_database_is_known_by_its_names(
 
 
 @pytest.mark.parametrize("layout", NAMED)
-def test_no_name_of_one_database_fits_another(layout: str, names: dict[str, list[str]]) -> None:
+def test_no_name_of_one_database_fits_another(layout: str) -> None:
     for other, parse in NAMED.items():
-        fits = [bool(parse(PurePosixPath(name))) for name in names[layout]]
+        fits = [bool(parse(PurePosixPath(name))) for name in NAMES[layout]]
         assert fits == [other == layout] * len(fits)
 
 
@@ -69,35 +71,25 @@ def test_no_name_of_one_database_fits_another(layout: str, names: dict[str, list
     ],
 )
 def test_a_name_says_whose_palm_which_session_which_shot(
-    layout: str,
-    path: str,
-    sighting: tuple[str, str, int],
-    names: dict[str, list[str]],
-    touch: Touch,
+    layout: str, path: str, sighting: tuple[str, str, int], touch: Touch
 ) -> None:
-    assert sightings(index_database(touch(names[layout])))[path] == sighting
+    assert sightings(index_database(touch(NAMES[layout])))[path] == sighting
 
 
-def test_hands_of_one_person_are_one_class_when_people_are_asked_for(
-    names: dict[str, list[str]], touch: Touch
-) -> None:
-    index = index_database(touch(names["put"]), classes="person")
+def test_hands_of_one_person_are_one_class_when_people_are_asked_for(touch: Touch) -> None:
+    index = index_database(touch(NAMES["put"]), classes="person")
     assert index.identities == ("001", "017", "050")
     assert {p.hand for p in index.images} == {"L", "R"}
 
 
 @pytest.mark.parametrize("layout", ["polyu", "tongji"])
-def test_databases_that_number_palms_have_no_people(
-    layout: str, names: dict[str, list[str]], touch: Touch
-) -> None:
+def test_databases_that_number_palms_have_no_people(layout: str, touch: Touch) -> None:
     with pytest.raises(ValueError, match=f"{layout} numbers palms.*--classes palm"):
-        index_database(touch(names[layout]), classes="person")
+        index_database(touch(NAMES[layout]), classes="person")
 
 
-def test_bands_are_chosen_and_those_of_one_moment_share_its_shot(
-    names: dict[str, list[str]], touch: Touch
-) -> None:
-    folder = touch(names["casia"])
+def test_bands_are_chosen_and_those_of_one_moment_share_its_shot(touch: Touch) -> None:
+    folder = touch(NAMES["casia"])
     one = index_database(folder, bands=(940,))
     assert {p.path.split("_")[2] for p in one.images} == {"940"}
     found = sightings(index_database(folder))
@@ -108,16 +100,16 @@ def test_bands_are_chosen_and_those_of_one_moment_share_its_shot(
         index_database(folder, bands=(700,))
 
 
-def test_visible_light_of_polyu_is_left_out(names: dict[str, list[str]], touch: Touch) -> None:
-    red = [name.replace("NIR/I_", "Red/R_") for name in names["polyu"]]
-    unlabelled = [name.replace("NIR/", "Blue/") for name in names["polyu"]]
-    index = index_database(touch([*names["polyu"], *red, *unlabelled]))
+def test_visible_light_of_polyu_is_left_out(touch: Touch) -> None:
+    red = [name.replace("NIR/I_", "Red/R_") for name in NAMES["polyu"]]
+    unlabelled = [name.replace("NIR/", "Blue/") for name in NAMES["polyu"]]
+    index = index_database(touch([*NAMES["polyu"], *red, *unlabelled]))
     assert all(p.path.startswith("NIR/") for p in index.images)
     assert index.left_out == {"of another band": 144}
 
 
-def test_raw_and_roi_are_never_mixed(names: dict[str, list[str]], touch: Touch) -> None:
-    both = [f"{kind}/{name}" for kind in ("raw", "roi") for name in names["vera"]]
+def test_raw_and_roi_are_never_mixed(touch: Touch) -> None:
+    both = [f"{kind}/{name}" for kind in ("raw", "roi") for name in NAMES["vera"]]
     folder = touch(both)
     index = index_database(folder)
     assert all(p.path.startswith("roi/") for p in index.images)
@@ -125,27 +117,23 @@ def test_raw_and_roi_are_never_mixed(names: dict[str, list[str]], touch: Touch) 
     assert len(index_database(folder / "raw").images) == 60
 
 
-def test_two_files_of_one_shot_are_refused(names: dict[str, list[str]], touch: Touch) -> None:
-    twice = [f"{kind}/{name}" for kind in ("good", "sharpened") for name in names["vera"]]
+def test_two_files_of_one_shot_are_refused(touch: Touch) -> None:
+    twice = [f"{kind}/{name}" for kind in ("good", "sharpened") for name in NAMES["vera"]]
     with pytest.raises(
         ValueError, match=r"good/001-M/01/001_L_1_1\.png and sharpened/001-M.*--data"
     ):
         index_database(touch(twice))
 
 
-def test_fyo_file_in_the_wrong_session_folder_is_left_out(
-    names: dict[str, list[str]], touch: Touch
-) -> None:
-    index = index_database(touch([*names["fyo"], "Subject 1/Session 1/s1_2_L_S2.jpg"]))
+def test_fyo_file_in_the_wrong_session_folder_is_left_out(touch: Touch) -> None:
+    index = index_database(touch([*NAMES["fyo"], "Subject 1/Session 1/s1_2_L_S2.jpg"]))
     assert index.left_out == {"whose name and folder disagree on the session": 1}
     assert len(index.images) == 12
 
 
 @pytest.mark.parametrize("layout", NAMED)
-def test_case_of_names_and_extensions_does_not_matter(
-    layout: str, names: dict[str, list[str]], touch: Touch
-) -> None:
-    index = index_database(touch([name.upper() for name in names[layout]]))
+def test_case_of_names_and_extensions_does_not_matter(layout: str, touch: Touch) -> None:
+    index = index_database(touch([name.upper() for name in NAMES[layout]]))
     assert (index.layout, index.identities) == (layout, EXPECTED[layout][0])
 
 
@@ -260,8 +248,8 @@ def test_hidden_files_and_other_files_are_passed_over(touch: Touch) -> None:
     assert index.left_out == {}
 
 
-def test_images_that_fit_no_name_are_counted(names: dict[str, list[str]], touch: Touch) -> None:
-    index = index_database(touch([*names["vera"], "poster.png", "001-M/01/mask.png"]))
+def test_images_that_fit_no_name_are_counted(touch: Touch) -> None:
+    index = index_database(touch([*NAMES["vera"], "poster.png", "001-M/01/mask.png"]))
     assert index.left_out == {"with a name of another form": 2}
     assert str(index) == (
         "layout vera, 60 images of 6 identities, 2 sessions; "
@@ -283,10 +271,8 @@ def test_links_are_followed_and_a_circle_ends(
     assert index.left_out == {}
 
 
-def test_two_databases_in_one_folder_are_ambiguous_until_one_is_named(
-    names: dict[str, list[str]], touch: Touch
-) -> None:
-    folder = touch([*names["vera"], *names["put"]])
+def test_two_databases_in_one_folder_are_ambiguous_until_one_is_named(touch: Touch) -> None:
+    folder = touch([*NAMES["vera"], *NAMES["put"]])
     with pytest.raises(ValueError, match=r"vera fits 60, such as 001-M/.*put fits 144.*--layout"):
         index_database(folder)
     assert index_database(folder, layout="vera").left_out == {"with a name of another form": 144}
@@ -306,19 +292,9 @@ def test_a_few_names_among_many_others_decide_nothing(touch: Touch) -> None:
         (["ada/1.txt"], {}, FileNotFoundError, "no images at"),
         (["1.png", "2.png"], {}, ValueError, r"no layout fits its 2 images, such as 1\.png"),
         (["ada/1.png"], {}, ValueError, r"one identity only \(ada\)"),
-        (["a/1.png", "b/1.png"], {"layout": "put"}, ValueError, "put fits none of its 2 images"),
-        (
-            ["a/1.png", "b/1.png"],
-            {"layout": "PUT"},
-            ValueError,
-            "--layout PUT is unknown: choose one of auto, fyo",
-        ),
-        (
-            ["a/1.png", "b/1.png"],
-            {"classes": "hand"},
-            ValueError,
-            "--classes hand .* palm, person$",
-        ),
+        (TWO, {"layout": "put"}, ValueError, "put fits none of its 2 images"),
+        (TWO, {"layout": "PUT"}, ValueError, "--layout PUT is unknown: choose one of auto, fyo"),
+        (TWO, {"classes": "hand"}, ValueError, "--classes hand .* palm, person$"),
     ],
 )
 def test_bad_input_gets_an_error_of_one_line(

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.training.database.conftest import NAMES, write_image
 from training.database.layouts import NAMED
 from training.database.palms import DataOptions, Palms, load_database, load_palms
 from training.database.split import load_split
 
-WriteImage = Callable[[Path, int], None]
 Damage = Callable[[Path], None]
 
 
@@ -50,15 +50,13 @@ def test_images_are_the_centred_squares_of_the_files(database: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", NAMED)
-def test_every_database_is_read_labelled_and_split(
-    layout: str, names: dict[str, list[str]], image: WriteImage, tmp_path: Path
-) -> None:
+def test_every_database_is_read_labelled_and_split(layout: str, tmp_path: Path) -> None:
     """Every palm has a grey of its own, in 8 or 16 bits or RGB: a wrong label shows."""
     greys = {}
-    for name in names[layout]:
+    for name in NAMES[layout]:
         who = _who(layout, name)
         greys.setdefault(who, 20 + 15 * len(greys))
-        image(tmp_path / name, greys[who])
+        write_image(tmp_path / name, greys[who])
     split = load_split(DataOptions(data=tmp_path, size_px=16))
     assert split.kind == "session"
     assert not set(split.train.sessions.tolist()) & set(split.test.sessions.tolist())
@@ -72,22 +70,19 @@ def test_every_database_is_read_labelled_and_split(
             assert {_who(layout, f) for f in others} == {_who(layout, file)}
 
 
-def _who(layout: str, name: str) -> tuple[str, ...]:
-    """The characters that tell palms apart, cut out by position: an independent reading."""
-    stem = Path(name).stem
-    match layout:
-        case "fyo":
-            return stem[:2], stem[5]
-        case "vera":
-            return stem[:3], stem[4]
-        case "put":
-            return stem[0], stem[3:6], stem[7]
-        case "casia":
-            return stem[:3], stem[4]
-        case "polyu":
-            return (stem[2:6],)
-        case _:
-            return (str((int(stem) - 1) // 10),)
+WHO = {
+    "fyo": lambda stem: (stem[:2], stem[5]),
+    "vera": lambda stem: (stem[:3], stem[4]),
+    "put": lambda stem: (stem[0], stem[3:6], stem[7]),
+    "casia": lambda stem: (stem[:3], stem[4]),
+    "polyu": lambda stem: stem[2:6],
+    "tongji": lambda stem: (int(stem) - 1) // 10,
+}
+"""The characters that tell palms apart, cut out by position: an independent reading."""
+
+
+def _who(layout: str, name: str) -> object:
+    return WHO[layout](Path(name).stem)
 
 
 def test_selection_shares_the_pixels(palms: Palms) -> None:
@@ -119,11 +114,9 @@ def test_digest_is_of_paths_and_bytes(database: Path, palms: Palms, tmp_path: Pa
     assert load_palms(copy, 16).sha256 != palms.sha256
 
 
-def test_options_reach_the_reader(
-    names: dict[str, list[str]], image: WriteImage, tmp_path: Path
-) -> None:
-    for name in names["casia"]:
-        image(tmp_path / name, 90)
+def test_options_reach_the_reader(tmp_path: Path) -> None:
+    for name in NAMES["casia"]:
+        write_image(tmp_path / name, 90)
     options = DataOptions(data=tmp_path, classes="person", bands=(460,), size_px=8)
     palms = load_database(options)
     assert palms.identities == ("001", "002", "003")
@@ -142,11 +135,9 @@ def _dangle(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_truncate, _dangle, lambda path: path.write_bytes(b"")])
-def test_damaged_image_is_named_in_one_line(
-    damage: Damage, image: WriteImage, tmp_path: Path
-) -> None:
+def test_damaged_image_is_named_in_one_line(damage: Damage, tmp_path: Path) -> None:
     for i in range(20):
-        image(tmp_path / f"p{i % 4}" / "s1" / f"{i}.bmp", 100)
+        write_image(tmp_path / f"p{i % 4}" / "s1" / f"{i}.bmp", 100)
     damage(tmp_path / "p1" / "s1" / "9.bmp")
     with pytest.raises(ValueError, match=r"p1/s1/9\.bmp: .*`python -m training check --data") as e:
         load_palms(tmp_path, 16)
@@ -158,10 +149,10 @@ def test_a_size_without_pixels_is_refused(database: Path) -> None:
         load_palms(database, 0)
 
 
-def test_folders_of_sessions_are_read_labelled_and_split(image: WriteImage, tmp_path: Path) -> None:
+def test_folders_of_sessions_are_read_labelled_and_split(tmp_path: Path) -> None:
     """Every palm has a grey of its own: a wrong label shows."""
     for s, p, shot in product((1, 2, 3), range(5), (1, 2)):
-        image(tmp_path / f"day{s}" / f"{p}" / f"{shot}.png", 50 + 20 * p)
+        write_image(tmp_path / f"day{s}" / f"{p}" / f"{shot}.png", 50 + 20 * p)
     split = load_split(DataOptions(data=tmp_path, layout="session-first", size_px=16))
     assert split.kind == "session"
     for part, session in ((split.train, 0), (split.validation, 1), (split.test, 2)):

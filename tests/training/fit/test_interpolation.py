@@ -8,7 +8,7 @@ import pytest
 
 from training.database.palms import Palms
 from training.fit.interpolation import Interpolation, interpolate_weights
-from training.nets.layers import CosineClassifier, UnitLength
+from training.nets.layers import CosineClassifier
 
 
 def net(kernel: list[float]) -> keras.Model:
@@ -17,7 +17,7 @@ def net(kernel: list[float]) -> keras.Model:
     x = keras.layers.Rescaling(1 / 255, name="rescaled")(images)
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dense(2, name="dense")(x)
-    embedding = UnitLength(name="embedding")(x)
+    embedding = keras.layers.UnitNormalization(name="embedding")(x)
     model = keras.Model(images, CosineClassifier(3, name="similarity")(embedding))
     weights = np.zeros((3, 2), np.float32)
     weights[0] = kernel

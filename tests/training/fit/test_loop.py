@@ -12,7 +12,6 @@ import pytest
 from training.fit.checkpoint import BEST, Checkpoint, epochs_done, read_history
 from training.fit.loop import fit, rows_of
 from training.fit.plan import Plan
-from training.nets.layers import UnitLength
 from training.nets.losses import PairLoss
 
 
@@ -41,7 +40,7 @@ def toy(seed: int, dropout: float = 0.0) -> keras.Model:
     x = keras.layers.Conv2D(4, 1, kernel_initializer=keras.initializers.GlorotNormal(seed))(x)
     x = keras.layers.Dropout(dropout)(keras.layers.Flatten()(x))
     dense = keras.layers.Dense(3, kernel_initializer=keras.initializers.GlorotNormal(seed))
-    return keras.Model(image, UnitLength()(dense(x)))
+    return keras.Model(image, keras.layers.UnitNormalization()(dense(x)))
 
 
 class Stop(keras.callbacks.Callback):

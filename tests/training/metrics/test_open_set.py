@@ -1,6 +1,5 @@
 """Open-set rates against cases counted by hand and a comparison of every pair."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -8,15 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.training.toy_palms import make_palms
 from training.database.palms import Palms
-from training.metrics.open_set import (
-    compiled_embedder,
-    measure_open_set,
-    open_set_rates,
-)
+from training.metrics.open_set import compiled_embedder, measure_open_set, open_set_rates
 from training.metrics.protocol import is_template
-
-MakePalms = Callable[..., Palms]
 
 
 def at_degrees(*angles: float) -> NDArray[np.float32]:
@@ -43,13 +37,13 @@ def by_brute_force(
     return {"rank_1": float(np.mean(hits)), "eer": float(min(rates))}
 
 
-def test_palms_far_apart_are_all_recognized(make_palms: MakePalms) -> None:
+def test_palms_far_apart_are_all_recognized() -> None:
     embeddings = at_degrees(0, 2, 60, 63, 120, 121)
     found = open_set_rates(embeddings, make_palms(3, sessions=0, shots=2))
     assert found == {"rank_1": 1, "eer": 0}
 
 
-def test_a_probe_nearer_to_another_identity_is_an_error(make_palms: MakePalms) -> None:
+def test_a_probe_nearer_to_another_identity_is_an_error() -> None:
     # Templates 0, 60, 120; probes 5, 65, 70. The last is nearer to 60, and 50 off its own.
     embeddings = at_degrees(0, 5, 60, 65, 120, 70)
     # At 50 degrees all three genuine pairs match, and of six impostors the one 10 degrees off.
@@ -62,7 +56,7 @@ def test_a_probe_nearer_to_another_identity_is_an_error(make_palms: MakePalms) -
 @pytest.mark.parametrize("pairs_at_once", [1, 25, 1 << 22])
 @pytest.mark.parametrize("sessions", [0, 2])
 def test_the_rates_are_those_of_a_comparison_of_every_pair(
-    pairs_at_once: int, sessions: int, make_palms: MakePalms
+    pairs_at_once: int, sessions: int
 ) -> None:
     palms = make_palms(5, sessions=sessions, shots=4)
     rng = np.random.default_rng(sessions)
@@ -92,7 +86,7 @@ def net_of(embeddings: NDArray[np.floating]) -> keras.Model:
     return net
 
 
-def test_a_net_has_the_rates_of_its_embeddings(make_palms: MakePalms) -> None:
+def test_a_net_has_the_rates_of_its_embeddings() -> None:
     embeddings = at_degrees(0, 5, 60, 65, 120, 70)
     palms = make_palms(3, sessions=0, shots=2)
     found = measure_open_set(compiled_embedder(net_of(embeddings)), palms, batch_size=4)

@@ -1,6 +1,5 @@
 """Transfer from a weights file of the layout of Keras's own, which the test writes."""
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.training.toy_palms import make_palms
 from training.commands.train import TrainConfig, train
-from training.database.palms import Palms
 from training.fit.batches import Batches
 from training.fit.loop import fit
 from training.fit.plan import Plan
@@ -86,7 +85,7 @@ def test_train_starts_from_the_files_weights_and_freezes_them(
     np.testing.assert_array_equal(kept.kernels, [kernel(weights_file, "block1_conv1")])
 
 
-def test_convolutions_are_trained_after_the_frozen_epochs(make_palms: Callable[..., Palms]) -> None:
+def test_convolutions_are_trained_after_the_frozen_epochs() -> None:
     net = keras.Sequential(
         [
             keras.Input((1, 1, 3), dtype="uint8"),

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.training.toy_palms import palms_of
 from training.database.palms import Palms
 from training.database.split import Split
 from training.leakage.find import Leakage, Pair
-from training.report.confusions import Confusion, count_confusions
+from training.report.confusions import count_confusions
 from training.report.page import RunRecord, write_report
 
 SIDE, IDENTITIES, SHOTS = 32, 4, 3
@@ -19,17 +20,11 @@ SIDE, IDENTITIES, SHOTS = 32, 4, 3
 
 def make_part(prefix: str, names: tuple[str, ...]) -> Palms:
     count = IDENTITIES * SHOTS
-    return Palms(
-        pixels=np.random.default_rng(1).integers(0, 255, (count, SIDE, SIDE), np.uint8),
-        rows=np.arange(count),
-        labels=np.repeat(np.arange(IDENTITIES, dtype=np.int32), SHOTS),
-        sessions=np.zeros(count, np.int32),
-        hands=np.full(count, -1, np.int8),
-        shots=np.arange(count, dtype=np.int32),
+    return palms_of(
+        np.random.default_rng(1).integers(0, 255, (count, SIDE, SIDE), np.uint8),
+        np.repeat(np.arange(IDENTITIES), SHOTS),
         identities=names,
-        session_names=("s1",),
         files=tuple(f"{prefix}/{i}.png" for i in range(count)),
-        sha256="",
     )
 
 
@@ -154,11 +149,7 @@ def test_the_margin_loss_of_an_embedding_head_has_no_line_of_guessing(tmp_path: 
 def test_confusions_are_counted_by_true_and_found_identity(page: str) -> None:
     labels = np.array([0, 0, 0, 1, 1, 2, 2], np.int32)
     found = np.array([0, 1, 1, 0, 1, 2, 0])
-    assert count_confusions(found, labels) == [
-        Confusion(0, 1, 2, 3),
-        Confusion(1, 0, 1, 2),
-        Confusion(2, 0, 1, 2),
-    ]
+    assert count_confusions(found, labels) == [(0, 1, 2, 3), (1, 0, 1, 2), (2, 0, 1, 2)]
     assert "p3 p0 2 of 3" in text_of(page)
 
 

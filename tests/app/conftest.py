@@ -1,0 +1,46 @@
+"""What many tests of the service need: files of images, unit vectors, a gallery."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.gallery.gallery import Gallery
+from app.gallery.sqlite import open_sqlite
+
+
+def encode(
+    image: Image.Image | NDArray[np.generic], file_format: str = "PNG", **options: object
+) -> bytes:
+    """The image as a file."""
+    file = BytesIO()
+    opened = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    opened.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def unit_rows(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    """Random vectors of unit length along the last axis."""
+    rows = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def execute(path: Path, statement: str, *values: object) -> list[Any]:
+    """Executes a statement on a gallery's file, behind its back."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
+    """An empty gallery in a file."""
+    gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
+    yield gallery
+    gallery.close()
