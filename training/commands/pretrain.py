@@ -130,12 +130,18 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
         name: monitored_strangers(config.monitor, style, side_px)
         for name, style in (("val", TRAINING), ("held_out", HELD_OUT))
     }
-    seed, unseen = config.seed + STAGE_STEP * stage, UNSEEN_SEED + STAGE_STEP * stage
+    stage_seed = STAGE_STEP * stage
     with start_processes(config.processes) if config.processes else nullcontext() as pool:
-        size = {"batch_size": config.batch_size, "side_px": side_px}
-        stream = partial(PalmStream, palms, **size, degraded=config.degrade, pool=pool)
-        batches = partial(stream, pairs=config.pairs, seed=seed)
-        everybody = partial(stream, pairs=1, seed=unseen)
+        stream = partial(
+            PalmStream,
+            palms,
+            batch_size=config.batch_size,
+            side_px=side_px,
+            degraded=config.degrade,
+            pool=pool,
+        )
+        batches = partial(stream, pairs=config.pairs, seed=config.seed + stage_seed)
+        pair_of_each = partial(stream, pairs=1, seed=UNSEEN_SEED + stage_seed)
 
         # Nets
         def build(identities: int) -> dict[str, keras.Model]:
@@ -145,7 +151,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
         with use_precision(settings["precision"]), distribute(config.devices):
             nets = build(config.identities if prototypes else 1)
             if config.start:
-                templates_from = everybody(epoch=0) if prototypes else None
+                templates_from = pair_of_each(epoch=0) if prototypes else None
                 go_on_from(config.start, nets, templates_from, resumed=done > 0)
             trained_part = scoring_model if prototypes else embedding_model
             trained = {name: trained_part(net) for name, net in nets.items()}
@@ -176,7 +182,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             nets = build(1)
             for name, net in nets.items():
                 load_best(embedding_model(net), config.out / name)
-            features, _ = layer_outputs(nets, "dense_norm", everybody(epoch=1))
+            features, _ = layer_outputs(nets, "dense_norm", pair_of_each(epoch=1))
             for name, net in nets.items():
                 whiten(net, features[name].reshape(-1, 2, features[name].shape[1]))
                 own = rows_of(name, config.nets, rows)
