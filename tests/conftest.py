@@ -1,10 +1,14 @@
 """The database of synthetic palms that most tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from training.commands.synthesize import SynthesizeConfig, synthesize
+
+# As the command line sets it: a run in this process and one in another must compute alike.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @pytest.fixture(scope="session")

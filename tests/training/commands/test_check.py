@@ -42,12 +42,9 @@ def test_a_sound_database_is_fit_to_train_on(folder: Path) -> None:
     parts = {name: part["images"] for name, part in result.split["parts"].items()}
     assert parts == {"training": 6, "validation": 6, "test": 6}
     assert result.problems == []
-    text = str(result)
+    text = " ".join(str(result).split())  # long paths are wrapped
     assert "18 images, 3 identities, 3 sessions" in text
-    assert text.splitlines()[-2:] == [
-        f"written       {out}",
-        f"verdict       {folder} is fit to train on.",
-    ]
+    assert text.endswith(f"written {out} verdict {folder} is fit to train on.")
     stored = json.loads(out.read_text())
     assert stored["counts"] == result.counts
     assert (stored["leakage"]["exact"], stored["leakage"]["near"]) == (0, 0)
