@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +23,25 @@ from training.versions.read import Version
 Configure = Callable[..., PretrainConfig]
 
 
+def configure_in(out: Path, **changes: Any) -> PretrainConfig:
+    """The smallest pre-training, like that of the fixture `pretrained`: 32 px, 8 palms."""
+    options: dict[str, Any] = {
+        "nets": ("alexnet",),
+        "identities": 8,
+        "batch_size": 8,
+        "contrast_px": 32,
+        "monitor": 4,
+        "epochs": 1,
+        "guard": "off",
+        "precision": "float32",
+    }
+    return PretrainConfig(out=out, **{**options, **changes})
+
+
 @pytest.fixture
 def configure(tmp_path: Path) -> Configure:
-    """The smallest pre-training, like that of the fixture `pretrained`: 32 px, 8 palms."""
-
-    def make(**changes: Any) -> PretrainConfig:
-        options: dict[str, Any] = {
-            "out": tmp_path / "run",
-            "nets": ("alexnet",),
-            "identities": 8,
-            "batch_size": 8,
-            "contrast_px": 32,
-            "monitor": 4,
-            "epochs": 1,
-            "guard": "off",
-            "precision": "float32",
-        }
-        return PretrainConfig(**{**options, **changes})
-
-    return make
+    """`configure_in` an empty folder."""
+    return lambda **changes: configure_in(tmp_path / "run", **changes)
 
 
 def build(run: Path, weights: str = "best", input_px: int = 32) -> keras.Model:
@@ -93,15 +94,16 @@ def test_a_run_that_was_stopped_twice_ends_as_one_that_was_not(
         "against": "prototypes",
         "start": pretrained.parent if start == "a run" else exported / "alexnet/1",
     }
-    pretrain(whole := configure(out=tmp_path / "whole", **changes))
+    pretrain(whole := configure_in(tmp_path / "whole", **changes))
     cut = configure(**changes)
     with pytest.raises(InterruptedError):
         pretrain(cut, [Stop()])
     assert epochs_done(cut.out) == 1
     pretrain(cut)
-    for name in ("final.weights.h5", "result.json"):  # as if stopped before the whitening
-        (cut.out / "alexnet" / name).unlink()
-    pretrain(cut)
+    if start == "a run":
+        for name in ("final.weights.h5", "result.json"):  # as if stopped before the whitening
+            (cut.out / "alexnet" / name).unlink()
+        pretrain(cut)
     losses = [[row["loss"] for row in read_history(run.out)] for run in (whole, cut)]
     np.testing.assert_allclose(*losses, rtol=1e-4)
     nets = [embedding_model(build(run.out / "alexnet", "final")) for run in (whole, cut)]
@@ -109,10 +111,10 @@ def test_a_run_that_was_stopped_twice_ends_as_one_that_was_not(
         np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
 
 
-def test_a_finished_run_is_left_alone(pretrained: Path, configure: Configure) -> None:
+def test_a_finished_run_is_left_alone(pretrained: Path) -> None:
     result = pretrained / "result.json"
     before = result.stat().st_mtime_ns
-    verdict = pretrain(configure(out=pretrained.parent, epochs=2, guard="stop"))
+    verdict = pretrain(configure_in(pretrained.parent, epochs=2, guard="stop"))
     assert verdict.path == pretrained.parent
     assert result.stat().st_mtime_ns == before
 
@@ -130,44 +132,42 @@ def test_a_run_that_has_not_ended_is_not_exported(
 ) -> None:
     (tmp_path / "config.json").write_bytes((pretrained / "config.json").read_bytes())
     assert main(export_of(tmp_path, database, tmp_path / "store")) == 2
-    assert "holds no final.weights.h5, so its training has not ended" in capsys.readouterr().err
+    assert "final.weights.h5 is missing, so the training has not ended" in capsys.readouterr().err
 
 
-def test_a_pretraining_starts_from_a_runs_weights_and_shows_other_images(
-    pretrained: Path, configure: Configure, tmp_path: Path
-) -> None:
-    """At the learning rate 0 all have the same weights, so only other images change the loss."""
-    start, losses = pretrained.parent, []
-    for name in ("second", "third"):
-        config = configure(out=tmp_path / name, start=start, learning_rate=0.0)
-        pretrain(config)
-        losses.append(read_history(config.out)[0]["loss"])
-        before, after = (build(run / "alexnet") for run in (start, config.out))
-        kernels = [net.get_layer("conv3").get_weights()[0] for net in (before, after)]
-        np.testing.assert_array_equal(*kernels)
-        start = config.out
+@pytest.fixture(scope="module")
+def second(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
+    """A second stage, against prototypes, at the learning rate 0: all weights stay the first's."""
+    config = configure_in(
+        tmp_path_factory.mktemp("pretrain") / "second",
+        start=pretrained.parent,
+        against="prototypes",
+        pairs=2,
+        learning_rate=0.0,
+    )
+    pretrain(config)
+    return config
+
+
+def test_a_pretraining_starts_from_a_runs_weights(pretrained: Path, second: PretrainConfig) -> None:
+    before, after = (build(run) for run in (pretrained, second.out / "alexnet"))
+    kernels = [net.get_layer("conv3").get_weights()[0] for net in (before, after)]
+    np.testing.assert_array_equal(*kernels)
+
+
+def test_every_stage_has_images_of_its_own(second: PretrainConfig, tmp_path: Path) -> None:
+    """The weights are the same in both stages, so only other images change the loss."""
+    third = replace(second, start=second.out, out=tmp_path)
+    pretrain(third)
+    losses = [read_history(config.out)[0]["loss"] for config in (second, third)]
     assert losses[0] != losses[1]
 
 
-def test_a_pretraining_may_go_on_from_a_version(exported: Path, configure: Configure) -> None:
-    version = exported / "alexnet/1"
-    config = configure(start=version, learning_rate=0.0)
-    pretrain(config)
-    images = np.load(version / "golden.npz")["images"]
-    start = Version.open(version).model()(images, training=False)["embedding"]
-    found = embedding_model(build(config.out / "alexnet", input_px=224))(images, training=False)
-    np.testing.assert_allclose(found, start, atol=2e-3)  # stored kernels sum to 0 but for float16
-    # Its images are neither the first stage's nor those that its own successor will have.
-    assert json.loads((config.out / "alexnet/config.json").read_text())["stage"] == 1
-
-
 def test_prototypes_start_as_mean_embeddings_of_a_pair_of_each_palm(
-    pretrained: Path, configure: Configure, tmp_path: Path
+    pretrained: Path, second: PretrainConfig, tmp_path: Path
 ) -> None:
-    config = configure(against="prototypes", start=pretrained.parent, learning_rate=0.0, pairs=2)
-    pretrain(config)
     trained = scoring_model(build_net("alexnet", 8, Recipe(contrast_px=32), input_px=32))
-    trained.load_weights(config.out / "state-0001.weights.h5")
+    trained.load_weights(second.out / "state-0001.weights.h5")
     stream = PalmStream(
         draw_palms(8, 1, tmp_path),
         pairs=1,
@@ -184,6 +184,18 @@ def test_prototypes_start_as_mean_embeddings_of_a_pair_of_each_palm(
     expected = means / np.linalg.norm(means, axis=1, keepdims=True)
     (found,) = trained.get_layer("similarity").get_weights()
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_pretraining_may_go_on_from_a_version(exported: Path, configure: Configure) -> None:
+    version = exported / "alexnet/1"
+    config = configure(start=version, learning_rate=0.0)
+    pretrain(config)
+    images = np.load(version / "golden.npz")["images"]
+    start = Version.open(version).model()(images, training=False)["embedding"]
+    found = embedding_model(build(config.out / "alexnet", input_px=224))(images, training=False)
+    np.testing.assert_allclose(found, start, atol=2e-3)  # stored kernels sum to 0 but for float16
+    # Its images are neither the first stage's nor those that its own successor will have.
+    assert json.loads((config.out / "alexnet/config.json").read_text())["stage"] == 1
 
 
 @pytest.mark.parametrize(
