@@ -60,7 +60,7 @@ def test_the_rates_are_those_of_the_service_s_answers(
     threshold = fusion.calibration.threshold_at(FPIR_TARGET / 4).similarity
 
     def accepted(similarities: np.ndarray) -> np.ndarray:
-        odds = np.exp(similarities / fusion.calibration.temperature)
+        odds = np.exp(similarities.astype(np.float64) / fusion.calibration.temperature)
         nobody = np.exp(threshold / fusion.calibration.temperature)
         best = odds.max(axis=1)
         return (best >= nobody) & (best >= odds.sum(axis=1) + nobody - best)

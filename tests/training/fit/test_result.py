@@ -62,7 +62,7 @@ def test_a_report_that_fails_leaves_the_old_result(
     conclude(tmp_path, SETTINGS, ROWS, {}, Page(split, evaluation, {}))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     broken = Evaluation(evaluation.metrics, np.zeros((1, 4), np.float32))
-    with pytest.raises(ValueError, match="test scores are"):
+    with pytest.raises(ValueError, match="test scores have the shape"):
         conclude(tmp_path, SETTINGS, ROWS, {}, Page(split, broken, {}))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
