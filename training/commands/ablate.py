@@ -21,7 +21,7 @@ from training.report.files import write_text
 class AblateConfig(DataOptions):
     """Trains and compares nets that differ in one choice. On two cores it takes 1 to 2 h.
 
-    A cell that is done is not trained again, so the same command goes on with an ablation that
+    A cell that is done is not trained again, so the same command resumes an ablation that
     was stopped. Images are split by seed, as in the question: the ablation asks whether a net
     learns at all, not whether it recognises a palm in another session.
 

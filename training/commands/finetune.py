@@ -54,7 +54,7 @@ class FinetuneConfig(DataOptions, RunOptions):
 
 
 def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
-    """Fine-tunes a net, or goes on with it, and writes the run's folder.
+    """Fine-tunes a net, or resumes that, and writes the run's folder.
 
     Args:
         config: what to fine-tune, and on what.

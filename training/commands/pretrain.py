@@ -79,7 +79,7 @@ class PretrainConfig(RunOptions):
 
 
 def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
-    """Trains embeddings, or goes on training them, and writes the run's folder.
+    """Trains embeddings, or resumes their training, and writes the run's folder.
 
     Args:
         config: what to train.
@@ -223,9 +223,11 @@ def _recipe(config: PretrainConfig) -> Recipe:
 
 def _verdict(out: Path, nets: Sequence[str]) -> Verdict:
     """Reads every net's result and names its error rates after whitening."""
+    from training.fit.result import RESULT
+
     sentences: list[str] = []
     for net in nets:
-        result = json.loads((out / net / "result.json").read_text())
+        result = json.loads((out / net / RESULT).read_text())
         eers = {prefix: figures["eer"] for prefix, figures in result["whitened"].items()}
         sentences.append(f"{net} {eers['val']:.2%} ({eers['held_out']:.2%} in held-out style)")
     return Verdict(out, f"equal error rates on synthetic strangers: {', '.join(sentences)}.")

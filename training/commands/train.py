@@ -40,7 +40,7 @@ class TrainConfig(DataOptions, Recipe, RunOptions):
 
 
 def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
-    """Trains a net, or goes on training it, and writes the run's folder.
+    """Trains a net, or resumes its training, and writes the run's folder.
 
     Args:
         config: what to train, and on what.

@@ -50,7 +50,7 @@ class Checkpoint(History):
     """Writes history.csv, the best weights, and the state to resume from, after every epoch.
 
     Each file is replaced as a whole. The state's name holds the number of epochs that it has seen;
-    the history is cut to that number when a run goes on.
+    the history is cut to that number when a run is resumed.
     """
 
     def __init__(

@@ -198,7 +198,7 @@ def find_death(signals: list[LayerSignal]) -> str | None:
     """
     if not all(np.isfinite(s.rms) for s in signals):
         broken = next(s for s in signals if not np.isfinite(s.rms))
-        return f"{broken.layer} puts out values that are not finite"
+        return f"{broken.layer} has outputs that are not finite"
     learning = [s for s in signals if not np.isnan(s.step)]  # the others are frozen
     if signals[-1].spread >= DEAD_SPREAD or learning[0].step >= DEAD_STEP:
         return None

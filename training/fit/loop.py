@@ -30,7 +30,7 @@ def fit(
     Several nets learn side by side from the same batches, each as if alone: the loss is the sum of
     theirs, so each gets the gradient of its own.
 
-    With a checkpoint, a training that was stopped goes on where it stopped and ends bit by bit as
+    With a checkpoint, a training that was stopped resumes where it stopped and ends bit by bit as
     it would have ended, if a batch depends on the seed, the epoch and its index alone.
 
     Args:

@@ -1,4 +1,4 @@
-"""A run's settings: resolved before it begins, written to config.json, compared when it goes on."""
+"""A run's settings: resolved at its start, written to config.json, compared when it is resumed."""
 
 import json
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ CONFIG = "config.json"
 FREE_TO_CHANGE = (
     "allow_leaks", "data", "guard", "out", "processes", "scratch", "start", "tensorboard",
 )  # fmt: skip
-"""Settings that may differ when a run goes on, because they do not change its result. The data may
-have moved: they are compared by their digest."""
+"""Settings that may differ when a run is resumed, because they do not change its result. The data
+may have moved: they are compared by their digest."""
 
 
 def resolve_settings(chosen: Mapping[str, Any], out: Path) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_the_first_layer_where_images_became_alike_is_named() -> None:
 
 def test_values_that_are_not_finite_are_found_with_their_layer() -> None:
     broken = [signal("conv1", 0.2), LayerSignal("conv2", np.inf, np.nan, 0, 0, 0)]
-    assert find_death(broken) == "conv2 puts out values that are not finite"
+    assert find_death(broken) == "conv2 has outputs that are not finite"
 
 
 def test_advice_fits_the_recipe() -> None:
