@@ -105,6 +105,8 @@ class SqlGallery:
             taken = {subject_id for subject_id in wanted if origins.get(subject_id) == "enrolled"}
             _insert(connection, SUBJECTS, [_new_subject(i, None, None, "trained") for i in missing])
             _insert(connection, ERASED, [{"subject_id": subject_id} for subject_id in taken])
+            if not (missing or taken):  # else every process would load the gallery again
+                connection.rollback()
 
     def trained(self) -> frozenset[str]:
         """See `Gallery.trained`."""

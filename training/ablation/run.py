@@ -61,7 +61,7 @@ def train_cell(
         loss,
         Plan.of(recipe, epochs),
         seed=seed,
-        metrics=["accuracy"],
+        accuracy=True,
         validation=Ordered(split.validation, 64),
         callbacks=[guard, trace],
     )

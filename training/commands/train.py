@@ -127,7 +127,7 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             loss,
             Plan.of(recipe, config.epochs),
             seed=config.seed,
-            metrics=["accuracy"],
+            accuracy=True,
             validation=None if open_set else Ordered(split.validation, 64),
             callbacks=[*callbacks, *monitors, *guards],
             checkpoint=Checkpoint(config.out, "val_rank_1" if open_set else "val_accuracy"),

@@ -20,7 +20,7 @@ def fit(
     plan: Plan,
     *,
     seed: int,
-    metrics: Sequence[str] = (),
+    accuracy: bool = False,
     validation: Dataset | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint: Checkpoint | None = None,
@@ -39,14 +39,14 @@ def fit(
         loss: what each net minimises.
         plan: epochs and learning rates.
         seed: of dropout and of augmentation inside the nets.
-        metrics: Keras's names of metrics, such as "accuracy"; weighted by the batches' weights.
-        validation: batches of the validation part; adds `val_loss` and `val_<metric>` to the rows.
+        accuracy: also report the share of images with the right label, weighted as the loss is.
+        validation: batches of the validation part; adds `val_loss` and `val_accuracy` to the rows.
         callbacks: act in this order; what they add to an epoch's logs is written to its row.
         checkpoint: keeps the state after every epoch; None keeps nothing.
 
     Returns:
-        A row for each epoch, as history.csv holds it: `epoch` from 1, `loss`, the metrics,
-        `learning_rate` and `seconds`. Of several nets also `<net>_loss` and `<net>_<metric>`.
+        A row for each epoch, as history.csv holds it: `epoch` from 1, `loss`, `accuracy`,
+        `learning_rate` and `seconds`. Of several nets also `<net>_loss` and `<net>_accuracy`.
 
     Raises:
         KeyboardInterrupt: if interrupted; the checkpoint then holds loadable weights.
@@ -63,7 +63,7 @@ def fit(
         model.compile(
             optimizer=adam(plan.rates(phase, len(epoch_batches)), plan.clip_norm),
             loss=loss,
-            weighted_metrics=list(metrics) if len(nets) == 1 else dict.fromkeys(nets, metrics),
+            weighted_metrics=_metrics(nets) if accuracy else None,
         )
         model.optimizer.build(model.trainable_variables)  # else TensorFlow traces a step twice
         if checkpoint and 0 < done == first:
@@ -158,6 +158,15 @@ def _side_by_side(nets: Mapping[str, keras.Model]) -> keras.Model:
         return first
     images = keras.Input(first.input.shape[1:], dtype="uint8", name="images")
     return keras.Model(images, {name: net(images) for name, net in nets.items()})
+
+
+def _metrics(nets: Iterable[str]) -> Any:
+    """Returns metrics for the model of `_side_by_side`.
+
+    Objects, because Keras creates metrics from names in the first step, which is then traced twice.
+    """
+    metrics = {net: [keras.metrics.SparseCategoricalAccuracy("accuracy")] for net in nets}
+    return metrics if len(metrics) > 1 else next(iter(metrics.values()))
 
 
 def _set_frozen(nets: Iterable[keras.Model], frozen: bool) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Literal
 
 import cv2
@@ -129,9 +130,15 @@ def start_processes(count: int | None = None) -> ProcessPoolExecutor:
         count,
         # Not forked: a fork of a process with TensorFlow's threads hangs.
         mp_context=get_context("spawn"),
-        initializer=cv2.setNumThreads,
-        initargs=(1,),
+        initializer=_set_up_process,
     )
+
+
+def _set_up_process() -> None:
+    """Limits this process to one thread, and ends it with its parent, even if that is killed."""
+    cv2.setNumThreads(1)
+    if parent := parent_process():
+        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _generator(seed: int, identity: int, session: int = 0, shot: int = 0) -> np.random.Generator:

@@ -214,6 +214,7 @@ def test_a_training_is_silent_but_for_its_progress_and_says_that_it_can_go_on(
                "--precision", "float32", "--guard", "off"]  # fmt: skip
     command = [sys.executable, "-m", "training", "pretrain", *options, "--out", str(tmp_path)]
     shown = ""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # if ignored, it is inherited
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as training:
         assert training.stderr
         while "| 1/1000" not in shown and (character := training.stderr.read(1)):

@@ -160,7 +160,7 @@ def test_nets_side_by_side_are_validated_each() -> None:
 
     nets = {"one": toy(1), "two": toy(2)}
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    rows = fit(nets, Pairs, loss, PLAN, seed=1, metrics=["accuracy"], validation=Labels(0))
+    rows = fit(nets, Pairs, loss, PLAN, seed=1, accuracy=True, validation=Labels(0))
     assert {"val_loss", "one_accuracy", "val_two_accuracy", "val_one_loss"} <= set(rows[-1])
 
 

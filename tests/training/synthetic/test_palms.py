@@ -1,5 +1,7 @@
 """Palms by seed and number."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +48,13 @@ def test_an_option_out_of_range_is_named(option: str, value: int, message: str) 
     options = PalmOptions(**{"identities": 1, "sessions": 1, "shots": 1, option: value})
     with pytest.raises(ValueError, match=message):
         options.require_valid()
+
+
+def test_processes_end_with_a_parent_that_is_killed() -> None:
+    program = (
+        "import os, signal; from training.synthetic.palms import start_processes;"
+        "start_processes(1).submit(os.getpid).result(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    # Waits for the end of all processes that hold its standard output.
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert ended.returncode == -9, ended.stderr
