@@ -148,8 +148,8 @@ def _two_sessions(palms: Palms, second: Mask, seed: int) -> Split:
     sampled = np.random.default_rng(seed).permutation(present)[: max(len(present) // 5, 1)]
     held = second & np.isin(palms.labels, sampled)
     note = (
-        "the first session has one shot of each hand and is all training; the second session is "
-        f"the validation for {len(sampled)} identities and the test for the others"
+        "the first session has one shot of each hand, all for training; the second session is the "
+        f"validation for {len(sampled)} identities and the test for the others"
     )
     return _cut(palms, held, second & ~held, "session", note, seed)
 
