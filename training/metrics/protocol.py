@@ -22,7 +22,7 @@ def is_template(palms: Palms) -> NDArray[np.bool_]:
         return chosen
     for label in np.unique(palms.labels):
         own = palms.labels == label
-        # By shot: images of one shot, in two bands or of both hands, are all templates or all probes.
+        # By shot: images of one shot in two bands, or of both hands, must have one role.
         shots = np.unique(palms.shots[own])
         chosen[own] = np.isin(palms.shots[own], shots[: max(len(shots) // 2, 1)])
     return chosen
