@@ -126,7 +126,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     if done == config.epochs and all((config.out / name / RESULT).exists() for name in config.nets):
         return _verdict(config.out, config.nets)
 
-    # Data: each palm is drawn once, and photographed anew for every batch
+    # Data: each palm is drawn once, and photographed again for every batch
     keras.utils.set_random_seed(config.seed)
     side_px = working_side(config.nets[0], recipe, SERVED_PX)
     palms = draw_palms(config.identities, config.seed, config.scratch)

@@ -20,7 +20,7 @@ from training.database.layouts import Layout
 SplitKind = Literal["auto", "session", "identity", "seed"]
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: configurations inherit this beside other bases
+@dataclass(frozen=True, kw_only=True)  # no slots: configurations inherit from several bases
 class ReadingOptions:
     """How a database is read.
 
