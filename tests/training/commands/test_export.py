@@ -139,7 +139,7 @@ def test_a_pretrained_version_is_exported_for_other_identities_and_keeps_its_net
 def test_an_existing_version_is_refused_before_the_work(
     version: Path, config: ExportConfig
 ) -> None:
-    with pytest.raises(FileExistsError, match="immutable: choose another --version"):
+    with pytest.raises(FileExistsError, match="cannot be changed: choose another --version"):
         export(replace(config, version=1, data=version / "nowhere"))
 
 
