@@ -82,8 +82,9 @@ ablation: $(VENV)/.dev data/palms ## Train by each recipe of docs/why-vgg-does-n
 	$(BIN)/python -m training ablate --data data/palms --out runs/ablation
 
 # One process for each core, each with one thread. The tests of a file share what they train.
+# They start dozens of processes: without bytecode, each would compile TensorFlow's Python again.
 test: $(VENV)/.dev ## Run every test
-	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 		$(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.dev ## Check format, lint, types and imports

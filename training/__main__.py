@@ -21,34 +21,35 @@ DESCRIPTION = "Trains nets on palm-vein images and writes versions that the serv
 COMMANDS = {
     "synthesize": "Draws a database of synthetic palms.",
     "contact-sheet": "Draws many synthetic palms in one image.",
-    "check": "Checks whether a database is fit for training.",
+    "check": "Checks whether a database is fit to train on.",
     "pretrain": "Trains nets on thousands of synthetic palms.",
     "train": "Trains one net on a database.",
     "finetune": "Adapts an exported net to the palms of a database.",
-    "ablate": "Trains nets by many recipes and compares them.",
+    "ablate": "Trains nets with many recipes and compares them.",
     "export": "Writes a trained net as a new version for the service.",
-    "fuse": "Calibrates the exported nets together.",
-    "evaluate": "Measures exported nets on a database's test part and on strangers.",
+    "fuse": "Weighs and calibrates exported nets together.",
+    "evaluate": "Measures exported nets on the test part of their database and on strangers.",
     "benchmark": "Measures exported nets on any database, by ISO/IEC 19795-1.",
 }
-"""Commands in the order of their use. `contact-sheet` is the function `contact_sheet` of
-training/commands/contact_sheet.py, and reads its options as `ContactSheetConfig`."""
+"""Commands in the order of their use, with their summaries. The command `contact-sheet` is the
+function `contact_sheet` of training/commands/contact_sheet.py; its options are those of
+`ContactSheetConfig`."""
 
 RESUMABLE = ("pretrain", "train", "finetune", "ablate")
 WITHOUT_KERAS = ("synthesize", "contact-sheet", "check")
 
 NOISE = "^WARNING: All log messages before absl|^I0000 "
-"""Notes that TensorFlow writes before it reads its log level."""
+"""Messages that TensorFlow writes before it reads its log level."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and prints its result.
 
     Returns:
-        0 on success; 2 on bad data, after one line that says what to do; 130 if interrupted.
+        0 on success; 2 after an error, whose message is one line; 130 if interrupted.
 
     Raises:
-        SystemExit: 0 after --help; 2 on bad options, after a text that names them.
+        SystemExit: with code 0 after --help, and with code 2 after unknown or invalid options.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     name = _read_command(arguments[:1])
@@ -61,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         code, message = 2, _in_one_line(error)
     except KeyboardInterrupt:
-        further = "; the same command continues it" if name in RESUMABLE else ""
+        further = "; the same command resumes it" if name in RESUMABLE else ""
         code, message = 130, f"stopped{further}"
-    # After the except clauses: the exception kept unfinished progress bars on the line.
+    # After the except clauses, because the exception keeps unfinished progress bars on the line.
     print(f"{name}: {message}", file=sys.stderr)
     return code
 
@@ -81,7 +82,7 @@ def read_config(name: str, arguments: Sequence[str]) -> Any:
 
 
 def _read_train(config: Any, arguments: Sequence[str]) -> Any:
-    """Reads --preset first: its recipe sets the defaults of the other options."""
+    """Reads --preset first, because its recipe sets the defaults of the other options."""
     from training.nets.recipe import PRESETS
 
     help_text = "Recipe that sets the defaults below; single options override it."
@@ -118,19 +119,19 @@ def _read_command(arguments: Sequence[str]) -> str:
 
 
 def _find(name: str, member: str) -> Any:
-    """Imports the module of one command only: the others may need more time."""
+    """Returns a member of a command's module; imports no other command, to save time."""
     return getattr(import_module(f"training.commands.{name.replace('-', '_')}"), member)
 
 
 def _import_keras() -> None:
-    """Imports Keras and its backend without TensorFlow's notes on a missing GPU.
+    """Imports Keras and its backend without TensorFlow's messages about a missing GPU.
 
-    A process filters them out of the standard error, so that a message before a crash is shown.
+    Another process filters the standard error, so that a message before a crash is still shown.
     """
     no_gpu = not Path("/dev/nvidiactl").exists()
-    # 2 shows errors. Without a GPU TensorFlow calls that one.
+    # 2 shows errors only; 3 also hides the error that TensorFlow reports without a GPU.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if no_gpu else "2")
-    # TensorFlow leaves oneDNN off on a CPU without AVX512, where training is half as fast without.
+    # TensorFlow turns oneDNN off on a CPU without AVX512, where it doubles the speed of training.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     read_end, write_end = os.pipe()
     shown = os.dup(2)

@@ -1,1 +1,1 @@
-"""The ablation: recipes that differ in one choice, and what became of each."""
+"""The ablation: trains nets with recipes that differ in one choice, and compares them."""

@@ -1,4 +1,4 @@
-"""The ablation's table: a recipe per cell, from the question's code to the shipped nets."""
+"""Cells of the ablation's table: recipes from the question's code to the shipped nets."""
 
 from dataclasses import dataclass, replace
 
@@ -11,9 +11,9 @@ class Cell:
 
     Attributes:
         name: name of the cell and of its files.
-        change: what the recipe changes, in words.
-        recipe: the whole recipe.
-        nets: nets for which the change makes sense.
+        change: description of the recipe.
+        recipe: the recipe.
+        nets: nets to train with the recipe.
     """
 
     name: str
@@ -65,11 +65,11 @@ CELLS = (
     Cell("transfer", "original filters, ImageNet weights", PRESETS["transfer"],
          ("vgg16", "vgg19")),
 )  # fmt: skip
-"""All cells, in the table's order."""
+"""All cells, in the order of the table."""
 
 
 BATCH_SIZE = 32
-"""Images in a step of every cell, as in the question's code."""
+"""Images in a training step of every cell, as in the question's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Scale:
 
     Attributes:
         size_px: side of the images.
-        identities: number of identities, the first of the database; None takes all.
+        identities: number of identities, from the first of the database; None for all.
         epochs: passes over the training images.
     """
 
@@ -88,4 +88,4 @@ class Scale:
 
 
 SCALES = {"quick": Scale(48, 40, 8), "full": Scale(224, None, 6)}
-"""Scales by the name that `--scale` takes."""
+"""Scales by their names for `--scale`."""

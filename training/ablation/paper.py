@@ -1,7 +1,8 @@
-"""The paper's net, as the question's code builds it.
+"""Builds the paper's net as the question's code does.
 
-Only here, and only for training: the paper's head, its augmentation inside the net, and the
-defect of the question's code, which builds its preprocessing layers and does not use them.
+Only this module has the paper's head, its augmentation inside the net, and the defect of the
+question's code, which builds preprocessing layers and does not use them. Its nets are for training
+only.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ from training.nets.recipe import Recipe
 def build_from_recipe(
     net: str, identities: int, recipe: Recipe, *, input_px: int = 224
 ) -> keras.Model:
-    """Builds the trainable net of any recipe: this project's net, or the paper's.
+    """Builds the trainable net of any recipe, this project's or the paper's.
 
     Args:
         net: one of `training.nets.recipe.NETS`.
@@ -46,7 +47,7 @@ def build_from_recipe(
 
 
 def _preprocess(images: Any, recipe: Recipe, contrast: int) -> Any:
-    """Preprocessing with the recipe's augmentation and wiring."""
+    """Adds preprocessing with the recipe's augmentation and wiring."""
     augmented = _augment(images) if recipe.augment == "paper" else images
     if recipe.wiring == "connected":
         return preprocess(augmented, recipe.input, contrast)
@@ -55,10 +56,10 @@ def _preprocess(images: Any, recipe: Recipe, contrast: int) -> Any:
 
 
 def _augment(images: Any) -> Any:
-    """The question's seven augmentation layers, which act in training only.
+    """Adds the question's seven augmentation layers, which change images in training only.
 
-    Keras 3 has no RandomHeight and RandomWidth. A zoom of one axis stretches the same way and
-    keeps the image's size, which Flatten needs.
+    Keras 3 has no RandomHeight and RandomWidth. Zooming one axis stretches the image in the same
+    way and keeps its size, as Flatten requires.
     """
     x = keras.layers.Rescaling(1.0, dtype="float32", name="augmented_pixels")(images)
     for layer in (
@@ -75,7 +76,7 @@ def _augment(images: Any) -> Any:
 
 
 def _paper_head(features: Any, identities: int, init: str) -> dict[str, Any]:
-    """Two ReLU layers of 4096 units with dropout, and a softmax."""
+    """Adds two ReLU layers of 4096 units with dropout, and a softmax."""
     x = features
     for index in (1, 2):
         x = keras.layers.Dense(

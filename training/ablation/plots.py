@@ -1,4 +1,4 @@
-"""Plots of the ablation: loss and accuracy by epoch, and signals by depth."""
+"""Draws the plots of the ablation: loss and accuracy by epoch, and signals by depth."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from training.report.files import replacing
 
 Result = dict[str, Any]
-"""A cell as its file holds it; see `training.ablation.run.train_cell`."""
+"""Content of a cell's file; see `training.ablation.run.train_cell`."""
 
 CURVES = ("as-posted", "both", "he", "rate-1e-4", "batch", "weight-1e-4", "embedding-weight")
-"""Cells in the plot of losses."""
+"""Cells in the plot by epoch."""
 
 DEPTH = ("as-posted", "rate-1e-4", "batch", "embedding-weight")
 """Cells in the plot by depth: the failure, two attempted remedies, and one that works."""
@@ -28,7 +28,7 @@ _TITLES = {
 def plot_losses(by_cell: dict[str, Result], target: Path) -> None:
     """Plots training loss and accuracy by epoch.
 
-    The losses of the two heads are of different kinds, so only the paper's head is plotted.
+    Losses of the two heads cannot be compared, so only losses of the paper's head are plotted.
     """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -67,7 +67,7 @@ def plot_death(result: Result, target: Path) -> None:
 
 
 def _draw_layers(row: Any, layers: list[dict[str, Any]], label: str, when: str = "") -> None:
-    """Draws one line in each of three axes; layers from the image to the answer."""
+    """Draws one line in each of three axes, with the layers from first to last."""
     names = [layer["layer"].removeprefix("block") for layer in layers]
     for ax, (key, title) in zip(row, _TITLES.items(), strict=True):
         least = 0 if key == "dead" else 1e-9  # 0 has no logarithm
@@ -80,7 +80,7 @@ def _draw_layers(row: Any, layers: list[dict[str, Any]], label: str, when: str =
 
 
 def _save(figure: Figure, labelled: Axes, target: Path) -> None:
-    """Writes the figure with one legend below all axes, where it hides no line."""
+    """Writes the figure with one legend below all axes."""
     figure.legend(
         *labelled.get_legend_handles_labels(),
         loc="outside lower center",

@@ -1,4 +1,4 @@
-"""The ablation's table, from the cells' files alone."""
+"""Writes the ablation's table and plots from the files of the cells."""
 
 import json
 from pathlib import Path
@@ -16,18 +16,18 @@ from training.report.files import write_text
 Outcome = Literal["learned", "stuck", "dead"]
 
 MARKS = {"learned": "**learned**", "stuck": "at chance", "dead": "dead"}
-"""Outcomes as the table names them."""
+"""Names of the outcomes in the table."""
 
 NO_GRADIENT = 1e-6
-"""Ratio of the first kernel's gradient to that kernel's size below which it is rounding alone."""
+"""Ratio of the first kernel's gradient to the kernel below which it is only a rounding error."""
 
 
 def write_ablation(folder: Path, order: list[str]) -> Path:
     """Writes table.md and, for every net, <net>-loss.png, <net>-depth.png and <net>-death.png.
 
     Args:
-        folder: holds <net>/<cell>-<seed>.json.
-        order: names of the cells in the table's order.
+        folder: folder with the files <net>/<cell>-<seed>.json.
+        order: names of the cells in the order of the table.
 
     Returns:
         The path of table.md.
@@ -38,7 +38,7 @@ def write_ablation(folder: Path, order: list[str]) -> Path:
         cells = [json.loads(path.read_text()) for path in (folder / net).glob("*.json")]
         results = sorted(cells, key=lambda cell: (order.index(cell["cell"]), cell["seed"]))
         table += [f"## {net}", "", *as_table(results), ""]
-        by_cell = {result["cell"]: result for result in reversed(results)}  # the first seed's
+        by_cell = {result["cell"]: result for result in reversed(results)}  # of the first seed
         plot_losses(by_cell, folder / f"{net}-loss.png")
         plot_depth(by_cell, folder / f"{net}-depth.png")
         if "as-posted" in by_cell:
@@ -74,14 +74,13 @@ def as_table(results: list[Result]) -> list[str]:
 def read_outcome(result: Result) -> Outcome:
     """Returns a cell's outcome, from its training accuracy and its last gradient.
 
-    The training accuracy decides, not the validation's: BatchNorm's running averages need more
-    steps than --scale quick has, so a net that knows its training images can be at chance on
-    others.
+    The validation accuracy is not used: BatchNorm's running averages need more steps than --scale
+    quick has, so a net that has learned its training images can be at chance on others.
 
     Returns:
-        learned: in the last epoch the lower end of the accuracy's 95 % interval is above twice
-        the accuracy of chance; dead: it is not, and no gradient reaches the first layer; stuck:
-        it is not, but a gradient does.
+        "learned" if the lower end of the 95 % interval of the last training accuracy is above
+        twice the chance level; otherwise "dead" if the first layer has no gradient, and "stuck" if
+        it has one.
     """
     right = result["history"]["accuracy"][-1] * result["training_images"]
     least, _ = wilson_interval(round(right), result["training_images"])
@@ -91,10 +90,10 @@ def read_outcome(result: Result) -> Outcome:
 
 
 def describe_guard(result: Result) -> str:
-    """Returns what the guard of `train` does about a cell, and when; "" for nothing.
+    """Returns what the guard of `train` would do about a cell, and when; "" for nothing.
 
-    It stops a net that is dead after an epoch, and notes one that has not begun to learn after the
-    first epochs.
+    The guard stops a net that is dead after an epoch, and notes a net that has not begun to learn
+    after the first epochs.
     """
     steps = max(result["training_images"] // BATCH_SIZE, 1)
     for record in result["trace"]:

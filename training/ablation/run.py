@@ -1,4 +1,4 @@
-"""The training of one cell."""
+"""Trains one cell of the ablation."""
 
 import gc
 import time
@@ -32,14 +32,14 @@ def train_cell(
 
     Args:
         net: one of the cell's nets.
-        cell: the recipe.
+        cell: the cell, with the recipe.
         seed: seed of weights, order and augmentation.
-        split: images of any side.
+        split: the split database.
         epochs: passes over the training images, at least 1.
         weights_file: ImageNet weights, for a recipe that needs them.
 
     Returns:
-        What JSON can hold: the cell's description, the guard's findings, figures of every epoch
+        Values for JSON: the cell's description, the guard's findings, the figures of every epoch
         (`history`) and the layers' signals (`trace`).
     """
     keras.backend.clear_session()
@@ -82,7 +82,7 @@ def train_cell(
 
 
 def first_identities(split: Split, count: int | None) -> Split:
-    """Returns the split with its first identities only; None and larger counts keep all."""
+    """Returns the split with only its first `count` identities; None keeps all."""
     if count is None or count >= len(split.train.identities):
         return split
     return split.change_parts(

@@ -1,4 +1,4 @@
-"""A record of what happens inside a net while it is trained."""
+"""Records the signals of a net's layers while it is trained."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,13 +9,13 @@ from training.fit.layer_inspector import LayerInspector
 
 
 class Trace(keras.callbacks.Callback):
-    """Inspects a net before the first step, after 1, 2, 4, ... steps and after every epoch.
+    """Inspects a net before the first step, after 1, 2, 4, ... steps, and after every epoch.
 
-    Steps are inspected in the first epoch only. A net whose first layer has had no gradient at
-    two inspections in a row is not trained further.
+    Steps are inspected in the first epoch only. The training ends if the first layer has no
+    gradient after an epoch and had none at the inspection before.
 
     Attributes:
-        records: `{"step": n, "layers": [...]}`, oldest first; layers from the image to the answer.
+        records: `{"step": n, "layers": [...]}`, oldest first; layers from first to last.
     """
 
     def __init__(self, inspector: LayerInspector) -> None:

@@ -1,1 +1,1 @@
-"""An ISO/IEC 19795-1 report of any database: nets, their fusion and a classical matcher."""
+"""Measures nets, their fusion and a classical matcher on any database, by ISO/IEC 19795-1."""

@@ -30,7 +30,7 @@ CLIP = 2.0
 """Limit of normalised contrast: creases and specular spots count at most twice a vessel."""
 
 MATCH_PX = 32
-"""Side at which images are compared: enough for the band, and a quarter of the work."""
+"""Side at which images are compared: enough for the band, with a quarter of the pixels."""
 
 SHIFT_PX = 3
 """Largest shift, in pixels of `MATCH_PX`: a palm moves by 10 % in its region of interest."""
@@ -67,7 +67,7 @@ def correlate(
         templates: float32 [T, MATCH_PX, MATCH_PX], filtered.
         labels: int32 [T], the identity of each template.
         identities: I, the number of identities; each has a template.
-        block: template images compared at a time; it changes the memory needed and no result.
+        block: template images compared at a time; it changes only the memory needed.
 
     Returns:
         float32 [P, I] in [-1, 1]: normalised correlation of the probe's centre with the template,
@@ -88,7 +88,7 @@ def _band_pass(image: Pixels) -> Float32:
     grey = small.astype(np.float32)
     fine, coarse = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in BAND_PX)
     band = fine - coarse
-    # 0.05 squared grey levels: noise of rounding in a uniform image is not amplified.
+    # 0.05, in squared grey levels, keeps rounding noise of a uniform image small.
     contrast = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), CONTRAST_PX) + 0.05)
     even = np.clip(band / contrast, -CLIP, CLIP)
     return np.asarray(
@@ -117,7 +117,7 @@ def _rotate(images: Float32, degrees: float) -> Float32:
 
 
 def _unit_rows(images: Float32) -> Float32:
-    """Returns images [N, H, W] as rows [N, H W] of mean 0 and length 1; a uniform one is all 0."""
+    """Returns images [N, H, W] as rows [N, H W] of mean 0 and length 1; uniform images as 0."""
     rows = images.reshape(len(images), -1)
     rows = rows - rows.mean(axis=1, keepdims=True)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)

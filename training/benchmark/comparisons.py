@@ -1,4 +1,4 @@
-"""Every probe compared with every identity's template: the counts behind all rates."""
+"""Comparisons of every probe with every identity's template, from which all rates are counted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ Int32 = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """Which images are templates, which are probes, and whose they are.
+    """The templates and the probes, with their identities and subjects.
 
     Attributes:
         templates: bool [N], which images are templates; all others are probes.
-        own: int32 [P], each probe's identity: its column in a matrix of similarities.
-        subjects: int32 [P], each probe's person, numbered from 0 to S - 1.
-        owners: int32 [I], each identity's person; S and above for persons without a probe.
+        own: int32 [P], each probe's identity, which is its column in a matrix of similarities.
+        subjects: int32 [P], each probe's subject (person), from 0 to S - 1.
+        owners: int32 [I], each identity's subject; S and above for subjects without a probe.
     """
 
     templates: NDArray[np.bool_]
@@ -33,12 +33,17 @@ class Trials:
 
     @property
     def subject_count(self) -> int:
-        """S, the number of persons with a probe."""
+        """S, the number of subjects with a probe."""
         return int(self.subjects.max()) + 1
 
     @classmethod
     def of(cls, palms: Palms, templates: NDArray[np.bool_]) -> "Trials":
-        """Numbers the persons, those with a probe first; both hands of a person are one subject."""
+        """Numbers the subjects, those with a probe first; both hands of a person are one subject.
+
+        Args:
+            palms: all N images.
+            templates: bool [N], which images are templates.
+        """
         _, person = np.unique(_person_names(palms), return_inverse=True)
         own = palms.labels[~templates]
         tested = np.unique(person[own])
@@ -55,8 +60,8 @@ class Comparisons:
 
     Attributes:
         similarities: float32 [P, I], every probe to every identity's template.
-        trials: whose the rows and columns are.
-        pairs_at_once: similarities in one block; it changes the memory needed and no result.
+        trials: identities and subjects of the rows and columns.
+        pairs_at_once: similarities in one block; it changes only the memory needed.
     """
 
     similarities: Float32
@@ -68,27 +73,27 @@ class Comparisons:
         return self.similarities[np.arange(len(self.trials.own)), self.trials.own]
 
     def blocks(self) -> list[slice]:
-        """Returns slices of rows, so that intermediate results stay small."""
+        """Returns slices of rows that split the similarities into blocks, to save memory."""
         rows, columns = self.similarities.shape
         step = max(self.pairs_at_once // columns, 1)
         return [slice(start, start + step) for start in range(0, rows, step)]
 
     def impostors(self) -> Iterator[Float32]:
-        """Yields the similarities of probes to other persons' templates, in flat blocks.
+        """Yields the similarities of probes to other subjects' templates, in flat blocks.
 
-        A person's other hand is no impostor: ISO/IEC 19795-1 keeps comparisons within one person
-        apart, because two hands of one person may be more alike than hands of two persons.
+        A subject's other hand is not an impostor: ISO/IEC 19795-1 excludes comparisons within one
+        subject, because two hands of one subject may be more alike than hands of two subjects.
         """
         for rows in self.blocks():
             yield self.similarities[rows][self.are_impostors(rows)]
 
     def are_impostors(self, rows: slice) -> NDArray[np.bool_]:
-        """Tells which pairs of these rows are of two persons, bool [b, I]."""
+        """Returns which comparisons in these rows are between two subjects, bool [b, I]."""
         return self.trials.subjects[rows, None] != self.trials.owners
 
 
 def _person_names(palms: Palms) -> list[str]:
-    """Returns each identity's person as far as the database names it: 017 for 017-L and 017-R."""
+    """Returns the name of each identity's person: 017 for 017-L and 017-R, if hands are known."""
     hands = np.full(len(palms.identities), -1)
     hands[palms.labels] = palms.hands
     return [

@@ -1,4 +1,4 @@
-"""A benchmark's figures, as benchmark.json holds them."""
+"""Measures matchers and describes the database, for benchmark.json."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -56,7 +56,7 @@ def measure_matcher(matcher: Matcher, weights: Weights, seed: int) -> dict[str, 
 def describe_database(
     options: ReadingOptions, palms: Palms, trials: Trials, *, views: bool
 ) -> dict[str, Any]:
-    """Returns the counts of what was compared; no name of a file or a person."""
+    """Returns the name, settings and counts of the database, without names of files or persons."""
     first = np.full(len(palms.identities), len(palms.session_names))
     np.minimum.at(first, palms.labels, palms.sessions)
     by_session = (palms.sessions > first[palms.labels]).any()
@@ -82,17 +82,17 @@ def describe_database(
 def find_warnings(
     versions: Sequence[Version], palms: Palms, matchers: Sequence[dict[str, Any]]
 ) -> list[str]:
-    """Returns sentences on figures that are better than, or different from, what they seem.
+    """Returns sentences that warn of misleading figures.
 
     Args:
         versions: the nets.
-        palms: the benchmark's database.
+        palms: all images of the database.
         matchers: the figures of all matchers.
     """
     found = [
-        f"{version.key} was trained on images of this database, or calibrated with them "
+        f"{version.key} was trained on this database, or calibrated with it "
         f"({len(set(version.identities) & set(palms.identities))} of {len(palms.identities)} "
-        "identities are its own): its rates, and those of the fusion, are of palms that it knows"
+        "identities are its own): its rates and those of the fusion are too good"
         for version in versions
         if version.dataset.sha256 == palms.sha256
     ]
@@ -100,8 +100,8 @@ def find_warnings(
         if one["reliability"] and one["reliability"]["lowest_fmr"]:
             found.append(
                 f"{one['name']} has no threshold for an FPIR of {FPIR_TARGET:.0%} in this gallery: "
-                f"its confidences are at an FMR of {one['reliability']['lowest_fmr']:g}, the "
-                "lowest that it was calibrated for"
+                "its confidences are those at the lowest FMR that it was calibrated for, "
+                f"{one['reliability']['lowest_fmr']:g}"
             )
     return found
 
@@ -168,5 +168,5 @@ def _reliability(
 
 
 def _by_name(rates: dict[float, Rate | None]) -> dict[str, dict[str, Any] | None]:
-    """Returns rates under names: JSON has no numbers as keys."""
+    """Returns rates by their names, because keys in JSON cannot be numbers."""
     return {name_rate(one): rate and asdict(rate) for one, rate in rates.items()}

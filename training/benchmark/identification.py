@@ -1,6 +1,6 @@
-"""Identification, one probe against a gallery.
+"""Measures identification, which compares one probe with a gallery.
 
-Rank-1 and CMC are closed-set rates: every probe's identity is enrolled. FNIR at an FPIR is the
+Rank-1 and CMC are closed-set rates: every probe's identity is enrolled. FNIR at an FPIR is an
 open-set rate: some probes are of strangers.
 
 ISO/IEC 19795-1; P. Grother and P. J. Phillips, "Models of large population recognition performance"
@@ -20,13 +20,13 @@ from training.benchmark.resampling import Rate, Weights
 from training.benchmark.verification import MIN_ERRORS, Array, is_stated
 
 FPIRS = (1e-2, 1e-3)
-"""False-positive identification rates at which FNIR is customarily stated."""
+"""False-positive identification rates at which FNIR is usually stated."""
 
 SIZES = (10, 100, 300, 1_000, 3_000, 10_000)
 """Gallery sizes that are measured if there are enough identities."""
 
 STRANGERS_SHARE = 0.2
-"""At least this share of the identities stays out of every gallery."""
+"""Least share of the identities that are not enrolled in a gallery."""
 
 DRAWS = 5
 """Number of random galleries of each size; the rates are averaged over them."""
@@ -42,8 +42,8 @@ class OpenSet:
         size: N, the number of enrolled identities.
         strangers: number of identities that are not enrolled.
         stranger_probes: number of their probes, in the gallery with the fewest.
-        fnir: FNIR by FPIR, with the counts of the gallery that has the fewest; None where there
-            are too few strangers' probes to state it.
+        fnir: FNIR by FPIR, with the smallest counts of any gallery; None if there are too few
+            strangers' probes to state it.
     """
 
     size: int
@@ -68,7 +68,7 @@ class _Searches:
 
 
 def ranks(comparisons: Comparisons) -> Ints:
-    """Returns the rank [P] of each probe's own identity, from 1; in a tie it is the last."""
+    """Returns the rank [P] of each probe's own identity, from 1; the last rank in a tie."""
     own = comparisons.genuine()
     parts = [
         (comparisons.similarities[rows] >= own[rows, None]).sum(axis=1)
@@ -83,17 +83,17 @@ def cmc(found: Ints, depth: int) -> Array:
 
 
 def gallery_sizes(own: NDArray[np.int32], identities: int) -> list[int]:
-    """Returns the gallery sizes to measure, rising.
+    """Returns the gallery sizes to measure, in rising order.
 
-    They are `SIZES`, the largest size for which each FPIR can be stated, and the largest of all.
-    Every size leaves at least `STRANGERS_SHARE` of the identities as strangers.
+    They are `SIZES`, the largest size for which each FPIR can be stated, and the largest possible
+    size. Every size leaves at least `STRANGERS_SHARE` of the identities as strangers.
 
     Args:
         own: int32 [P], each probe's identity.
         identities: I, the number of identities.
     """
     largest = min(identities - max(round(STRANGERS_SHARE * identities), 1), SIZES[-1])
-    # A draw may leave out the identities with the fewest probes; these must be enough.
+    # The strangers of a draw may be the identities with the fewest probes; these must be enough.
     probes = np.sort(np.bincount(own, minlength=identities)).cumsum()
     stated = [
         identities - 1 - int(np.searchsorted(probes, MIN_ERRORS / fpir - 1e-6)) for fpir in FPIRS
@@ -108,7 +108,7 @@ def open_set(
 
     Args:
         comparisons: the similarities of one matcher.
-        sizes: rising, from `gallery_sizes`.
+        sizes: gallery sizes from `gallery_sizes`.
         seed: seed of the galleries.
         weights: [1 + B, S], from `draw_subjects`.
     """
@@ -135,17 +135,17 @@ def open_set(
 def fnir_at_fpir(
     own: Array, best_other: Array, strangers: Array, fpir: float, weights: tuple[Weights, Weights]
 ) -> Array:
-    """Returns the false-negative identification rate [B] at a false-positive one.
+    """Returns the false-negative identification rate [B] at a false-positive identification rate.
 
-    The threshold is the lowest one that at most a share `fpir` of the strangers' searches reaches.
-    A search for an enrolled identity fails if that identity is below the threshold, or is not the
-    most similar one.
+    The threshold is the lowest one that at most a share `fpir` of the strangers' probes reaches. A
+    probe of an enrolled identity fails if the similarity to its own template is below the
+    threshold, or is not the highest.
 
     Args:
         own: [M], similarity of each enrolled identity's probe to its own template.
         best_other: [M], its highest similarity to any other template.
         strangers: [U], the highest similarity of each stranger's probe.
-        fpir: 0 to 1.
+        fpir: the false-positive identification rate, 0 to 1.
         weights: how often each probe counts: [B, M] and [B, U].
     """
     falling = np.argsort(-strangers)
@@ -167,8 +167,8 @@ class _GalleryRates:
     Attributes:
         stranger_probes: number of strangers' probes.
         probes: number of enrolled identities' probes.
-        persons: number of persons with such a probe.
-        fnir: FNIR [1 + B] by FPIR, of those that can be stated.
+        persons: number of subjects with such a probe.
+        fnir: FNIR [1 + B] by FPIR, for each FPIR at which it can be stated.
     """
 
     stranger_probes: int
@@ -178,7 +178,7 @@ class _GalleryRates:
 
 
 def _search(comparisons: Comparisons, order: Ints, sizes: list[int]) -> Iterator[_Searches]:
-    """Yields the searches in the first N identities of an order, for every N in `sizes`."""
+    """Yields the searches in a gallery of the first N identities of an order, for N in `sizes`."""
     own = comparisons.trials.own
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))

@@ -24,10 +24,10 @@ class Matcher:
 
     Attributes:
         name: name of the net, "fused" or "classical".
-        made_of: versions with their weights, such as "0.50 vgg16/8 + 0.50 vgg19/8"; a description
-            of the classical matcher.
-        comparisons: its similarities.
-        calibration: the meaning of these similarities; None if they are not calibrated.
+        made_of: the version, or versions with their weights, such as "0.50 vgg16/8 + 0.50 vgg19/8";
+            for the classical matcher, a description.
+        comparisons: the matcher's similarities.
+        calibration: calibration of these similarities; None if they are not calibrated.
     """
 
     name: str
@@ -39,15 +39,15 @@ class Matcher:
 def compare_nets(
     nets: Sequence[Version], fusion: Fusion | None, palms: Palms, trials: Trials, *, views: bool
 ) -> Iterator[Matcher]:
-    """Yields each net's matcher, and then the fused one.
+    """Yields the matcher of each net, and then the fused matcher.
 
     Args:
         nets: the nets.
-        fusion: of these nets, in their order; None for no fused matcher.
+        fusion: fusion of these nets, in their order; None for no fused matcher.
         palms: all images.
-        trials: which of them are templates and which are probes.
-        views: embed images in the service's views of `app.palm.views`. Without, each image is
-            embedded once; calibrations do not apply to such similarities.
+        trials: the templates and probes among them.
+        views: embed images in the views of `app.palm.views`, as the service does. Otherwise each
+            image is embedded once, and the matchers are not calibrated.
     """
     found: list[Float32] = []
     for net in nets:
@@ -63,7 +63,7 @@ def compare_nets(
 
 
 def compare_classically(palms: Palms, trials: Trials) -> Matcher:
-    """Returns the classical matcher; an identity's best template image counts."""
+    """Returns the classical matcher, which uses the best template image of each identity."""
     filtered = filter_images(palms)
     labels = palms.labels[trials.templates]
     found = correlate(
@@ -91,7 +91,7 @@ def _compare_single_images(net: Version, palms: Palms, trials: Trials) -> Float3
 
 
 def _fuse(fusion: Fusion, similarities: Sequence[Float32], trials: Trials) -> Comparisons:
-    """Combines the nets' similarities block by block: float64 sums of all would not fit."""
+    """Combines the nets' similarities in blocks, because float64 sums of all may not fit memory."""
     fused = Comparisons(np.empty_like(similarities[0]), trials)
     for rows in fused.blocks():
         fused.similarities[rows] = fusion.combine([one[rows] for one in similarities])

@@ -1,4 +1,4 @@
-"""Charts of a benchmark; a chart that has nothing to show says why, and what to do."""
+"""Draws the charts of a benchmark; a chart without a drawing says why, and what to do."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,18 +12,18 @@ from training.report import chart
 from training.report.chart import Chart, add_legend, new_axes, to_svg
 
 Matcher = dict[str, Any]
-"""One of the `matchers` of benchmark.json."""
+"""An element of `matchers` in benchmark.json."""
 
 COLOURS = (chart.BLUE, chart.ORANGE, chart.GREEN, chart.VIOLET)
 STYLES: dict[str, tuple[str, Any, float]] = {
     "fused": (chart.RED, "-", 2.4),
     "classical": (chart.INK, chart.DASHED, 1.6),
 }
-"""Colour, line style and line width of the matchers that are no nets."""
+"""Colour, line style and line width of the matchers that are not nets."""
 
 
 def draw_distributions(matcher: Matcher) -> Chart:
-    """Draws the share of genuine and of impostor comparisons by similarity."""
+    """Draws a matcher's distributions of genuine and of impostor similarities."""
     name, found = matcher["name"], matcher["distributions"]
     figure, axes = new_axes()
     for kind, colour in (("impostors", chart.ORANGE), ("genuine", chart.BLUE)):
@@ -38,7 +38,7 @@ def draw_distributions(matcher: Matcher) -> Chart:
 
 def draw_det(matchers: Sequence[Matcher]) -> Chart:
     """Draws FNMR against FMR, both logarithmic."""
-    title = "DET: missed matches against false matches"
+    title = "DET: false non-matches against false matches"
     figure, axes = new_axes(chart.LARGE_IN)
     missing = []
     for i, one in enumerate(matchers):
@@ -52,7 +52,7 @@ def draw_det(matchers: Sequence[Matcher]) -> Chart:
             missing.append(one["name"])
     absent = (
         f"Not drawn: {', '.join(missing)}. One threshold separates all genuine comparisons from "
-        "all impostor comparisons, so there is no error to draw. More probes would show one."
+        "all impostor comparisons, so there is no error to draw. More probes are needed."
     )
     if len(missing) == len(matchers):
         return Chart(title, None, absent)
@@ -72,7 +72,7 @@ def draw_cmc(matchers: Sequence[Matcher]) -> Chart:
     if worst == 1:
         caption = (
             "Every matcher ranks the right identity first for every probe, so all curves would be "
-            "at 100 %. More identities are needed to tell the matchers apart."
+            "at 100 %. More identities are needed to show differences between the matchers."
         )
         return Chart(title, None, caption)
     figure, axes = new_axes(chart.LARGE_IN)
@@ -83,12 +83,12 @@ def draw_cmc(matchers: Sequence[Matcher]) -> Chart:
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     add_legend(axes)
-    caption = "The share of probes whose own identity is among the k most similar ones."
+    caption = "The share of probes whose own identity is among the k most similar identities."
     return Chart(title, to_svg(figure, "CMC"), caption)
 
 
 def draw_open_set(matchers: Sequence[Matcher]) -> Chart:
-    """Draws FNIR at each FPIR against gallery size, with 95 % intervals."""
+    """Draws FNIR against gallery size for each FPIR, with 95 % intervals."""
     title = "FNIR by gallery size: open-set identification"
     galleries = matchers[0]["open_set"]
     fpirs = list(galleries[0]["fnir"])
@@ -107,7 +107,7 @@ def draw_open_set(matchers: Sequence[Matcher]) -> Chart:
     axes.set_ylim(0, max(1.35 * axes.get_ylim()[1], 0.01))  # room for the legend above the bars
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     add_legend(axes, columns=2)
-    caption = "The bars are 95 % intervals. Points are moved aside so that bars do not overlap."
+    caption = "Bars are 95 % intervals. Points are moved sideways so that bars do not overlap."
     return Chart(title, to_svg(figure, "FNIR"), f"{caption} {unstated}".strip())
 
 
@@ -117,7 +117,7 @@ def draw_reliability(matchers: Sequence[Matcher]) -> Chart:
     calibrated = [one for one in matchers if one["reliability"]]
     if not calibrated:
         caption = (
-            "No matcher here has calibrated confidences. Nets have them where images are also "
+            "No matcher here has calibrated confidences. Nets have them if images are also "
             "compared mirrored and shifted: run the benchmark with --nets and without --no-views."
         )
         return Chart(title, None, caption)
@@ -135,8 +135,8 @@ def draw_reliability(matchers: Sequence[Matcher]) -> Chart:
     add_legend(axes)
     answers = calibrated[0]["reliability"]["ece"]["count"]
     caption = (
-        f"{answers:,} answers per matcher, in bins by confidence. Larger dots are more answers. "
-        "On the dotted line, the confidence equals the share of right answers."
+        f"{answers:,} answers per matcher, in bins by confidence. A larger dot is a bin with more "
+        "answers. On the dotted line, the confidence equals the share of right answers."
     )
     return Chart(title, to_svg(figure, "reliability"), caption)
 
@@ -160,7 +160,7 @@ def _draw_fnir(axes: Axes, matcher: Matcher, index: int, fpir: str, *, faint: bo
 
 
 def _explain_unstated(galleries: Sequence[dict[str, Any]], fpirs: Sequence[str]) -> str:
-    """Says why FNIR is missing at those FPIRs; "" if it is missing at none."""
+    """Returns why FNIR is missing at those FPIRs; "" if there are none."""
     if not fpirs:
         return ""
     seen = max(gallery["stranger_probes"] for gallery in galleries)

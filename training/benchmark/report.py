@@ -1,4 +1,4 @@
-"""A benchmark's figures, as an HTML page and as a Markdown table for the model card."""
+"""Writes a benchmark's figures as an HTML page and as a Markdown table for the model card."""
 
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 TOO_FEW = "too few comparisons"
 
 Report = dict[str, Any]
-"""What benchmark.json holds."""
+"""Content of benchmark.json."""
 
 
 def as_html(report: Report) -> str:
-    """Returns one page that needs no other file; it shows no image, no file name and no person."""
+    """Returns a page that needs no other file and shows no image, file name or person."""
     # Imported here, so that --help of the benchmark does not load matplotlib.
     from training.benchmark import plots
 
@@ -37,7 +37,7 @@ def as_html(report: Report) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """Returns the counts, the table, and the notes and warnings to it."""
+    """Returns the counts, the table, the notes and the warnings."""
     counts = ", ".join(f"{value} {name}" for name, value in _counts(report))
     lines = [
         f"{report['database']['name']}: {counts}.",
@@ -83,7 +83,7 @@ def _rows(report: Report) -> list[list[str]]:
 
 
 def _stated_size(report: Report) -> int | None:
-    """Returns the largest gallery whose FNIR is stated, which is the same for all matchers."""
+    """Returns the size of the largest gallery with a stated FNIR; it is equal for all matchers."""
     name = name_rate(FPIRS[0])
     stated = [one["size"] for one in report["matchers"][0]["open_set"] if one["fnir"][name]]
     return max(stated, default=None)
@@ -97,7 +97,7 @@ def _cell(rate: dict[str, Any] | None) -> str:
 
 
 def _counts(report: Report) -> list[tuple[str, str]]:
-    """Returns names and values of what was compared."""
+    """Returns the names and values of the counts."""
     database, first = report["database"], report["matchers"][0]
     return [
         (name, f"{value:,}")
@@ -114,7 +114,7 @@ def _counts(report: Report) -> list[tuple[str, str]]:
 
 
 def _galleries(report: Report) -> list[dict[str, Any]]:
-    """Returns FNIR of every matcher at every gallery size and FPIR, as cells of a table."""
+    """Returns a table row for every gallery size and FPIR, with the FNIR of every matcher."""
     return [
         {
             "size": f"{gallery['size']:,}",
@@ -144,7 +144,10 @@ def _notes(report: Report) -> list[str]:
         f"{sampling['enrolled_share_for_confidence']:.0%} of the identities enrolled.",
     ]
     if any("†" in cell for cell in cells):
-        notes.append("† All trials or none were errors: the bound is 3 / subjects, rule of three.")
+        notes.append(
+            "† No trial was an error, or every trial was: the interval is 3 / subjects wide, by "
+            "the rule of three."
+        )
     if TOO_FEW in cells:
         notes.append(_explain_too_few())
     return notes
@@ -164,7 +167,7 @@ def _describe_comparison(*, views: bool) -> str:
 def _explain_too_few() -> str:
     fmrs = ", ".join(f"{round(MIN_ERRORS / fmr):,} for FMR {name_rate(fmr)}" for fmr in FMRS)
     return (
-        f"“{TOO_FEW.capitalize()}”: a rate is stated only where {MIN_ERRORS} errors are to be "
+        f"“{TOO_FEW.capitalize()}”: a rate is stated only if at least {MIN_ERRORS} errors are "
         f"expected. The number of impostor comparisons must be at least {fmrs}; the number of "
         f"strangers' probes at least {round(MIN_ERRORS / FPIRS[0]):,} for FPIR "
         f"{name_rate(FPIRS[0])}. Add identities, or more images of each."

@@ -1,4 +1,4 @@
-"""Verification, one probe against one template: the error rates of ISO/IEC 19795-1.
+"""Measures verification, which compares one probe with one template, by ISO/IEC 19795-1.
 
 A comparison is a match if its similarity is at least the threshold. FMR is the share of impostor
 comparisons that match, FNMR the share of genuine ones that do not. The DET curve is FNMR against
@@ -16,10 +16,10 @@ from training.benchmark.comparisons import Comparisons
 from training.benchmark.resampling import Weights
 
 FMRS = (1e-2, 1e-3, 1e-4)
-"""False match rates at which FNMR is customarily stated."""
+"""False match rates at which FNMR is usually stated."""
 
 MIN_ERRORS = 3
-"""A rate is stated only if at least this many errors are expected: the rule of three."""
+"""Least number of expected errors for a rate to be stated, by the rule of three."""
 
 GRID = 100
 """Number of bins of the plotted distributions, from the lowest to the highest similarity."""
@@ -35,11 +35,11 @@ def highest(similarities: Iterable[Array], count: int) -> Array:
     """Returns the highest similarities without sorting all of them.
 
     Args:
-        similarities: flat blocks.
-        count: number to keep.
+        similarities: similarities in flat blocks.
+        count: number of similarities to return.
 
     Returns:
-        The `count` highest in falling order, or all if there are fewer.
+        float32 [count] or, if there are fewer, all; in falling order.
     """
     kept = np.empty(0, np.float32)
     for block in similarities:
@@ -54,12 +54,12 @@ def lowest_threshold(falling: Array, rate: float, count: int) -> float | None:
 
     Args:
         falling: the highest similarities in falling order: more than `rate * count`, or all.
-        rate: 0 to 1.
+        rate: largest share that may reach the threshold, 0 to 1.
         count: number of all similarities.
 
     Returns:
-        The float32 directly above the first similarity that must not match; None with fewer than
-        `MIN_ERRORS / rate` comparisons, which are too few to state the rate.
+        The next float32 above the highest similarity that must not match; None for fewer than
+        `MIN_ERRORS / rate` similarities, which are too few to state the rate.
     """
     if not is_stated(rate, count):
         return None
@@ -67,7 +67,7 @@ def lowest_threshold(falling: Array, rate: float, count: int) -> float | None:
 
 
 def is_stated(rate: float, count: int) -> bool:
-    """Tells whether `count` comparisons are enough to state a rate: 300 are for 1 %."""
+    """Returns whether `count` comparisons are enough to state a rate, such as 300 for 1 %."""
     # 1 % of 300 must be 3 despite rounding.
     return count * rate >= MIN_ERRORS - 1e-9
 
@@ -87,7 +87,7 @@ class Tally:
     """The number of comparisons that reach each threshold, by subject.
 
     Attributes:
-        thresholds: float64 [E], rising; the last is infinity.
+        thresholds: float64 [E], in rising order; the last is infinity.
         genuine: int64 [S, E], genuine comparisons of each subject's probes that reach it.
         impostors: int64 [S, E], impostor comparisons of each subject's probes that reach it.
     """
@@ -97,7 +97,7 @@ class Tally:
     impostors: Counts
 
     def rates(self, weights: Weights) -> tuple[Array, Array]:
-        """Returns FMR and FNMR [B, E] at every threshold; with weights of 1, the DET curve.
+        """Returns FMR and FNMR [B, E] at every threshold: a DET curve for each row of weights.
 
         Args:
             weights: [B, S], how often each subject counts.
@@ -112,7 +112,7 @@ def tally(comparisons: Comparisons, thresholds: Array) -> Tally:
 
     Args:
         comparisons: the similarities of one matcher.
-        thresholds: rising; no similarity is below the first.
+        thresholds: float64 [E], in rising order; no similarity is below the first.
     """
     trials, edges = comparisons.trials, len(thresholds)
     counts = np.zeros((2, trials.subject_count, edges), np.int64)
@@ -128,15 +128,15 @@ def tally(comparisons: Comparisons, thresholds: Array) -> Tally:
 
 
 def choose_thresholds(comparisons: Comparisons, tail: Array, exact: Iterable[float]) -> Array:
-    """Returns thresholds for a DET curve: evenly spaced, and more where FNMR or FMR is small.
+    """Returns thresholds for a DET curve: evenly spaced, and denser where FNMR or FMR is small.
 
     Args:
         comparisons: the similarities of one matcher.
-        tail: the highest impostor similarities in falling order.
-        exact: thresholds that must be among them.
+        tail: the highest impostor similarities, in falling order.
+        exact: thresholds to include.
 
     Returns:
-        float64 [E], rising, from the lowest similarity to infinity.
+        float64 [E], in rising order from the lowest similarity to infinity.
     """
     genuine = comparisons.genuine()
     low, high = float(comparisons.similarities.min()), float(comparisons.similarities.max())
@@ -153,7 +153,7 @@ def choose_thresholds(comparisons: Comparisons, tail: Array, exact: Iterable[flo
 
 
 def eer_of(fmr: Array, fnmr: Array) -> Array:
-    """Returns the EER [B] over tallied thresholds [B, E]; at least `equal_error_rate`."""
+    """Returns the EER [B] over tallied thresholds [B, E]; never below `equal_error_rate`."""
     return np.maximum(fmr, fnmr).min(axis=1)
 
 

@@ -21,20 +21,22 @@ from training.report.files import write_text
 class AblateConfig(DataOptions):
     """Trains and compares nets that differ in one choice. On two cores it takes 1 to 2 h.
 
-    A cell that is done is not trained again, so the same command resumes an ablation that
-    was stopped. Images are split by seed, as in the question: the ablation asks whether a net
-    learns at all, not whether it recognises a palm in another session.
+    A cell that is done is not trained again, so the same command resumes an ablation that was
+    stopped. Images are split by seed, as in the question: the ablation shows whether a net learns,
+    not whether it recognizes a palm in another session.
 
     Attributes:
-        out: folder of the results: <scale>/<net>/<cell>-<seed>.json, table.md and the plots.
-        split: how the images are split: seed (at random, as in the question), or session.
+        out: folder for <scale>/<net>/<cell>-<seed>.json, <scale>/table.md and the plots.
+        split: how the images are split: seed (at random, as in the question) or session.
         scale: quick (48 px, 40 identities, 8 epochs) or full (224 px, all identities, 6 epochs).
         nets: nets to train.
-        cells: cells to train, by the names in docs/why-vgg-does-not-learn.md; none for all.
-        seeds: seeds with each of which every cell is trained.
-        epochs: passes over the training images; 0 for the scale's number.
-        size_px: side of the images in px; 0 for the scale's side.
-        weights_file: ImageNet weights for the cell `transfer`, which is left out without them.
+        cells: cells to train, by their names in docs/why-vgg-does-not-learn.md; all if none is
+            named.
+        seeds: seeds; every cell is trained once with each.
+        epochs: passes over the training images; 0 for the number of the scale.
+        size_px: side of the images in px; 0 for the side of the scale.
+        weights_file: file of ImageNet weights for the cell `transfer`, which is left out without
+            it.
     """
 
     out: Path
@@ -98,7 +100,8 @@ def _plan(config: AblateConfig) -> list[tuple[str, Cell, int]]:
     require_at_least(asdict(config), epochs=0, size_px=0)
     if config.split not in ("seed", "session"):
         raise ValueError(
-            f"--split {config.split} may give no accuracy to compare: choose seed or session"
+            f"--split {config.split} cannot be used here, because cells are compared by accuracy: "
+            "choose seed or session"
         )
     planned = [
         (net, cell, seed)
@@ -117,10 +120,10 @@ def _plan(config: AblateConfig) -> list[tuple[str, Cell, int]]:
 
 
 def _read_cell(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Reads a cell's file, and refuses one of other data or settings: a table must not mix them."""
+    """Reads a cell's file, and checks that it is of these data and settings."""
     result = json.loads(path.read_text())
     if other := [name for name, value in settings.items() if result.get(name) != value]:
         raise ValueError(
-            f"{path} is of another {' and '.join(other)}: remove it, or choose another --out"
+            f"{path} has another {' and '.join(other)}: remove it, or choose another --out"
         )
     return result

@@ -24,18 +24,18 @@ from training.versions.read import Version, open_highest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkConfig(ReadingOptions):
-    """Writes an ISO/IEC 19795-1 report; 3 minutes for 900 images and three nets on two cores.
+    """Writes an ISO/IEC 19795-1 report. 900 images take three nets 3 minutes on two cores.
 
     Nothing is trained. The images of each identity's first session, or the first half of its
-    shots, are its templates, as if the service had enrolled them; all others are probes.
+    shots, are its templates, enrolled as in the service; all other images are probes.
     docs/benchmark.md defines every rate.
 
     Attributes:
         store: the models store.
-        nets: names of the nets; the highest version of each takes part.
-        classical: also measure an untrained matcher.
-        views: embed images in the service's views, mirrored and shifted. Without, every image is
-            embedded once, and the nets are not calibrated.
+        nets: names of the nets; the highest version of each is measured.
+        classical: whether to measure an untrained matcher too.
+        views: whether images are also embedded mirrored and shifted, as in the service. Otherwise
+            every image is embedded once, and the nets are not calibrated.
         seed: seed of the galleries and of the resamples; equal seeds give equal figures.
         out: folder for benchmark.html, benchmark.json and benchmark.md.
     """
@@ -49,18 +49,18 @@ class BenchmarkConfig(ReadingOptions):
 
 
 def benchmark(config: BenchmarkConfig) -> Verdict:
-    """Compares all probes with all templates by every matcher and writes the report.
+    """Compares all probes with all templates by every matcher, and writes the report.
 
     Raises:
-        ValueError: if a net or its fusion is missing, a net takes images of another size, or there
-            is nothing to compare.
+        ValueError: if a net or the fusion is missing, a net has input images of another size, or
+            there is nothing to compare.
         OSError: if the database cannot be read, or the report cannot be written.
     """
     # Imported here, so that --help does not load matplotlib.
     from training.benchmark.report import as_html, as_markdown
 
     if not config.nets and not config.classical:
-        raise ValueError("there is no matcher: give --nets, or leave --classical on")
+        raise ValueError("there is no matcher: give --nets or --classical")
     versions = open_highest(config.store, config.nets, config.size_px)
     keys = [version.key for version in versions]
     fusion = read_fusion(config.store, keys) if len(keys) > 1 else None
@@ -94,7 +94,7 @@ def _report(
     trials: Trials,
     figures: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Returns what benchmark.json holds."""
+    """Returns the content of benchmark.json."""
     return {
         "schema_version": 3,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -111,7 +111,7 @@ def _report(
 
 
 def _summarize(report: dict[str, Any]) -> str:
-    """Names the matcher with the lowest equal error rate, and says whether there are warnings."""
+    """Returns the matcher with the lowest equal error rate, and whether there are warnings."""
     best = min(report["matchers"], key=lambda one: one["eer"]["value"])
     eer, count = best["eer"], len(report["matchers"])
     summary = (

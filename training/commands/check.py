@@ -1,4 +1,4 @@
-"""Checks a database before training: what it holds, what cannot be read, what would mislead."""
+"""Checks a database before training: its images, its split, and copies across the split."""
 
 import json
 import textwrap
@@ -16,25 +16,26 @@ from training.leakage.find import Leakage, find_leaks
 from training.report.files import write_text
 
 SHOWN = 20
-"""Lines of one kind in the text; the JSON file has all. Unreadable files are always listed in full.
-"""
+"""Largest number of lines of one kind in the text; the JSON file has all. Unreadable files are all
+listed."""
 
 GREY_SAMPLE = 256
-"""Images whose grey levels are measured: one image in hundreds hardly moves a percentile."""
+"""Number of images whose grey levels are measured."""
 
 MIN_GREY_LEVELS = 32
-"""Decoding maps 65535 to 255: 10 or 12 bits in a 16-bit file fill 5 or 17 levels, nearly black."""
+"""Least number of grey levels. Decoding maps 65535 to 255, so 10 or 12 bits in a 16-bit file give
+only 5 or 17 levels, nearly black."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckConfig(DataOptions):
-    """Reports whether a database can be trained on, and trains nothing.
+    """Reports whether a database is fit to train on. 6,400 images take a minute on two cores.
 
-    Reads every image once, splits the database and searches for copies across the parts: a minute
-    for 6,400 images on two cores. The exit code is 0 if the database is fit to train on, else 2.
+    Reads every image once, splits the database and searches for copies across the parts. Nothing is
+    trained. The exit code is 0 if the database is fit to train on, else 2.
 
     Attributes:
-        out: JSON file for the full report; none by default.
+        out: JSON file for the full report; by default no file is written.
     """
 
     out: Path | None = None
@@ -42,24 +43,24 @@ class CheckConfig(DataOptions):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What was found.
+    """The report on a database.
 
     Attributes:
-        folder: the database.
+        folder: folder of the database.
         layout: name of the layout.
         counts: numbers of images, identities, persons, hands and sessions.
-        left_out: numbers of image files that are not used, by reason.
-        unreadable: reasons by path, of all files that cannot be read.
-        sizes: numbers of images by size and mode of their files, such as "800x600 RGB".
+        left_out: number of image files that are not used, by reason.
+        unreadable: for each path that cannot be read, the reason.
+        sizes: number of images for each size and mode of their files, such as "800x600 RGB".
         grey_range: 1st and 99th percentile of the decoded images' grey levels, 0 to 255.
-        images_per_identity: min, median and max of the readable images.
-        too_few: number of readable images of each identity that has fewer than three, which is
-            one for each part.
-        split: its kind, its note, and images, identities and sessions of every part; empty if the
-            database cannot be split.
+        images_per_identity: min, median and max of the number of readable images.
+        too_few: number of readable images of each identity that has fewer than three, so that a
+            part has none.
+        split: the kind, the note, and the numbers of images, identities and sessions in each part;
+            empty if the database cannot be split.
         split_error: why it cannot be split; None if it can.
         leakage: copies across the parts; None if it cannot be split.
-        written: the JSON file, if one was asked for.
+        written: path of the JSON file; None if none is written.
     """
 
     folder: Path
@@ -100,7 +101,7 @@ class CheckResult:
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """Whether the database is fit to train on, and why not, in one sentence."""
         problems = "; ".join(self.problems)
         if problems:
             return f"{self.folder} is not fit to train on: {problems}."
@@ -128,7 +129,7 @@ class CheckResult:
                 "{} to {} of 0 to 255 (1st to 99th percentile)".format(*self.grey_range)
             ],
             "per identity": [_phrase(self.images_per_identity)],
-            "too few": few and ["fewer than one image for each part:", *_first(few)],
+            "too few": few and ["fewer than three images, one for each part:", *_first(few)],
             "split": [self.split_error] if self.split_error else _split_lines(self.split),
             "copies": _leak_lines(self.leakage),
             "written": [str(self.written)] if self.written else [],
@@ -141,12 +142,12 @@ def check(config: CheckConfig) -> CheckResult:
     """Reads a whole database, splits it and searches for copies.
 
     Returns:
-        What was found, if the database is fit to train on.
+        The report, if the database is fit to train on.
 
     Raises:
         FileNotFoundError: if the folder is missing or holds no images.
-        ValueError: if no layout fits; and if the database is not fit to train on, after the report
-            was printed.
+        ValueError: if no layout fits; or if the database is not fit to train on, after printing the
+            report.
         OSError: if the decoded images do not fit into scratch, or `out` cannot be written.
     """
     if config.out and config.out.is_dir():
@@ -190,7 +191,7 @@ def _examine(config: CheckConfig) -> CheckResult:
 
 
 def _measure_grey_range(palms: Palms) -> tuple[int, int]:
-    """Returns the 1st and 99th percentile of the grey levels of images spread over a database."""
+    """Returns the 1st and 99th percentile of the grey levels of evenly spaced images."""
     chosen = np.linspace(0, len(palms) - 1, min(len(palms), GREY_SAMPLE)).astype(np.int64)
     low, high = np.percentile(palms.images(chosen), (1, 99), method="nearest")
     return int(low), int(high)
@@ -204,7 +205,7 @@ def _try_split(palms: Palms, config: CheckConfig) -> tuple[Split | None, str | N
 
 
 def _count(index: Index) -> dict[str, int]:
-    """Counts images, identities and, if the database tells them, sessions, hands and persons."""
+    """Counts images, identities and, if the database has them, sessions, hands and persons."""
     counts = {"images": len(index.images), "identities": len(index.identities)}
     if index.session_names:
         counts["sessions"] = len(index.session_names)
@@ -228,18 +229,18 @@ def _leak_lines(leakage: Leakage | None) -> list[str]:
 
 
 def _phrase(counts: Mapping[str, float]) -> str:
-    """Phrases numbers and names: "640 images, 320 identities"."""
+    """Returns counts as text, such as "640 images, 320 identities"."""
     return ", ".join(f"{count:.10g} {name}" for name, count in counts.items())
 
 
 def _first(lines: list[str]) -> list[str]:
-    """Keeps at most `SHOWN` lines and says how many more there are."""
+    """Returns at most `SHOWN` lines, and a line with the number of the others."""
     rest = len(lines) - SHOWN
     return lines[:SHOWN] + ([f"and {rest} more"] if rest > 0 else [])
 
 
 def _block(title: str, lines: list[str]) -> str:
-    """Sets lines of at most 100 characters to the right of a title, file names unbroken."""
+    """Returns lines beside a title, wrapped at 100 characters; names of files are not broken."""
     wrapper = textwrap.TextWrapper(86, break_long_words=False, break_on_hyphens=False)
     wrapped = "\n".join(map(wrapper.fill, lines))
     return f"{title:<14}" + textwrap.indent(wrapped, " " * 14)[14:]

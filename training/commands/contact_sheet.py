@@ -1,4 +1,4 @@
-"""Draws a sheet of synthetic palms, by which a person can compare sessions and palms."""
+"""Draws a sheet of synthetic palms, on which sessions and palms can be compared by eye."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +13,17 @@ from training.report.files import replacing
 from training.synthetic.palms import PalmOptions
 
 GAP_PX = 4
-"""White space between images; twice as much between sessions."""
+"""White space between images; it is twice as wide between sessions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContactSheetConfig(PalmOptions):
     """Draws a sheet of synthetic palms: a row for each palm, its sessions side by side. Takes 1 s.
 
-    The palms are the first that `synthesize` writes with the same seed and style.
+    The palms are the first ones that `synthesize` draws with the same seed and style.
 
     Attributes:
-        out: PNG file to write; one that exists is replaced.
+        out: PNG file to write; an existing file is replaced.
     """
 
     out: Path
@@ -33,7 +33,7 @@ class ContactSheetConfig(PalmOptions):
 
 
 def contact_sheet(config: ContactSheetConfig) -> Verdict:
-    """Writes the sheet, complete or not at all.
+    """Writes the sheet, whole or not at all.
 
     Raises:
         ValueError: if an option is out of range, or `out` does not end in .png.

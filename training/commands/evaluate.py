@@ -1,4 +1,4 @@
-"""Evaluates exported nets on the test part and on strangers that calibrated nothing."""
+"""Evaluates exported nets on the test part and on strangers that were not used to calibrate."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ from training.versions.fuse import read_fusion
 from training.versions.read import open_highest_of_split
 
 WORST = 10
-"""Number of identities with most errors that are listed."""
+"""Number of identities in the list of those with most errors."""
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -29,14 +29,13 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateConfig(DataOptions):
-    """Measures how often exported nets are right; two minutes for three nets on two cores.
+    """Measures how often exported nets are right. Three nets take two minutes on two cores.
 
-    Give the database that the nets were trained on, and the options that they were trained with;
-    its test part is measured.
+    Give the database and the options that the nets were trained with; its test part is measured.
 
     Attributes:
-        strangers: folder of palms of identities that are not in `data`, in any layout. Their
-            second half is measured.
+        strangers: folder of palms of identities that are not in `data`, in any layout. The second
+            half of the identities is measured.
         store: the models store.
         nets: names of the nets; the highest version of each is measured, alone and fused.
         out: the report, a JSON file. A Markdown file of the same name is written beside it.
@@ -55,7 +54,7 @@ class _Matcher:
     Attributes:
         known: float32 [N, C], similarities of the test images.
         strangers: float32 [M, C], similarities of the strangers' images.
-        calibration: the meaning of both.
+        calibration: calibration of these similarities.
     """
 
     known: Float32
@@ -67,7 +66,7 @@ class _Matcher:
         return decide(similarities, self._threshold, self.calibration.temperature)
 
     def probabilities(self) -> Float64:
-        """Returns float64 [N, C], of each test image's identities; nobody has the rest."""
+        """Returns each identity's probability float64 [N, C]; the rest to 1 is "no match"."""
         return posteriors(self.known, self._threshold, self.calibration.temperature)[:, 1:]
 
     @property
@@ -118,7 +117,7 @@ def evaluate(config: EvaluateConfig) -> Verdict:
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """Returns the table of the model card."""
+    """Returns the figures as a Markdown table for the model card."""
     lines = [
         f"{report['test_images']} test images of {report['identities']} {report['classes']} "
         f"({report['test_part']}), {report['stranger_images']} images of "
@@ -165,7 +164,7 @@ def _rates(matcher: _Matcher, test: Palms) -> dict[str, Any]:
 def _other_fusions(nets: list[_Matcher], test: Palms) -> dict[str, float]:
     """Returns the accuracy of a majority vote and of the mean of all probabilities.
 
-    In a tie of the vote the most confident net decides.
+    If all nets vote differently, the vote of the most confident net counts.
     """
     probabilities = np.stack([net.probabilities() for net in nets])
     votes = probabilities.argmax(axis=2)
@@ -182,7 +181,7 @@ def _other_fusions(nets: list[_Matcher], test: Palms) -> dict[str, float]:
 
 
 def _worst_identities(matcher: _Matcher, test: Palms) -> list[dict[str, Any]]:
-    """Returns the identities with most errors, and the identities that they are confused with."""
+    """Returns the identities with most errors, and those that they are confused with."""
     found = matcher.known.argmax(axis=1)
     errors = Counter(test.labels[found != test.labels].tolist())
     return [
@@ -201,7 +200,7 @@ def _worst_identities(matcher: _Matcher, test: Palms) -> list[dict[str, Any]]:
 
 
 def _summarize(report: dict[str, Any]) -> str:
-    """Returns the rates of the last matcher, which is the fused one if there is more than one."""
+    """Returns the rates of the last matcher, which is the fused one if there are several nets."""
     name, rates = list(report["nets"].items())[-1]
     return (
         f"{name} identifies {rates['identified']:.2%} of {report['test_images']:,} test images and "

@@ -15,22 +15,23 @@ from training.versions.read import compare
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportConfig:
-    """Exports a trained net as a new version; up to ten minutes a net on two cores.
+    """Exports a trained net as a new version. A net takes up to ten minutes on two cores.
 
-    The version takes effect when `fuse` has written fusion.json. Needs the TensorFlow backend; the
-    weights may come from a training on any backend.
+    The version takes effect when `fuse` has written fusion.json. This command needs the TensorFlow
+    backend; the weights may come from a training on any backend.
 
     Attributes:
         run: folder of a run of `train`, `pretrain` or `finetune`, or of a version such as
-            models_store/vgg16/2. A version's net is exported again without training: a
-            pre-trained one for the identities of any database, any other for its own database.
-        data: folder of the database with the identities that the net is to know. A database that
-            the run was trained on is read and split as in the training.
-        strangers: folder of palms of identities that are not in `data`, in any layout. Their first
-            half calibrates the thresholds; the second half is left for `evaluate`.
+            models_store/vgg16/2. The net of a version is exported again without training: for any
+            database if it was only pre-trained, else for its own database.
+        data: folder of the database whose identities the net will know. If the run was trained on
+            it, it is read and split as in the training.
+        strangers: folder of palms of identities that are not in `data`, in any layout. The first
+            half of the identities calibrates the thresholds; the second half is for `evaluate`.
         store: the models store.
         version: number of the version, at least 1; by default one more than the highest.
-        scratch: folder for the decoded images, in an unnamed file that ends with the process.
+        scratch: folder of the temporary file for decoded images; by default $TMPDIR if set, else
+            /var/tmp.
     """
 
     run: Path
@@ -42,20 +43,20 @@ class ExportConfig:
 
 
 def export(config: ExportConfig) -> Verdict:
-    """Writes one complete, immutable version.
+    """Writes a version, whole or not at all.
 
     Raises:
         FileExistsError: if the version exists.
         training.versions.write.ExportMismatch: if the SavedModel differs from the trained net.
         FileNotFoundError: if `run` is neither a run nor a version.
-        ValueError: if the run cannot be exported, or `data` is not what it was trained on.
+        ValueError: if the run cannot be exported, or it was trained on another database.
     """
     # Imported here, so that --help does not load TensorFlow.
     from training.versions.source import Source
     from training.versions.write import describe, embed, fit_prototypes, write_version
 
     source = Source.open(config.run)
-    target = _target(config, source.net)  # refuses before the work
+    target = _target(config, source.net)  # fails early if the version exists
     options = source.reading_options(config.data, config.scratch)
     split = load_split(options)
     source.require_same_data(split.train.sha256, config.data)
@@ -82,8 +83,8 @@ def export(config: ExportConfig) -> Verdict:
     write_version(target, net, manifest, prototypes, split.validation)
     return Verdict(
         target,
-        f"{correct:,} of {len(genuine):,} validation images are recognized; the version takes "
-        "effect when `fuse` has written fusion.json",
+        f"{correct:,} of {len(genuine):,} validation images are identified correctly; the version "
+        "takes effect when `fuse` has written fusion.json",
     )
 
 
@@ -94,6 +95,6 @@ def _target(config: ExportConfig, net: str) -> Path:
     target = config.store / net / str(version)
     if target.exists():
         raise FileExistsError(
-            f"{target} exists and versions are immutable: choose another --version"
+            f"{target} exists, and versions cannot be changed: choose another --version"
         )
     return target

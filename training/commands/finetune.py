@@ -1,7 +1,8 @@
-"""Adapts an exported net to a user's own palms, and keeps what it knew about all others.
+"""Adapts an exported net to a user's palms without making it worse on all others.
 
-Half of every batch are synthetic palms (`training.fit.rehearsal`). Afterwards the weights are moved
-back towards the exported net's until strangers lose nothing (`training.fit.interpolation`).
+Half of every batch is synthetic palms (`training.fit.rehearsal`). Afterwards the weights are moved
+back towards the exported net's until the error rate on strangers has not risen
+(`training.fit.interpolation`).
 """
 
 import sys
@@ -23,8 +24,8 @@ class FinetuneConfig(DataOptions, RunOptions):
     """Adapts an exported net to your palms. 160 palms of 6 images take a VGG about 20 minutes.
 
     Afterwards the net is measured on synthetic strangers. If it has become worse on them, only part
-    of the change is kept; the report says how much and why. The same command again continues a run
-    that was stopped. `export` then writes a version that knows the database's identities.
+    of the change is kept; the report says how much and why. The same command resumes a run that was
+    stopped. `export` then writes a version that knows the identities of the database.
 
     Attributes:
         start: folder of the version to adapt, such as models_store/vgg16/2.
@@ -32,11 +33,11 @@ class FinetuneConfig(DataOptions, RunOptions):
         batch_size: images in a training step, at least 4.
         learning_rate: Adam's peak learning rate, at least 0.
         scale: factor from similarity to logit, at least 0.
-        margin: similarity by which the other image of a palm must win, at least 0.
+        margin: similarity by which the other image of the same palm must win, at least 0.
         rehearsed: number of synthetic palms that fill half of every batch; 0 for none.
         monitor: number of synthetic strangers, at least 2, whose equal error rate decides how much
             of the change is kept.
-        may_rise: how much their equal error rate may rise, from 0 to 1.
+        may_rise: allowed rise of the strangers' equal error rate, from 0 to 1.
         allow_leaks: train even if training and test hold copies of one photograph.
     """
 
@@ -54,16 +55,16 @@ class FinetuneConfig(DataOptions, RunOptions):
 
 
 def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
-    """Fine-tunes a net, or resumes that, and writes the run's folder.
+    """Fine-tunes a net, or resumes a run, and writes the run's folder.
 
     Args:
-        config: what to fine-tune, and on what.
-        callbacks: Keras callbacks; they act before the run's own.
+        config: options of the command.
+        callbacks: Keras callbacks that are called before the run's own.
 
     Raises:
         FileNotFoundError: if there are no images.
-        ValueError: if an option is out of range, `start` is not a version, the data cannot be
-            split or leak, or `out` holds a run with other settings.
+        ValueError: if an option is out of range, `start` is not a version, the database cannot be
+            split, its parts share copies, or `out` holds a run with other settings.
         NetIsDead: if the guard stopped the training.
     """
     # Imported here, so that --help does not load TensorFlow.
@@ -93,7 +94,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     version = Version.open(config.start)
     name = version.key.net
 
-    # Data: the user's palms beside synthetic ones
+    # Data: the user's palms and synthetic palms
     side_px = working_side(name, version.recipe, version.input_px)
     split = load_split(replace(config, size_px=side_px))
     open_set = split.kind == "identity"

@@ -1,4 +1,4 @@
-"""Weighs nets against each other and calibrates their fused similarities: fusion.json."""
+"""Weighs exported nets, calibrates their fused similarities, and writes fusion.json."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from training.versions.read import Version, open_highest_of_split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuseConfig(DataOptions):
-    """Calibrates every set of two or more nets; two minutes for three nets on two cores.
+    """Fuses every set of two or more nets. Three nets take two minutes on two cores.
 
-    The highest version of each net takes part; with fusion.json these versions take effect
-    together. Give the database that the nets were trained on, and the options that they were
-    trained with; its validation part calibrates.
+    The highest version of each net is fused; once fusion.json is written, these versions take
+    effect together. Give the database and the options that the nets were trained with; its
+    validation part is used to calibrate.
 
     Attributes:
-        strangers: folder of palms of identities that are not in `data`, in any layout. Their first
-            half calibrates.
+        strangers: folder of palms of identities that are not in `data`, in any layout. The first
+            half of the identities is used to calibrate.
         store: the models store; fusion.json is written there.
         nets: names of two or more nets.
     """
@@ -47,7 +47,7 @@ def fuse(config: FuseConfig) -> Verdict:
     split = load_split(config)
     nets = open_highest_of_split(config.store, config.nets, split)
     keys = [net.key for net in nets]
-    kept = other_entries(config.store, keys)  # refuses a damaged file before the work
+    kept = other_entries(config.store, keys)  # fails early if the file is damaged
     strangers, _ = split_strangers(
         load_palms(config.strangers, config.size_px, scratch=config.scratch)
     )
@@ -58,8 +58,8 @@ def fuse(config: FuseConfig) -> Verdict:
     )
     return Verdict(
         path,
-        f"{len(entries)} fusions calibrated, all nets with the weights {weights}; these versions "
-        "take effect when the service restarts",
+        f"{len(entries)} fusions calibrated; the fusion of all nets has the weights {weights}; "
+        "these versions take effect when the service restarts",
     )
 
 

@@ -1,4 +1,4 @@
-"""Teaches nets to tell palms apart, on synthetic palms of which no image comes twice."""
+"""Trains nets to distinguish palms, on synthetic images that are each used once."""
 
 import json
 from collections.abc import Sequence
@@ -18,46 +18,50 @@ from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.pairs import SERVED_PX
 
 UNSEEN_SEED = 3_000_003
-"""Seed of the images that set prototypes and whitening; no epoch draws with it."""
+"""Seed of the images for prototypes and whitening; no epoch draws with it."""
 
 STAGE_STEP = 10_000_019
-"""Distance between the seeds of one stage's images and the next one's."""
+"""Difference between the seeds of two successive stages' images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(RunOptions):
-    """Trains nets to tell synthetic palms apart. On two cores it takes an hour for AlexNet alone.
+    """Trains nets to distinguish synthetic palms. AlexNet alone takes an hour on two cores.
 
     VGG16 takes 40 minutes to 6 hours, depending on the processor; a GPU trains all three nets in
-    minutes (docs/training.md). The same command again continues a run that was stopped.
+    minutes (docs/training.md). The same command resumes a run that was stopped.
 
-    Train against pairs first, and from that run against prototypes: pairs learn faster, prototypes
-    separate more similar palms. Nets that are named together share every image and learn as if
-    alone; each has a folder in the run's. `export` then gives a net the identities of a database,
-    `finetune` adapts it to one.
+    Train against pairs first, and then from that run against prototypes: training is faster against
+    pairs, and prototypes separate more similar palms. Nets that are named together are trained on
+    the same images, each as if it were alone, and each has its own folder in the run's folder.
+    `export` then writes a version that knows the identities of a database; `finetune` adapts a
+    version to a database.
 
     Attributes:
         nets: nets to train.
-        start: folder of a run of the same nets to start from, as they were before its whitening; or
-            of a version such as models_store/vgg16/2, to start one net from.
+        start: folder to start from: of a run of the same nets (before its whitening), or of a
+            version of one net, such as models_store/vgg16/2.
         against: what an image is compared with. pairs: the other images of its batch; prototypes:
             one prototype for each palm.
         identities: number of synthetic palms, at least 2.
-        pairs: pairs of images of each palm in an epoch, at least 1; each image is of another
+        pairs: pairs of images of each palm in an epoch, at least 1; every image is from a new
             session.
         batch_size: images in a training step, an even number of at least 4; it must divide among
             the devices.
-        degrade: degrade images beyond what a camera does: hide a part, blur, coarsen, displace.
-        contrast_px: approximate side in px at which the nets see local contrast, at least 1.
+        degrade: whether to degrade images more than a camera does: cover a part, blur, reduce the
+            resolution, displace.
+        contrast_px: approximate side in px of the local contrast, at least 1.
         embedding_size: numbers in an embedding, at least 1.
         devices: one, or all devices of this machine, which share each batch.
-        processes: processes that draw images in advance. 0 draws them in between the steps, which
-            is best if the nets train on the same few cores.
-        monitor: number of synthetic strangers, at least 2, that measure the nets after every epoch.
-        scratch: folder for the drawn palms, which go to an unnamed file that ends with the process.
+        processes: number of processes that draw images in advance. 0 draws them between the
+            training steps, which is best if the nets train on the same few cores.
+        monitor: number of synthetic strangers, at least 2, for measuring the nets after every
+            epoch.
+        scratch: folder of the temporary file for drawn palms; by default $TMPDIR if set, else
+            /var/tmp.
         learning_rate: Adam's peak learning rate, at least 0.
         scale: factor from similarity to logit, at least 0.
-        margin: similarity by which the other image of a palm must win, at least 0.
+        margin: similarity by which the true identity must win, at least 0.
     """
 
     nets: tuple[NetName, ...] = ("alexnet", "vgg16", "vgg19")
@@ -79,16 +83,16 @@ class PretrainConfig(RunOptions):
 
 
 def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
-    """Trains embeddings, or resumes their training, and writes the run's folder.
+    """Trains nets on synthetic palms, or resumes a run, and writes the run's folder.
 
     Args:
-        config: what to train.
-        callbacks: Keras callbacks; they act before the run's own.
+        config: options of the command.
+        callbacks: Keras callbacks that are called before the run's own.
 
     Raises:
         ValueError: if an option is out of range, or `out` holds a run with other settings.
         NetIsDead: if a guard stopped the training.
-        OSError: if the drawn palms find no room in scratch.
+        OSError: if the drawn palms do not fit into scratch.
     """
     # Imported here, so that --help does not load TensorFlow. JAX trains without TensorFlow.
     import keras
@@ -122,7 +126,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     if done == config.epochs and all((config.out / name / RESULT).exists() for name in config.nets):
         return _verdict(config.out, config.nets)
 
-    # Data: each palm is drawn once, and photographed anew for every batch
+    # Data: each palm is drawn once, and photographed again for every batch
     keras.utils.set_random_seed(config.seed)
     side_px = working_side(config.nets[0], recipe, SERVED_PX)
     palms = draw_palms(config.identities, config.seed, config.scratch)
@@ -177,7 +181,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
                 checkpoint=Checkpoint(config.out, parts=embedders),
             )
 
-        # Whiten on images that no epoch had, and conclude
+        # Whiten on images that no epoch used, and conclude
         with use_precision(settings["precision"]):
             nets = build(1)
             for name, net in nets.items():
@@ -209,10 +213,10 @@ def _require_sensible(config: PretrainConfig) -> None:
 
 
 def _recipe(config: PretrainConfig) -> Recipe:
-    """Returns the shipped recipe with the chosen values; the stream replaces the augmentation."""
+    """Returns the shipped recipe with the chosen values, without augmentation of its own."""
     return Recipe(
         augment="none",
-        dropout=0.0,  # no image comes twice, so none can be learned by heart
+        dropout=0.0,  # every image is used once, so the net cannot overfit to single images
         contrast_px=config.contrast_px,
         embedding_size=config.embedding_size,
         learning_rate=config.learning_rate,
@@ -222,7 +226,7 @@ def _recipe(config: PretrainConfig) -> Recipe:
 
 
 def _verdict(out: Path, nets: Sequence[str]) -> Verdict:
-    """Reads every net's result and names its error rates after whitening."""
+    """Reads the nets' results and returns their error rates after whitening."""
     from training.fit.result import RESULT
 
     sentences: list[str] = []

@@ -18,7 +18,7 @@ class SynthesizeConfig(PalmOptions):
 
     Attributes:
         out: folder to create: `<out>/<identity>/<session>/<shot>.png`, grey, 128x128 px.
-        prefix: first letters of the identities' names, as in p001.
+        prefix: prefix of the identities' names, such as p in p001.
     """
 
     out: Path
@@ -29,10 +29,10 @@ class SynthesizeConfig(PalmOptions):
 
 
 def synthesize(config: SynthesizeConfig) -> Verdict:
-    """Writes the folder, complete or not at all.
+    """Writes the folder, whole or not at all.
 
     Raises:
-        FileExistsError: if `out` exists; it is left as it is.
+        FileExistsError: if `out` exists; it is not changed.
         ValueError: if an option is out of range.
     """
     config.require_valid()
@@ -60,5 +60,5 @@ def _write_identity(config: SynthesizeConfig, folder: Path, identity: int) -> No
         target = folder / name / f"s{session}"
         target.mkdir(parents=True)
         for shot, image in enumerate(shots, start=1):
-            # Not cv2.imwrite, which reports a full disk by a return value alone.
+            # Not cv2.imwrite, which reports a full disk only by its return value.
             (target / f"{shot:02}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())

@@ -17,8 +17,8 @@ class TrainConfig(DataOptions, Recipe, RunOptions):
     """Trains one net on your palms alone. 4,000 images take AlexNet 8 minutes on two cores.
 
     VGG16 takes 6 to 50 minutes, depending on the processor. Prefer `finetune` if you have fewer
-    images: they are too few to train a net from scratch. The same command again continues a run
-    that was stopped. docs/training.md explains the recipes.
+    images, which are too few to train a net from scratch. The same command resumes a run that was
+    stopped. docs/training.md explains the recipes.
 
     Attributes:
         net: net to train.
@@ -26,8 +26,8 @@ class TrainConfig(DataOptions, Recipe, RunOptions):
         batch_size: images in a training step, at least 1; it must divide among the devices.
         devices: one, or all devices of this machine, which share each batch.
         allow_leaks: train even if training and test hold copies of one photograph.
-        weights_file: file with ImageNet weights without top (.h5); by default Keras downloads them.
-        tensorboard: write logs for TensorBoard to the run's folder.
+        weights_file: .h5 file of ImageNet weights without top; by default Keras downloads it.
+        tensorboard: whether to write logs for TensorBoard to the run's folder.
     """
 
     net: NetName
@@ -40,15 +40,15 @@ class TrainConfig(DataOptions, Recipe, RunOptions):
 
 
 def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
-    """Trains a net, or resumes its training, and writes the run's folder.
+    """Trains a net, or resumes a run, and writes the run's folder.
 
     Args:
-        config: what to train, and on what.
-        callbacks: Keras callbacks; they act before the run's own.
+        config: options of the command.
+        callbacks: Keras callbacks that are called before the run's own.
 
     Raises:
-        ValueError: if an option is out of range, the data cannot be split or leak, or `out` holds
-            a run with other settings.
+        ValueError: if an option is out of range, the database cannot be split, its parts share
+            copies, or `out` holds a run with other settings.
         FileNotFoundError: if there are no images.
         NetIsDead: if the guard stopped the training.
     """
@@ -142,7 +142,7 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 
 
 def _require_sensible(config: TrainConfig) -> None:
-    """Refuses options that would fail or mislead only after hours of decoding or training."""
+    """Checks options that would otherwise fail after hours of decoding or training."""
     options = asdict(config)
     require_at_least(options, batch_size=1, epochs=1, seed=0, size_px=1, embedding_size=1)
     require_at_least(options, learning_rate=0, clip_norm=0, dropout=0, scale=0, margin=0)
@@ -152,7 +152,7 @@ def _require_sensible(config: TrainConfig) -> None:
         return
     if config.head == "paper":
         raise ValueError(
-            "the paper's head cannot compare strangers: --split identity needs --head embedding"
+            "--split identity needs --head embedding: the paper's head has no embeddings to compare"
         )
     if config.schedule == "plateau":
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Image files to grey squares, decoded on all cores: every reader of a database uses this."""
+"""Decodes image files to square grey images, on all cores."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from app.palm.roi import prepare
 Pixels = NDArray[np.uint8]
 
 READ_AHEAD = 256
-"""Images in flight: 25 MiB of pixels and files at 224 px, however large the database is."""
+"""Images decoded ahead of use: about 25 MiB of pixels and files at 224 px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +47,22 @@ class Unreadable:
 def decode_files(
     folder: Path, files: Sequence[str], size_px: int
 ) -> Iterator[Decoded | Unreadable]:
-    """Decodes image files as the service does, and shows the progress.
+    """Decodes image files as the service does, and shows a progress bar.
 
     Args:
-        folder: the database.
-        files: paths relative to it.
+        folder: folder of the database.
+        files: paths relative to the folder.
         size_px: side to which every image is cropped and resized.
 
     Returns:
-        Each file's content, or why it cannot be read, in the order of `files`. Decoding starts
-        with the first that is asked for.
+        An iterator over each file's content, or the reason why it cannot be read, in the order of
+        `files`. Decoding starts when the first item is requested.
 
     Raises:
-        ValueError: if `size_px` is not positive; at once.
+        ValueError: if `size_px` is not positive; raised before any item is requested.
     """
     if size_px < 1:
-        raise ValueError(f"--size-px {size_px}: an image has 1 pixel a side or more, such as 224")
+        raise ValueError(f"--size-px must be at least 1, such as 224, not {size_px}")
     return _decode_in_order(folder, files, size_px)
 
 

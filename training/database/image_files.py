@@ -1,8 +1,8 @@
-"""Decoded images in a file without a name: written once, read by number.
+"""Keeps decoded images in an unnamed temporary file and reads them by number.
 
-Not in memory: 100,000 images of 224x224 pixels are 4.7 GiB. Not memory-mapped either: mapped pages
-count as the process's own memory, and a disk that fails under a mapping kills the process (SIGBUS)
-where a read raises OSError.
+They are not kept in memory: 100,000 images of 224x224 pixels need 4.7 GiB. Nor is the file
+memory-mapped: mapped pages count as memory of the process, and a failing disk then kills the
+process (SIGBUS) instead of raising OSError.
 """
 
 import os
@@ -20,22 +20,22 @@ MIB = 1 << 20
 
 
 def default_scratch() -> Path:
-    """Returns $TMPDIR if set, else /var/tmp, which unlike /tmp is seldom in memory."""
+    """Returns $TMPDIR if set, else /var/tmp; /tmp is often in memory."""
     return Path(os.environ.get("TMPDIR") or "/var/tmp")
 
 
 class ImageFile:
-    """Holds decoded images on disk and reads them by number, as an array does.
+    """Decoded images on disk, indexed by number like an array.
 
-    The system frees the file when the last process that uses it ends. Pickled, the object can be
-    used by another process of this machine while this process keeps it.
+    The system deletes the file when the last process that uses it ends. The object can be pickled
+    and used by another process of this machine as long as this process keeps it.
 
     Attributes:
-        shape: (M, H, W).
+        shape: (M, H, W): number, height and width of the images.
     """
 
     def __init__(self, file: IO[bytes], shape: tuple[int, int, int]) -> None:
-        """Takes over an open file that holds the images one after the other."""
+        """Takes ownership of an open file that holds the images one after the other."""
         self.shape = shape
         self._file = file
         # Closing it here avoids the ResourceWarning of a file left to the garbage collector.
@@ -62,7 +62,7 @@ class ImageFile:
             folder: folder of the file.
 
         Raises:
-            OSError: if they do not fit there; the message says how much room they need.
+            OSError: if the images do not fit there; the message says how much room they need.
         """
         size = shape[0] * shape[1] * shape[2]
         with _explain_failed_write(size, folder):
@@ -83,7 +83,7 @@ class ImageFile:
         return cls(file, shape)
 
     def __getitem__(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Reads images by their numbers [n], as uint8 [n, H, W]; safe in several threads.
+        """Reads the images with the numbers [n] as uint8 [n, H, W]; thread-safe.
 
         Raises:
             OSError: if the disk fails.
@@ -92,13 +92,15 @@ class ImageFile:
         for image, number in zip(images, numbers.tolist(), strict=True):
             read = os.preadv(self._file.fileno(), [image.data], number * image.nbytes)
             if read != image.nbytes:
-                raise OSError(f"read {read} of {image.nbytes} bytes of decoded image {number}")
+                raise OSError(
+                    f"decoded image {number} is incomplete: read {read} of {image.nbytes} bytes"
+                )
         return images
 
 
 @contextmanager
 def _explain_failed_write(size: int, folder: Path) -> Iterator[None]:
-    """Adds to an OSError how much room the images need and what to do."""
+    """Adds to an OSError how much room the images need, and what to do."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Index of a database: its images and whose palms they show, before any image is decoded."""
+"""Indexes a database by its file paths: which images it has, and the identity of each."""
 
 import os
 import re
@@ -20,8 +20,8 @@ from training.database.layouts import (
 )
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-UNKNOWN = "with a name of another form"
-NO_ROI = "outside roi, which is taken instead"
+UNKNOWN = "whose name does not fit the layout"
+NO_ROI = "outside the roi folder, which is used instead"
 
 Classes = Literal["palm", "person"]
 Order = tuple[list[tuple[int, str]], str]
@@ -34,9 +34,9 @@ class IndexedImage:
     Attributes:
         path: relative to the database's folder, with slashes.
         identity: "017-L" if classes are palms, "017" if they are persons.
-        session: None if the database has none.
+        session: name of the session; None if the database has no sessions.
         hand: L or R; None if the database does not say.
-        shot: number within hand and session; images taken at once in several bands share it.
+        shot: number within hand and session; the images of one shot in several bands share it.
     """
 
     path: str
@@ -95,8 +95,8 @@ def index_database(
     """Finds a database's images by their paths; docs/databases.md describes the layouts.
 
     Args:
-        folder: the database. Hidden files and files that are no images are ignored.
-        layout: how folders and files are named; auto finds out.
+        folder: folder of the database. Hidden files and files that are not images are ignored.
+        layout: how folders and files are named; auto detects it.
         classes: what an identity is; palm makes the hands of a person two identities.
         bands: wavelengths in nm to use if the database has several.
 
@@ -111,24 +111,25 @@ def index_database(
     chosen = _detect_layout(folder, paths) if layout == "auto" else layout
     if classes == "person" and chosen in WITHOUT_PEOPLE:
         raise ValueError(
-            f"{folder}: {chosen} numbers palms and does not tell whose they are: use --classes palm"
+            f"{folder}: layout {chosen} does not say which palms are one person's: use "
+            "--classes palm"
         )
     named, left_out = _select(folder, paths, chosen, bands)
     images = tuple(_number_shots(named, classes))
     identities = {image.identity for image in images}
     if len(identities) < 2:
         raise ValueError(
-            f"{folder}: one identity only ({identities.pop()}) in layout {chosen}: two or more are "
-            "needed; name the folder that holds them all, or another --layout"
+            f"{folder}: only one identity ({identities.pop()}) in layout {chosen}, but at least "
+            "two are needed: name the folder that holds all identities, or choose another --layout"
         )
     return Index(chosen, images, left_out)
 
 
 def require_choice(option: str, value: str, choices: Any) -> None:
-    """Refuses an option's value that is none of the choices of a Literal type.
+    """Checks that an option's value is one of the choices of a Literal type.
 
     Raises:
-        ValueError: naming the value and the choices.
+        ValueError: if it is not; the message names the value and the choices.
     """
     if value not in get_args(choices):
         raise ValueError(
@@ -139,7 +140,7 @@ def require_choice(option: str, value: str, choices: Any) -> None:
 def _find_images(folder: Path) -> list[PurePosixPath]:
     """Returns the paths of all image files, sorted, relative to the folder."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder: name the database's with --data")
+        raise FileNotFoundError(f"{folder} is not a folder: name the database's folder with --data")
     paths: list[PurePosixPath] = []
     for root, folders, files in os.walk(folder, onerror=_fail, followlinks=True):
         here = Path(root).resolve()
@@ -156,14 +157,14 @@ def _find_images(folder: Path) -> list[PurePosixPath]:
         ]
     if not paths:
         raise FileNotFoundError(
-            f"{folder}: no images at <identity>/<session>/<image> or in another layout of "
+            f"{folder}: no images at <identity>/<session>/<image>, nor in another layout of "
             "docs/databases.md: name the database's folder with --data"
         )
     return sorted(paths)
 
 
 def _fail(error: OSError) -> None:
-    """Raises the error: os.walk would take a folder that cannot be read for an empty one."""
+    """Raises the error; by default os.walk treats an unreadable folder as empty."""
     raise error
 
 
@@ -190,7 +191,7 @@ def _detect_layout(folder: Path, paths: list[PurePosixPath]) -> str:
 
 
 def _refuse_session_first(folder: Path, paths: list[PurePosixPath]) -> None:
-    """Refuses folders that may be <session>/<identity>: read as plain they mix up all palms."""
+    """Refuses folders that may be <session>/<identity>, which `plain` would read wrongly."""
     deep = [path.parts for path in paths if len(path.parts) == 3]
     outer = sorted({parts[0] for parts in deep}, key=_natural)
     inner = sorted({parts[1] for parts in deep}, key=_natural)
@@ -207,12 +208,12 @@ def _refuse_session_first(folder: Path, paths: list[PurePosixPath]) -> None:
 def _select(
     folder: Path, paths: list[PurePosixPath], layout: str, bands: Sequence[int]
 ) -> tuple[dict[PurePosixPath, Name], dict[str, int]]:
-    """Returns the images to use with what their names say, and numbers left out by reason."""
+    """Returns the images to use with their parsed names, and how many are left out, by reason."""
     known = {path: name for path in paths if (name := LAYOUTS[layout](path))}
     if not known:
         raise ValueError(
-            f"{folder}: layout {layout} fits none of its {len(paths)} images, such as {paths[0]}:"
-            " choose another with --layout, or leave it to auto"
+            f"{folder}: layout {layout} fits none of its {len(paths)} images, such as {paths[0]}: "
+            "choose another --layout, such as auto"
         )
     if layout == "plain":
         _refuse_mixed_depths(folder, known)
@@ -227,21 +228,21 @@ def _select(
     unknown = [UNKNOWN] * (len(paths) - len(known))
     left_out = dict(Counter([*filter(None, reasons.values()), *unknown]))
     if not used:
-        counts = ", ".join(f"{count} are {reason}" for reason, count in left_out.items())
+        counts = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         has = sorted({name.band_nm for name in known.values() if name.band_nm})
-        hint = f": choose of --bands {' '.join(map(str, has))}" if has else ""
-        raise ValueError(f"{folder}: no image to use; {counts}{hint}")
+        hint = f": choose from --bands {' '.join(map(str, has))}" if has else ""
+        raise ValueError(f"{folder}: no image can be used ({counts}){hint}")
     _refuse_doubles(folder, used)
     return used, left_out
 
 
 def _refuse_mixed_depths(folder: Path, known: dict[PurePosixPath, Name]) -> None:
-    """Refuses folders of which some have sessions and some have none."""
+    """Refuses a database in which only some identities have session folders."""
     if len({name.session is None for name in known.values()}) > 1:
         shallow, deep = (next(p for p in known if len(p.parts) == depth) for depth in (2, 3))
         raise ValueError(
             f"{folder}: some images are in a session's folder ({deep}) and some are not "
-            f"({shallow}): give every identity sessions, or none"
+            f"({shallow}): use folders of sessions for every identity or for none"
         )
 
 
@@ -255,13 +256,13 @@ def _refuse_doubles(folder: Path, used: dict[PurePosixPath, Name]) -> None:
     for path, name in used.items():
         if name.shot is not None and seen.setdefault(name, path) != path:
             raise ValueError(
-                f"{folder}: {seen[name]} and {path} have the name of the same shot: name the "
-                "folder of one kind of images with --data"
+                f"{folder}: {seen[name]} and {path} are named as the same shot: give --data a "
+                "folder with one kind of images"
             )
 
 
 def _number_shots(named: dict[PurePosixPath, Name], classes: Classes) -> Iterator[IndexedImage]:
-    """Yields images sorted by identity, session and path; numbers shots whose names do not."""
+    """Yields images sorted by identity, session and path; numbers shots without a number."""
     images = [
         IndexedImage(str(path), _identity(name, classes), name.session, name.hand, name.shot or 0)
         for path, name in named.items()
@@ -286,7 +287,7 @@ def _identity(name: Name, classes: Classes) -> str:
 
 
 def _natural(text: str) -> Order:
-    """Returns a key that sorts s2 before s10 and tells s1 from s01."""
+    """Returns a sort key that puts s2 before s10 and differs for s1 and s01."""
     runs = re.findall(r"\d+|\D+", text)
     return [(int(run), "") if run.isdecimal() else (-1, run) for run in runs], text
 

@@ -1,7 +1,7 @@
-"""How palm databases name their files: from an image's path to the palm that it shows.
+"""Layouts of palm databases: how each database names its folders and files.
 
-A layout is a function from a path relative to the database's folder to a `Name`, or None if that
-database has no such names. Only paths are read here, never files.
+A layout is a function that parses a path relative to the database's folder. It returns a `Name`, or
+None if the path does not fit the layout. No file is opened.
 """
 
 import re
@@ -22,15 +22,15 @@ Layout = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name:
-    """What a file's name says.
+    """The fields of a parsed path.
 
     Attributes:
-        person: the database's number of the person, or of the palm if it does not tell persons.
+        person: the database's number of the person; of the palm if persons have no numbers.
         hand: L or R; None if the name does not say.
-        session: None if the database has none.
-        shot: number within hand and session; None if files are to be numbered in their order.
+        session: None if the database has no sessions.
+        shot: number within hand and session; None if shots are numbered in the order of files.
         band_nm: wavelength, if the database has several to choose from.
-        left_out: why the image is never used; None if it can be.
+        left_out: why the image is never used; None if it can be used.
     """
 
     person: str
@@ -55,20 +55,20 @@ _TONGJI_SESSION = re.compile(r"session[ _]?([12])", re.IGNORECASE)
 CASIA_SHOTS = 3
 POLYU_SHOTS = 6
 TONGJI_SHOTS = 10
-"""Shots of a palm in each of two sessions, whose files are numbered through."""
+"""Shots of a palm in each of two sessions."""
 TONGJI_PALMS = 600
 
 _SESSION = re.compile(
     r"(session|visit|day|date|week|month|round)[ _-]?\d+|(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d",
     re.IGNORECASE,
 )
-"""Names that sessions have and identities do not: `session1`, `day_2`, `2024-05-01`."""
+"""Names of sessions, not of identities: `session1`, `day_2`, `2024-05-01`."""
 _NUMBER = re.compile(r"[sdtv]?[ _-]?\d+", re.IGNORECASE)
-"""Names that both may have: `s2` is session 2 or subject 2, `003` the third of either."""
+"""Names of sessions or of identities: `s2` is session 2 or subject 2."""
 
 
 def fyo(path: PurePosixPath) -> Name | None:
-    """Reads `Subject 17/Session 1/s17_1_L_S1.jpg`; a subject's folder goes before the name."""
+    """Reads `Subject 17/Session 1/s17_1_L_S1.jpg`; the folder's subject overrides the file's."""
     if not (found := _FYO.fullmatch(path.stem)):
         return None
     subject, shot, hand, session = found.groups()
@@ -138,7 +138,7 @@ def polyu(path: PurePosixPath) -> Name | None:
 
 
 def tongji(path: PurePosixPath) -> Name | None:
-    """Reads `session1/00001.bmp`, also inside `ROI/`: ten files in a row are one of 600 palms."""
+    """Reads `session1/00001.bmp`, also inside `ROI/`; every ten files are of the next palm."""
     folders = [part for part in path.parts[:-1] if part.lower() != "roi"]
     session = _TONGJI_SESSION.fullmatch(folders[0]) if len(folders) == 1 else None
     if not session or not re.fullmatch(r"\d{5}", path.stem):
@@ -165,23 +165,23 @@ def session_first(path: PurePosixPath) -> Name | None:
 NAMED: dict[str, Parser] = {
     parse.__name__: parse for parse in (fyo, vera, put, casia, polyu, tongji)
 }
-"""Layouts that are known by their files' names."""
+"""Layouts that can be detected from the names of files."""
 
 LAYOUTS: dict[str, Parser] = {**NAMED, "plain": plain, "session-first": session_first}
 
 WITHOUT_PEOPLE = ("polyu", "tongji")
-"""Databases that number palms and do not say which two are one person's."""
+"""Layouts that number palms and do not say which palms are one person's."""
 
 
 def may_be_session_first(outer: Iterable[str], inner: Iterable[str]) -> bool:
-    """Returns whether outer folders may be sessions and inner ones identities, not vice versa.
+    """Returns whether outer folders may be sessions and inner folders identities.
 
-    Names decide if they differ in how much they look like those of sessions. Else numbers do: a
-    database seldom has more sessions than identities.
+    The names are compared with names of sessions. If both levels fit equally well, the level with
+    fewer folders may be the sessions: a database seldom has more sessions than identities.
 
     Args:
-        outer: different names of the folders in the database's folder, at least one.
-        inner: different names of the folders in those, at least one.
+        outer: distinct names of the folders in the database's folder, at least one.
+        inner: distinct names of the folders inside those, at least one.
     """
     outer, inner = set(outer), set(inner)
     outer_rank, inner_rank = _rank_as_sessions(outer), _rank_as_sessions(inner)
@@ -192,6 +192,6 @@ def may_be_session_first(outer: Iterable[str], inner: Iterable[str]) -> bool:
 
 
 def _rank_as_sessions(names: Iterable[str]) -> int:
-    """Returns 2 if most are names of sessions, 1 if most may be, else 0."""
+    """Returns 2 if most names are of sessions, 1 if most may be of sessions, else 0."""
     ranks = [2 if _SESSION.fullmatch(n) else 1 if _NUMBER.fullmatch(n) else 0 for n in names]
     return median_low(ranks)

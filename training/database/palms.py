@@ -20,18 +20,18 @@ from training.database.layouts import Layout
 SplitKind = Literal["auto", "session", "identity", "seed"]
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: configurations inherit this beside other bases
+@dataclass(frozen=True, kw_only=True)  # no slots: configurations inherit from several bases
 class ReadingOptions:
     """How a database is read.
 
     Attributes:
         data: folder of the database (docs/databases.md).
-        layout: how folders and files are named; auto finds out.
+        layout: how folders and files are named; auto detects it.
         classes: what an identity is: palm (a left and a right hand are two) or person.
         bands: wavelengths in nm to use if the database has several (CASIA).
         size_px: side in pixels to which every image is cropped and resized.
-        scratch: folder for the decoded images, which go to an unnamed file that ends with the
-            process ($TMPDIR if set, else /var/tmp).
+        scratch: folder of the temporary file for decoded images; by default $TMPDIR if set, else
+            /var/tmp.
     """
 
     data: Path
@@ -47,9 +47,9 @@ class DataOptions(ReadingOptions):
     """How a database is read and split.
 
     Attributes:
-        split: what the parts differ in: session, identity, or the image alone (seed); auto takes
-            session if there are two or more, else seed.
-        split_seed: seed of the random sampling by which a database is split.
+        split: what separates the parts: session, identity, or only the image (seed); auto is
+            session if the database has two or more, else seed.
+        split_seed: seed of the random sampling in a split.
     """
 
     split: SplitKind = "auto"
@@ -62,11 +62,11 @@ class Palms:
 
     Attributes:
         pixels: all the database's images, uint8 [M, H, W], grey.
-        rows: int64 [N], numbers of these images in `pixels`.
+        rows: int64 [N], row of each image in `pixels`.
         labels: int32 [N], index into `identities`.
         sessions: int32 [N], index into `session_names`; -1 if the database has none.
         hands: int8 [N], 0 left, 1 right, -1 if the database does not say.
-        shots: int32 [N], number of the shot within its hand and session; images taken at once in
+        shots: int32 [N], number of the shot within its hand and session; the images of one shot in
             several bands share it.
         identities: label names in order.
         session_names: names of the sessions in order.
@@ -90,18 +90,18 @@ class Palms:
         return len(self.labels)
 
     def images(self, which: slice | NDArray[np.integer] | None = None) -> Pixels:
-        """Reads the images at those positions, by default all, as uint8 [n, H, W]."""
+        """Reads the images at the positions `which`, by default all, as uint8 [n, H, W]."""
         return self.pixels[self.rows if which is None else self.rows[which]]
 
     def select(self, mask: NDArray[np.bool_]) -> "Palms":
-        """Returns the images where mask [N] is true; labels stay valid, pixels are shared."""
+        """Returns the images where `mask` [N] is true, with the same labels and shared pixels."""
         kept = np.flatnonzero(mask)
         arrays = ("rows", "labels", "sessions", "hands", "shots")
         chosen = {name: getattr(self, name)[kept] for name in arrays}
         return replace(self, **chosen, files=tuple(self.files[i] for i in kept))
 
     def relabelled(self) -> "Palms":
-        """Returns the same images with only the identities that they show, labelled from 0."""
+        """Returns the same images without identities that have no image; labels count from 0."""
         present, labels = np.unique(self.labels, return_inverse=True)
         identities = tuple(self.identities[i] for i in present)
         return replace(self, labels=labels.astype(np.int32), identities=identities)
@@ -109,12 +109,12 @@ class Palms:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What was read of a database.
+    """The images read from a database, and the files that could not be read.
 
     Attributes:
-        palms: the readable images; their digest covers no others.
-        kinds: numbers of readable images by size and mode of their files, such as "800x600 RGB".
-        unreadable: reasons by path.
+        palms: the readable images; the digest covers only these.
+        kinds: number of readable images for each size and mode, such as "800x600 RGB".
+        unreadable: for each path, the reason.
     """
 
     palms: Palms
@@ -129,14 +129,14 @@ def load_palms(folder: Path, size_px: int = 224, *, scratch: Path | None = None)
 
 
 def load_database(options: ReadingOptions) -> Palms:
-    """Reads a database and prints what it found.
+    """Reads a database and prints its index.
 
     Returns:
         All images, sorted by identity, session and file name.
 
     Raises:
         FileNotFoundError: if the folder is missing or holds no images.
-        ValueError: as of `index_database`, or if an image cannot be read; the message names it.
+        ValueError: see `index_database`; or if an image cannot be read, which the message names.
         OSError: if the decoded images do not fit into scratch.
     """
     index = index_with(options)
@@ -145,7 +145,7 @@ def load_database(options: ReadingOptions) -> Palms:
 
 
 def index_with(options: ReadingOptions) -> Index:
-    """Returns the index of a database, read with the options of a command."""
+    """Returns the index of the database that a command's options name."""
     return index_database(
         options.data, layout=options.layout, classes=options.classes, bands=options.bands
     )
@@ -155,9 +155,9 @@ def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False
     """Reads every image of an index.
 
     Args:
-        index: the images.
+        index: the images to read.
         options: how to read them.
-        strict: stop at the first image that cannot be read.
+        strict: raise at the first image that cannot be read.
 
     Raises:
         ValueError: if `strict` and an image cannot be read, or if none can be read.
@@ -196,7 +196,13 @@ def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False
 
 
 def label_images(index: Index, pixels: ImageFile, digest: str) -> Palms:
-    """Numbers the identities, sessions and hands of an index, whose images `pixels` holds."""
+    """Returns the images of an index with numbered identities, sessions and hands.
+
+    Args:
+        index: the images.
+        pixels: their pixels, uint8 [M, H, W], in the same order.
+        digest: digest of the database.
+    """
     images, identities, sessions = index.images, index.identities, index.session_names
     label = {name: i for i, name in enumerate(identities)}
     session = {name: i for i, name in enumerate(sessions)} | {None: -1}

@@ -1,4 +1,4 @@
-"""Splits of a database into training, validation and test; docs/databases.md compares them."""
+"""Splits a database into training, validation and test; docs/databases.md compares the splits."""
 
 import sys
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from training.database.index import require_choice
 from training.database.palms import DataOptions, Palms, SplitKind, load_database
 
 MIN_OPEN_SET_IDENTITIES = 2
-"""Fewest identities in a part of a split by identity: one alone has no impostors."""
+"""Fewest identities in a part of a split by identity: one identity has no impostors."""
 
 Mask = NDArray[np.bool_]
 
@@ -23,11 +23,11 @@ class Split:
 
     Attributes:
         train: images to learn from.
-        validation: images by which epochs, temperatures and thresholds are chosen.
-        test: images by which nothing is chosen.
+        validation: images for choosing epochs, temperatures and thresholds.
+        test: images for evaluation only.
         kind: session, identity or seed.
-        note: what the split cannot show and whom it leaves out; may be empty.
-        seed: seed of the random sampling; None if the split needed none.
+        note: limits of the figures that the split gives; may be empty.
+        seed: seed of the random sampling; None if nothing was sampled.
     """
 
     train: Palms
@@ -39,11 +39,11 @@ class Split:
 
     @property
     def parts(self) -> dict[str, Palms]:
-        """The parts by the names that reports give them."""
+        """The parts, by their names in reports."""
         return {"training": self.train, "validation": self.validation, "test": self.test}
 
     def count_parts(self) -> dict[str, dict[str, int]]:
-        """Returns the numbers of images, and of identities and sessions with an image, by part."""
+        """Returns the numbers of images, identities and sessions in each part."""
         return {
             name: {
                 "images": len(palms),
@@ -54,7 +54,7 @@ class Split:
         }
 
     def change_parts(self, change: Callable[[Palms], Palms]) -> "Split":
-        """Returns the split with every part changed in the same way."""
+        """Returns the split with `change` applied to every part."""
         train, validation, test = map(change, self.parts.values())
         return replace(self, train=train, validation=validation, test=test)
 
@@ -68,7 +68,8 @@ def load_split(options: DataOptions) -> Split:
     """Reads and splits a database with the options of a command, and prints the result.
 
     Raises:
-        OSError, ValueError: as of `load_palms` and `split_palms`.
+        OSError: see `load_database`.
+        ValueError: see `load_database` and `split_palms`.
     """
     _require_options(options.split, options.split_seed)  # before hours of decoding
     split = split_palms(load_database(options), by=options.split, seed=options.split_seed)
@@ -80,16 +81,16 @@ def split_palms(palms: Palms, *, by: SplitKind = "auto", seed: int = 1) -> Split
     """Splits a database.
 
     Args:
-        palms: all its images.
-        by: what the parts differ in; auto takes session if there are two or more, else seed.
-        seed: seed of the random sampling, where a split needs one.
+        palms: all images of the database.
+        by: what separates the parts; auto is session if there are two or more, else seed.
+        seed: seed of the random sampling, if the split needs any.
 
     Returns:
-        Three parts with the identities of the whole database each. In a split by identity each
-        part has identities of its own, labelled from 0.
+        Three parts, each labelled with the identities of the whole database. In a split by
+        identity, each part has its own identities, labelled from 0.
 
     Raises:
-        ValueError: if `by` is unknown, the seed negative, or there are too few images.
+        ValueError: if `by` is unknown, the seed is negative, or there are too few images.
     """
     _require_options(by, seed)
     if by == "auto":
@@ -102,10 +103,10 @@ def split_palms(palms: Palms, *, by: SplitKind = "auto", seed: int = 1) -> Split
 
 
 def split_strangers(strangers: Palms) -> tuple[Palms, Palms]:
-    """Halves strangers by identity: thresholds are chosen on the first and measured on the second.
+    """Halves strangers by identity.
 
     Returns:
-        Validation and test.
+        The half for choosing thresholds, and the half for measuring them.
     """
     half = len(strangers.identities) // 2
     return strangers.select(strangers.labels < half), strangers.select(strangers.labels >= half)
@@ -118,7 +119,7 @@ def _require_options(by: str, seed: int) -> None:
 
 
 def _by_session(palms: Palms, seed: int) -> Split:
-    """Tests on the last session; keeps identities that missed it, as impostors of the others."""
+    """Tests on the last session; identities without an image in it remain as impostors."""
     count = len(palms.session_names)
     if count < 2 or (palms.sessions < 0).any():
         raise ValueError(
@@ -132,13 +133,13 @@ def _by_session(palms: Palms, seed: int) -> Split:
         split = _cut(palms, palms.sessions == count - 2, last, "session")
         _require(palms, split.validation, "validation", split.kind)
     if missing := _missing(palms, palms.select(last)):
-        untested = f"{_some(missing)} no test image, so only false matches are measured there"
+        untested = f"{_some(missing)} no test image, so only false matches are measured for them"
         split = replace(split, note="; ".join(filter(None, (split.note, untested))))
     return split
 
 
 def _two_sessions(palms: Palms, second: Mask, seed: int) -> Split:
-    """Takes the validation from the first session or, if that has single shots, the second."""
+    """Takes the validation from the first session or, if it has single shots, from the second."""
     held = _last_fifth(palms) & ~second
     if held.any():
         note = "training and validation share a session, so the validation's figures are optimistic"
@@ -147,16 +148,17 @@ def _two_sessions(palms: Palms, second: Mask, seed: int) -> Split:
     sampled = np.random.default_rng(seed).permutation(present)[: max(len(present) // 5, 1)]
     held = second & np.isin(palms.labels, sampled)
     note = (
-        "the first session has single shots, which are all trained on, so the second session of "
-        f"{len(sampled)} identities is the validation and that of the others the test"
+        "the first session has one shot of each hand, all for training; the second session is the "
+        f"validation for {len(sampled)} identities and the test for the others"
     )
     return _cut(palms, held, second & ~held, "session", note, seed)
 
 
 def _last_fifth(palms: Palms) -> Mask:
-    """Marks the last fifth, at least one, of each hand's shots in each session of several shots.
+    """Marks the last fifth, at least one, of each hand's shots in each session.
 
-    Shots are counted, not images: the images of one shot in two bands stay together.
+    A session with a single shot of the hand is not marked. Images of one shot in two bands stay
+    together.
     """
     held = np.zeros(len(palms), bool)
     keys = np.stack([palms.labels, palms.hands, palms.sessions], axis=1)
@@ -176,12 +178,12 @@ def _by_seed(palms: Palms, seed: int) -> Split:
     validation = round(count / 5)
     test = round((count - validation) / 5)
     if test == 0:
-        raise ValueError(f"{count} images are too few for a split by seed: add some, to 4 or more")
+        raise ValueError(f"{count} images are too few for a split by seed: 4 or more are needed")
     order = np.random.default_rng(seed).permutation(count)
     masks = np.zeros((2, count), bool)
     masks[0, order[:validation]] = True
     masks[1, order[validation : validation + test]] = True
-    note = "the parts share sessions, so the figures are optimistic for another session"
+    note = "the parts share sessions, so the figures are optimistic for a new session"
     return _cut(palms, masks[0], masks[1], "seed", note, seed)
 
 
@@ -228,7 +230,7 @@ def _missing(all_of: Palms, part: Palms) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    """Phrases counts and names: "2 identities (a, b) have"."""
+    """Returns the start of a sentence, such as "2 identities (a, b) have"."""
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return f"{len(names)} {'identity' if len(names) == 1 else 'identities'} ({shown}) " + (
         "has" if len(names) == 1 else "have"

@@ -1,6 +1,6 @@
-"""Augmentation of training images: changes of pose, shape, light, focus, noise and cover.
+"""Augments training images: changes pose, shape, light, focus and noise, and covers patches.
 
-Images are not flipped: a mirrored left hand looks like a right hand, which is another palm.
+Images are not flipped: a mirrored left hand looks like a right hand, which is another identity.
 """
 
 from functools import lru_cache
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Moves, bends, relights and blurs an image, adds noise, and at times hides a patch.
+    """Moves, bends, relights and blurs an image, adds noise, and sometimes covers a patch.
 
     Args:
         image: uint8 [H, W], grey.
@@ -31,15 +31,15 @@ def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
 
 
 def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Degrades a drawn image beyond what a camera does, so that no net relies on a single clue.
+    """Degrades a drawn image more than a camera does, so that nets use many details of a palm.
 
     Args:
         image: uint8 [H, W], grey.
         rng: source of the changes.
 
     Returns:
-        uint8 [H, W]. Each change is made with a probability of 0.2 or 0.3: a patch hidden or
-        replaced by another part of the palm, a blur, less resolution, coarse noise.
+        uint8 [H, W]. Each change has a probability of 0.2 or 0.3: a patch covered with grey or with
+        another part of the palm, a blur, a lower resolution, coarse noise.
     """
     side = image.shape[0]
     changed = image.astype(np.float32)
@@ -82,14 +82,17 @@ def _relight(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def enlarge(grid: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Returns the cubic interpolation of [k, k] to [side, side]; faster than `cv2.resize`."""
+    """Returns a grid [k, k] enlarged to [side, side] by cubic interpolation.
+
+    Faster than `cv2.resize`.
+    """
     spread = _interpolation(grid.shape[0], side)
     return np.asarray(spread @ grid @ spread.T, np.float32)
 
 
 @lru_cache
 def _interpolation(count: int, side: int) -> NDArray[np.float32]:
-    """Returns the matrix [side, count] that `cv2.resize` multiplies a column with."""
+    """Returns the matrix [side, count] by which `cv2.resize` enlarges a column."""
     units = np.eye(count, dtype=np.float32)
     columns = [cv2.resize(u[:, None], (1, side), interpolation=cv2.INTER_CUBIC) for u in units]
     return np.stack([np.asarray(column, np.float32)[:, 0] for column in columns], axis=1)
@@ -98,7 +101,7 @@ def _interpolation(count: int, side: int) -> NDArray[np.float32]:
 def grain(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Returns white noise of standard deviation 1, float32 [side, side].
 
-    For speed it is a window of a field that is drawn once.
+    For speed, the noise is a window of a larger field that is drawn once.
     """
     top, left = rng.integers(0, side, 2)
     return _noise_field(2 * side)[top : top + side, left : left + side]
@@ -112,7 +115,7 @@ def _noise_field(side: int) -> NDArray[np.float32]:
 def _cover(
     image: NDArray[np.float32], rng: np.random.Generator, by: NDArray[np.float32] | None = None
 ) -> None:
-    """Replaces one patch of up to a third of each side, in place, by grey or by another image."""
+    """Replaces one patch of up to a third of each side, in place, by grey or by the image `by`."""
     side = image.shape[0]
     width, height = rng.integers(side // 10, side // 3, 2)
     x, y = rng.integers(0, side - width), rng.integers(0, side - height)

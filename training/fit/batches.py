@@ -1,4 +1,4 @@
-"""Labelled images in batches, as the nets take them."""
+"""Batches of labelled images for training and validation."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -21,21 +21,21 @@ class Dataset(Protocol):
         ...
 
     def __getitem__(self, index: int, /) -> Any:
-        """Returns a batch; its images are uint8 [B, S, S, 3], its labels int32 [B]."""
+        """Returns a batch: images uint8 [B, S, S, 3], labels int32 [B], any weights [B]."""
         ...
 
     def on_epoch_end(self) -> None:
-        """Begins the next epoch."""
+        """Starts the next epoch."""
         ...
 
 
 class Batches(keras.utils.PyDataset):
-    """Shuffled training batches; every epoch has every image once, in a new order.
+    """Shuffled training batches; an epoch uses every image at most once, in a new order.
 
-    A batch depends on the seed, the epoch and its index alone, so that a resumed training sees the
-    batches that it would have seen. `keras.Model.fit` must be given `shuffle=False`, or it asks for
-    the batches in an order of its own. It ends an epoch before its first, so what it calls epoch 0
-    is epoch 1 here, resumed or not.
+    A batch depends only on the seed, the epoch and its index, so a resumed training gets the same
+    batches as one that was not stopped. Call `keras.Model.fit` with `shuffle=False`: it would
+    otherwise request the batches in its own order. `fit` calls `on_epoch_end` before its first
+    epoch, so its epoch 0 is epoch 1 here, whether resumed or not.
 
     Attributes:
         palms: the training images.
@@ -55,17 +55,17 @@ class Batches(keras.utils.PyDataset):
 
         Args:
             palms: the training images.
-            batch_size: images in a batch, over all devices. Fewer images than that are one batch,
-                of as many as divide among the devices.
-            seed: of the order and of the augmentation.
-            augment: changes one image uint8 [H, W]; None changes none.
-            epoch: the first to run, from 0.
-            devices: how many share a batch; by default those of the scope of `distribute`.
+            batch_size: images in a batch, over all devices. If there are fewer images, they make
+                one batch of the largest size that divides among the devices.
+            seed: seed of the order and of the augmentation.
+            augment: augments one image uint8 [H, W]; None for no augmentation.
+            epoch: first epoch to run, from 0.
+            devices: number of devices that share a batch; by default `device_count()`.
 
         Raises:
             ValueError: if there are fewer images than devices.
         """
-        # One worker: Keras's pool of several would draw on after the epoch's end.
+        # One worker: several would go on drawing batches after the end of the epoch.
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
         devices = devices or device_count()
         if len(palms) < devices:
@@ -77,7 +77,7 @@ class Batches(keras.utils.PyDataset):
         self._begin(epoch)
 
     def __len__(self) -> int:
-        """Returns the batches in an epoch; images that fill no batch wait for the next epoch."""
+        """Returns the number of batches in an epoch; images that fill no batch are left out."""
         return len(self.palms) // self._batch_size
 
     def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
@@ -85,13 +85,13 @@ class Batches(keras.utils.PyDataset):
         chosen = self.chosen(index)
         images = self.palms.images(chosen)
         if self._augment is not None:
-            # Never 0 at the end: NumPy fills seeds with zeros, and [seed, epoch] is the order's.
+            # The 1: NumPy pads seeds with zeros, so batch 0 would have the seed of the order.
             rng = np.random.default_rng([self._seed, self._epoch, index, 1])
             images = np.stack([self._augment(image, rng) for image in images])
         return as_colour(images), self.palms.labels[chosen]
 
     def chosen(self, index: int) -> NDArray[np.int64]:
-        """Returns the positions in `palms` of a batch's images, int64 [B]."""
+        """Returns the positions of a batch's images in `palms`, int64 [B]."""
         return self._order[index * self._batch_size :][: self._batch_size]
 
     def on_epoch_end(self) -> None:
@@ -104,11 +104,11 @@ class Batches(keras.utils.PyDataset):
 
 
 class Ordered(keras.utils.PyDataset):
-    """All images once and in order, for validation; the last batch may be smaller.
+    """Validation batches of all images, in order; the last batch may be smaller.
 
-    Several devices need batches that divide among them, so some of the first images are repeated at
-    the end, with weight 0. Keras divides a loss by the number of images, not by their weights, so
-    the weights of the others are raised to match. Metrics must be compiled as `weighted_metrics`.
+    Batches must divide among several devices, so some of the first images are repeated at the end
+    with weight 0. Keras divides a loss by the number of images, not by the sum of their weights, so
+    the other weights are raised accordingly. Compile metrics as `weighted_metrics`.
     """
 
     def __init__(self, palms: Palms, batch_size: int, *, devices: int | None = None) -> None:
@@ -116,8 +116,8 @@ class Ordered(keras.utils.PyDataset):
 
         Args:
             palms: the images.
-            batch_size: images in a batch, rounded up to what divides among the devices.
-            devices: how many share a batch; by default those of the scope of `distribute`.
+            batch_size: images in a batch, rounded up to a multiple of the number of devices.
+            devices: number of devices that share a batch; by default `device_count()`.
         """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
         devices = devices or device_count()
@@ -144,11 +144,11 @@ class Ordered(keras.utils.PyDataset):
 
 
 def as_colour(images: Pixels) -> Pixels:
-    """Returns grey images [N, H, W] as the nets take them, [N, H, W, 3]; a view, not a copy."""
+    """Returns a view of grey images [N, H, W] with three equal channels, [N, H, W, 3]."""
     return np.broadcast_to(images[..., None], (*images.shape, 3))
 
 
 def in_batches(palms: Palms, batch_size: int) -> Iterator[Pixels]:
-    """Yields all images in order as uint8 [<= batch_size, H, W, 3], read as they are used."""
+    """Yields all images in order as uint8 [<= batch_size, H, W, 3], reading one batch at a time."""
     for start in range(0, len(palms), batch_size):
         yield as_colour(palms.images(slice(start, start + batch_size)))

@@ -1,4 +1,4 @@
-"""A run's folder: what survives a power cut, and from what the next start resumes."""
+"""Saves the state of a run after every epoch, so that a stopped run resumes where it stopped."""
 
 import csv
 import time
@@ -15,7 +15,7 @@ from training.report.files import replacing, write_text
 HISTORY = "history.csv"
 BEST = "best.weights.h5"
 FINAL = "final.weights.h5"
-"""The net that `export` reads: whitened by `pretrain`, interpolated by `finetune`."""
+"""Weights that `export` reads: whitened by `pretrain`, interpolated by `finetune`."""
 _STATE = "state-{:04}.weights.h5"  # weights and optimizer after so many epochs
 
 
@@ -28,12 +28,12 @@ class History(keras.callbacks.Callback):
     """
 
     def __init__(self, rows: list[dict[str, float]] | None = None) -> None:
-        """Creates the callback; `rows` are those of the epochs that are done already."""
+        """Creates the callback; `rows` are the rows of the epochs that are already done."""
         super().__init__()
         self.rows = rows or []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Starts the epoch's clock."""
+        """Starts timing the epoch."""
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -47,10 +47,10 @@ class History(keras.callbacks.Callback):
 
 
 class Checkpoint(History):
-    """Writes history.csv, the best weights, and the state to resume from, after every epoch.
+    """Writes history.csv, the best weights and the state to resume from, after every epoch.
 
-    Each file is replaced as a whole. The state's name holds the number of epochs that it has seen;
-    the history is cut to that number when a run is resumed.
+    Each file is written whole or not at all. The name of the state holds the number of epochs that
+    are done; when a run resumes, the history is cut to that number.
     """
 
     def __init__(
@@ -62,10 +62,11 @@ class Checkpoint(History):
         """Creates the callback, with the rows of the epochs that the folder holds.
 
         Args:
-            folder: the run's.
-            best_by: figure by which the best epoch is chosen; higher is better. None: the last is.
-            parts: the models whose best weights are kept, by folder; by default the trained
-                model's, in the run's folder.
+            folder: folder of the run.
+            best_by: figure that chooses the best epoch; higher is better. None: the last epoch is
+                the best.
+            parts: by folder, the models whose best weights are kept there; by default the trained
+                model, in the run's folder.
         """
         super().__init__(read_history(folder)[: epochs_done(folder)])
         self._folder = folder
@@ -76,8 +77,9 @@ class Checkpoint(History):
         """Loads the last complete state into a compiled model.
 
         Args:
-            model: the net.
-            with_optimizer: also the optimizer's memory; not where a new phase begins.
+            model: the compiled model.
+            with_optimizer: whether to load the optimizer's state too; False at the start of a new
+                phase.
         """
         if with_optimizer:
             model.optimizer.build(model.trainable_variables)
@@ -86,7 +88,7 @@ class Checkpoint(History):
         model.load_weights(self._folder / _STATE.format(epochs_done(self._folder)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes the epoch's files, the state last: it alone says that the epoch is done."""
+        """Writes the epoch's files. The state is last: it marks the epoch as done."""
         super().on_epoch_end(epoch, logs)
         write_history(self._folder, self.rows)
         model: Any = self.model
@@ -98,37 +100,37 @@ class Checkpoint(History):
                 old.unlink()
 
     def keep_something(self, model: keras.Model) -> None:
-        """Writes the weights as they are, if the end of no epoch has written any yet."""
+        """Writes the current weights if no epoch has written any yet."""
         if not all((folder / BEST).exists() for folder in self._parts or [self._folder]):
             self._save_best(model)
 
     def _is_best(self, figure: str) -> bool:
-        """Tells whether the last epoch is the best; of equals the later one has learned more."""
+        """Returns whether the last epoch is the best; of equal epochs the later is better."""
         *before, last = (row[figure] for row in self.rows)
         return not before or last >= max(before)
 
     def _save_best(self, model: keras.Model) -> None:
-        """Writes weights without the optimizer's memory, which is two thirds of a state."""
+        """Writes the weights without the optimizer's state, which is twice their size."""
         for folder, part in (self._parts or {self._folder: model}).items():
             save_weights(keras.Model(part.input, part.output), folder / BEST)
 
 
 def load_best(model: keras.Model, folder: Path) -> None:
-    """Loads the weights of a run's best epoch, or of the last where none was chosen.
+    """Loads the weights of a run's best epoch, or of its last if none was chosen.
 
-    A compiled model's optimizer is left alone.
+    The optimizer of a compiled model does not change.
     """
     keras.Model(model.input, model.output).load_weights(folder / BEST)
 
 
 def epochs_done(folder: Path) -> int:
-    """Returns the number of epochs of which a run has the state; 0 if none."""
+    """Returns the number of epochs in a run's saved state; 0 if there is none."""
     names = [path.name for path in folder.glob("state-*.weights.h5")]
     return max((int(name.split("-")[1].split(".")[0]) for name in names), default=0)
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """Returns the rows of history.csv, oldest first; none if the run has not begun."""
+    """Returns the rows of history.csv, oldest first; an empty list if there is no file."""
     path = folder / HISTORY
     if not path.exists():
         return []

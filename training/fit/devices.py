@@ -1,4 +1,4 @@
-"""What a machine computes with: one device or all of them, and in which precision."""
+"""Devices and precision of a computation."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +9,11 @@ import keras
 import numpy as np
 
 BFLOAT16_GAIN = 0.8
-"""bfloat16 is chosen if a convolution takes less than this share of its float32 time."""
+"""bfloat16 is chosen if a convolution takes less than this share of the time in float32."""
 
 
 class DataParallel(keras.distribution.DataParallel):
-    """Data parallelism that computes a batch whole on every device if it does not divide."""
+    """Data parallelism that runs a whole batch on every device if it does not divide among them."""
 
     def get_data_layout(self, data_shape: Sequence[int]) -> Any:
         """Returns the layout of a batch of shape [B, ...]."""
@@ -23,11 +23,11 @@ class DataParallel(keras.distribution.DataParallel):
 
 
 def distribute(devices: str) -> AbstractContextManager[Any]:
-    """Returns the scope in which a net is built, compiled and trained.
+    """Returns the scope in which to build, compile and train a net.
 
     Args:
-        devices: one, or all devices of this machine: each holds a copy of the net and computes its
-            part of every batch.
+        devices: one; or all devices of this machine, each with a copy of the net and a part of
+            every batch.
 
     Raises:
         ValueError: if `devices` is neither, or the backend cannot use several.
@@ -35,7 +35,7 @@ def distribute(devices: str) -> AbstractContextManager[Any]:
     if devices == "one":
         return nullcontext()
     if devices != "all":
-        raise ValueError(f"--devices is one or all, not {devices!r}")
+        raise ValueError(f"--devices must be one or all, not {devices!r}")
     backend = keras.backend.backend()
     if backend == "jax":
         return DataParallel().scope()
@@ -44,15 +44,15 @@ def distribute(devices: str) -> AbstractContextManager[Any]:
 
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         names = [device.name for device in tf.config.list_logical_devices(kind)]
-        # TensorFlow's default, collectives, fails: the synchronised BatchNorms start them in
-        # another order on each device, and the training ends with mismatched shapes.
+        # TensorFlow's default, collectives, fails: synchronised BatchNorms start them in a
+        # different order on each device, and the shapes do not match.
         reduction = tf.distribute.ReductionToOneDevice()
         return tf.distribute.MirroredStrategy(names, cross_device_ops=reduction).scope()
-    raise ValueError(f"--devices all needs the backend jax or tensorflow, and this is {backend}")
+    raise ValueError(f"--devices all needs the backend jax or tensorflow, not {backend}")
 
 
 def device_count() -> int:
-    """Returns the number of devices that share a batch in the scope of `distribute`."""
+    """Returns the number of devices that share a batch in the current scope of `distribute`."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -62,10 +62,10 @@ def device_count() -> int:
 
 
 def require_divisible(batch_size: int, devices: int) -> None:
-    """Refuses a batch of which the devices would get unequal parts.
+    """Checks that a batch divides among the devices.
 
     Raises:
-        ValueError: naming the nearest sizes that divide.
+        ValueError: if it does not; the message names the nearest sizes that do.
     """
     if rest := batch_size % devices:
         sizes = [size for size in (batch_size - rest, batch_size - rest + devices) if size]
@@ -76,11 +76,11 @@ def require_divisible(batch_size: int, devices: int) -> None:
 
 
 def adam(learning_rate: Any, clip_norm: float) -> keras.optimizers.Optimizer:
-    """Returns Adam that clips each weight's gradient of the whole batch, on any number of devices.
+    """Returns an Adam optimizer that clips each weight's gradient of the whole batch.
 
     Args:
         learning_rate: a rate or a schedule.
-        clip_norm: norm to which a gradient is scaled down; 0 leaves it.
+        clip_norm: largest norm of a gradient; 0 for no limit.
     """
     several = keras.backend.backend() == "tensorflow" and device_count() > 1
     kind = ClipsTheSum if several and clip_norm else keras.optimizers.Adam
@@ -90,13 +90,13 @@ def adam(learning_rate: Any, clip_norm: float) -> keras.optimizers.Optimizer:
 class ClipsTheSum(keras.optimizers.Adam):
     """Adam that clips the sum of the devices' gradients, for TensorFlow.
 
-    Keras clips each device's part and then adds the parts: two devices would make steps up to
-    twice as long as one. Here each device gets an equal part of the clipped sum. A part is too
-    short for Keras to clip again, and the parts add up to the clipped sum.
+    Keras clips each device's gradient and then adds them up, so the steps of two devices could be
+    twice as long as those of one. Here each device gets an equal part of the clipped sum. The parts
+    are too small for Keras to clip them again, and they add up to the clipped sum.
     """
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
-        """Updates the weights; called on every device with its part of the gradients."""
+        """Updates the weights; called on every device with its own gradients."""
         import tensorflow as tf
 
         device: Any = tf.distribute.get_replica_context()
@@ -107,7 +107,7 @@ class ClipsTheSum(keras.optimizers.Adam):
 
 @contextmanager
 def use_precision(policy: str) -> Iterator[None]:
-    """Sets Keras's dtype policy, and afterwards the one before: others have their own."""
+    """Sets Keras's dtype policy for a `with` block, and restores the previous policy after it."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -119,12 +119,12 @@ def use_precision(policy: str) -> Iterator[None]:
 def choose_precision(asked: str, seconds_of: Callable[[str], float] | None = None) -> str:
     """Resolves the precision `auto` by timing one convolution in float32 and in bfloat16.
 
-    A processor's instruction set does not tell: of two with AVX512-BF16 and without AMX, one was
-    twice as fast in bfloat16 and the other no faster.
+    The instruction set of a processor does not show which is faster, so it is measured.
 
     Args:
         asked: float32, mixed_bfloat16 or auto.
-        seconds_of: times the convolution in a dtype; by default on this machine.
+        seconds_of: returns the time of the convolution in a dtype; by default
+            `time_convolution`.
 
     Returns:
         The name of a Keras dtype policy.
@@ -137,7 +137,7 @@ def choose_precision(asked: str, seconds_of: Callable[[str], float] | None = Non
 
 
 def time_convolution(dtype: str) -> float:
-    """Returns the shortest of five runs of a 3x3 convolution of a VGG's size, in s."""
+    """Returns the shortest time in s of five runs of a 3x3 convolution as large as a VGG's."""
     rng = np.random.default_rng(0)
     images = keras.ops.convert_to_tensor(rng.standard_normal((16, 56, 56, 64), np.float32), dtype)
     kernel = keras.ops.convert_to_tensor(rng.standard_normal((3, 3, 64, 64), np.float32), dtype)
@@ -154,9 +154,9 @@ def time_convolution(dtype: str) -> float:
 
 
 def compiled(net: keras.Model) -> Callable[[Any], Any]:
-    """Returns a function that runs a net on a batch of images, with its weights at each call.
+    """Returns a function that runs a net on a batch of images, always with its current weights.
 
-    On JAX it is compiled as a whole: a plain call would compile the layers again at every call.
+    On JAX the function is compiled as a whole; a plain call would compile the layers every time.
     """
     if keras.backend.backend() != "jax":
         return lambda images: net(images, training=False)

@@ -1,4 +1,4 @@
-"""Figures of a trained net on a split's test part."""
+"""Evaluates a trained net on the test part of a split."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +16,11 @@ from training.metrics.rates import wilson_interval
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures of a test part.
+    """Figures of a net on a test part.
 
     Attributes:
-        metrics: of a split by identity `rank_1` and `eer`, in [0, 1]; of any other `images`,
-            `correct`, `accuracy`, `accuracy_interval` (95 %) and `top_5`.
+        metrics: for a split by identity `rank_1` and `eer`, in [0, 1]; for any other split
+            `images`, `correct`, `accuracy`, `accuracy_interval` (95 %) and `top_5`.
         scores: float32 [N, C], similarities or probabilities; None for a split by identity.
     """
 
@@ -45,8 +45,8 @@ def evaluate(net: keras.Model, split: Split) -> Evaluation:
     """Returns the figures of a net on the test part of the split that it was trained on.
 
     Args:
-        net: from images to similarities or probabilities, as `scoring_model` returns it.
-        split: its test part is measured.
+        net: model from images to similarities or probabilities, from `scoring_model`.
+        split: the split; its test part is measured.
     """
     if split.kind == "identity":
         return Evaluation(measure_open_set(compiled_embedder(net), split.test), None)
@@ -55,10 +55,10 @@ def evaluate(net: keras.Model, split: Split) -> Evaluation:
 
 
 def count_correct(scores: NDArray[np.float32], labels: NDArray[np.int32]) -> dict[str, Any]:
-    """Returns the accuracy with its count and 95 % interval, and the share of labels in the top 5.
+    """Returns the accuracy with its counts and 95 % interval, and the top-5 accuracy.
 
     Args:
-        scores: float32 [N, C], higher is more alike.
+        scores: float32 [N, C]; higher is more similar.
         labels: int32 [N], columns of the true identities.
     """
     order = np.argsort(-scores, axis=1)

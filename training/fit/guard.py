@@ -1,8 +1,8 @@
-"""A guard that stops the training of a dead net and says which layer died and what to change.
+"""A guard that stops the training of a dead net and reports which layer died and what to change.
 
-A net whose loss stays at ln C, for C identities, gives every image the same answer. The loss alone
-does not tell it from a net that learns slowly, whose answers differ a little from image to image.
-The guard measures that difference. docs/why-vgg-does-not-learn.md has the measurements.
+A dead net gives every image the same answer, and its loss stays at ln C for C identities. A net
+that learns slowly has about the same loss, but its answers differ a little between images. The
+guard measures that difference. docs/why-vgg-does-not-learn.md has the measurements.
 """
 
 import sys
@@ -21,30 +21,31 @@ from training.nets.recipe import Recipe
 from training.report.files import write_text
 
 FIRST_EPOCHS = 2
-"""A net that has not begun to learn after these is reported; nearly all that die do so in them."""
+"""Number of epochs after which a net that has not begun to learn is reported; nearly all nets that
+die do so by then."""
 
 STUCK_LOSS = 0.02
 """Distance of the cross-entropy from ln C below which a net has not begun to learn."""
 
 DEAD_SPREAD = 5e-5
-"""Spread of the answers over images below which a net no longer tells images apart; float32's
-rounding alone leaves 3e-7. In the ablation a VGG19 with 3e-5 died and a VGG16 with 6e-5 recovered
-(docs/why-vgg-does-not-learn.md)."""
+"""Spread of the answers over images below which a net may be dead. Rounding in float32 alone gives
+3e-7; docs/why-vgg-does-not-learn.md has the measurements."""
 
 DEAD_STEP = 5e-5
-"""Gradient at the first kernel, relative to the kernel, below which it no longer learns: 2e-5 and
-9e-5 in those two nets. Nets with BatchNorm, whose running averages lag in the first epochs, may
-give all images one answer and still learn: their gradient was 1e-2 and more."""
+"""Gradient of the first kernel, relative to the kernel, below which that kernel no longer learns. A
+net is dead only if both values are too small: a net with BatchNorm, whose running averages lag in
+the first epochs, may give all images the same answer and still have a gradient of 1e-2."""
 
 ALIKE_SPREAD = 1e-2
-"""Spread of a layer's output below which it makes images alike; living layers have 0.1 to 1."""
+"""Spread of a layer's output below which its outputs for all images are alike; in nets that learn
+it is 0.1 to 1."""
 
 DEAD_UNITS = 0.9
 """Share of units at 0 from which a layer counts as dead."""
 
 
 class NetIsDead(ValueError):
-    """The guard stopped a training; the message says which layer died and what to change."""
+    """Raised when a guard stops a training; says which layer died and what to change."""
 
 
 class Guard(keras.callbacks.Callback):
@@ -52,7 +53,7 @@ class Guard(keras.callbacks.Callback):
 
     Attributes:
         findings: problems, one line each; empty for a net that learns.
-        signals: of the layers before the first epoch and after every epoch, oldest first.
+        signals: signals of the layers before the first epoch and after each epoch, oldest first.
     """
 
     def __init__(
@@ -67,11 +68,11 @@ class Guard(keras.callbacks.Callback):
         """Creates the guard.
 
         Args:
-            inspector: of the net, with images of several identities.
-            recipe: what the advice is about.
+            inspector: inspector of the net, with images of several identities.
+            recipe: the net's recipe, for the advice.
             stop: whether a dead net ends the training with `NetIsDead`, or is only reported.
-            log: text file of the findings; those in it were made before an interruption.
-            net: the guarded net's name, where others are trained beside it.
+            log: text file of the findings; a resumed run keeps those that it holds.
+            net: name of the net if several are trained together, else "".
         """
         super().__init__()
         self._net = net
@@ -84,7 +85,7 @@ class Guard(keras.callbacks.Callback):
         self._dead = False
 
     def report_before(self, problems: Sequence[str]) -> None:
-        """Reports problems found before the first epoch, unless an earlier start did."""
+        """Reports problems found before the first epoch, except in a run that has findings."""
         if not self.findings:
             for problem in problems:
                 self.report(f"before epoch 1: {problem}")
@@ -113,7 +114,7 @@ class Guard(keras.callbacks.Callback):
         figures = logs or {}
         loss = figures.get(f"{self._net}_loss", figures.get("loss", np.nan))
         state, stuck = f"the loss is {loss:.3f}", False
-        if self._recipe.head == "paper":  # ln C is the chance level of cross-entropy alone
+        if self._recipe.head == "paper":  # ln C is the chance level of its loss only
             model: Any = self.model
             identities = model.output.shape[-1]
             chance = float(np.log(identities))
@@ -131,10 +132,10 @@ class Guard(keras.callbacks.Callback):
             )
 
     def report(self, finding: str) -> None:
-        """Writes a finding down, and ends the training unless the guard is only to warn.
+        """Records a finding, and then ends the training or prints a warning.
 
         Raises:
-            NetIsDead: if the guard stops trainings.
+            NetIsDead: if the guard was created with `stop`.
         """
         if self._stop:
             self._keep(finding)
@@ -164,13 +165,14 @@ def make_guards(
     """Creates a guard for each net of a run.
 
     Args:
-        nets: by name.
+        nets: the nets by name.
         images: uint8 [B, S, S, 3] of several identities; the first 32 are inspected.
         labels: int32 [B].
-        loss: what the nets minimise.
-        recipe: what the guards' advice is about.
-        mode: stop a dead net, warn only, or off for no guards.
-        out: folder of the run, for guard.txt; of several nets each has a folder in it.
+        loss: the loss that the nets minimise.
+        recipe: the recipe of the nets, for the advice.
+        mode: stop, to end the training of a dead net; warn, to only report it; off, for no guards.
+        out: folder of the run. guard.txt is written there, or in `out/<net>` if there are several
+            nets.
     """
     if mode == "off":
         return []
@@ -178,7 +180,7 @@ def make_guards(
     for name, net in nets.items():
         log = (out if len(nets) == 1 else out / name) / "guard.txt"
         if not epochs_done(out):
-            log.unlink(missing_ok=True)  # of a run that was stopped, and begins anew
+            log.unlink(missing_ok=True)  # left by a run that was stopped in its first epoch
         inspector = LayerInspector(net, images[:INSPECTED_IMAGES], labels[:INSPECTED_IMAGES], loss)
         beside = name if len(nets) > 1 else ""
         guards.append(Guard(inspector, recipe, stop=mode == "stop", log=log, net=beside))
@@ -191,10 +193,10 @@ def findings_of(guards: Sequence[Guard]) -> list[str]:
 
 
 def find_death(signals: list[LayerSignal]) -> str | None:
-    """Returns which layer made all images alike; None if the answers still differ.
+    """Returns how a net died and in which layer; None if it is not dead.
 
     Args:
-        signals: of an inspector, from the first layer to the last.
+        signals: the signals from `LayerInspector.inspect`, from the first layer to the last.
     """
     if not all(np.isfinite(s.rms) for s in signals):
         broken = next(s for s in signals if not np.isfinite(s.rms))
@@ -213,7 +215,10 @@ def find_death(signals: list[LayerSignal]) -> str | None:
 
 
 def advise(recipe: Recipe) -> str:
-    """Returns what to change; in pairs, because in the ablation hardly any change helped alone."""
+    """Returns what to change in a recipe whose net died.
+
+    The advice combines changes: in the ablation hardly any single change was enough.
+    """
     advice: list[str] = []
     if recipe.wiring == "disconnected":
         advice.append("connect the preprocessing (--wiring connected)")

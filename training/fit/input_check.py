@@ -1,4 +1,4 @@
-"""Checks before the first epoch that the net's input is what its recipe promises.
+"""Checks before the first epoch that the net's input is as its recipe says.
 
 Keras reports no error for a layer that is built and then not used. The question's code lost its
 rescaling and its augmentation that way.
@@ -18,23 +18,23 @@ PROMISED_RANGE = {
     "rescaled": (0.0, 1.0),
     "standardized": (-20.0, 20.0),  # standard deviations from an image's mean
     "contrast": (-20.0, 20.0),  # standard deviations from a neighbourhood's mean
-    "imagenet": (-124.0, 152.0),  # 0 to 255 less the mean colours
+    "imagenet": (-124.0, 152.0),  # 0 to 255 minus the mean colour
     "raw": (0.0, 255.0),
 }
 TOLERANCE = 0.05
-"""Share of the promised range by which interpolation and float16 may leave it."""
+"""Allowed excess over the promised range, as a share of it: interpolation and float16 exceed it."""
 
 
 def check_inputs(net: keras.Model, batches: Batches, recipe: Recipe) -> list[str]:
-    """Checks what reaches the first convolution.
+    """Checks the input of the first convolution, and the labels.
 
     Args:
-        net: from images to one output, such as `training.nets.build.scoring_model` returns.
-        batches: what it will be trained on.
-        recipe: what was asked for.
+        net: model from images to one output, such as from `training.nets.build.scoring_model`.
+        batches: the batches that it will be trained on.
+        recipe: the recipe that it was built with.
 
     Returns:
-        One line for each broken promise; none if the input is as promised.
+        One line for each problem; empty if there is none.
     """
     images, _ = batches[0]
     output: Any = net.output
@@ -64,7 +64,7 @@ def _check_range(values: NDArray[np.float32], layer: str, promised: str) -> str 
 
 
 def _check_augmentation(seen: keras.Model, batches: Batches, augment: str) -> str | None:
-    """Compares two versions of the same images, which augmentation must make different."""
+    """Checks that two versions of the same images differ if there is augmentation."""
     palms, chosen = batches.palms, batches.chosen(0)
     if augment == "palm":
         versions = [batches[0][0], as_colour(palms.images(chosen))]
@@ -76,7 +76,7 @@ def _check_augmentation(seen: keras.Model, batches: Batches, augment: str) -> st
     same = np.array([np.array_equal(a, b) for a, b in zip(*versions, strict=True)])
     if augment != "none" and same.mean() > 0.5:
         return (
-            f"--augment {augment} is asked for, but {source} hands on {same.sum()} of {len(same)} "
+            f"--augment {augment} is chosen, but {source} leaves {same.sum()} of {len(same)} "
             "images unchanged: the augmentation is built and not connected; pass its output on "
             "(--wiring connected)"
         )
@@ -84,7 +84,7 @@ def _check_augmentation(seen: keras.Model, batches: Batches, augment: str) -> st
 
 
 def _check_labels(batches: Batches, columns: int) -> list[str]:
-    """Checks that labels fit the net's columns and stand beside their own images."""
+    """Checks that the labels fit the net's outputs, and that each image has its own label."""
     palms, chosen = batches.palms, batches.chosen(0)
     _, labels = batches[0]
     problems: list[str] = []
@@ -94,8 +94,8 @@ def _check_labels(batches: Batches, columns: int) -> list[str]:
         problems.append(f"{absent} of {len(palms.identities)} identities have no training image")
     if not np.array_equal(labels, palms.labels[chosen]):
         problems.append(
-            "the first batch's images do not stand beside their own labels: images and labels "
-            "are in different orders"
+            "the images of the first batch have the labels of other images: images and labels are "
+            "in different orders"
         )
     return problems
 

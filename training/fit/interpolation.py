@@ -1,8 +1,8 @@
-"""Interpolation between a net's weights before and after fine-tuning.
+"""Interpolates between a net's weights before and after fine-tuning.
 
-Fine-tuning on a few palms costs accuracy on all others. A point between the old and the new weights
-often keeps most of what was gained and loses nothing: WiSE-FT, Wortsman et al., "Robust fine-tuning
-of zero-shot models", arXiv 2109.01903.
+Fine-tuning on a few palms costs accuracy on all others. Weights between the old and the new ones
+often keep most of the gain without that loss: WiSE-FT, Wortsman et al., "Robust fine-tuning of
+zero-shot models", arXiv 2109.01903.
 """
 
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from training.fit.monitors import measure_with_progress
 from training.metrics.open_set import compiled_embedder
 
 SHARES = (1.0, 0.75, 0.5, 0.25)
-"""Shares of the change that are tried, in this order; if none is good enough, nothing is kept."""
+"""Shares of the change to try, in this order; if none is good enough, no change is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interpolation:
-    """How much of a fine-tuning was kept, and why.
+    """The share of a fine-tuning that was kept, and the error rates that decided it.
 
     Attributes:
         identities: number of strangers.
-        eer_before: strangers' equal error rate before fine-tuning, in [0, 1].
-        eer_by_share: their equal error rate with each share of the change that was tried.
-        share_kept: from 0 (nothing) to 1 (all of the change).
+        eer_before: the strangers' equal error rate before fine-tuning, in [0, 1].
+        eer_by_share: their equal error rate for each share of the change that was tried.
+        share_kept: share of the change that was kept, from 0 to 1.
     """
 
     identities: int
@@ -40,24 +40,23 @@ class Interpolation:
         return self.eer_by_share.get(self.share_kept, self.eer_before)
 
     def __str__(self) -> str:
-        """Says in one sentence how much was kept, and why."""
+        """Describes in one or two sentences how much was kept, and why."""
         of_strangers = f"the equal error rate on {self.identities} synthetic strangers"
         if self.share_kept == 1:
             return (
-                f"All of the change is kept: {of_strangers} is {self.eer_after:.3%}, and was "
-                f"{self.eer_before:.3%} before."
+                f"All of the change is kept: {of_strangers} is {self.eer_after:.3%}; before "
+                f"fine-tuning it was {self.eer_before:.3%}."
             )
         *_, refused = (share for share in self.eer_by_share if share > self.share_kept)
         rise = f"{of_strangers} from {self.eer_before:.3%} to {self.eer_by_share[refused]:.3%}"
         if self.share_kept == 0:
             return (
-                f"Nothing of the change is kept: even {refused:.0%} of it raises {rise}. The net "
-                "is the one before fine-tuning, and only its identities are new; --may-rise "
-                "allows a higher rate."
+                f"None of the change is kept: even {refused:.0%} of it raises {rise}. Only the "
+                "identities of the net are new; --may-rise allows a higher rate."
             )
         return (
-            f"{self.share_kept:.0%} of the change is kept: {refused:.0%} of it raises {rise}. "
-            f"With what is kept it is {self.eer_after:.3%}."
+            f"{self.share_kept:.0%} of the change is kept: {refused:.0%} of it raises {rise}; "
+            f"{self.share_kept:.0%} gives {self.eer_after:.3%}."
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,13 +74,13 @@ class Interpolation:
 def interpolate_weights(
     net: keras.Model, tuned: keras.Model, strangers: Palms, may_rise: float = 0.0
 ) -> Interpolation:
-    """Moves a net's weights as far towards fine-tuned ones as strangers' error rate allows.
+    """Moves a net's weights towards fine-tuned ones, as far as the strangers' error rate allows.
 
     Args:
-        net: as it was before fine-tuning, in float32. Its weights are changed, except prototypes.
+        net: the net before fine-tuning, in float32. Its weights are changed, except prototypes.
         tuned: the fine-tuned net, with layers of the same names.
-        strangers: images of identities that neither was trained on.
-        may_rise: by how much their equal error rate may be higher than before, in [0, 1].
+        strangers: images of identities that neither net was trained on.
+        may_rise: allowed rise of the strangers' equal error rate, in [0, 1].
     """
     start = {layer.name: layer.get_weights() for layer in net.layers}
     embed = compiled_embedder(net)

@@ -1,6 +1,6 @@
-"""Signals inside a net: output, dead units and gradient of every layer, on a few images.
+"""Measures signals inside a net: output, dead units and gradient of every layer, on a few images.
 
-They show in which layer of a dead net the images become alike, and where the gradient ends.
+They show in which layer of a dead net the images become alike, and where the gradient vanishes.
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ class LayerSignal:
     """Signals of one layer for a batch of images.
 
     Attributes:
-        layer: its name.
+        layer: name of the layer.
         rms: root mean square of its output.
-        spread: how much the output differs between images: the root mean square, over units, of
-            the standard deviation over images, divided by `rms`. 0: the same for every image.
+        spread: difference of the output between images: the root mean square, over units, of the
+            standard deviation over images, divided by `rms`. 0: the same for every image.
         dead: share of units (channels of a convolution) that are 0 everywhere in every image.
-        gradient: root mean square of the loss's gradient to its kernel; NaN if it is frozen.
-        step: `gradient` divided by the kernel's own root mean square.
+        gradient: root mean square of the loss's gradient for the kernel; NaN if it is frozen.
+        step: `gradient` divided by the root mean square of the kernel.
     """
 
     layer: str
@@ -41,7 +41,7 @@ class LayerSignal:
 
 
 class LayerInspector:
-    """Measures the signals of a net's layers on the same images at every call, changing nothing."""
+    """Measures the signals of a net's layers on the same images at every call."""
 
     def __init__(
         self, net: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int32], loss: Any
@@ -49,10 +49,10 @@ class LayerInspector:
         """Creates the inspector.
 
         Args:
-            net: from images to one output, such as `training.nets.build.scoring_model` returns.
+            net: model from images to one output, such as from `training.nets.build.scoring_model`.
             images: uint8 [B, S, S, 3]; 32 are enough.
             labels: int32 [B].
-            loss: what the net is trained with.
+            loss: the loss that the net is trained with.
         """
         self._images, self._labels = np.ascontiguousarray(images), labels
         self._layers = [layer for layer in net.layers if kernel_of(layer) is not None]
@@ -74,17 +74,18 @@ class LayerInspector:
         ]
 
     def _gradients(self) -> dict[str, NDArray[Any]]:
-        """Returns the loss's gradient to every trainable weight, by its path, on any backend."""
+        """Returns the loss's gradient for every trainable weight, by the weight's path."""
         weights = self._twin.trainable_variables
         if self._recorded != (paths := [weight.path for weight in weights]):
-            self._recorded, self._recorder = paths, _GradientRecorder()  # layers froze or thawed
+            # The first call, or layers were frozen or unfrozen since the last one.
+            self._recorded, self._recorder = paths, _GradientRecorder()
             self._twin.compile(optimizer=self._recorder, loss=self._loss)
-            self._recorder.build(weights)  # else TensorFlow traces a step twice
+            self._recorder.build(weights)  # otherwise TensorFlow traces a step twice
         states = self._twin.non_trainable_variables
         kept = [keras.ops.convert_to_numpy(state) for state in states]
         self._twin.train_on_batch(self._images, self._labels)
         for state, value in zip(states, kept, strict=True):
-            state.assign(value)  # a training step moves BatchNorm's averages and dropout's seed
+            state.assign(value)  # a training step changes BatchNorm's averages and dropout's seed
         return {
             path: np.asarray(keras.ops.convert_to_numpy(gradient))
             for path, gradient in zip(paths, self._recorder.recorded, strict=True)
@@ -94,13 +95,13 @@ class LayerInspector:
 def spread_images(
     palms: Palms, count: int = INSPECTED_IMAGES
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Returns images uint8 [count, S, S, 3] at even distances in a part, and their labels."""
+    """Returns evenly spaced images of a part, uint8 [count, S, S, 3], and their labels [count]."""
     chosen = np.linspace(0, len(palms) - 1, count).astype(int)
     return as_colour(palms.images(chosen)), palms.labels[chosen]
 
 
 def kernel_of(layer: Any) -> Any:
-    """Returns the weight that a layer multiplies its input with, or None if it has none."""
+    """Returns the kernel or the prototypes of a layer; None if it has neither."""
     for name in ("kernel", "prototypes"):
         if (weight := getattr(layer, name, None)) is not None:
             return weight
@@ -126,7 +127,7 @@ def _measure(
 
 
 class _GradientRecorder(keras.optimizers.Optimizer):
-    """An optimizer that keeps the gradients and leaves the weights as they are."""
+    """An optimizer that stores the gradients and does not change the weights."""
 
     def __init__(self) -> None:
         super().__init__(learning_rate=0.0, name="gradient_recorder")
@@ -143,7 +144,7 @@ class _GradientRecorder(keras.optimizers.Optimizer):
 
 
 def _after_activation(net: keras.Model, layer: Any) -> Any:
-    """Returns a layer's output after its ReLU, which is a layer of its own after a BatchNorm."""
+    """Returns a layer's output after its ReLU, which is a separate layer after a BatchNorm."""
     names = {other.name for other in net.layers}
     relu = f"{layer.name}_relu"
     return (net.get_layer(relu) if relu in names else layer).output

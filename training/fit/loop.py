@@ -27,29 +27,30 @@ def fit(
 ) -> list[dict[str, float]]:
     """Trains nets for the epochs of a plan that are not done yet.
 
-    Several nets learn side by side from the same batches, each as if alone: the loss is the sum of
-    theirs, so each gets the gradient of its own.
+    Several nets learn from the same batches, each as if it were alone: the loss is the sum of their
+    losses, so each net gets the gradient of its own loss.
 
-    With a checkpoint, a training that was stopped resumes where it stopped and ends bit by bit as
-    it would have ended, if a batch depends on the seed, the epoch and its index alone.
+    With a checkpoint, a training that was stopped resumes where it stopped. It ends with exactly
+    the weights of a training that was not stopped, if a batch depends only on the seed, the epoch
+    and its index.
 
     Args:
-        nets: by name, each from images to what the loss takes.
+        nets: the nets by name, each from images to the input of the loss.
         batches: creates the training batches; called with `epoch=`, the first epoch, from 0.
-        loss: what each net minimises.
+        loss: the loss that each net minimises.
         plan: epochs and learning rates.
-        seed: of dropout and of augmentation inside the nets.
+        seed: seed of dropout and of augmentation inside the nets.
         accuracy: also report the share of images with the right label, weighted as the loss is.
         validation: batches of the validation part; adds `val_loss` and `val_accuracy` to the rows.
-        callbacks: act in this order; what they add to an epoch's logs is written to its row.
-        checkpoint: keeps the state after every epoch; None keeps nothing.
+        callbacks: called in this order; what they add to an epoch's logs is written to its row.
+        checkpoint: saves the state after every epoch; None saves nothing.
 
     Returns:
-        A row for each epoch, as history.csv holds it: `epoch` from 1, `loss`, `accuracy`,
-        `learning_rate` and `seconds`. Of several nets also `<net>_loss` and `<net>_accuracy`.
+        The rows of history.csv, one for each epoch: `epoch` from 1, `loss`, `accuracy`,
+        `learning_rate` and `seconds`. For several nets also `<net>_loss` and `<net>_accuracy`.
 
     Raises:
-        KeyboardInterrupt: if interrupted; the checkpoint then holds loadable weights.
+        KeyboardInterrupt: if interrupted; the checkpoint then has weights that can be loaded.
     """
     history = checkpoint or History()
     done = len(history.rows)
@@ -65,7 +66,8 @@ def fit(
             loss=loss,
             weighted_metrics=_metrics(nets) if accuracy else None,
         )
-        model.optimizer.build(model.trainable_variables)  # else TensorFlow traces a step twice
+        # Without this, TensorFlow traces a step twice.
+        model.optimizer.build(model.trainable_variables)
         if checkpoint and 0 < done == first:
             checkpoint.restore(model, with_optimizer=done > phase.first)
         plateau = [Plateau(history.rows)] if plan.schedule == "plateau" else []
@@ -77,7 +79,7 @@ def fit(
                 epochs=phase.end,
                 validation_data=None if validation is None else _shared(validation, nets),
                 callbacks=[Reseed(seed), bar, *plateau, *callbacks, history],
-                shuffle=False,  # the batches shuffle, repeatably
+                shuffle=False,  # the batches shuffle by their own seed
                 verbose=0,
             )
         except KeyboardInterrupt:
@@ -90,12 +92,12 @@ def fit(
 def rows_of(
     net: str, nets: Iterable[str], rows: Iterable[Mapping[str, float]]
 ) -> list[dict[str, float]]:
-    """Returns the rows of one of several nets: its own figures under their plain names.
+    """Returns the rows of one of several nets, with `<net>_loss` as `loss` and so on.
 
     Args:
-        net: its name.
-        nets: the names of all that were trained beside it.
-        rows: of `fit`.
+        net: name of the net.
+        nets: names of all nets that were trained together.
+        rows: the rows from `fit`.
     """
     others = tuple(f"{name}_" for name in nets)
     return [
@@ -110,13 +112,13 @@ def rows_of(
 
 
 class Reseed(keras.callbacks.Callback):
-    """Makes an epoch's dropout and augmentation depend on the seed and the epoch alone.
+    """Makes dropout and augmentation depend only on the seed and the epoch.
 
-    Keras does not save its random states with the weights; a resumed run would draw others.
+    Keras does not save its random states with the weights, so a resumed run would differ.
     """
 
     def __init__(self, seed: int) -> None:
-        """Creates the callback; `seed` is the run's."""
+        """Creates the callback with the run's seed."""
         super().__init__()
         self._seed = seed
 
@@ -130,7 +132,7 @@ class Reseed(keras.callbacks.Callback):
 
 
 class _SharedBatches(keras.utils.PyDataset):
-    """The same images and labels for several nets, by the nets' names."""
+    """Batches with the same labels for several nets, by the nets' names."""
 
     def __init__(self, batches: Dataset, nets: Iterable[str]) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
@@ -140,7 +142,7 @@ class _SharedBatches(keras.utils.PyDataset):
         return len(self._batches)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        images, *targets = self._batches[index]  # labels and, where there are any, weights
+        images, *targets = self._batches[index]  # labels and any weights
         return images, *(dict.fromkeys(self._nets, target) for target in targets)
 
     def on_epoch_end(self) -> None:
@@ -152,7 +154,7 @@ def _shared(batches: Dataset, nets: Mapping[str, Any]) -> Dataset:
 
 
 def _side_by_side(nets: Mapping[str, keras.Model]) -> keras.Model:
-    """Returns one model of all nets, with an output for each by its name."""
+    """Returns one model of all nets, whose outputs have the nets' names."""
     first: Any = next(iter(nets.values()))
     if len(nets) == 1:
         return first

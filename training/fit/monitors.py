@@ -1,4 +1,4 @@
-"""Figures of palms that a net is not trained on: after every epoch, and at the end."""
+"""Measures a net, after every epoch and at the end, on images that it is not trained on."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,11 +15,11 @@ from training.synthetic.capture import Style
 from training.synthetic.strangers import draw_strangers
 
 STRANGERS_SEED = 1_000_003
-"""Seed of the monitored synthetic palms; no training draws its own with it."""
+"""Seed of the synthetic strangers; no training draws its own palms with it."""
 
 
 class OpenSetMonitor(keras.callbacks.Callback):
-    """Adds `<prefix>_rank_1` and `<prefix>_eer`, of identities that the net is not trained on."""
+    """Adds `<prefix>_rank_1` and `<prefix>_eer` to the logs, for untrained identities."""
 
     def __init__(
         self,
@@ -32,10 +32,10 @@ class OpenSetMonitor(keras.callbacks.Callback):
         """Creates the callback.
 
         Args:
-            palms: images of at least two identities, as `measure_open_set` takes them.
-            batch_size: images at a time.
-            prefix: begins the figures' names.
-            net: the measured net, with an embedding head; by default the trained model.
+            palms: images of at least two identities, for `measure_open_set`.
+            batch_size: images embedded at a time.
+            prefix: prefix of the names in the logs.
+            net: the net to measure, with an embedding head; by default the trained model.
         """
         super().__init__()
         self._prefix = prefix
@@ -55,13 +55,13 @@ class OpenSetMonitor(keras.callbacks.Callback):
 
 
 class ValidationAccuracy(keras.callbacks.Callback):
-    """Adds `val_accuracy`: the share of images that are most similar to their own mean template."""
+    """Adds `val_accuracy` to the logs: the share of probes most similar to their own template."""
 
     def __init__(self, train: Palms, validation: Palms) -> None:
         """Creates the callback.
 
         Args:
-            train: images of the templates.
+            train: images whose mean embeddings are the templates.
             validation: probes of the same identities.
         """
         super().__init__()
@@ -85,7 +85,7 @@ class ValidationAccuracy(keras.callbacks.Callback):
 def open_set_monitors(
     nets: Mapping[str, keras.Model], monitored: Mapping[str, Palms], batch_size: int
 ) -> list[OpenSetMonitor]:
-    """Returns a monitor for each net and each set of palms; figures begin with `<net>_<set>_`."""
+    """Returns a monitor for each net and each set of images, with the prefix `<net>_<set>`."""
     return [
         OpenSetMonitor(palms, batch_size, prefix=f"{name}_{prefix}", net=net)
         for name, net in nets.items()
@@ -94,11 +94,11 @@ def open_set_monitors(
 
 
 def monitored_strangers(count: int, style: Style, side_px: int) -> Palms:
-    """Draws the synthetic palms, two sessions of two shots each, that a training is monitored with.
+    """Draws the synthetic strangers that monitor a training, with two sessions of two shots each.
 
     Args:
-        count: identities.
-        style: of the camera.
+        count: number of identities.
+        style: family of the cameras.
         side_px: side of the images.
     """
     return draw_strangers(count, STRANGERS_SEED, style, side_px=side_px)
@@ -107,7 +107,7 @@ def monitored_strangers(count: int, style: Style, side_px: int) -> Palms:
 def measure_strangers(
     net: keras.Model, monitored: Mapping[str, Palms]
 ) -> dict[str, dict[str, float]]:
-    """Returns a net's figures of `measure_open_set` for each set of palms, by its name."""
+    """Returns the results of `measure_open_set` for each set of images, by its name."""
     embed = compiled_embedder(net)
     return {
         name: measure_with_progress(embed, palms, f"{net.name}: {name} strangers")
@@ -118,7 +118,7 @@ def measure_strangers(
 def measure_with_progress(
     embed: Callable[[Any], Any], palms: Palms, name: str, batch_size: int = 64
 ) -> dict[str, float]:
-    """Returns the figures of `measure_open_set`, and shows a progress bar of that name."""
+    """Returns the results of `measure_open_set`, and shows a progress bar named `name`."""
     with tqdm(total=len(palms), desc=name, unit="image") as bar:
 
         def embed_and_count(images: Any) -> Any:

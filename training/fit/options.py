@@ -1,4 +1,4 @@
-"""Options that all trainings share. Imports no Keras, so that --help answers at once."""
+"""Options that all trainings share. This module imports no Keras, so that --help is fast."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ class RunOptions:
     """Options of every training run.
 
     Attributes:
-        out: folder of the run, created if missing. The same command again continues the run in it.
+        out: folder of the run, created if missing. The same command resumes the run in it.
         epochs: passes over the training images, at least 1.
         batch_size: images in a training step.
-        precision: number format of the computation. auto: mixed_bfloat16 if this machine is faster
-            in it, else float32.
+        precision: number format of the computation. auto: mixed_bfloat16 if it is faster on this
+            machine, else float32.
         seed: seed of the weights, of the images' order and of the augmentation, at least 0.
-        guard: what happens if a net dies: stop the training, warn, or off. Without a guard a GPU
+        guard: what to do if a net dies: stop the training, warn, or off. Without a guard, a GPU
             compiles each net once instead of twice.
     """
 
@@ -32,10 +32,10 @@ class RunOptions:
 
 
 def require_at_least(options: Mapping[str, Any], **least: float) -> None:
-    """Refuses options below their least value.
+    """Checks that options are not below their least values.
 
     Raises:
-        ValueError: naming the first such option, its least value and its value.
+        ValueError: if one is; the message names the option, its least value and its value.
     """
     for name, minimum in least.items():
         if options[name] < minimum:

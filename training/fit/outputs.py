@@ -1,4 +1,4 @@
-"""Outputs of nets for many images, batch by batch, with a progress bar."""
+"""Runs nets on many images, batch by batch, with a progress bar."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from training.fit.batches import Dataset, in_batches
 from training.fit.devices import compiled
 
 BAR: dict[str, Any] = {"delay": 2, "leave": False}
-"""Short runs show no progress bar."""
+"""Options of the progress bars; a run of less than 2 s shows none."""
 
 Float32 = NDArray[np.float32]
 
@@ -22,9 +22,9 @@ def predict(run: Callable[[Any], Any], palms: Palms, batch_size: int = 64) -> Fl
     """Returns a net's outputs float32 [N, ...] for all images, in order.
 
     Args:
-        run: the net, as `training.fit.devices.compiled` returns it.
+        run: the net's function, from `training.fit.devices.compiled`.
         palms: the images.
-        batch_size: images at a time.
+        batch_size: images in a batch.
     """
     parts: list[NDArray[Any]] = []
     with tqdm(total=len(palms), desc="running the net", unit="image", **BAR) as bar:
@@ -40,9 +40,9 @@ def layer_outputs(
     """Returns a layer's outputs for an epoch of batches.
 
     Args:
-        nets: by name, all with a layer of that name.
-        layer: its name.
-        batches: pairs of images and labels.
+        nets: the nets by name.
+        layer: name of a layer that all nets have.
+        batches: batches of images and labels.
 
     Returns:
         Each net's outputs float32 [N, D], and the labels int32 [N].

@@ -1,4 +1,4 @@
-"""What a recipe says about training: the loss, the epochs and the learning rates."""
+"""Plans a training by a recipe: the loss, the epochs and the learning rates."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -15,9 +15,9 @@ class Phase:
     """Consecutive epochs with one learning rate schedule.
 
     Attributes:
-        first: its first epoch, from 0.
-        end: the epoch after its last.
-        learning_rate: Adam's; the peak of a cosine schedule.
+        first: the first epoch, from 0.
+        end: the epoch after the last.
+        learning_rate: Adam's learning rate; the peak of a cosine schedule.
         frozen: whether the convolutions keep their weights.
     """
 
@@ -33,12 +33,13 @@ class Plan:
 
     Attributes:
         epochs: passes over the training batches, at least 1.
-        learning_rate: Adam's; the peak of a cosine schedule.
+        learning_rate: Adam's learning rate; the peak of a cosine schedule.
         schedule: constant, plateau (see `Plateau`), or cosine: a warm-up of one epoch from a
             twentieth of the peak, then down to 0.
-        clip_norm: norm to which each weight's gradient is scaled down; 0 leaves it.
-        freeze_epochs: epochs in which the convolutions keep their weights; in the rest all weights
-            learn, at a tenth of the rate. None: all weights learn from the first epoch.
+        clip_norm: largest norm of each weight's gradient; 0 for no limit.
+        freeze_epochs: number of first epochs in which the convolutions keep their weights; in the
+            other epochs all weights are trained at a tenth of the learning rate. None: all weights
+            are trained in every epoch.
     """
 
     epochs: int
@@ -49,7 +50,7 @@ class Plan:
 
     @classmethod
     def of(cls, recipe: Recipe, epochs: int) -> Self:
-        """Returns the plan of a recipe; only ImageNet weights are frozen first."""
+        """Returns the plan of a recipe; only ImageNet weights are frozen at first."""
         return cls(
             epochs=epochs,
             learning_rate=recipe.learning_rate,
@@ -59,7 +60,7 @@ class Plan:
         )
 
     def phases(self) -> list[Phase]:
-        """Returns the phases in order: one, or two where convolutions are frozen first."""
+        """Returns the phases in order: one, or two if convolutions are frozen at first."""
         if self.freeze_epochs is None:
             return [Phase(0, self.epochs, self.learning_rate, frozen=False)]
         thaw = min(self.freeze_epochs, self.epochs)
@@ -68,7 +69,7 @@ class Plan:
         return [phase for phase in (frozen, fine) if phase.first < phase.end]
 
     def rates(self, phase: Phase, steps: int) -> Any:
-        """Returns a phase's learning rate, or its schedule by step.
+        """Returns the learning rate of a phase, or its schedule.
 
         Args:
             phase: one of `phases()`.
@@ -85,7 +86,7 @@ class Plan:
 
 
 def loss_of(recipe: Recipe) -> keras.losses.Loss:
-    """Returns CosFace for an embedding head, cross-entropy for the paper's softmax."""
+    """Returns CosFace for an embedding head, and cross-entropy for the paper's head."""
     if recipe.head == "embedding":
         return MarginLoss(recipe.scale, recipe.margin)
     return keras.losses.SparseCategoricalCrossentropy()
@@ -95,12 +96,12 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
     """Divides the learning rate by 5 after three epochs without a lower validation loss."""
 
     def __init__(self, rows: list[dict[str, float]]) -> None:
-        """Creates the callback; `rows` are the history of the epochs that are done already."""
+        """Creates the callback; `rows` is the history of the epochs that are already done."""
         super().__init__("val_loss", factor=0.2, patience=3, min_lr=1e-6)
         self._rows = list(rows)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Counts the epochs that are done, without changing the rate once more."""
+        """Replays the epochs that are done, without changing the current learning rate."""
         super().on_train_begin(logs)
         if not self._rows:
             return

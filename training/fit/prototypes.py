@@ -1,4 +1,4 @@
-"""Prototypes of identities: the mean templates that a net's `similarity` layer compares with."""
+"""Sets a net's prototypes: the mean templates in its `similarity` layer."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ def set_prototypes(net: keras.Model, palms: Palms) -> None:
     """Sets a net's prototypes to the mean templates of unaugmented images.
 
     Args:
-        net: with an embedding head and a prototype for each of the images' identities.
+        net: a net with an embedding head and a prototype for each identity of `palms`.
         palms: the training images.
     """
     embeddings = predict(compiled(embedding_model(net)), palms)
@@ -31,8 +31,8 @@ def set_synthetic_prototypes(nets: Mapping[str, keras.Model], batches: Dataset) 
     Identities that are in no batch keep their random prototypes.
 
     Args:
-        nets: by name, with an embedding head.
-        batches: images and labels, each the number of its prototype.
+        nets: the nets by name, with an embedding head.
+        batches: batches of images and labels; a label is the number of a prototype.
     """
     embeddings, labels = layer_outputs(nets, "embedding", batches)
     seen = np.unique(labels)

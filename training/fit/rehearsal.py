@@ -1,8 +1,8 @@
-"""Batches for fine-tuning: pairs of a user's palms beside pairs of synthetic ones.
+"""Batches for fine-tuning: pairs of images of a user's palms, and pairs of synthetic palms.
 
-A net that sees only a few palms soon learns them by heart and forgets all others. So it goes on
-telling synthetic palms apart (rehearsal: A. Robins, "Catastrophic forgetting, rehearsal and
-pseudorehearsal", 1995).
+A net that is trained on only a few palms overfits them and gets worse on all others. Training on
+synthetic palms in the same batches prevents this (A. Robins, "Catastrophic forgetting, rehearsal
+and pseudorehearsal", 1995).
 """
 
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from training.fit.batches import Dataset, as_colour
 from training.synthetic.stream import PalmStream
 
 REHEARSED_SEED = 2_000_003
-"""Seed of the rehearsed palms; neither pre-training nor monitoring draws with it."""
+"""Seed of the rehearsed palms; neither pre-training nor monitoring uses it."""
 
 
 def rehearse(
     own: Palms, synthetic: ImageFile | None, batch_size: int, seed: int
 ) -> Callable[[int], "Rehearsal"]:
-    """Returns a function that creates the batches from an epoch on.
+    """Returns a function that creates the batches, given the first epoch.
 
     Args:
         own: the user's training images.
-        synthetic: layers of synthetic palms, as `training.synthetic.palms.draw_palms` returns
-            them, half of every batch; None for none.
+        synthetic: layers of synthetic palms, from `training.synthetic.palms.draw_palms`, which
+            fill half of every batch; None for no synthetic palms.
         batch_size: images in a batch, at least 4.
-        seed: of order, augmentation and synthetic images.
+        seed: seed of order, augmentation and synthetic images.
     """
     pairs = batch_size // (4 if synthetic else 2)
 
@@ -52,9 +52,9 @@ def rehearse(
 
 
 class Rehearsal(keras.utils.PyDataset):
-    """Pairs of the user's palms, augmented, and after them pairs of synthetic ones.
+    """Batches of augmented pairs of the user's palms, followed by pairs of synthetic palms.
 
-    A batch depends on the seed, the epoch and its index alone.
+    A batch depends only on the seed, the epoch and its index.
     """
 
     def __init__(
@@ -69,10 +69,11 @@ class Rehearsal(keras.utils.PyDataset):
 
         Args:
             own: the user's training images.
-            rehearsed: batches of synthetic pairs, with labels above the user's; None for none.
-            identities: of the user's palms in a batch, at most.
-            seed: of order and augmentation.
-            epoch: the first to run, from 0.
+            rehearsed: batches of synthetic pairs, with labels above the user's; None for no
+                synthetic pairs.
+            identities: largest number of the user's palms in a batch.
+            seed: seed of order and augmentation.
+            epoch: first epoch to run, from 0.
         """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
         self._own, self._rehearsed, self._seed, self._epoch = own, rehearsed, seed, epoch
@@ -80,7 +81,7 @@ class Rehearsal(keras.utils.PyDataset):
         self._count = min(identities, len(self._rows))
 
     def __len__(self) -> int:
-        """Returns the batches in an epoch, in which every image is drawn once on average."""
+        """Returns the number of batches in an epoch: about as many images as the user has."""
         return max(len(self._own) // (2 * self._count), 1)
 
     def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.int32]]:
@@ -98,7 +99,7 @@ class Rehearsal(keras.utils.PyDataset):
         return np.concatenate([images, more_images]), np.append(labels, more_labels)
 
     def on_epoch_end(self) -> None:
-        """Begins the next epoch of both."""
+        """Starts the next epoch, also of the synthetic pairs."""
         self._epoch += 1
         if self._rehearsed:
             self._rehearsed.on_epoch_end()

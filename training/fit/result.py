@@ -1,4 +1,4 @@
-"""A run's result: figures, plot and report, written when the training has ended."""
+"""Writes a run's result at the end of the training: figures, plot and report."""
 
 import json
 import platform
@@ -25,14 +25,14 @@ Rows = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a run's report shows beside its settings and its history.
+    """Content of a run's report besides its settings and its history.
 
     Attributes:
-        split: the database.
-        evaluation: of its test part.
-        leakage: `training.leakage.find.Leakage.as_dict()`.
-        findings: the guard's.
-        notes: sentences that the reader must see first.
+        split: the split database.
+        evaluation: figures of the test part.
+        leakage: result of `training.leakage.find.Leakage.as_dict`.
+        findings: findings of the guard.
+        notes: sentences at the top of the report.
     """
 
     split: Split
@@ -49,16 +49,16 @@ def conclude(
     figures: Mapping[str, Any],
     page: Page | None = None,
 ) -> None:
-    """Writes history.png, report.html if there is a page, and last result.json.
+    """Writes history.png, report.html if there is a page, and result.json.
 
-    Each file is replaced as a whole, and where result.json is, the others are.
+    Each file is written whole or not at all. result.json is last: if it exists, the others do.
 
     Args:
         out: folder of the run, or of one net in it.
-        settings: of the run, as config.json holds them, with `net`.
-        rows: of the history; at least one.
-        figures: what result.json holds beside the net, the epochs, the time and the environment.
-        page: what the report shows.
+        settings: settings of the run as in config.json, with `net`.
+        rows: rows of the history, at least one.
+        figures: figures for result.json, besides the net, the epochs, the time and the environment.
+        page: content of the report; None for no report.
     """
     environment = describe_environment(settings["precision"])
     result = {
@@ -94,7 +94,7 @@ def conclude(
 
 
 def plot_history(rows: Rows, target: Path) -> None:
-    """Draws the loss, and the accuracy or the equal error rate, by epoch."""
+    """Writes a plot of the loss, and of the accuracy or the equal error rate, by epoch."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     second = "accuracy" if "accuracy" in rows[0] or "val_accuracy" in rows[0] else "eer"
     parts = {"": "training", "val_": "validation", "held_out_": "held-out style"}
@@ -111,7 +111,7 @@ def plot_history(rows: Rows, target: Path) -> None:
 
 
 def describe_environment(precision: str) -> dict[str, Any]:
-    """Returns what a run was computed with: backend, devices, processor, libraries, time."""
+    """Returns the backend, devices, processor and libraries of a run, and the current time."""
     return {
         "backend": keras.backend.backend(),
         "precision": precision,

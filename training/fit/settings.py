@@ -1,4 +1,4 @@
-"""A run's settings: resolved at its start, written to config.json, compared when it is resumed."""
+"""Resolves a run's settings at its start, writes config.json, and compares them on resuming."""
 
 import json
 from collections.abc import Mapping
@@ -14,19 +14,20 @@ CONFIG = "config.json"
 FREE_TO_CHANGE = (
     "allow_leaks", "data", "guard", "out", "processes", "scratch", "start", "tensorboard",
 )  # fmt: skip
-"""Settings that may differ when a run is resumed, because they do not change its result. The data
-may have moved: they are compared by their digest."""
+"""Settings that may differ when a run is resumed, because they do not change its result. The
+database may have moved; its digest is compared."""
 
 
 def resolve_settings(chosen: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """Returns settings as config.json holds them, with `precision` auto resolved.
+    """Returns the settings for config.json, with a `precision` of auto resolved.
 
     Args:
-        chosen: settings by name; what JSON cannot hold becomes text.
+        chosen: settings by name; values that JSON cannot hold become text.
         out: folder of the run.
 
     Raises:
-        ValueError: if `out` holds epochs of a run with other settings or data; they are named.
+        ValueError: if `out` holds epochs of a run with other settings or data; the message names
+            them.
     """
     settings: dict[str, Any] = json.loads(json.dumps(dict(chosen), default=str))
     if not epochs_done(out):
@@ -42,7 +43,7 @@ def resolve_settings(chosen: Mapping[str, Any], out: Path) -> dict[str, Any]:
     if other:
         raise ValueError(
             f"{out} holds a run with other settings ({'; '.join(other)}): "
-            "give the same to go on with it, or choose another --out"
+            "give the same settings to resume it, or choose another --out"
         )
     return settings
 

@@ -1,4 +1,4 @@
-"""Starting points for training: a run (before whitening) or an exported version."""
+"""Starting points for training: a run (before its whitening) or an exported version."""
 
 import json
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ from training.nets.recipe import Recipe, recipe_of
 from training.versions.read import Version, copy_body
 
 BUILT = ("filters", "normalization", "input", "contrast_px", "embedding_size")
-"""Fields of a recipe that decide which weights a net has, and what they see."""
+"""Fields of a recipe that determine a net's weights and the input of its first convolution."""
 
 
 def is_version(start: Path) -> bool:
-    """Tells whether a folder is a version's, such as models_store/vgg16/2."""
+    """Returns whether a folder is that of a version, such as models_store/vgg16/2."""
     return (start / MANIFEST).exists()
 
 
 def require_start(start: Path, nets: tuple[str, ...], recipe: Recipe) -> None:
-    """Refuses a starting point that does not fit the nets.
+    """Checks that a starting point fits the nets.
 
     Raises:
-        ValueError: if a net is missing there, or a version is of another net or built otherwise.
+        ValueError: if a net is missing there, or a version is of another net or another recipe.
     """
     if not is_version(start):
         for net in nets:
@@ -55,13 +55,13 @@ def require_start(start: Path, nets: tuple[str, ...], recipe: Recipe) -> None:
 def read_settings(folder: Path) -> dict[str, Any]:
     """Returns the settings that a net's run or a version was trained with.
 
-    Those of a version have the side of its images as `size_px` and, unless it was pre-trained, its
-    database's digest: another split of that database would test it on images that it was trained
-    on.
+    For a version, `size_px` is the side of its input images. Unless it was pre-trained, the digest
+    of its database is included: another split of that database might test the net on its training
+    images.
 
     Raises:
-        FileNotFoundError: if the folder is neither.
-        ValueError: if it is the folder of several nets.
+        FileNotFoundError: if the folder is neither a run nor a version.
+        ValueError: if it is a run of several nets.
     """
     if is_version(folder):
         manifest = read_manifest(folder)
@@ -71,19 +71,19 @@ def read_settings(folder: Path) -> dict[str, Any]:
         return settings
     if not (folder / CONFIG).exists():
         raise FileNotFoundError(
-            f"{folder} holds neither {CONFIG} nor {MANIFEST}: give the folder of a net's run, or "
+            f"{folder} holds neither {CONFIG} nor {MANIFEST}: give the folder of one net's run or "
             "of a version, such as models_store/vgg16/2"
         )
     settings = json.loads((folder / CONFIG).read_text())
     if "net" not in settings:
         raise ValueError(
-            f"{folder} is the run of {settings.get('nets')}: give a net's folder in it"
+            f"{folder} is the run of {settings.get('nets')}: give the folder of one net in it"
         )
     return settings
 
 
 def stage_after(start: Path | None) -> int:
-    """Returns how many pre-trainings are behind a starting point; each draws its own images."""
+    """Returns the number of pre-trainings up to a starting point; each draws other images."""
     if start is None:
         return 0
     if is_version(start):
@@ -101,15 +101,15 @@ def go_on_from(
     """Sets the weights of nets to those of a starting point.
 
     Args:
-        start: the folder of a run of these nets, or of a version of one.
-        nets: by name, with an embedding head.
-        templates_from: images of all identities, whose mean templates become the prototypes; None
+        start: folder of a run of these nets, or of a version of one net.
+        nets: the nets by name, with an embedding head.
+        templates_from: batches of all identities, whose mean templates become the prototypes; None
             leaves the prototypes random.
-        resumed: the nets' own weights are loaded later, so these are not.
+        resumed: whether the run resumes; then its own weights are loaded later, and none here.
     """
     if is_version(start):
         for net in nets.values():
-            freeze_norms(net)  # whitening left no statistics in them
+            freeze_norms(net)  # whitening removed their statistics
     if resumed:
         return
     load_start(start, nets)
@@ -121,8 +121,8 @@ def load_start(start: Path, nets: Mapping[str, keras.Model]) -> None:
     """Sets all weights of nets except the prototypes.
 
     Args:
-        start: the folder of a run of these nets, or of a version of one.
-        nets: by name, with an embedding head.
+        start: folder of a run of these nets, or of a version of one net.
+        nets: the nets by name, with an embedding head.
     """
     for name, net in nets.items():
         if is_version(start):

@@ -1,4 +1,4 @@
-"""What a command ends with. Imports no Keras."""
+"""The result that a command prints. This module imports no Keras."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The path of what a command wrote, and what came out in a sentence or two."""
+    """The path that a command wrote, and a summary of its result in one or two sentences."""
 
     path: Path
     summary: str
 
     def __str__(self) -> str:
-        """Returns both in one line."""
+        """Returns the path and the summary in one line."""
         return f"{self.path}: {self.summary}"

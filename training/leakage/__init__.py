@@ -1,1 +1,1 @@
-"""Finds copies of one photograph in different parts of a split."""
+"""Finds copies of one photograph in different parts of a split (leakage)."""

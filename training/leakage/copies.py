@@ -1,8 +1,7 @@
-"""Comparison of two images: whether they are copies of one photograph.
+"""Compares two images to find out whether they are copies of one photograph.
 
-Veins alone do not tell copies: two shots of one palm show the same veins. The finest details do: of
-copies they lie at the same places, after one image is laid over the other. docs/leakage.md has the
-measurements.
+Veins do not show this: two shots of one palm have the same veins. The finest details do: in copies
+they are at the same places once the images are aligned. docs/leakage.md has the measurements.
 """
 
 from typing import NamedTuple
@@ -15,30 +14,29 @@ Pixels = NDArray[np.uint8]
 
 SIDE_PX = 112
 FINEST_PX, COARSEST_PX = 0.7, 4.0
-"""Images are compared at 112 px, between Gaussians of these sigmas: wider than what JPEG and
-resizing remove, narrower than light and brightness."""
+"""Images are compared at 112 px, band-passed between Gaussians of these standard deviations in px:
+details that JPEG and resizing keep, without the light."""
 
 ANGLES_DEG = (0, -10, 10, -20, 20, -30, 30, -40, 40)
-"""Angles that are tried; the alignment corrects up to 6 degrees and 10 % of scale. Published
-palm-vein code turns images by at most 36 degrees (Keras's RandomRotation(0.1))."""
+"""Angles to try; the alignment then corrects up to 6 degrees and 10 % of scale. Published palm-vein
+code turns images by at most 36 degrees (Keras's RandomRotation(0.1))."""
 
 CENTRE = 0.5
-"""The share of the side that is laid over the other image: it stays inside when the other is
-turned by 45 degrees, or by less and shifted by 10 %."""
+"""Side of the centre that is searched for in the other image, as a share of the image's side. It
+stays inside if the other image is turned by 45 degrees, or turned less and shifted by 10 %."""
 
 STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-4)
 
 COPY_LIKENESS = 0.985
-"""From here on two images are copies. Of 11,207 pairs of shots of one palm in one session the most
-alike reach 0.982 (docs/leakage.md)."""
+"""Least likeness of copies; shots of one palm in one session reach 0.982 (docs/leakage.md)."""
 
 
 class Details(NamedTuple):
-    """An image's details without light and noise.
+    """The details of an image, without light and noise.
 
     Attributes:
-        fine: float32 [112, 112].
-        coarse: float32 [56, 56], the same at half the size.
+        fine: float32 [112, 112], the details.
+        coarse: float32 [56, 56], the details at half the size.
     """
 
     fine: NDArray[np.float32]
@@ -56,15 +54,15 @@ def details(image: Pixels) -> Details:
 
 
 def likeness(probe: Details, template: Details) -> float:
-    """Returns the correlation of the probe's centre with the template where it fits best.
+    """Returns the correlation of the probe's centre with the template at the best alignment.
 
     The centre is turned by each of `ANGLES_DEG` and searched for in the whole template, then
     aligned by an affine map (Evangelidis and Psarakis, IEEE TPAMI 30 (2008)). To find a mirrored
-    copy, mirror the probe first. Takes 1.2 ms.
+    copy, mirror the probe first. One call takes 1.2 ms.
 
     Returns:
-        In [-1, 1]; -1 also if the images cannot be aligned or show nothing. Copies reach
-        `COPY_LIKENESS`.
+        The correlation, in [-1, 1]; -1 if the images cannot be aligned or are uniform. Copies
+        reach `COPY_LIKENESS`.
     """
     if min(probe.fine.std(), template.fine.std()) < 1e-3:
         return -1.0
@@ -94,7 +92,7 @@ def _place(probe: Details, template: Details) -> tuple[float, tuple[int, int]]:
 
 
 def _centre(image: NDArray[np.float32], angle_deg: float) -> NDArray[np.float32]:
-    """Turns a square image and cuts out its middle."""
+    """Returns the centre of a turned square image [S, S], [CENTRE S, CENTRE S]."""
     side = image.shape[0]
     turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), angle_deg, 1.0)
     kept = round(side * CENTRE)
@@ -104,9 +102,10 @@ def _centre(image: NDArray[np.float32], angle_deg: float) -> NDArray[np.float32]
 
 
 def _is_plausible(found: NDArray[np.number]) -> bool:
-    """Returns whether an affine map [2, 3] keeps the size within 25 % and the centre inside.
+    """Returns whether an affine map [2, 3] changes the size by at most a quarter.
 
-    An alignment that diverges shrinks the centre onto a few pixels, which correlate perfectly.
+    It must also keep the centre inside the template. An alignment that diverges shrinks the centre
+    to a few pixels, which correlate perfectly.
     """
     side = SIDE_PX * CENTRE
     corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]]) @ found.T

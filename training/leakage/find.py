@@ -1,6 +1,6 @@
-"""Copies of one photograph in different parts of a split, which make its test worthless.
+"""Finds copies of one photograph in different parts of a split, which make its test worthless.
 
-docs/leakage.md describes the method and has the measurements behind its constants.
+docs/leakage.md describes the method and the measurements behind its constants.
 """
 
 from collections import defaultdict
@@ -19,24 +19,24 @@ from training.leakage.copies import COPY_LIKENESS, Details, details, likeness
 from training.leakage.hashes import ON_ALL_CORES, Hashed, hash_palms, nearest
 
 COPY_BITS = 16
-"""Up to this distance hashes prove a copy: of 22,400 pairs of shots of one palm in one session the
-nearest are 24 bits apart (docs/leakage.md)."""
+"""Largest distance at which hashes alone prove a copy. The nearest two shots of one palm in one
+session that were measured are 24 bits apart (docs/leakage.md)."""
 
 CANDIDATE_BITS = 74
-"""Up to this distance images are compared in detail: the nearest images of different palms are 76
-bits apart (docs/leakage.md)."""
+"""Largest distance at which images are compared in detail. The nearest images of
+different palms that were measured are 76 bits apart (docs/leakage.md)."""
 
 CANDIDATES = 4
-"""Hashes compared in detail for each image, the nearest first: few shots are nearer than a copy,
-and many shots of one hand at rest cost no more than a few."""
+"""Number of images compared in detail with each image, the nearest first: few shots are nearer than
+a copy, and the limit bounds the time if a hand did not move between many shots."""
 
 TURNED_SAMPLE, TURNED_AGAINST = 128, 64
-"""Held-out images that are compared in any turn with images of their identity, and the number of
-those. If photographs were augmented before the split, a sample shows it (256 of 256 were found,
-docs/leakage.md); comparing all would take hours for 100,000 images."""
+"""Number of held-out images for which turned copies are searched, and number of images of the same
+identity that each is compared with. A sample is enough to detect images that were augmented before
+the split (docs/leakage.md); comparing all would take hours for 100,000 images."""
 
 PAIRS_SHOWN = 100
-"""Pairs of either kind in the JSON: enough to find the cause."""
+"""Largest number of pairs of either kind in the JSON: enough to find the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Pair:
         second: path of the held-out image.
         first_part: training or validation.
         second_part: validation or test.
-        distance: number of bits of 256 in which their hashes differ; None if only the detailed
+        distance: number of bits, of 256, in which their hashes differ; None if only the detailed
             comparison found them.
-        mirrored: whether one is the other's mirror image.
+        mirrored: whether one is a mirror image of the other.
         likeness: result of `training.leakage.copies.likeness`; None if the hashes proved the copy.
     """
 
@@ -70,13 +70,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Leakage:
-    """What the parts of a split have in common.
+    """Copies and sessions that the parts of a split share.
 
     Attributes:
         exact: pairs with equal pixels after decoding.
-        near: pairs of copies that were re-encoded, resized, cropped, shifted, mirrored or turned;
-            for each held-out image and each other part the nearest.
-        sessions_shared: number of sessions of an identity with images in more than one part.
+        near: pairs of copies that were re-encoded, resized, cropped, shifted, mirrored or turned:
+            the nearest pair for each held-out image and each other part.
+        sessions_shared: number of sessions, of one identity each, with images in more than one
+            part.
         sampled: number of held-out images for which turned copies were searched.
         held_out: number of images in validation and test.
     """
@@ -106,20 +107,20 @@ class Leakage:
         }
 
     def __str__(self) -> str:
-        """States what was found, what it means and what cannot be found."""
+        """Describes what was found, what it means and what cannot be found."""
         shared = "No session of an identity has images in more than one part."
         if self.sessions_shared:
             shared = (
                 f"{self.sessions_shared} sessions, each of one identity, have images in more than "
-                "one part: these are no copies, but figures are better than for a later session."
+                "one part: these are not copies, but figures are better than in a new session."
             )
         return (
             f"{len(self.exact)} exact and {len(self.near)} near copies across the parts. {shared} "
-            "Near copies are found if they were re-encoded, resized, relit, mirrored, or cropped "
-            "or shifted by at most 2 %. Copies that were turned or moved further are searched for "
-            f"{self.sampled} of the {self.held_out} held-out images, within their own identity. "
-            "Copies that were bent, cut down to a part or heavily retouched are not found. Two "
-            "shots of a hand that did not move may be taken for copies."
+            "Near copies are found if they were re-encoded, resized, relit or mirrored, or cropped "
+            "or shifted by at most 2 %. Copies that were turned, or shifted further, are searched "
+            f"only for {self.sampled} of the {self.held_out} held-out images and among images of "
+            "the same identity. Copies that were bent, cropped to a small part or heavily "
+            "retouched are not found. Two shots of a hand that did not move may count as copies."
         )
 
 
@@ -131,7 +132,7 @@ class _Part:
 
 
 class _Image(NamedTuple):
-    """An image of a part, by its position there."""
+    """An image of a part, by its position in the part."""
 
     part: _Part
     position: int
@@ -150,10 +151,10 @@ class _Image(NamedTuple):
 
 
 def find_leaks(split: Split, seed: int = 1) -> Leakage:
-    """Searches for copies of one photograph in different parts, and shows the progress.
+    """Searches for copies of one photograph in different parts, and shows progress bars.
 
-    On two cores half a minute for 6,400 images, some minutes for 100,000. Images are read a few at
-    a time.
+    On two cores, 6,400 images take half a minute and 100,000 some minutes. Only a few images are in
+    memory at a time.
 
     Args:
         split: the parts.
@@ -176,7 +177,11 @@ def find_leaks(split: Split, seed: int = 1) -> Leakage:
 
 
 def refuse_leaks(leakage: Leakage, allow: bool) -> None:
-    """Refuses to train if the test would be worthless.
+    """Checks that there are no copies, which would make the test worthless.
+
+    Args:
+        leakage: result of `find_leaks`.
+        allow: whether copies are allowed.
 
     Raises:
         ValueError: if there are copies and they are not allowed.
@@ -184,8 +189,8 @@ def refuse_leaks(leakage: Leakage, allow: bool) -> None:
     if leakage.pairs and not allow:
         raise ValueError(
             f"{len(leakage.exact)} exact and {len(leakage.near)} near copies across the split, "
-            f"such as {leakage.pairs[0]}: remove the copies, choose another --split, or train all "
-            "the same with --allow-leaks"
+            f"such as {leakage.pairs[0]}: remove the copies, choose another --split, or train "
+            "anyway with --allow-leaks"
         )
 
 
@@ -197,7 +202,7 @@ def _find_exact(first: _Part, second: _Part) -> Iterator[Pair]:
 
 
 def _find_near(first: _Part, second: _Part) -> list[Pair]:
-    """Finds for each image of the second part its nearest copy in the first, but no exact ones."""
+    """Finds, for each image of the second part without an exact copy, its nearest copy."""
     label = f"comparing {second.name} with {first.name}"
     exact = set(first.hashed.digests)
     candidates = [
@@ -228,7 +233,7 @@ def _confirm(first: _Image, second: _Image, bits: int, mirrored: bool) -> Pair |
 
 
 def _sample_held_out(parts: Sequence[_Part], known: set[str], seed: int) -> list[_Image]:
-    """Samples held-out images that are not known as copies and whose identity is in training."""
+    """Samples held-out images that are not known copies and have an identity of earlier parts."""
     seen: set[str] = set()
     held_out: list[_Image] = []
     for part in parts:
@@ -242,7 +247,7 @@ def _sample_held_out(parts: Sequence[_Part], known: set[str], seed: int) -> list
 
 
 def _find_turned(parts: Sequence[_Part], probe: _Image) -> Pair | None:
-    """Returns the first copy, in any turn, among images of the same identity in earlier parts."""
+    """Returns the first turned copy found among images of the same identity in earlier parts."""
     probes = [(mirrored, probe.details(mirrored)) for mirrored in (False, True)]
     earlier = parts[: parts.index(probe.part)]
     others = [image for part in earlier for image in _images_of(probe.identity, part)]

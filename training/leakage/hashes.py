@@ -1,4 +1,4 @@
-"""Perceptual hashes of images, and the search for near ones."""
+"""Computes perceptual hashes of images, and searches for similar ones."""
 
 import os
 from hashlib import blake2b
@@ -17,23 +17,22 @@ Hashes = NDArray[np.uint64]
 Pixels = NDArray[np.uint8]
 
 HASH_SIDE = 16
-"""`imagehash.phash` of 16 x 16 = 256 bits: of 20 million pairs of images of different palms the
-nearest are 76 bits apart. With the usual 64 bits they are 8 apart, as far as a crop by 1 % moves a
-hash (docs/leakage.md)."""
+"""Side of the hash from `imagehash.phash`, which has 16 x 16 = 256 bits. With the usual 64 bits, a
+crop by 1 % changes as many bits as differ between two palms (docs/leakage.md)."""
 
 BLOCK = 64
 
 ON_ALL_CORES = {"max_workers": os.cpu_count(), "tqdm_class": tqdm, "leave": False}
-"""How `thread_map` runs: ImageHash and OpenCV free Python's lock."""
+"""Options of `thread_map`. Threads run in parallel: ImageHash and OpenCV release Python's lock."""
 
 
 class Hashed(NamedTuple):
-    """What is compared of N images.
+    """Hashes and digests of N images.
 
     Attributes:
         upright: perceptual hashes, uint64 [N, 4].
         mirrored: perceptual hashes of the mirrored images, uint64 [N, 4].
-        digests: N digests of the pixels.
+        digests: digest of each image's pixels.
     """
 
     upright: Hashes
@@ -42,17 +41,17 @@ class Hashed(NamedTuple):
 
 
 def perceptual_hash(image: Pixels) -> Hashes:
-    """Returns the 256 bits, as uint64 [4], of an image uint8 [H, W]."""
+    """Returns the 256-bit hash uint64 [4] of an image uint8 [H, W]."""
     bits = imagehash.phash(Image.fromarray(image), HASH_SIDE).hash
     return np.packbits(bits.ravel()).view(np.uint64)
 
 
 def hash_palms(palms: Palms, name: str) -> Hashed:
-    """Hashes all images on all cores; 0.6 ms each.
+    """Hashes all images on all cores; an image takes 0.6 ms.
 
     Args:
         palms: the images.
-        name: their name in the progress bar.
+        name: name of the images in the progress bar.
     """
 
     def hash_image(position: int) -> tuple[Hashes, Hashes, bytes]:
@@ -69,15 +68,15 @@ def hash_palms(palms: Palms, name: str) -> Hashed:
 def nearest(
     probes: Hashes, templates: Hashes, max_bits: int, keep: int, label: str = "comparing hashes"
 ) -> NDArray[np.int64]:
-    """Finds the templates near each probe by comparing all with all.
+    """Finds the templates near each probe by comparing all probes with all templates.
 
-    36,000 probes and 64,000 templates take 15 s on one core; blocks of probes bound the memory.
+    36,000 probes and 64,000 templates take 15 s on one core. Blocks of probes save memory.
 
     Args:
         probes: uint64 [N, W].
         templates: uint64 [M, W].
         max_bits: largest Hamming distance.
-        keep: number of templates to keep for each probe, the nearest ones.
+        keep: number of nearest templates to return for each probe.
         label: text of the progress bar.
 
     Returns:

@@ -1,1 +1,1 @@
-"""Measures how well palms are told apart: rates, open-set figures, calibration curves."""
+"""Measures identification: error rates, open-set rates and reliability of confidences."""

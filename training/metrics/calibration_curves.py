@@ -1,4 +1,4 @@
-"""Reliability of confidences: are answers with 90 % confidence right nine times in ten?
+"""Reliability of confidences: whether 90 % of the answers with 90 % confidence are right.
 
 Reliability diagram: M. DeGroot and S. Fienberg, The Statistician 32 (1983). Expected calibration
 error: C. Guo et al., "On calibration of modern neural networks" (ICML 2017), equation 3.
@@ -18,7 +18,7 @@ BINS = 15
 """Number of bins of equal width, as in Guo et al."""
 
 ENROLLED_SHARE = 0.5
-"""Share of the identities that is enrolled. Confidences depend on how often strangers come."""
+"""Share of the identities that are enrolled. Confidences depend on the share of strangers."""
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -30,8 +30,8 @@ class IdentificationAnswers:
 
     Attributes:
         confidence: float64 [P], the confidence of each answer.
-        right: bool [P], whether the answer is the probe's identity or, for a stranger, nobody. An
-            inconclusive answer counts with its best candidate.
+        right: bool [P], whether the answer is the probe's identity or, for a stranger, "no match".
+            The answer of an inconclusive decision is its best candidate.
         enrolled: number of identities in the gallery.
         strangers: number of probes of identities that are not enrolled.
         inconclusive: number of inconclusive answers.
@@ -71,7 +71,7 @@ def identify_probes(
     Args:
         comparisons: the similarities of one matcher.
         calibration: the calibration of that matcher.
-        seed: chooses the enrolled identities.
+        seed: seed of the choice of enrolled identities.
     """
     own, identities = comparisons.trials.own, comparisons.similarities.shape[1]
     count = max(round(ENROLLED_SHARE * identities), 1)
@@ -94,12 +94,12 @@ def identify_probes(
 def measure_reliability(
     answers: IdentificationAnswers, subjects: NDArray[np.int32], weights: Weights
 ) -> Reliability:
-    """Returns the reliability in each bin, and the ECE with its interval.
+    """Returns the reliability in each bin, and the ECE with its 95 % interval.
 
     Args:
         answers: the answers of one matcher.
         subjects: int32 [P], the subject of each probe.
-        weights: [1 + B, S], from `draw_subjects`.
+        weights: float64 [1 + B, S], from `draw_subjects`.
     """
     cell = subjects * BINS + bin_of(answers.confidence)
     shape = (weights.shape[1], BINS)
@@ -132,11 +132,11 @@ def bin_of(confidence: Floats) -> NDArray[np.int64]:
 
 
 def expected_calibration_error(counts: Floats, confidence: Floats, right: Floats) -> Floats:
-    """Returns the ECE [B]: the distance of confidence and accuracy, weighted by answers.
+    """Returns the ECE [B]: the mean distance of confidence and accuracy, weighted by answers.
 
     Args:
-        counts: [B, M], answers in each bin.
+        counts: [B, M], number of answers in each bin.
         confidence: [B, M], sum of the confidences in each bin.
-        right: [B, M], right answers in each bin.
+        right: [B, M], number of right answers in each bin.
     """
     return np.abs(right - confidence).sum(axis=1) / counts.sum(axis=1)

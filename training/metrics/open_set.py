@@ -1,4 +1,4 @@
-"""Rank-1 and equal error rate of identities that a net was not trained on."""
+"""Measures rank-1 and equal error rate of identities that a net was not trained on."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,7 +20,7 @@ Float32 = NDArray[np.float32]
 
 
 def compiled_embedder(scores: keras.Model) -> Callable[[Any], Any]:
-    """Returns the embedder of a net: uint8 [B, S, S, 3] to [B, D], rows of unit length."""
+    """Returns a net's function from uint8 [B, S, S, 3] to embeddings [B, D] of unit length."""
     return compiled(keras.Model(scores.input, scores.get_layer("embedding").output))
 
 
@@ -30,7 +30,7 @@ def measure_open_set(
     """Embeds palms and returns their open-set rates; see `open_set_rates`.
 
     Args:
-        embed: the net, as `compiled_embedder` returns it.
+        embed: the net's function, from `compiled_embedder`.
         palms: the images to compare.
         batch_size: images embedded at a time.
     """
@@ -42,19 +42,19 @@ def measure_open_set(
 def open_set_rates(
     embeddings: Float32, palms: Palms, *, pairs_at_once: int = PAIRS_AT_ONCE
 ) -> dict[str, float]:
-    """Returns the rates of comparing every probe with every template image.
+    """Returns the rates when every probe is compared with every template image.
 
-    `is_template` says which images are templates. An identity with templates only takes part as
-    an impostor.
+    `is_template` defines which images are templates. An identity that has only templates takes
+    part as an impostor.
 
     Args:
         embeddings: float32 [N, D], rows of unit length.
         palms: the N images.
-        pairs_at_once: similarities in one block; it changes the memory needed and no rate.
+        pairs_at_once: number of similarities in one block; it changes only the memory needed.
 
     Returns:
-        `rank_1`: share of probes whose most similar template is of their own identity; `eer`: see
-        `equal_error_rate`.
+        `rank_1`: the share of probes whose most similar template is of their own identity; `eer`:
+        see `equal_error_rate`.
 
     Raises:
         ValueError: see `require_pairs`.
@@ -77,7 +77,7 @@ def _compare(
 ) -> Iterator[tuple[Float32, NDArray[np.bool_]]]:
     """Yields similarities [P, T] of some probes to all templates, and which pairs are genuine.
 
-    In blocks: all similarities of 20,000 images would need 400 MB, and several times that to sort.
+    Blocks save memory: the similarities of 20,000 images take 400 MB, and more to sort.
     """
     gallery = is_template(palms)
     probes, templates = np.flatnonzero(~gallery), embeddings[gallery]

@@ -7,10 +7,10 @@ from training.database.palms import Palms
 
 
 def is_template(palms: Palms) -> NDArray[np.bool_]:
-    """Tells which images are templates; all others are probes.
+    """Returns which images are templates; all others are probes.
 
-    Templates are the images of each identity's first session. Where no identity has a second
-    session, they are the first half of its shots. Every probe has a template of its own identity.
+    Templates are the images of each identity's first session. If no identity has a second session,
+    they are the first half of each identity's shots. Every probe has a template of its identity.
 
     Returns:
         bool [N].
@@ -22,7 +22,7 @@ def is_template(palms: Palms) -> NDArray[np.bool_]:
         return chosen
     for label in np.unique(palms.labels):
         own = palms.labels == label
-        # By shot: images of one moment, in two bands or of both hands, stay on one side.
+        # By shot: images of one shot in two bands, or of both hands, must have one role.
         shots = np.unique(palms.shots[own])
         chosen[own] = np.isin(palms.shots[own], shots[: max(len(shots) // 2, 1)])
     return chosen
@@ -31,11 +31,11 @@ def is_template(palms: Palms) -> NDArray[np.bool_]:
 def require_pairs(
     palms: Palms, advice: str = " in a split by identity: add images, or choose another --split"
 ) -> None:
-    """Raises an error unless there are genuine and impostor pairs; reads no pixels.
+    """Checks that there are genuine and impostor pairs; reads no pixels.
 
     Args:
-        palms: the palms to compare.
-        advice: end of the error message, which says what to do.
+        palms: the images to compare.
+        advice: end of the error message that says what to do.
 
     Raises:
         ValueError: if there is only one identity, or none with a template and a probe.
@@ -43,5 +43,5 @@ def require_pairs(
     count = len(np.unique(palms.labels))
     if count > 1 and not is_template(palms).all():
         return
-    lack = f"none of {count} identities has a second image" if count > 1 else "one identity only"
+    lack = f"none of {count} identities has a second image" if count > 1 else "only one identity"
     raise ValueError(f"{lack}, such as {palms.files[0]}, so there is nothing to compare{advice}")

@@ -1,4 +1,4 @@
-"""Error rates and the confidence interval of a rate."""
+"""Computes the equal error rate, and the confidence interval of a rate."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ Array = NDArray[np.floating]
 
 def wilson_interval(hits: int, count: int) -> tuple[float, float]:
     """Returns the 95 % score interval of the rate hits / count: E. B. Wilson, JASA 22 (1927)."""
-    from scipy.stats import binomtest  # takes a second to import, and few commands need it
+    from scipy.stats import binomtest  # the import takes a second, and few commands need it
 
     low, high = binomtest(hits, count).proportion_ci(method="wilson")
     return float(low), float(high)
@@ -19,13 +19,13 @@ def wilson_interval(hits: int, count: int) -> tuple[float, float]:
 def equal_error_rate(genuine: Array, impostors: Iterable[Array]) -> float:
     """Returns the equal error rate (ISO/IEC 19795-1): min over t of max(FMR(t), FNMR(t)).
 
-    The minimum is exact. Between two genuine similarities FNMR is constant and FMR falls, so only
-    the genuine similarities have to be tried as thresholds.
+    The minimum is exact: between two genuine similarities FNMR is constant and FMR falls, so only
+    genuine similarities are tried as thresholds.
 
     Args:
         genuine: similarities of pairs of one identity, of any shape.
-        impostors: similarities of pairs of two identities, in blocks of any shape. They are read
-            once, so there may be more of them than fit into memory.
+        impostors: similarities of pairs of two identities, in blocks of any shape. The blocks are
+            read once, and need not fit into memory together.
 
     Raises:
         ValueError: if there are no genuine or no impostor pairs.

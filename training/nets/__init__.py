@@ -1,1 +1,1 @@
-"""AlexNet, VGG16 and VGG19: recipes, layers, losses, weights."""
+"""AlexNet, VGG16 and VGG19: recipes, layers, losses and weights."""

@@ -1,9 +1,9 @@
 """AlexNet, VGG16 and VGG19 with an embedding head.
 
 A net maps raw images to embeddings of unit length and to their cosine similarities with one
-prototype per identity. Its kernels are standardised (`training.nets.layers.ScaledConv2D`): the
-signal keeps its variance through 13 or 16 layers, so the net learns from scratch.
-docs/why-vgg-does-not-learn.md shows what happens without that.
+prototype per identity. Its kernels are standardised (`training.nets.layers.ScaledConv2D`), so the
+signal keeps its variance through 13 or 16 layers and the net learns from scratch.
+docs/why-vgg-does-not-learn.md shows what happens without standardised kernels.
 """
 
 from functools import partial
@@ -19,7 +19,7 @@ ALEXNET_FILTERS = {
     "reduced": ((32, 3), (64, 3), (128, 3), (128, 3), (64, 3)),
     "original": ((96, 11), (256, 5), (384, 3), (384, 3), (256, 3)),
 }
-"""Filters and kernel side of each convolution; the original: Krizhevsky et al., NIPS 2012."""
+"""Filters and kernel side of each convolution. Original: Krizhevsky et al., NIPS 2012."""
 
 VGG_FILTERS = {"reduced": (32, 64, 96, 128, 128), "original": (64, 128, 256, 512, 512)}
 """Filters of each of the five blocks."""
@@ -28,7 +28,7 @@ VGG_REPEATS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each block: Simonyan and Zisserman, arXiv 1409.1556, configurations D and E."""
 
 CONTRAST_PX = {"alexnet": 112, "vgg16": 75, "vgg19": 75}
-"""Approximate side in px of the local contrast, unless the recipe names one."""
+"""Default for the approximate side in px of the local contrast."""
 
 
 def build_net(
@@ -41,8 +41,8 @@ def build_net(
 ) -> keras.Model:
     """Builds a net with an embedding head.
 
-    The recipe's augmentation is not part of the net: "palm" changes images while they are read,
-    and "paper" belongs to the net that `training.ablation.paper` builds for training.
+    The recipe's augmentation is not part of the net: "palm" changes images as they are read, and
+    "paper" is part of the nets of `training.ablation.paper`.
 
     Args:
         net: one of `NETS`.
@@ -56,13 +56,14 @@ def build_net(
         rows of unit length, and `similarity` float32 [B, N] in [-1, 1].
 
     Raises:
-        ValueError: if `net` is none of `NETS`, or the recipe has the paper's head or wiring.
+        ValueError: if `net` is none of `NETS`, or the recipe has the paper's head or disconnected
+            wiring.
     """
     require_net(net)
     if recipe.head != "embedding" or recipe.wiring != "connected":
         raise ValueError(
-            f"--head {recipe.head} --wiring {recipe.wiring} cannot be served: only "
-            "--head embedding --wiring connected can"
+            f"--head {recipe.head} --wiring {recipe.wiring} cannot be served: give "
+            "--head embedding --wiring connected"
         )
     images = keras.Input((input_px, input_px, 3), dtype="uint8", name="images")
     x = preprocess(images, recipe.input, contrast_px(net, recipe))
@@ -82,9 +83,9 @@ def contrast_px(net: str, recipe: Recipe) -> int:
 
 
 def working_side(net: str, recipe: Recipe, input_px: int) -> int:
-    """Returns the side in px at which the first convolution sees an image of `input_px`.
+    """Returns the side in px of the first convolution's input for images of `input_px`.
 
-    A net built for images of this side has the same weights and gives the same answers.
+    A net built for images of this side has the same weights and gives the same outputs.
     """
     if recipe.input != "contrast":
         return input_px
@@ -112,7 +113,11 @@ def build_body(x: Any, net: str, recipe: Recipe, *, folded: bool = False) -> Any
 
 
 def embedding_head(features: Any, identities: int, recipe: Recipe) -> dict[str, Any]:
-    """Adds an embedding and its similarities to the features [B, F]; outputs as `build_net`'s."""
+    """Adds the embedding and the similarities to features [B, F].
+
+    Returns:
+        The outputs of `build_net`, by name.
+    """
     x = keras.layers.Dropout(recipe.dropout, name="dropout")(features)
     dense = keras.layers.Dense(
         recipe.embedding_size, use_bias=False, kernel_initializer=recipe.init, name="dense"
@@ -124,34 +129,34 @@ def embedding_head(features: Any, identities: int, recipe: Recipe) -> dict[str, 
 
 
 def scoring_model(model: keras.Model) -> keras.Model:
-    """Returns the model that is trained: images to similarities, or to probabilities."""
+    """Returns the model from images to similarities or, with the paper's head, probabilities."""
     outputs: Any = model.output
     answer = outputs.get("probabilities", outputs.get("similarity"))
     return keras.Model(model.input, answer, name=model.name)
 
 
 def embedding_model(model: keras.Model) -> keras.Model:
-    """Returns the model without its prototypes: images to embeddings."""
+    """Returns the model from images to embeddings, without prototypes."""
     outputs: Any = model.output
     return keras.Model(model.input, outputs["embedding"], name=model.name)
 
 
 def freeze_norms(model: keras.Model) -> None:
-    """Freezes a net's BatchNorms: their weights and statistics stay as they are in training."""
+    """Freezes a net's BatchNorms: training changes neither their weights nor their statistics."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
 
 
 def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noqa: B008 (frozen)
-    """Copies a trained net into one with plain convolutions; its outputs are the same.
+    """Copies a trained net into a net with plain convolutions and the same outputs.
 
     Args:
-        trained: of `build_net`, or of `training.ablation.paper` with an embedding head.
-        recipe: the one it was built with.
+        trained: a net of `build_net`, or of `training.ablation.paper` with an embedding head.
+        recipe: the recipe that it was built with.
 
     Raises:
-        ValueError: if the recipe has the paper's head or wiring.
+        ValueError: if the recipe has the paper's head or disconnected wiring.
     """
     images: Any = trained.input
     identities = trained.get_layer("similarity").identities
@@ -164,9 +169,9 @@ def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noq
 
 
 def _alexnet_body(x: Any, conv: Any, recipe: Recipe) -> Any:
-    """Five convolutions and three overlapping pools, with BatchNorm after the first two pools."""
-    # At stride 4 a 3x3 kernel skips 7 of 16 pixels. Local contrast averages pixels and halves the
-    # image, so stride 2 reaches the same grid without skipping any.
+    """Adds five convolutions and three overlapping pools, with BatchNorm after the first two."""
+    # At stride 4 a 3x3 kernel skips 7 of 16 pixels. Local contrast has halved the image by
+    # averaging, so stride 2 gives the same grid without skipping any.
     first_strides = 2 if recipe.input == "contrast" else 4
     norms = recipe.normalization in ("none", "weight")
     for index, (filters, side) in enumerate(ALEXNET_FILTERS[recipe.filters], start=1):
@@ -178,7 +183,7 @@ def _alexnet_body(x: Any, conv: Any, recipe: Recipe) -> Any:
 
 
 def _vgg_body(x: Any, conv: Any, filters: tuple[int, ...], repeats: tuple[int, ...]) -> Any:
-    """Five blocks of 3x3 convolutions, each with a pool at its end; layers named as in Keras."""
+    """Adds five blocks of 3x3 convolutions, each with a pool at its end; named as in Keras."""
     for block, (width, count) in enumerate(zip(filters, repeats, strict=True), start=1):
         for index in range(1, count + 1):
             x = conv(x, width, name=f"block{block}_conv{index}")
@@ -196,7 +201,7 @@ def _convolve(
     folded: bool,
     name: str,
 ) -> Any:
-    """Convolution, normalization and ReLU."""
+    """Adds a convolution, its normalization and a ReLU."""
     if recipe.normalization == "weight" and not folded:
         return ScaledConv2D(filters, side, strides, name=name)(x)
     batch = recipe.normalization == "batch"
@@ -216,6 +221,6 @@ def _convolve(
 
 
 def _batch_norm(name: str) -> keras.layers.Layer:
-    """BatchNorm with the statistics of the whole batch, however many devices share it."""
-    tensorflow = keras.backend.backend() == "tensorflow"  # JAX synchronizes without being asked
+    """Returns a BatchNorm with the statistics of the whole batch on any number of devices."""
+    tensorflow = keras.backend.backend() == "tensorflow"  # JAX always synchronizes
     return keras.layers.BatchNormalization(synchronized=tensorflow, name=name)

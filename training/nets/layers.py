@@ -1,6 +1,6 @@
-"""Layers that Keras does not have, written against Keras 3 so that they run on any backend.
+"""Layers that Keras does not have. They run on any backend of Keras 3.
 
-Keras makes their configuration from the arguments of their constructors.
+Keras derives their configuration from the arguments of their constructors.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 RELU_GAIN = float(np.sqrt(2 / (1 - 1 / np.pi)))
-"""Factor with which a ReLU keeps unit variance: Brock et al., arXiv 2101.08692, appendix D."""
+"""Factor that restores unit variance after a ReLU: Brock et al., arXiv 2101.08692, appendix D."""
 
 
 class LocalContrast(keras.layers.Layer):
@@ -18,17 +18,17 @@ class LocalContrast(keras.layers.Layer):
 
     The grey image x, 0 to 1, is averaged over `shrink` by `shrink` pixels. Then
     y = (x - m) / (s + floor), where m and s are the mean and the standard deviation of a
-    triangular neighbourhood: two box averages of `window_px`. Computes in float32.
+    neighbourhood with triangular weights: two box averages of `window_px`. Computes in float32.
     """
 
     def __init__(self, shrink: int, window_px: int, floor: float = 0.01, **kwargs: Any) -> None:
         """Creates the layer.
 
         Args:
-            shrink: factor by which the image is made smaller first, at least 1.
+            shrink: factor by which the image is first made smaller, at least 1.
             window_px: side of the box average, in px of the smaller image.
-            floor: standard deviation below which contrast counts as noise, of a range of 1.
-            kwargs: those of `keras.layers.Layer`.
+            floor: standard deviation below which contrast counts as noise, for x from 0 to 1.
+            kwargs: arguments of `keras.layers.Layer`.
         """
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.shrink = shrink
@@ -46,7 +46,7 @@ class LocalContrast(keras.layers.Layer):
         return centred / (deviation + self.floor)
 
     def _neighbourhood(self, x: Any) -> Any:
-        for _ in range(2):  # a row and a column give the same average as a square, and are faster
+        for _ in range(2):  # a column average and a row average are faster than a square one
             x = ops.average_pool(x, (self.window_px, 1), strides=1, padding="same")
             x = ops.average_pool(x, (1, self.window_px), strides=1, padding="same")
         return x
@@ -57,14 +57,14 @@ class ScaledConv2D(keras.layers.Layer):
 
     Kernel = gain * RELU_GAIN * (w - mean(w)) / (std(w) * sqrt(fan_in)), with mean and std over
     each filter's fan-in: scaled weight standardisation, Brock et al., arXiv 2101.08692. It keeps
-    the signal's variance as batch normalisation does, at no cost per pixel: `folded_weights` are
-    those of a plain convolution.
+    the signal's variance as batch normalisation does, without any cost per pixel: `folded_weights`
+    turns the layer into a plain convolution.
     """
 
     # Not a subclass of Conv2D: Conv2D saves its own weights, and the gain would be lost.
 
     def __init__(self, filters: int, kernel_size: int = 3, strides: int = 1, **kwargs: Any) -> None:
-        """Creates the layer; `kwargs` are those of `keras.layers.Layer`."""
+        """Creates the layer; `kwargs` are arguments of `keras.layers.Layer`."""
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
@@ -78,19 +78,19 @@ class ScaledConv2D(keras.layers.Layer):
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
     def call(self, inputs: Any) -> Any:
-        """Maps [B, H, W, in] to [B, H / strides, W / strides, filters]."""
+        """Maps [B, H, W, in] to [B, ceil(H / strides), ceil(W / strides), filters]."""
         kernel = ops.cast(self._standardised_kernel(), self.compute_dtype)
         x: Any = ops.conv(inputs, kernel, strides=self.strides, padding="same")
         return ops.relu(x + ops.cast(self.bias, self.compute_dtype))
 
     def folded_weights(self) -> list[Any]:
-        """Returns kernel and bias of the plain convolution that gives the same output."""
+        """Returns the kernel and the bias of the plain convolution with the same output."""
         return [ops.convert_to_numpy(self._standardised_kernel()), self.bias.numpy()]
 
     def set_folded_weights(self, weights: list[Any]) -> None:
-        """Sets the weights so that the output is that of a plain convolution.
+        """Sets the weights so that the output equals that of a plain convolution and a ReLU.
 
-        The kernel gets the size that an initial kernel has; the gain gets the rest.
+        The kernel is scaled to the size of an initial kernel; the gain takes the other factor.
 
         Args:
             weights: kernel [kernel_size, kernel_size, in, filters], every filter of mean 0, and
@@ -116,7 +116,7 @@ class CosineClassifier(keras.layers.Layer):
     """Computes an embedding's cosine similarity with one prototype per identity, in float32."""
 
     def __init__(self, identities: int, **kwargs: Any) -> None:
-        """Creates the layer for `identities` classes; `kwargs` as for `keras.layers.Layer`."""
+        """Creates the layer; `kwargs` are arguments of `keras.layers.Layer`."""
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.identities = identities
 

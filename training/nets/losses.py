@@ -1,4 +1,4 @@
-"""Losses that ask for a margin between a palm and the nearest other palm."""
+"""Losses that require a margin between the true identity and the most similar other one."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from keras import ops
 
 
 class _Margin(keras.losses.Loss):
-    """A loss of logits scale * (similarity - margin where the answer is right)."""
+    """A loss with logits scale * (similarity - margin at the true identity)."""
 
     def __init__(self, scale: float = 24.0, margin: float = 0.1, **options: Any) -> None:
         """Creates the loss.
 
         Args:
             scale: factor from similarity to logit, above 0.
-            margin: similarity by which the right answer has to win, from 0 to 1.
-            options: those of `keras.losses.Loss`.
+            margin: similarity by which the true identity must win, from 0 to 1.
+            options: arguments of `keras.losses.Loss`.
         """
         super().__init__(**options)
         self.scale = scale
@@ -23,14 +23,14 @@ class _Margin(keras.losses.Loss):
 
 
 class MarginLoss(_Margin):
-    """CosFace: cross-entropy of scale * (similarity - margin at the true identity).
+    """CosFace: the cross-entropy of scale * (similarity - margin at the true identity).
 
-    Wang et al., arXiv 1801.09414. The margin keeps genuine similarities apart from those of the
-    nearest impostor, so that a threshold can refuse strangers.
+    Wang et al., arXiv 1801.09414. The margin separates genuine similarities from those of the
+    most similar impostor, so that a threshold can refuse strangers.
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Returns the losses [B] of labels int [B] and similarities float32 [B, N]."""
+        """Returns the losses [B] for labels int [B] and similarities float32 [B, N]."""
         labels = ops.cast(ops.reshape(y_true, (-1,)), "int32")
         own: Any = ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype)
         logits = self.scale * (y_pred - self.margin * own)
@@ -40,14 +40,14 @@ class MarginLoss(_Margin):
 class PairLoss(_Margin):
     """CosFace with the other images of the batch in place of the prototypes.
 
-    Every palm has two images in a batch. For each image the loss is the cross-entropy of finding
-    the other one among all other images, with logits scale * (similarity - margin at the true
-    one). Without the margin it is the N-pair loss: K. Sohn, NIPS 2016. The margin: Wang et al.,
-    arXiv 1801.09414. It teaches from the first step, however many palms there are.
+    Every palm has two images in a batch. The loss of an image is the cross-entropy of finding the
+    palm's other image among all other images, with logits scale * (similarity - margin at that
+    image). Without the margin it is the N-pair loss: K. Sohn, NIPS 2016. The margin is that of
+    Wang et al., arXiv 1801.09414. The number of palms does not change how fast it starts to learn.
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Returns the losses [B] of labels int [B], each present twice, and embeddings [B, D]."""
+        """Returns the losses [B] for labels int [B], each present twice, and embeddings [B, D]."""
         labels: Any = ops.reshape(y_true, (-1,))
         shape: Any = ops.shape(labels)
         itself: Any = ops.eye(shape[0], dtype=y_pred.dtype)

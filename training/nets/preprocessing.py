@@ -1,4 +1,4 @@
-"""Preprocessing inside the net: from raw images to what the first convolution sees."""
+"""Preprocessing inside the net: from raw images to the input of the first convolution."""
 
 from typing import Any
 
@@ -14,11 +14,10 @@ def preprocess(images: Any, kind: str, contrast_px: int) -> Any:
     Args:
         images: [B, S, S, 3], 0 to 255.
         kind: a recipe's `input`: raw, rescaled, standardized, contrast or imagenet.
-        contrast_px: approximate side in px of the result, for contrast.
+        contrast_px: approximate side in px of the result; only for contrast.
 
     Returns:
-        float32 [B, S, S, 3]; for contrast [B, S / k, S / k, 1] with the whole number k of
-        `contrast_shrink`.
+        float32 [B, S, S, 3]; for contrast [B, S / k, S / k, 1], where k is `contrast_shrink`.
     """
     if kind == "contrast":
         shrink = contrast_shrink(images.shape[1], contrast_px)
@@ -30,7 +29,7 @@ def preprocess(images: Any, kind: str, contrast_px: int) -> Any:
     if kind == "standardized":
         return Standardized(name="standardized", dtype="float32")(pixels)
     if kind == "imagenet":
-        return keras.applications.vgg16.preprocess_input(pixels)  # blue first, less the means
+        return keras.applications.vgg16.preprocess_input(pixels)  # BGR minus the mean colour
     return pixels
 
 

@@ -1,4 +1,4 @@
-"""The choices by which a net is built and trained. The ablation changes them one at a time."""
+"""Recipes: the choices for building and training a net. The ablation changes them one by one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -10,38 +10,41 @@ NETS = ("alexnet", "vgg16", "vgg19")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Choices by which a net is built and trained; the defaults are those of the shipped nets.
+    """Choices for building and training a net; the defaults are those of the shipped nets.
 
     Attributes:
-        filters: numbers of filters. reduced: the paper's; original: those of AlexNet and VGG as
-            published.
+        filters: numbers of filters. reduced: as in the paper; original: as published for AlexNet
+            and VGG.
         head: layers after the convolutions. embedding: a vector of unit length, compared with one
             prototype per identity; paper: two ReLU layers of 4096 units with dropout 0.5, then a
             softmax.
-        normalization: what keeps the signal's size from layer to layer. weight: every kernel is
-            standardised; batch: BatchNorm after every convolution; none: as in the paper, where
+        normalization: how the signal's variance is kept from layer to layer. weight: every kernel
+            is standardised; batch: BatchNorm after every convolution; none: as in the paper, where
             AlexNet has two BatchNorms and VGG has none; bare: no BatchNorm in AlexNet either.
         init: Keras name of the initializer of plain kernels.
-        input: what the first convolution sees. contrast: local contrast; raw: pixels from 0 to
-            255; rescaled: from 0 to 1; standardized: mean 0 and standard deviation 1 in every
-            image; imagenet: what Keras's ImageNet weights expect.
-        contrast_px: approximate side in px to which --input contrast shrinks an image; 0 takes the
-            net's own (AlexNet 112, VGG 75).
-        augment: changes to training images. palm: pose, light and blur, made while images are
-            read; paper: the seven layers of the question's code, inside the net; none.
-        wiring: disconnected builds the preprocessing layers and does not use them, which is the
-            defect of the question's code.
+        input: input of the first convolution. contrast: local contrast; raw: pixels from 0 to 255;
+            rescaled: pixels from 0 to 1; standardized: mean 0 and standard deviation 1 in every
+            image; imagenet: as Keras's ImageNet weights expect.
+        contrast_px: approximate side in px to which --input contrast shrinks an image; 0 is the
+            net's default (AlexNet 112, VGG 75).
+        augment: augmentation of training images. palm: changes of pose, light and blur as images
+            are read; paper: the seven layers of the question's code, inside the net; none: no
+            augmentation.
+        wiring: whether the preprocessing layers are used. disconnected builds them without using
+            them, which is the defect of the question's code.
         embedding_size: numbers in an embedding, at least 1; embedding head only.
-        dropout: share of the features hidden from the embedding in a training step, from 0 to
-            less than 1; embedding head only.
-        learning_rate: Adam's learning rate, above 0; the peak of a cosine schedule.
-        schedule: course of the learning rate. cosine: one epoch of warm-up, then down to 0;
-            constant; plateau: divided by five after three epochs without progress.
-        clip_norm: largest norm of a weight's gradient; longer ones are scaled down. 0: no limit.
-        scale: factor from similarity to logit in CosFace, above 0; embedding head only.
-        margin: similarity by which CosFace asks the true identity to win, from 0 to 1; embedding
+        dropout: share of the features set to 0 in a training step, from 0 to less than 1; embedding
             head only.
-        weights: values the convolutions start from. none: random; imagenet: Keras's ImageNet
+        learning_rate: Adam's learning rate, above 0; the peak of a cosine schedule.
+        schedule: schedule of the learning rate. cosine: one epoch of warm-up, then down to 0;
+            constant: no change; plateau: divided by five after three epochs without a lower
+            validation loss.
+        clip_norm: largest norm of a weight's gradient; a larger gradient is scaled down. 0: no
+            limit.
+        scale: factor from similarity to logit in CosFace, above 0; embedding head only.
+        margin: similarity by which the true identity must win in CosFace, from 0 to 1; embedding
+            head only.
+        weights: initial weights of the convolutions. none: random; imagenet: Keras's ImageNet
             weights, for VGG16 and VGG19 with --filters original.
         freeze_epochs: epochs during which ImageNet convolutions are not trained; after them all
             layers are, at a tenth of the learning rate.
@@ -97,13 +100,13 @@ PRESETS = {
         learning_rate=1e-4,
     ),
 }
-"""Recipes by the name that `--preset` takes; single options override their choices."""
+"""Recipes by their names for `--preset`; single options override their choices."""
 
 
 def recipe_of(settings: Mapping[str, Any]) -> Recipe:
-    """Returns the recipe in a run's or a manifest's settings.
+    """Returns the recipe in the settings of a run or a manifest.
 
-    Choices that the settings do not name are those of the shipped nets; other keys are ignored.
+    Choices that are not in the settings are those of the shipped nets; other keys are ignored.
     """
     names = {field.name for field in fields(Recipe)} & settings.keys()
     return Recipe(**{name: settings[name] for name in names})

@@ -5,19 +5,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHRINKAGE = 0.3
-"""Shrinkage of the within-class covariance towards a multiple of the identity. Values from 0.1 to
-1 gave about the same error rates."""
+"""Shrinkage of the within-class covariance towards a multiple of the identity matrix."""
 
 Float32 = NDArray[np.float32]
 
 
 def whiten(net: keras.Model, features: Float32) -> None:
-    """Folds a whitening into a net's last layers; size and speed of the net do not change.
+    """Folds a whitening into a net's last layers; the net's size and speed do not change.
 
     Args:
-        net: with an embedding head; the weights of `dense` and `dense_norm` are changed.
+        net: a net with an embedding head; the weights of `dense` and `dense_norm` are changed.
         features: float32 [P, 2, D], outputs of the layer `dense_norm` for pairs of images of one
-            palm, of two sessions, photographed and degraded as in training.
+            palm in two sessions, photographed and degraded as in training.
     """
     mean, matrix = within_class_whitening(features)
     dense, norm = net.get_layer("dense"), net.get_layer("dense_norm")
@@ -25,7 +24,7 @@ def whiten(net: keras.Model, features: Float32) -> None:
     gamma, beta, moving_mean, moving_variance = norm.get_weights()
     scale = gamma / np.sqrt(moving_variance + norm.epsilon)
     whitening_kernel = kernel * scale @ matrix
-    # Columns keep the kernel's size and gamma takes the rest: small ones are lost in float16.
+    # Columns keep the kernel's size and gamma takes the other factor: float16 rounds small columns.
     sizes = _rms(whitening_kernel, axis=0) / _rms(kernel)
     dense.set_weights([whitening_kernel / sizes])
     ones = np.ones_like(gamma)
@@ -34,14 +33,14 @@ def whiten(net: keras.Model, features: Float32) -> None:
 
 
 def within_class_whitening(features: Float32) -> tuple[Float32, Float32]:
-    """Computes a whitening: A. Hatch et al., Interspeech 2006, pages 1471-1474.
+    """Computes the within-class covariance normalisation of A. Hatch et al., Interspeech 2006.
 
     Args:
         features: float32 [P, 2, D], pairs of one class each.
 
     Returns:
-        The mean float32 [D], and a matrix float32 [D, D]: except for the shrinkage,
-        (x - mean) @ matrix has the same within-class variance in every direction.
+        A mean float32 [D] and a matrix float32 [D, D]. Without shrinkage, (x - mean) @ matrix has
+        the same within-class variance in every direction.
     """
     size = features.shape[-1]
     half = (features[:, 0] - features[:, 1]) / np.sqrt(2)

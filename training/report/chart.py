@@ -1,7 +1,7 @@
-"""A chart of a report page: its drawing, and the words that explain it.
+"""A chart of a report page: its drawing and its caption.
 
-Every chart is drawn once, in dark ink without a background. On a page in dark colours one CSS rule
-of page.html.j2 inverts the drawings.
+Charts are drawn in dark ink without a background. On a page in dark colours, a CSS rule of
+page.html.j2 inverts them.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SMALL_IN, LARGE_IN = (3.9, 2.8), (6.0, 4.2)
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What the page shows under one heading.
+    """A drawing with a heading and a caption.
 
     Attributes:
         title: the heading.
@@ -36,7 +36,7 @@ class Chart:
 
 
 def new_axes(size_in: tuple[float, float] = SMALL_IN) -> tuple[Figure, Axes]:
-    """Returns an empty plot in the style of the report."""
+    """Returns an empty figure and its axes in the style of the report."""
     figure = Figure(figsize=size_in, layout="constrained")
     axes = figure.subplots()
     figure.patch.set_visible(False)
@@ -52,22 +52,23 @@ def new_axes(size_in: tuple[float, float] = SMALL_IN) -> tuple[Figure, Axes]:
 
 
 def add_legend(axes: Axes, *, columns: int = 1) -> None:
-    """Names the lines of a plot, if it has any."""
+    """Adds a legend if the plot has labelled lines."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, labelcolor=INK, fontsize=8.5, ncols=columns)
 
 
 def to_svg(figure: Figure, title: str) -> Markup:
-    """Returns the figure as an SVG element for an HTML page, its text as text.
+    """Returns the figure as an SVG element for an HTML page; text remains text.
+
+    Equal figures with equal titles give equal SVGs.
 
     Args:
         figure: the drawing.
-        title: differs from those of the page's other charts, since ids inside the SVG are made
-            from it. Equal figures with equal titles give equal SVGs.
+        title: title that no other chart of the page has; the ids in the SVG are made from it.
     """
     file = StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
         figure.savefig(file, format="svg", metadata=nothing)
     svg = file.getvalue()
-    return Markup(svg[svg.index("<svg") :])  # HTML has no place for the XML declaration
+    return Markup(svg[svg.index("<svg") :])  # HTML allows no XML declaration

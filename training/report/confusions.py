@@ -1,4 +1,4 @@
-"""The part of a run's report on whom the net took for whom, in a closed-set test."""
+"""Describes which identities a net confused in a closed-set test, for a run's report."""
 
 from base64 import b64encode
 from collections import Counter
@@ -17,7 +17,7 @@ from training.report.plots import draw_confusion
 PAIRS_SHOWN = 15
 IDENTITIES_SHOWN = 6
 MISTAKES_SHOWN = 3
-"""For each identity. Images of palms are biometric data: the page shows few."""
+"""Mistakes shown for each identity. Images of palms are biometric data, so the page shows few."""
 
 JPEG_QUALITY = 85
 
@@ -34,8 +34,8 @@ def count_confusions(
         labels: int [N], true labels.
 
     Returns:
-        The two labels, the number of images taken for the wrong one, and the number of all images
-        of the true one.
+        For each pair: the true label, the wrong label, the number of images with this confusion,
+        and the number of all images of the true label.
     """
     wrong = found != labels
     totals = Counter(labels.tolist())
@@ -45,7 +45,7 @@ def count_confusions(
 
 
 def describe_confusions(split: Split, scores: Scores) -> dict[str, Any]:
-    """Returns what the template shows of the test, by name.
+    """Returns the template's values for a closed-set test, by name.
 
     Args:
         split: its test part has N images of C identities.

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writes files whole or not at all."""
 
 import os
 import shutil
@@ -9,20 +9,20 @@ from pathlib import Path
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yields a path beside `target` that takes its place at the end.
+    """Yields a temporary path, and renames it to `target` at the end of the `with` block.
 
-    What the caller writes there, a file or a folder, becomes `target` in one step. If the caller
-    fails, it is removed and `target` stays as it was. The target's folder is created if missing.
+    The caller writes a file or a folder to the temporary path. If the block raises, it is removed
+    and `target` does not change. The folder of `target` is created if missing.
 
     Raises:
-        FileExistsError: if `target` is a folder that holds something.
+        FileExistsError: if `target` is a folder that is not empty.
         OSError: if `target` cannot be written.
     """
     if target.is_dir() and any(target.iterdir()):
         raise FileExistsError(f"{target} exists: remove it or choose another place")
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".unfinished-{target.name}")
-    _remove(unfinished)  # left by a process that was killed
+    _remove(unfinished)  # a process that was killed may have left it
     try:
         yield unfinished
         if unfinished.is_file():

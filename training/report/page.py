@@ -23,22 +23,21 @@ Card = dict[str, str]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A finished run, as the report shows it.
+    """A finished run, for the report.
 
     Attributes:
-        title: of the page.
-        config: the run's settings, by name.
+        title: title of the page.
+        config: settings of the run, by name.
         environment: library versions, devices, precision and times, by name.
-        split: the parts that the net was trained on, chosen by, and tested on.
-        leakage: `training.leakage.find.Leakage.as_dict()`.
-        history: for each epoch a dict, as far as known of epoch, loss, accuracy, val_loss,
-            val_accuracy (or val_rank_1 and val_eer), learning_rate and seconds.
+        split: the parts for training, validation and test.
+        leakage: result of `training.leakage.find.Leakage.as_dict`.
+        history: a dict for each epoch, with any of epoch, loss, accuracy, val_loss, val_accuracy
+            (or val_rank_1 and val_eer), learning_rate and seconds.
         guard: problems that the training guard reported, in sentences.
         test_scores: float32 [N, C], similarities or probabilities of the test images, a column
-            for each label; None where train and test share no identity.
-        metrics: of the test, by name.
-        notes: sentences that the reader must see first, such as the accuracy before and after
-            fine-tuning.
+            for each label; None if training and test share no identity.
+        metrics: figures of the test, by name.
+        notes: sentences at the top of the page, such as the accuracy before and after fine-tuning.
     """
 
     title: str
@@ -64,7 +63,7 @@ def write_report(record: RunRecord, target: Path) -> None:
 
 
 def _describe(record: RunRecord) -> dict[str, Any]:
-    """Returns everything that the template shows, by name."""
+    """Returns the template's values, by name."""
     identities = len(record.split.train.identities)
     cross_entropy = record.config.get("head") != "embedding"
     scores = record.test_scores
@@ -90,7 +89,7 @@ def _describe(record: RunRecord) -> dict[str, Any]:
 
 
 def _make_metric_cards(metrics: Mapping[str, Any]) -> list[Card]:
-    """Returns the first figures of a test on identities that the net was not trained on."""
+    """Returns the cards of a test on identities that the net was not trained on."""
     names = {"rank_1": "Test rank-1", "eer": "Test equal error rate"}
     note = "identities that the net was not trained on"
     return [
@@ -101,12 +100,12 @@ def _make_metric_cards(metrics: Mapping[str, Any]) -> list[Card]:
 
 
 def _make_progress_cards(history: list[dict[str, float]]) -> list[Card]:
-    """Returns the best epoch and the time."""
+    """Returns the cards of the best epoch and of the training time."""
     cards = []
     for key, name in (("val_accuracy", "accuracy"), ("val_rank_1", "rank-1")):
         values = np.array([row.get(key, np.nan) for row in history])
         if np.isfinite(values).any():
-            # Of equal epochs the last: its weights are the ones that the run keeps.
+            # Of equal epochs the last, whose weights the run keeps.
             best = len(values) - 1 - int(np.nanargmax(values[::-1]))
             epoch = int(history[best].get("epoch", best + 1))
             note = f"of {len(history)}; validation {name} {values[best]:.2%}"
@@ -128,7 +127,7 @@ def _format_duration(seconds: float) -> str:
 
 
 def _list_rows(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Returns names and values as text; the name of a nested value is its path."""
+    """Returns names and values as text; nested names are joined with dots."""
     rows: list[tuple[str, str]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):

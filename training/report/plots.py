@@ -1,4 +1,4 @@
-"""Charts of a training run: figures by epoch, and the confusion matrix."""
+"""Draws the charts of a training run: figures by epoch, and the confusion matrix."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,17 @@ Series = dict[str, tuple[list[float], list[float]]]
 
 MATRIX_IN = (7.6, 7.6)
 MATRIX_AXES_PT = 6 * 72
-"""Side of the matrix inside its labels, in points."""
+"""Side of the matrix without its labels, in points."""
 
 SMALLEST_MARK_PT = 5.0
-"""A smaller mark is hard to see."""
+"""Smallest side of a mark in points: smaller marks are hard to see."""
 
 LABELLED = 40
-"""Up to so many identities the confusion matrix names all of them, beyond that about 20."""
+"""Largest number of identities that are all named on the axes; of more, about 20 are named."""
 
 VECTOR_MARKS = 4_000
-"""More marks are drawn as pixels, because browsers show an SVG of so many shapes slowly."""
+"""Largest number of marks drawn as shapes. More are drawn as pixels: browsers are slow with SVGs of
+many shapes."""
 
 NOT_FINITE = "The value was not a finite number in any epoch, so there is nothing to draw."
 
@@ -36,9 +37,10 @@ def draw_curves(history: History, identities: int, *, cross_entropy: bool) -> li
 
     Args:
         history: a dict for each epoch; see `training.report.page.RunRecord`.
-        identities: C, whom the net is trained to tell apart. Guessing has the accuracy 1 / C.
-        cross_entropy: whether the loss is the cross-entropy over the identities, so that guessing
-            has the loss ln C.
+        identities: C, the number of identities that the net is trained on. Guessing has the
+            accuracy 1 / C.
+        cross_entropy: whether the loss is the cross-entropy over the identities; guessing then has
+            the loss ln C.
     """
     charts = [
         _draw_loss(history, identities, cross_entropy),
@@ -52,12 +54,13 @@ def draw_curves(history: History, identities: int, *, cross_entropy: bool) -> li
 def draw_confusion(confusion: NDArray[np.int64], identities: Sequence[str]) -> Markup:
     """Draws the confusion matrix.
 
-    Every confusion has a visible mark, for 1,000 identities too. Colours: blue on the diagonal, red
-    off it; a darker mark is a larger share of the identity's test images.
+    Every confusion has a visible mark, even among 1,000 identities. Marks are blue on the diagonal
+    and red elsewhere; a stronger colour is a larger share of the identity's test images.
 
     Args:
-        confusion: int64 [C, C], rows the true identity, columns the one found.
-        identities: C names.
+        confusion: int64 [C, C], number of images by true identity (row) and found identity
+            (column).
+        identities: names of the C identities.
     """
     count = len(identities)
     figure, axes = new_axes(MATRIX_IN)
@@ -92,8 +95,7 @@ def _draw_loss(history: History, identities: int, cross_entropy: bool) -> Chart 
         return _explain_absence(history, "Loss", names)
     figure, axes = _plot(lines)
     caption = (
-        "The loss of this head has no fixed value for guessing. A loss that falls shows that the "
-        "net learns."
+        "With this head, guessing has no fixed loss. A loss that falls shows that the net learns."
     )
     if cross_entropy:
         chance = float(np.log(identities))
@@ -103,7 +105,7 @@ def _draw_loss(history: History, identities: int, cross_entropy: bool) -> Chart 
             f"1/{identities}. Its loss is the natural logarithm of {identities}, ln {identities} = "
             f"{chance:.2f}. A loss that stays there means that the net has learned nothing yet."
         )
-    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # room for the words above the dashed line
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # room for the text above the dashed line
     add_legend(axes)
     return Chart("Loss", to_svg(figure, "loss"), caption)
 
@@ -116,7 +118,7 @@ def _draw_accuracy(history: History, identities: int) -> Chart | None:
     captions = []
     if lines.keys() - {"val_rank_1"}:
         _draw_chance(axes, 1 / identities, f"guessing: 1 of {identities}")
-        captions.append(f"Dashed: a net that guesses is right for 1 image of {identities}.")
+        captions.append(f"Dashed: a net that guesses is right for 1 of {identities} images.")
     if "val_rank_1" in lines:
         captions.append(
             "Validation: rank-1, the share of probes whose most similar template is of their own "
@@ -135,8 +137,8 @@ def _draw_eer(history: History) -> Chart | None:
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     caption = (
-        "At the equal error rate, as many pairs of two identities are accepted as pairs of one "
-        "identity are refused. Lower is better."
+        "At the threshold of the equal error rate, the share of accepted pairs of two identities "
+        "equals the share of refused pairs of one identity. Lower is better."
     )
     return Chart("Equal error rate in validation", to_svg(figure, "equal error rate"), caption)
 
@@ -152,13 +154,13 @@ def _draw_learning_rate(history: History) -> Chart | None:
 
 
 def _explain_absence(history: History, title: str, names: Sequence[str]) -> Chart | None:
-    """Returns words for figures that the history has but cannot draw; None if it has none."""
+    """Returns a chart without a drawing if the history has figures but no finite one, else None."""
     has_some = any(name in row for row in history for name in names)
     return Chart(title, None, NOT_FINITE) if has_some else None
 
 
 def _series(history: History, names: Sequence[str]) -> Series:
-    """Returns epochs and values by name, only those that are finite numbers."""
+    """Returns epochs and values by name; values that are not finite are left out."""
     found: Series = {}
     for name in names:
         rows = [(n, row) for n, row in enumerate(history, 1) if np.isfinite(row.get(name, np.nan))]

@@ -1,4 +1,4 @@
-"""The HTML templates of the reports; every one extends page.html.j2 beside this module."""
+"""Renders the HTML templates of the reports; each extends page.html.j2 in this folder."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def render(template: Path, **values: object) -> str:
-    """Returns the page that a template makes of the values.
+    """Returns a template rendered with the values.
 
-    Every value is escaped, except drawings of type `Markup`.
+    Values are escaped, except those of type `Markup`.
 
     Raises:
-        jinja2.UndefinedError: if the template names a value that is not given.
+        jinja2.UndefinedError: if the template uses a value that is not given.
     """
     environment = Environment(
         loader=FileSystemLoader([template.parent, Path(__file__).parent]),

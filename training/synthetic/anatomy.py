@@ -52,7 +52,7 @@ def draw_palm(rng: np.random.Generator) -> Layers:
     """Draws the identity layers of one palm.
 
     Args:
-        rng: a generator of this identity alone; equal generators draw equal palms.
+        rng: a generator used for this identity only; equal generators draw equal palms.
 
     Returns:
         uint8 [5, CANVAS_PX, CANVAS_PX] in the order of `LAYERS`. Veins, lines and wrinkles are
@@ -61,7 +61,7 @@ def draw_palm(rng: np.random.Generator) -> Layers:
     deep, shallow = _draw_vessels(grow_vessels(rng), rng)
     skin = (_draw_principal_lines(rng), _draw_wrinkles(rng), _draw_texture(rng))
     palm = np.stack([deep, shallow, *skin])
-    return palm[:, :, ::-1].copy() if rng.random() < 0.5 else palm  # a left hand or a right one
+    return palm[:, :, ::-1].copy() if rng.random() < 0.5 else palm  # left or right hand
 
 
 def _draw_vessels(tree: VesselTree, rng: np.random.Generator) -> tuple[Layers, Layers]:
@@ -138,9 +138,16 @@ def _draw_curve(
     strength: float,
     width_px: float,
 ) -> None:
-    """Draws a quadratic Bezier curve of control points [3, 2], uneven and thinner at its ends.
+    """Draws an uneven quadratic Bezier curve that is thinner at its ends, in place.
 
-    A line of less than a pixel is drawn fainter instead.
+    A line narrower than one pixel is drawn one pixel wide, but fainter.
+
+    Args:
+        layer: uint8 [H, W] to draw on.
+        control: control points [3, 2], x and y in px.
+        rng: source of the unevenness.
+        strength: brightness of the line, 0 to 1.
+        width_px: width of the line.
     """
     t = np.linspace(0, 1, 13)[:, None]
     points = (1 - t) ** 2 * control[0] + 2 * t * (1 - t) * control[1] + t**2 * control[2]

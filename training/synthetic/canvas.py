@@ -36,7 +36,7 @@ def smooth_noise(rng: np.random.Generator, sigma_px: float) -> Float32:
 
 
 def to_full_range(layer: NDArray[Any]) -> Layers:
-    """Scales a layer so that its darkest hundredth is 255, as uint8 of the same shape."""
+    """Scales a layer so that its 99th percentile is 255, and returns it as uint8."""
     peak = max(float(np.percentile(layer[::2, ::2], 99)), 1e-3)
     scaled = cv2.convertScaleAbs(np.asarray(layer, np.float32), alpha=255 / peak)
     return np.asarray(scaled, np.uint8)

@@ -1,9 +1,9 @@
-"""The photographs of a palm: cameras, sessions and shots.
+"""Takes images of a palm: cameras, sessions and shots.
 
-Ranges are wide on purpose and cover what near-infrared palm databases show: low contrast, uneven
-light, speckles, line noise, and a pose that differs by a few degrees, percent and pixels although
-the region of interest was cut out. There are two styles of cameras: nets train on `TRAINING`;
-`HELD_OUT` has defects that training never draws, and is used for evaluation alone.
+The ranges are wide on purpose. They cover what near-infrared palm databases show: low contrast,
+uneven light, speckles, line noise, and regions of interest whose pose differs by a few degrees,
+percent and pixels. There are two styles of cameras: nets train on `TRAINING`; `HELD_OUT` has
+defects that training never draws, and is used for evaluation only.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from training.synthetic.canvas import CANVAS_PX, Float32, Layers
 IMAGE_PX = 128
 """Side of an image in px."""
 
-# How much darker than plain skin each of `LAYERS` is in a typical camera, as a share of it.
+# How much darker than plain skin each of `LAYERS` is in a typical camera, from 0 to 1.
 _TYPICAL_SHADES = np.array([0.16, 0.13, 0.14, 0.13, 0.07])
-_LEAST_CONTRAST = 0.75  # mean shading of veins and creases, as a share of the typical shading
+_LEAST_CONTRAST = 0.75  # least mean shading of veins and creases, relative to the typical shading
 _FAINT = 0.12  # probability that a camera shows a layer faintly
-_FAINT_SESSION = 0.06  # probability that a session does: a cold hand, dry skin
+_FAINT_SESSION = 0.06  # probability that a session shows a layer faintly: cold hand, dry skin
 _BRIGHT_CREASES = 0.1  # probability that a camera shows creases bright instead of dark
 _COLUMNS, _ROWS = np.meshgrid(*[np.arange(IMAGE_PX, dtype=np.float32) - (IMAGE_PX - 1) / 2] * 2)
 _REST = np.array([0, 0, 0, 0, 128], np.float32)  # value of each layer on plain skin
@@ -36,15 +36,15 @@ class Session:
 
     Attributes:
         shades: float32 [5], shading of each layer of `LAYERS`; positive is darker.
-        prominence: float32 [2, IMAGE_PX, IMAGE_PX], factors of the shading of veins and of skin at
-            every pixel: pressure empties veins, and skin dries in patches.
+        prominence: float32 [2, IMAGE_PX, IMAGE_PX], factors for the shading of veins and of skin
+            at every pixel: pressure empties veins, and skin dries in patches.
         dilation_px: px added to the veins' width, -1 (cold hand) to 1 (warm hand).
         stretch: float32 [2, 5, 5], displacements in px by which the hand is spread.
         light: float32 [IMAGE_PX, IMAGE_PX], illumination, mean about 1.
         exposure: brightness of plain skin, 0 to 1.
         gamma: exponent of the sensor's response.
         blur_px: width of the blur in px.
-        noise: standard deviation of the read noise, of a range of 1.
+        noise: standard deviation of the read noise, for pixels from 0 to 1.
         inverted: float32 [IMAGE_PX, IMAGE_PX], 1 where the contrast is normal and -1 where it is
             inverted; None if it is inverted nowhere.
         pattern: float32 [IMAGE_PX, IMAGE_PX] that the sensor adds to every shot; None if none.
@@ -68,8 +68,8 @@ class Style:
     """A family of cameras.
 
     Attributes:
-        blur: blurs float32 [IMAGE_PX, IMAGE_PX] by a width in px.
-        displace: draws the displacement of the region of interest, [2] in px.
+        blur: function that blurs an image float32 [IMAGE_PX, IMAGE_PX] by a width in px.
+        displace: function that draws the displacement of the region of interest, [2] in px.
         quality: lowest and highest JPEG quality, 0 to 100.
         no_creases: probability that a camera shows neither lines nor wrinkles.
         inverts: probability that a session inverts the contrast in a part of the image.
@@ -85,9 +85,10 @@ class Style:
 
 
 def draw_camera(rng: np.random.Generator, style: Style) -> Float32:
-    """Draws how a camera shows skin, which depends on wavelength, polarisation and distance.
+    """Draws how dark a camera shows each layer of the palm.
 
-    These vary from database to database, and hardly from session to session.
+    This depends on wavelength, polarisation and distance, which differ between databases and hardly
+    between sessions.
 
     Returns:
         float32 [5], typical shading of each layer of `LAYERS`; positive is darker.
@@ -98,13 +99,19 @@ def draw_camera(rng: np.random.Generator, style: Style) -> Float32:
         factors[2:4] *= -0.6
     if rng.random() < style.no_creases:
         factors[2:4] = 0
-    # A palm-vein camera shows at least something.
+    # Every camera shows some veins or creases: an image without any has no identity.
     factors[:4] *= max(1, _LEAST_CONTRAST / np.abs(factors[:4]).mean())
     return (_TYPICAL_SHADES * factors).astype(np.float32)
 
 
 def draw_session(rng: np.random.Generator, style: Style, camera: Float32) -> Session:
-    """Draws the state of one session at a camera of `draw_camera`."""
+    """Draws the state of one session.
+
+    Args:
+        rng: source of the state.
+        style: family of the camera.
+        camera: float32 [5], from `draw_camera`.
+    """
     changes = np.exp(rng.normal(0, 0.2, len(LAYERS)))
     changes[rng.random(len(LAYERS)) < _FAINT_SESSION] *= 0.5
     shades = camera * changes.astype(np.float32)
@@ -129,9 +136,9 @@ def shoot(
     """Takes one image.
 
     Args:
-        palm: uint8 [5, CANVAS_PX, CANVAS_PX] of `training.synthetic.anatomy.draw_palm`.
+        palm: uint8 [5, CANVAS_PX, CANVAS_PX], from `training.synthetic.anatomy.draw_palm`.
         session: the session, drawn with the same style.
-        rng: a generator of this shot alone.
+        rng: a generator used for this shot only.
         style: family of the camera.
 
     Returns:
@@ -152,7 +159,7 @@ def shoot(
 
 
 def _shading(palm: Layers, session: Session, rng: np.random.Generator, style: Style) -> Float32:
-    """Returns how much darker than plain skin every pixel is, float32, in the shot's pose."""
+    """Returns how much darker than plain skin each pixel is, float32 [IMAGE_PX, IMAGE_PX]."""
     shades = session.shades * rng.uniform(0.75, 1.25, len(LAYERS)).astype(np.float32) / 255
     shades[4] *= 255 / 128  # one standard deviation of the texture, 32, is a quarter of its shade
     layers = palm.astype(np.float32).reshape(len(LAYERS), -1)
@@ -169,10 +176,10 @@ def _shading(palm: Layers, session: Session, rng: np.random.Generator, style: St
 
 
 def _pose(session: Session, rng: np.random.Generator, style: Style) -> tuple[Float32, Float32]:
-    """Returns canvas x and y of every pixel: turned, scaled, shifted, bent."""
+    """Returns the canvas x and y that each pixel shows: turned, scaled, shifted and bent."""
     angle = np.deg2rad(rng.normal(0, 2.5))
     scale = np.exp(rng.normal(0, 0.03))
-    squeeze, shear = np.exp(rng.normal(0, 0.015)), rng.normal(0, 0.015)  # a hand that leans
+    squeeze, shear = np.exp(rng.normal(0, 0.015)), rng.normal(0, 0.015)  # a tilted hand
     turn = np.array([[np.cos(angle), shear - np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn = (scale * turn * [[squeeze, 1], [1, 1 / squeeze]]).astype(np.float32)
     shift = (style.displace(rng) + (CANVAS_PX - 1) / 2).astype(np.float32)
@@ -254,13 +261,13 @@ def _compress(
 
 
 def _lens_blur(image: Float32, width_px: float, rng: np.random.Generator) -> Float32:
-    """Blurs as a lens does: Gaussian."""
+    """Blurs like a lens out of focus, by a Gaussian."""
     del rng
     return np.asarray(cv2.GaussianBlur(image, (0, 0), width_px), np.float32)
 
 
 def _motion_blur(image: Float32, width_px: float, rng: np.random.Generator) -> Float32:
-    """Blurs as a moving hand does: along a straight line of four widths in any direction."""
+    """Blurs like a moving hand, along a straight line in any direction, four widths long."""
     side, angle = 11, rng.uniform(0, np.pi)
     reach = 2 * width_px * np.array([np.cos(angle), np.sin(angle)])
     kernel = np.zeros((side, side), np.float32)
@@ -287,7 +294,7 @@ HELD_OUT = Style(
 )
 """Style of the images for evaluation. Training never draws its defects: motion blur instead of
 defocus, sensor patterns, cameras without creases, partly inverted contrast, JPEG quality 40, and a
-region of interest misplaced by up to 8 % of its side, all distances being equally probable."""
+region of interest displaced uniformly by up to 8 % of its side."""
 
 STYLES = {"training": TRAINING, "held-out": HELD_OUT}
-"""Styles by the name that `--style` takes."""
+"""Styles by their names for `--style`."""

@@ -1,6 +1,6 @@
-"""Pairs of images of one palm, of two sessions: the content of a stream's batches.
+"""Takes pairs of images of one palm, in two sessions, for the batches of a stream.
 
-Imports no Keras, so that processes which only take images start faster and need less memory.
+This module imports no Keras, so processes that only take images start faster and need less memory.
 """
 
 from dataclasses import replace
@@ -18,12 +18,12 @@ from training.synthetic.capture import IMAGE_PX, TRAINING, draw_camera, draw_ses
 Pixels = NDArray[np.uint8]
 
 SERVED_PX = 224
-"""Side in px of an exported net's input; the net shrinks it by a whole number."""
+"""Side in px of an exported net's input images; the net shrinks them by a whole number."""
 
 MISPLACED = replace(
     TRAINING, displace=lambda rng: np.clip(rng.normal(0, 0.055 * IMAGE_PX, 2), -11, 11)
 )
-"""The training style with a larger displacement of the region of interest, 5.5 % instead of 4 %."""
+"""The training style with larger displacements of the region of interest, 5.5 % instead of 4 %."""
 
 
 def photograph_pairs(
@@ -37,18 +37,18 @@ def photograph_pairs(
     """Takes two images of each palm with one camera, in two sessions.
 
     Args:
-        palms: layers of all palms, as of `training.synthetic.palms.draw_palms`.
+        palms: layers of all palms, from `training.synthetic.palms.draw_palms`.
         identities: int64 [P], numbers of the palms to photograph.
-        rng_key: seed, epoch and batch, which with an identity determine its images.
+        rng_key: seed, epoch and batch. Together with an identity they determine its images.
         camera: number of the camera in that batch.
         side_px: side of the images.
         degraded: degrade the images (`training.fit.augmentation.degrade`) and displace them more.
 
     Returns:
-        uint8 [2 P, side_px, side_px], grey; the two images of a palm follow one another.
+        uint8 [2 P, side_px, side_px], grey; the two images of a palm are next to each other.
     """
     style = MISPLACED if degraded else TRAINING
-    # Five numbers, as for the shots below, which end in 0 or 1.
+    # As many numbers as for the shots below, whose last number is 0 or 1: no key occurs twice.
     shades = draw_camera(np.random.default_rng([*rng_key, camera, 2]), style)
     images = np.empty((2 * len(identities), side_px, side_px), np.uint8)
     for slot, identity in enumerate(identities):
@@ -66,7 +66,7 @@ def photograph_pairs(
 def resize(image: Pixels, side_px: int) -> Pixels:
     """Resizes a square image as the service and a net's local contrast do together.
 
-    The service enlarges it to `SERVED_PX`, which the net averages down to `side_px`.
+    The service enlarges an image to `SERVED_PX`; the net then averages it down to `side_px`.
     """
     if image.shape[0] == side_px:
         return image

@@ -1,7 +1,6 @@
-"""Synthetic palms by seed and number: drawn, and photographed by one camera each.
+"""Draws synthetic palms by seed and number, and photographs each with one camera.
 
-A seed and a number always draw the same palm and the same images, whoever asks and on any number of
-cores.
+A seed and a number always give the same palm and the same images, on any number of cores.
 """
 
 import os
@@ -34,7 +33,7 @@ class PalmOptions:
         identities: number of palms, at least 1.
         sessions: sessions of each palm, at least 1.
         shots: images in each session, at least 1.
-        seed: seed of the palms and the images, at least 0. Equal seeds draw equal images.
+        seed: seed of the palms and the images, at least 0. Equal seeds give equal images.
         style: family of the cameras: training, or held-out, which no net is trained on.
     """
 
@@ -49,7 +48,7 @@ class PalmOptions:
         require_at_least(asdict(self), identities=1, sessions=1, shots=1, seed=0)
 
     def photograph(self, identity: int) -> list[list[NDArray[np.uint8]]]:
-        """Returns all images of one palm by session, as `photograph` does."""
+        """Returns all images of one palm, as the function `photograph` does."""
         return photograph(
             identity,
             seed=self.seed,
@@ -67,7 +66,7 @@ def draw_identity(seed: int, identity: int) -> Layers:
         identity: number of the palm, from 0.
 
     Returns:
-        uint8 [5, CANVAS_PX, CANVAS_PX], as of `training.synthetic.anatomy.draw_palm`.
+        uint8 [5, CANVAS_PX, CANVAS_PX]; see `training.synthetic.anatomy.draw_palm`.
     """
     cv2.setNumThreads(1)
     return draw_palm(_generator(seed, identity))
@@ -78,7 +77,7 @@ def draw_palms(count: int, seed: int, scratch: Path) -> ImageFile:
 
     Args:
         count: number of palms, at least 1.
-        seed: seed of all of them.
+        seed: seed of the palms.
         scratch: folder of the file, which needs 0.15 MiB for each palm.
 
     Returns:
@@ -105,12 +104,12 @@ def photograph(
     Args:
         identity: number of the palm, from 0.
         seed: seed of the database, at least 0.
-        style: family of its camera.
+        style: family of the palm's camera.
         sessions: number of sessions.
         shots: number of images in each session.
 
     Returns:
-        A list of images uint8 [128, 128] for each session.
+        For each session, its images uint8 [128, 128].
     """
     palm = draw_identity(seed, identity)
     camera = draw_camera(_generator(seed, identity, shot=1), style)
@@ -124,7 +123,7 @@ def photograph(
 
 def start_processes(count: int | None = None) -> ProcessPoolExecutor:
     """Starts processes that draw and photograph palms, by default one for every core."""
-    # A process uses one core. NumPy's BLAS would start as many threads as there are cores in each.
+    # Each process uses one core; NumPy's BLAS would start a thread for every core in each of them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return ProcessPoolExecutor(
         count,
@@ -142,8 +141,9 @@ def _set_up_process() -> None:
 
 
 def _generator(seed: int, identity: int, session: int = 0, shot: int = 0) -> np.random.Generator:
-    """Returns a generator for a palm, its camera, a session or a shot; the last two from 1.
+    """Returns the generator for a palm, its camera, a session or a shot.
 
-    Always four numbers: NumPy pads seeds with zeros, so [s, i] and [s, i, 0] would be one seed.
+    The seed always has four numbers: NumPy pads seeds with zeros, so [s, i] and [s, i, 0] would be
+    equal. Sessions and shots are numbered from 1.
     """
     return np.random.default_rng([seed, identity, session, shot])

@@ -1,4 +1,4 @@
-"""Synthetic palms that no net is trained on, for monitoring a training."""
+"""Draws strangers: synthetic palms that no net is trained on, for monitoring a training."""
 
 import numpy as np
 from tqdm import tqdm
@@ -16,14 +16,14 @@ def draw_strangers(
 
     Args:
         count: number of palms.
-        seed: seed of the palms; must differ from the training's.
+        seed: seed of the palms; must differ from the seed of the training's palms.
         style: family of the cameras.
         sessions: sessions of each palm.
         shots: images in each session.
         side_px: side of the images.
 
     Returns:
-        Palms in memory, in the order of identities, sessions and shots.
+        The images, ordered by identity, session and shot.
     """
     images = [
         resize(image, side_px)

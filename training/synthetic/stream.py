@@ -1,4 +1,4 @@
-"""A stream of synthetic training images: each is taken when it is needed, and used once."""
+"""A stream of synthetic training images. Each image is taken when needed and used once."""
 
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -13,18 +13,19 @@ from training.fit.batches import as_colour
 from training.synthetic.pairs import photograph_pairs
 
 CAMERA_PALMS = 32
-"""Palms of a batch that share a camera. With a camera each, a net could tell palms by cameras."""
+"""Palms of a batch that share a camera. If each palm had its own camera, a net could recognize
+palms by their cameras."""
 
 AHEAD = 12
-"""Batches that the processes prepare at a time, so that none waits for another."""
+"""Batches that the processes prepare at the same time, so that no process waits for another."""
 
 
 class PalmStream(keras.utils.PyDataset):
-    """Batches of pairs: two images of each palm, of two sessions. No image is used twice.
+    """Batches of pairs: two images of each palm, in two sessions. No image is used twice.
 
     An epoch shows every palm equally often, in a new order; palms that do not fill a batch are
-    left out. A batch depends on the seed, the epoch and its index alone, so a resumed training
-    sees the same images as one that was not stopped.
+    left out. A batch depends only on the seed, the epoch and its index, so a resumed training
+    gets the same images as one that was not stopped.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class PalmStream(keras.utils.PyDataset):
         """Creates the stream.
 
         Args:
-            palms: layers of N palms, as of `training.synthetic.palms.draw_palms`.
+            palms: layers of N palms, from `training.synthetic.palms.draw_palms`.
             pairs: pairs of every palm in an epoch, at least 1.
             batch_size: images in a batch over all devices, an even number; at most 2 N are used.
             side_px: side of the images.
@@ -89,7 +90,7 @@ class PalmStream(keras.utils.PyDataset):
         return as_colour(np.concatenate(parts)), labels.astype(np.int32)
 
     def _chosen(self, index: int) -> NDArray[np.int64]:
-        """Returns the palms of a batch."""
+        """Returns the numbers of a batch's palms, int64 [B / 2]."""
         return self._order[index * self._batch_palms :][: self._batch_palms]
 
     def _tasks(self, index: int) -> list[tuple[Any, ...]]:
@@ -110,7 +111,7 @@ class PalmStream(keras.utils.PyDataset):
         self._epoch = epoch
         self._submitted: dict[int, list[Future[Pixels]]] = {}
         rng = np.random.default_rng([self._seed, epoch])
-        # No palm twice in a batch.
+        # Whole batches of each order, so that no batch has a palm twice.
         whole = self._identities // self._batch_palms * self._batch_palms
         orders = [rng.permutation(self._identities)[:whole] for _ in range(self._pairs)]
         self._order = np.concatenate(orders)

@@ -1,4 +1,4 @@
-"""The veins of a palm, grown in three dimensions; lengths are in px of `PX_PER_MM`."""
+"""Grows the veins of a palm in three dimensions. Lengths are in px of the canvas (`PX_PER_MM`)."""
 
 from dataclasses import dataclass
 
@@ -42,12 +42,13 @@ class VesselTree:
 def grow_vessels(rng: np.random.Generator) -> VesselTree:
     """Grows a palm's vessels from its trunks by space colonisation.
 
-    Runions, Lane and Prusinkiewicz, "Modeling Trees with a Space Colonization Algorithm" (2007):
-    every tissue point attracts the nearest node within `_REACH_PX`; a node grows one step towards
-    the mean of the points that attract it; a point is removed when a node is within `_KILL_PX`.
+    Every tissue point attracts the nearest node within `_REACH_PX`; a node grows one step in the
+    mean direction of the points that attract it; a point is removed when a node is within
+    `_KILL_PX`: Runions, Lane and Prusinkiewicz, "Modeling Trees with a Space Colonization
+    Algorithm" (2007).
 
     Args:
-        rng: a generator of this identity alone.
+        rng: a generator used for this identity only.
     """
     points, parents = _trunks(rng)
     tissue = _tissue_points(rng)
@@ -77,7 +78,7 @@ def grow_vessels(rng: np.random.Generator) -> VesselTree:
 def _nearest(
     tissue: Float32, points: Float32, among: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], Float32]:
-    """Returns the nearest of some nodes to every tissue point, and its distance in px."""
+    """Returns, for every tissue point, the nearest of the nodes `among` and its distance in px."""
     if not len(among):
         return np.zeros(len(tissue), np.int64), np.full(len(tissue), np.inf, np.float32)
     gaps = tissue[:, None] - points[among][None]
@@ -87,7 +88,7 @@ def _nearest(
 
 
 def _trunks(rng: np.random.Generator) -> tuple[Float32, NDArray[np.int32]]:
-    """Returns points and parents of the trunks: wrist to palmar arch, arch to finger gaps."""
+    """Returns the trunks' points and parents: from the wrist to an arch and on to the fingers."""
     side, depth = CANVAS_PX, np.array(DEPTH_MM) * PX_PER_MM
     apex = np.array([rng.uniform(0.3, 0.7) * side, rng.uniform(0.25, 0.65) * side, depth.mean()])
     points: list[NDArray[np.floating]] = []

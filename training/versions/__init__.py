@@ -1,1 +1,1 @@
-"""Reads, writes and fuses versions of nets in a models store."""
+"""Reads, writes and fuses the versions of nets in a models store."""

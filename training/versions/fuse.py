@@ -1,4 +1,4 @@
-"""Fusions of several nets: their weights, their calibration and their file, fusion.json."""
+"""Weighs and calibrates fusions of several nets; reads and writes their file, fusion.json."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,11 +23,11 @@ from app.nets.manifest import (
 from training.report.files import write_text
 
 SIXTHS = 6
-"""Weights are multiples of a sixth, which include uniform weights of two and of three nets. Finer
-steps change almost nothing and take longer."""
+"""Weights are multiples of 1 / SIXTHS, which include uniform weights of two and of three nets.
+Finer steps change almost nothing and take longer."""
 
 MAX_STANDARD_ERRORS = 2
-"""Weights are as good as the best ones within this many standard errors of the difference."""
+"""Weights are as good as the best if the difference is at most this many standard errors."""
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -41,19 +41,19 @@ def weigh(
     strangers: Labels,
     name: str = "fusion",
 ) -> Fusion:
-    """Returns the most uniform weights that are as good as the best ones, with their calibration.
+    """Returns the most uniform weights that are as good as the best, with their calibration.
 
-    The best weights have the least mean negative log-likelihood. Others are as good if theirs is
-    within two standard errors of the difference: the rule of L. Breiman et al., "Classification
-    and Regression Trees" (1984), section 3.4.3, which takes one. A net that makes almost no errors
-    on the validation palms is therefore not preferred to another such net by chance.
+    The best weights have the least mean negative log-likelihood. Weights are as good if the
+    difference is at most two standard errors. L. Breiman et al., "Classification and Regression
+    Trees" (1984), section 3.4.3, use one standard error. If two nets make almost no errors on the
+    validation images, the rule avoids that one is preferred by chance.
 
     Args:
-        known: for each net float32 [N, C], similarities of known palms' validation images.
+        known: for each net float32 [N, C], similarities of the validation images.
         labels: int32 [N], the true columns of `known`.
-        unknown: for each net float32 [M, C], similarities of strangers' validation images.
+        unknown: for each net float32 [M, C], similarities of the strangers' images.
         strangers: int32 [M], the identity of each stranger's image.
-        name: name of the nets, for the progress bar.
+        name: names of the nets, for the progress bar.
 
     Returns:
         A fusion whose weights are positive multiples of a sixth.
@@ -74,9 +74,9 @@ def weigh(
 
 
 def standard_error(values: Array, palms: Labels) -> float:
-    """Returns the standard error of a mean over images that are independent between palms only.
+    """Returns the standard error of a mean over images, if images of one palm are not independent.
 
-    The cluster-robust estimate of K.-Y. Liang and S. Zeger, Biometrika 73 (1986), for a mean.
+    This is the cluster-robust estimate of K.-Y. Liang and S. Zeger, Biometrika 73 (1986).
 
     Args:
         values: float64 [N], one for each image.
@@ -88,7 +88,7 @@ def standard_error(values: Array, palms: Labels) -> float:
 
 
 def read_fusion(store: Path, keys: Sequence[NetKey]) -> Fusion:
-    """Reads the fusion of exactly these versions, its weights in the order of the keys.
+    """Reads the fusion of exactly these versions, with weights in the order of the keys.
 
     Raises:
         app.nets.manifest.NetMissing: if fusion.json is missing or has no such entry.
@@ -97,17 +97,17 @@ def read_fusion(store: Path, keys: Sequence[NetKey]) -> Fusion:
     entry = read_fusion_manifest(store).find({key.net: key.version for key in keys})
     if entry is None:
         raise NetMissing(
-            f"{store / FUSION_MANIFEST} has no entry of {' + '.join(map(str, keys))}: run "
+            f"{store / FUSION_MANIFEST} has no entry for {' + '.join(map(str, keys))}: run "
             "`python -m training fuse` first"
         )
     return entry.fusion([key.net for key in keys])
 
 
 def other_entries(store: Path, keys: Sequence[NetKey]) -> list[FusionEntry]:
-    """Returns the entries of fusion.json that stay when fusions of these versions are added.
+    """Returns the entries of fusion.json to keep when fusions of these versions are added.
 
-    They are those of other versions that are still in the store, in the order of the file: the
-    service then has the fusions of earlier versions, if they are pinned.
+    These are the entries of other versions that are still in the store, in the order of the file.
+    The service needs them if earlier versions are pinned.
 
     Raises:
         app.nets.manifest.NetCorrupt: if fusion.json was changed since it was written.
@@ -136,12 +136,12 @@ def fusion_entry(keys: Sequence[NetKey], fusion: Fusion) -> FusionEntry:
 def write_fusions(store: Path, entries: Sequence[FusionEntry]) -> Path:
     """Writes fusion.json, whole or not at all, and returns its path.
 
-    The service takes the first entry of the nets that it is told to serve. All versions in
-    `entries` therefore take effect together.
+    The service uses the first entry for the nets that it serves, so all versions in `entries` take
+    effect together.
 
     Args:
         store: the models store.
-        entries: the newest first.
+        entries: the entries, newest first.
     """
     path = store / FUSION_MANIFEST
     write_text(path, seal_fusions(entries, datetime.now(UTC).replace(microsecond=0)).as_json())

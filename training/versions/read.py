@@ -1,7 +1,7 @@
-"""Versions of nets on disk: models_store/<net>/<version>/.
+"""Reads versions of nets from models_store/<net>/<version>/.
 
-Keras and TensorFlow are imported where a net is run or built, so that commands can name versions
-and read manifests without them.
+Keras and TensorFlow are imported only where a net is run or built, so that other commands start
+fast.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     import keras
 
 BATCH = 16
-"""Images embedded at a time, each in all its views."""
+"""Images embedded at a time, each in all of its views."""
 
 PROBES_AT_ONCE = 64
 """Probes compared between two updates of the progress bar."""
 
 Float32 = NDArray[np.float32]
 Views = Callable[[Pixels], Pixels]
-"""Makes the views of images: uint8 [B, S, S, 3] to uint8 [B, ..., S, S, 3]."""
+"""A function from images uint8 [B, S, S, 3] to their views uint8 [B, ..., S, S, 3]."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Version:
 
     Attributes:
         folder: models_store/<net>/<version>.
-        manifest: its manifest.
+        manifest: manifest of the version.
     """
 
     folder: Path
@@ -58,11 +58,11 @@ class Version:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Opens models_store/<net>/<version> and compares every file with its checksum.
+        """Opens models_store/<net>/<version> and verifies the checksum of every file.
 
         Raises:
             app.nets.manifest.NetMissing: if there is no such folder.
-            app.nets.manifest.NetCorrupt: if a file is missing or is not the one that was exported.
+            app.nets.manifest.NetCorrupt: if a file is missing or was changed after the export.
         """
         manifest = read_manifest(folder)
         verify_files(folder, manifest)
@@ -70,7 +70,7 @@ class Version:
 
     @property
     def key(self) -> NetKey:
-        """Name and version."""
+        """The net's name and version."""
         return self.manifest.key
 
     @property
@@ -85,7 +85,7 @@ class Version:
 
     @property
     def calibration(self) -> Calibration:
-        """The meaning of the net's similarities."""
+        """The calibration of the net's similarities."""
         return self.manifest.calibration
 
     @property
@@ -104,7 +104,7 @@ class Version:
         return np.load(self.folder / self.manifest.prototypes_file).astype(np.float32)
 
     def similarities(self, palms: Palms) -> Float32:
-        """Returns float32 [N, C]: every image compared with every identity, as in the service."""
+        """Returns the similarities float32 [N, C] of all images and identities, as the service."""
         return compare(self.embeddings(palms, probe_views), self.prototypes, str(self.key))
 
     def embeddings(self, palms: Palms, views: Views) -> Float32:
@@ -123,13 +123,13 @@ class Version:
         """Builds the net in Keras, with plain convolutions and the version's weights.
 
         Args:
-            side_px: side of the input images, by default `input_px`. The first convolution must
-                see images of the same side; see `training.nets.build.working_side`.
-            identities: number of prototypes, with random values. By default the net has the
-                version's own prototypes.
+            side_px: side of the input images, by default `input_px`. It must give the first
+                convolution an input of the same side; see `training.nets.build.working_side`.
+            identities: number of random prototypes. By default the net has the version's own
+                prototypes.
 
         Returns:
-            From uint8 [B, S, S, 3] to the outputs of `training.nets.build.build_net`.
+            A model from uint8 [B, S, S, 3] to the outputs of `training.nets.build.build_net`.
 
         Raises:
             app.nets.manifest.NetCorrupt: if the weights are not those of the manifest's net.
@@ -172,8 +172,8 @@ def copy_body(source: "keras.Model", target: "keras.Model") -> None:
     """Copies all weights except the prototypes.
 
     Args:
-        source: a net with plain convolutions, as `Version.model` returns it.
-        target: the same net, with plain or with trainable convolutions.
+        source: a net with plain convolutions, such as from `Version.model`.
+        target: the same net, with plain or with standardised convolutions.
     """
     from training.nets.layers import ScaledConv2D
 
@@ -188,13 +188,12 @@ def copy_body(source: "keras.Model", target: "keras.Model") -> None:
 def embed_palms(
     embed: Callable[[Pixels], ArrayLike], palms: Palms, views: Views, name: str
 ) -> Float32:
-    """Returns the embeddings of all images in all views, with a progress bar.
+    """Returns the embeddings of all images in all views, and shows a progress bar.
 
     Args:
-        embed: maps uint8 [B, S, S, 3] to float32 [B, D].
+        embed: function from images uint8 [B, S, S, 3] to embeddings float32 [B, D].
         palms: the N images.
-        views: `probe_views` or `template_views` of `app.palm.views`, or another function that
-            makes views.
+        views: function from images to their views, such as `app.palm.views.probe_views`.
         name: name of the net, for the progress bar.
 
     Returns:
@@ -212,7 +211,9 @@ def embed_palms(
 
 
 def compare(probes: Float32, templates: Float32, name: str) -> Float32:
-    """Returns `app.matching.similarity.similarities`, with a progress bar if it takes long.
+    """Returns the similarities float32 [P, T] of `app.matching.similarity.similarities`.
+
+    Shows a progress bar after a second.
 
     Args:
         probes: float32 [P, 2, D].
@@ -233,10 +234,10 @@ def open_highest(store: Path, nets: Sequence[str], size_px: int) -> list[Version
     Args:
         store: the models store.
         nets: names of the nets.
-        size_px: side of the images that they must take.
+        size_px: side of the input images.
 
     Raises:
-        ValueError: if a net is named twice, has no version, or takes images of another size.
+        ValueError: if a net is named twice, has no version, or has input images of another size.
     """
     if repeated := [net for i, net in enumerate(nets) if net in nets[:i]]:
         raise ValueError(f"--nets names {repeated[0]} twice: name each net once")
@@ -251,13 +252,13 @@ def open_highest(store: Path, nets: Sequence[str], size_px: int) -> list[Version
 
 
 def open_highest_of_split(store: Path, nets: Sequence[str], split: Split) -> list[Version]:
-    """Opens the highest version of each net, which must be trained on this very split.
+    """Opens the highest version of each net, and checks that it was trained on this split.
 
-    So the split's validation and test parts hold no image that a net was trained on.
+    The validation and test parts of another split may hold images that a net was trained on.
 
     Raises:
-        ValueError: see `open_highest`; or if a net knows other identities than the data, or was
-            trained on another split.
+        ValueError: see `open_highest`; or if a net was trained on other identities or on another
+            split.
     """
     versions = open_highest(store, nets, split.test.pixels.shape[1])
     for version in versions:
@@ -278,11 +279,11 @@ def _require_same_split(version: Version, split: Split) -> None:
             kind if seed is None else f"{kind}, seed {seed}" for kind, seed in (trained, given)
         )
         raise ValueError(
-            f"{version.key} was trained on a split by {theirs}, and this is one by {ours}, so the "
-            "test may hold its training images: give the training's --split and --split-seed"
+            f"{version.key} was trained on a split by {theirs}, and this split is by {ours}, so "
+            "the test may hold its training images: give the training's --split and --split-seed"
         )
     if split.seed is not None and dataset.sha256 != split.test.sha256:
         raise ValueError(
-            f"{version.key} was trained on other images, so a random split of these may put its "
-            "training images into the test: give the training's --data and options"
+            f"{version.key} was trained on another database, so a random split of this one may "
+            "put its training images into the test: give the training's --data and options"
         )

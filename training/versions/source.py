@@ -1,4 +1,4 @@
-"""What a version is made from: a finished run, or another version."""
+"""Sources of an export: a finished run, or another version."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from training.nets.recipe import recipe_of
 from training.versions.read import Version
 
 READING = ("layout", "classes", "bands", "size_px", "split", "split_seed")
-"""Settings of a run that say how it read and split its database."""
+"""Settings of a run for reading and splitting its database."""
 
 MACHINE_SPECIFIC = ("data", "out", "processes", "scratch", "start", "weights_file")
 """Settings of one machine, omitted from the manifest."""
@@ -25,8 +25,8 @@ class Source:
     """A trained net with an embedding head.
 
     Attributes:
-        folder: of a run of `train`, `pretrain` or `finetune`, or of a version.
-        settings: the settings that it was trained with.
+        folder: folder of a run of `train`, `pretrain` or `finetune`, or of a version.
+        settings: settings that the net was trained with.
     """
 
     folder: Path
@@ -37,8 +37,8 @@ class Source:
         """Reads the settings of a run or a version; loads no weights.
 
         Raises:
-            FileNotFoundError: if the folder is neither.
-            ValueError: if no version can be made from it, or its training has not ended.
+            FileNotFoundError: if the folder is neither a run nor a version.
+            ValueError: if it cannot be exported, or its training has not ended.
         """
         settings = read_settings(folder)
         if settings.get("head") == "paper":
@@ -54,7 +54,7 @@ class Source:
         source = cls(folder, settings)
         if not is_version(folder) and not source._weights.exists():
             raise ValueError(
-                f"{source._weights} is missing, so the training has not ended: give its command "
+                f"{source._weights} is missing, so the training has not ended: run its command "
                 "again"
             )
         return source
@@ -66,23 +66,27 @@ class Source:
 
     @property
     def shared_settings(self) -> dict[str, Any]:
-        """The settings for the manifest: all that are not of one machine."""
+        """The settings for the manifest: all that are not machine-specific."""
         return {
             name: value for name, value in self.settings.items() if name not in MACHINE_SPECIFIC
         }
 
     def reading_options(self, data: Path, scratch: Path) -> DataOptions:
-        """Returns options that read and split a database as the training did."""
+        """Returns the options to read and split a database as the training did."""
         known = {name: self.settings[name] for name in READING if name in self.settings}
         if "bands" in known:  # JSON has no tuples
             known["bands"] = tuple(known["bands"])
         return DataOptions(data=data, scratch=scratch, **known)
 
     def require_same_data(self, sha256: str, data: Path) -> None:
-        """Refuses a database with other images than the one that the net was trained on.
+        """Checks that a database is the one that the net was trained on.
 
-        A split of other images might put training images into validation and test. A net that was
-        pre-trained on synthetic palms takes any database.
+        A split of another database might put training images into validation and test. A net that
+        was pre-trained on synthetic palms can be exported for any database.
+
+        Args:
+            sha256: digest of the database.
+            data: folder of the database.
 
         Raises:
             ValueError: if the digests differ.
@@ -98,16 +102,16 @@ class Source:
         """Builds the net with plain convolutions, in float32, and loads its weights.
 
         Args:
-            identities: number of prototypes; only those of a run of `train` or `finetune` are
-                loaded.
+            identities: number of prototypes. They are loaded only from a run of `train` or
+                `finetune`, and random otherwise.
             input_px: side of the input images.
         """
-        # A training in the same process may have left bfloat16, which is too coarse.
+        # A training in the same process may have set bfloat16, which is not precise enough.
         keras.config.set_dtype_policy("float32")
         if is_version(self.folder):
             return Version.open(self.folder).model(input_px, identities)
         recipe = recipe_of(self.settings)
-        tuned = self._command == "finetune"  # it trains plain convolutions
+        tuned = self._command == "finetune"  # which trains plain convolutions
         net = build_net(self.net, identities, recipe, input_px=input_px, folded=tuned)
         # A pre-training's prototypes are of synthetic palms and are not kept.
         trained = embedding_model(net) if self._command == "pretrain" else scoring_model(net)

@@ -1,4 +1,4 @@
-"""Writes a version of a net, and proves that its SavedModel answers as the trained net does."""
+"""Writes a version of a net, and checks that its SavedModel has the outputs of the trained net."""
 
 import subprocess
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ Float32 = NDArray[np.float32]
 
 
 class ExportMismatch(ValueError):
-    """The SavedModel does not answer as the trained net does; nothing was exported."""
+    """Raised if a SavedModel's outputs differ from the trained net's; nothing was exported."""
 
 
 def embed(net: keras.Model, palms: Palms, views: Views) -> Float32:
@@ -53,7 +53,7 @@ def embed(net: keras.Model, palms: Palms, views: Views) -> Float32:
 def fit_prototypes(net: keras.Model, train: Palms) -> Float32:
     """Sets a net's prototypes to the mean templates of the training images.
 
-    In the graph are those of the upright, unshifted view only.
+    The net itself gets only those of the upright, unshifted view.
 
     Returns:
         float32 [C, 2, M, D], the mean templates of all views, rounded to float16 as they are
@@ -82,10 +82,10 @@ def describe(
         net: the folded net, with its prototypes.
         version: number of the version.
         split: its training part set the prototypes, its validation part the calibration.
-        calibration: the meaning of the net's similarities.
-        training: the settings of the training.
-        database: name of the split's database.
-        correct: number of validation images that are recognized.
+        calibration: calibration of the net's similarities.
+        training: settings of the training.
+        database: name of the database.
+        correct: number of validation images that the net identifies correctly.
     """
     images: Any = net.input
     count = len(split.validation)
@@ -122,12 +122,12 @@ def write_version(
     Args:
         target: the version's folder.
         net: the folded net, with its prototypes.
-        manifest: without checksums, which are added.
+        manifest: manifest without checksums, which are added.
         prototypes: float32 [C, 2, M, D].
-        images: some of them become the golden images.
+        images: images from which the golden images are taken.
 
     Raises:
-        ExportMismatch: if the SavedModel answers otherwise than the net.
+        ExportMismatch: if the SavedModel's outputs differ from the net's.
         OSError: if the version exists already, or cannot be written.
     """
     chosen = np.arange(GOLDEN_IMAGES) * (len(images) // GOLDEN_IMAGES)
@@ -145,14 +145,14 @@ def write_version(
 
 
 def write_saved_model(net: keras.Model, temperature: float, folder: Path) -> None:
-    """Writes the graph; kernels are stored in float16.
+    """Writes a net as a SavedModel, with kernels in float16.
 
-    Its output `similarity` compares one view with the prototypes. The service compares all views
-    of `app.palm.views` instead.
+    Its output `similarity` compares one view of an image with the prototypes. To identify, the
+    service compares all views of `app.palm.views` instead.
 
     Args:
         net: the folded net, with its prototypes.
-        temperature: similarities divided by it are the logits of `probabilities`.
+        temperature: divisor from similarities to the logits of `probabilities`.
         folder: target of the SavedModel.
     """
     images: Any = net.input
@@ -186,7 +186,7 @@ class _Weights(tf.Module):
 
 
 def _as_stored(weight: tf.Tensor) -> tf.Tensor:
-    """Casts kernels to float16; a variance or a seed's state may not fit into it."""
+    """Casts kernels to float16; variances and random states may not fit into float16."""
     return tf.cast(weight, tf.float16) if len(weight.shape) >= 2 else weight
 
 
@@ -195,11 +195,11 @@ def write_golden(net: keras.Model, folder: Path, images: Pixels) -> None:
 
     Args:
         net: the net of the SavedModel.
-        folder: folder of the SavedModel; the golden file is written there, too.
+        folder: folder of the SavedModel, where the golden file is written.
         images: uint8 [G, S, S, 3].
 
     Raises:
-        ExportMismatch: if the SavedModel answers otherwise, or differently when asked twice.
+        ExportMismatch: if the SavedModel's outputs differ from the net's, or between two runs.
     """
     reloaded = tf.saved_model.load(str(folder))
     serve = reloaded.signatures["serving_default"]
@@ -212,7 +212,8 @@ def write_golden(net: keras.Model, folder: Path, images: Pixels) -> None:
         if 1 - cosine > MAX_DIFFERENCE or not np.array_equal(found, again):
             raise ExportMismatch(
                 f"batch {batch}: cosine {cosine:.6f} between the trained net and its SavedModel, "
-                "so nothing was exported: are the run's weights whole, finite and below 65,504?"
+                "so nothing was exported: check that the run's weights are complete, finite and "
+                "below 65,504"
             )
     outputs: dict[str, Any] = serve(images=tf.constant(images))
     arrays: dict[str, Any] = {name: np.asarray(output) for name, output in outputs.items()}

@@ -172,7 +172,7 @@ def test_too_few_comparisons_are_explained_with_the_number_that_suffices() -> No
 def test_without_an_error_the_rule_of_three_is_marked() -> None:
     table = as_markdown(make_tiny_report())
     assert "| 0.00% (0.00% to 0.00%†) |" in table
-    assert "† All trials or none were errors" in table
+    assert "† No trial was an error, or every trial was" in table
     assert "†" not in as_markdown(make_report(make_matcher("vgg16")))
 
 

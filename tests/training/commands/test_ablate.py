@@ -63,7 +63,7 @@ def test_cells_that_are_done_are_not_trained_again(config: AblateConfig, verdict
 def test_cells_of_other_settings_are_not_mixed_in(
     config: AblateConfig, verdict: str, option: str, value: int
 ) -> None:
-    message = rf"as-posted-1\.json is of another {option}: remove it"
+    message = rf"as-posted-1\.json has another {option}: remove it"
     with pytest.raises(ValueError, match=message):
         ablate(replace(config, **{option: value}))
 

@@ -60,7 +60,7 @@ def test_a_net_that_was_trained_on_the_database_is_named(
     folder: Path, report: dict[str, Any]
 ) -> None:
     first = report["warnings"][0]
-    trained = "alexnet/1 was trained on images of this database, or calibrated with them (4 of 4 "
+    trained = "alexnet/1 was trained on this database, or calibrated with it (4 of 4 "
     assert first.startswith(trained)
     assert f"**{first}.**" in (folder / "benchmark.md").read_text()
 

@@ -223,6 +223,6 @@ def test_a_training_is_silent_but_for_its_progress_and_says_that_it_can_go_on(
         shown += training.stderr.read()
     assert training.returncode == 130
     *lines, last = [line for line in re.split(r"[\r\n]|\x1b\[A", shown) if line.strip()]
-    assert last == "pretrain: stopped; the same command continues it"
+    assert last == "pretrain: stopped; the same command resumes it"
     for line in lines:
         assert re.search(r"\d+/\d+|^0(epoch|batch) ", line), line

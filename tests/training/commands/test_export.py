@@ -50,7 +50,7 @@ def write_settings(folder: Path, **settings: Any) -> Path:
     [
         ({"head": "paper"}, r"paper's head, which gives no embedding.*--head embedding"),
         ({"split": "identity"}, r"split by identity.*--split session or seed"),
-        ({}, r"best\.weights\.h5 is missing, so the training has not ended: give its command"),
+        ({}, r"best\.weights\.h5 is missing, so the training has not ended: run its command"),
         ({"command": "pretrain"}, r"final\.weights\.h5 is missing"),
         ({"net": None, "nets": ["alexnet", "vgg16"]}, r"is the run of \['alexnet', 'vgg16'\]"),
     ],
@@ -139,7 +139,7 @@ def test_a_pretrained_version_is_exported_for_other_identities_and_keeps_its_net
 def test_an_existing_version_is_refused_before_the_work(
     version: Path, config: ExportConfig
 ) -> None:
-    with pytest.raises(FileExistsError, match="immutable: choose another --version"):
+    with pytest.raises(FileExistsError, match="cannot be changed: choose another --version"):
         export(replace(config, version=1, data=version / "nowhere"))
 
 

@@ -105,7 +105,7 @@ def test_a_finetuning_that_ruins_the_net_says_that_nothing_was_kept(
     assert result["strangers"]["share_kept"] == 0
     assert result["test"] == result["before"]
     for text in (verdict, printed, report, result["strangers"]["summary"]):
-        assert "Nothing of the change is kept: even 25% of it raises" in text
+        assert "None of the change is kept: even 25% of it raises" in text
     assert "before fine-tuning: test accuracy" in printed
     assert "after fine-tuning: test accuracy" in printed
     assert verdict.startswith(f"{tmp_path}/report.html: Before fine-tuning: test accuracy")

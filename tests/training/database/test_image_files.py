@@ -105,5 +105,5 @@ def test_a_disk_that_loses_images_is_an_error(tmp_path: Path) -> None:
     (link,) = open_files(tmp_path)
     os.truncate(link, 1000)
     np.testing.assert_array_equal(file[np.array([2])], images[2:3])
-    with pytest.raises(OSError, match="read 232 of 256 bytes of decoded image 3"):
+    with pytest.raises(OSError, match="image 3 is incomplete: read 232 of 256 bytes"):
         file[np.array([3])]

@@ -84,7 +84,7 @@ def test_hands_of_one_person_are_one_class_when_people_are_asked_for(touch: Touc
 
 @pytest.mark.parametrize("layout", ["polyu", "tongji"])
 def test_databases_that_number_palms_have_no_people(layout: str, touch: Touch) -> None:
-    with pytest.raises(ValueError, match=f"{layout} numbers palms.*--classes palm"):
+    with pytest.raises(ValueError, match=f"{layout} does not say which .*--classes palm"):
         index_database(touch(NAMES[layout]), classes="person")
 
 
@@ -95,7 +95,7 @@ def test_bands_are_chosen_and_those_of_one_moment_share_its_shot(touch: Touch) -
     found = sightings(index_database(folder))
     assert found["001_l_850_02.jpg"] == found["001_l_940_02.jpg"]
     with pytest.raises(
-        ValueError, match=r"144 are of another band: choose of --bands 460 850 940$"
+        ValueError, match=r"144 of another band\): choose from --bands 460 850 940$"
     ):
         index_database(folder, bands=(700,))
 
@@ -113,7 +113,7 @@ def test_raw_and_roi_are_never_mixed(touch: Touch) -> None:
     folder = touch(both)
     index = index_database(folder)
     assert all(p.path.startswith("roi/") for p in index.images)
-    assert index.left_out == {"outside roi, which is taken instead": 60}
+    assert index.left_out == {"outside the roi folder, which is used instead": 60}
     assert len(index_database(folder / "raw").images) == 60
 
 
@@ -233,7 +233,7 @@ def test_folders_of_sessions_hold_identities_if_the_layout_is_named(touch: Touch
         ("session9/001/2.png", 2),
         ("session10/001/1.png", 1),
     ]
-    assert index.left_out == {"with a name of another form": 1}
+    assert index.left_out == {"whose name does not fit the layout": 1}
 
 
 def test_one_folder_of_another_name_hides_no_sessions() -> None:
@@ -250,10 +250,10 @@ def test_hidden_files_and_other_files_are_passed_over(touch: Touch) -> None:
 
 def test_images_that_fit_no_name_are_counted(touch: Touch) -> None:
     index = index_database(touch([*NAMES["vera"], "poster.png", "001-M/01/mask.png"]))
-    assert index.left_out == {"with a name of another form": 2}
+    assert index.left_out == {"whose name does not fit the layout": 2}
     assert str(index) == (
         "layout vera, 60 images of 6 identities, 2 sessions; "
-        "left out: 2 with a name of another form"
+        "left out: 2 whose name does not fit the layout"
     )
 
 
@@ -275,7 +275,8 @@ def test_two_databases_in_one_folder_are_ambiguous_until_one_is_named(touch: Tou
     folder = touch([*NAMES["vera"], *NAMES["put"]])
     with pytest.raises(ValueError, match=r"vera fits 60, such as 001-M/.*put fits 144.*--layout"):
         index_database(folder)
-    assert index_database(folder, layout="vera").left_out == {"with a name of another form": 144}
+    index = index_database(folder, layout="vera")
+    assert index.left_out == {"whose name does not fit the layout": 144}
 
 
 def test_a_few_names_among_many_others_decide_nothing(touch: Touch) -> None:
@@ -291,7 +292,7 @@ def test_a_few_names_among_many_others_decide_nothing(touch: Touch) -> None:
         ([], {}, FileNotFoundError, r"no images at <identity>/<session>/<image>.*--data$"),
         (["ada/1.txt"], {}, FileNotFoundError, "no images at"),
         (["1.png", "2.png"], {}, ValueError, r"no layout fits its 2 images, such as 1\.png"),
-        (["ada/1.png"], {}, ValueError, r"one identity only \(ada\)"),
+        (["ada/1.png"], {}, ValueError, r"only one identity \(ada\)"),
         (TWO, {"layout": "put"}, ValueError, "put fits none of its 2 images"),
         (TWO, {"layout": "PUT"}, ValueError, "--layout PUT is unknown: choose one of auto, fyo"),
         (TWO, {"classes": "hand"}, ValueError, "--classes hand .* palm, person$"),

@@ -69,7 +69,7 @@ def test_single_shots_of_two_sessions_are_validated_on_the_second() -> None:
     assert [len(part) for part in split.parts.values()] == [320, 64, 256]
     assert set(split.train.sessions.tolist()) == {0}
     assert not set(split.validation.labels.tolist()) & set(split.test.labels.tolist())
-    assert "second session of 64 identities is the validation" in split.note
+    assert "second session is the validation for 64 identities" in split.note
     assert split.seed == 3
     assert_partition(split, palms)
 

@@ -35,13 +35,13 @@ def test_the_questions_disconnected_layers_are_both_found(palms: Palms) -> None:
     found = problems(palms, PRESETS["as-posted"])
     assert len(found) == 2
     assert "but --input rescaled promises 0 to 1" in found[0]
-    assert "--augment paper is asked for, but the graph hands on 8 of 8" in found[1]
+    assert "--augment paper is chosen, but the graph leaves 8 of 8" in found[1]
 
 
 def test_an_input_pipeline_that_does_not_augment_is_found(palms: Palms) -> None:
     found = problems(palms, Recipe(), batches=Batches(palms, 8, 1))
     assert found == [
-        "--augment palm is asked for, but the input pipeline hands on 8 of 8 images unchanged: "
+        "--augment palm is chosen, but the input pipeline leaves 8 of 8 images unchanged: "
         "the augmentation is built and not connected; pass its output on (--wiring connected)"
     ]
 
@@ -53,7 +53,7 @@ def test_images_beside_other_images_labels_are_found(palms: Palms) -> None:
             return images, np.roll(labels, 1)
 
     found = problems(palms, Recipe(), batches=Shuffled(palms, 8, 1, augment=augment))
-    assert any("do not stand beside their own labels" in problem for problem in found)
+    assert any("have the labels of other images" in problem for problem in found)
 
 
 def test_a_net_with_another_number_of_outputs_is_found(palms: Palms) -> None:

@@ -60,7 +60,7 @@ def test_nothing_of_a_change_is_kept_that_costs_strangers_at_every_share(strange
     assert min(kept.eer_by_share.values()) > kept.eer_before == kept.eer_after
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert str(kept).startswith("Nothing of the change is kept: even 25% of it raises")
+    assert str(kept).startswith("None of the change is kept: even 25% of it raises")
     assert kept.as_dict()["summary"] == str(kept)
 
 

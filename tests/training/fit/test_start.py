@@ -73,7 +73,7 @@ def test_a_folder_without_settings_of_one_net_is_refused(tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError, match=r"holds neither config\.json nor manifest\.json"):
         read_settings(tmp_path)
     several = write(tmp_path / "config.json", {"nets": ["alexnet", "vgg16"]})
-    with pytest.raises(ValueError, match=r"is the run of \['alexnet', 'vgg16'\]: give a net's"):
+    with pytest.raises(ValueError, match=r"is the run of \['alexnet', 'vgg16'\]: give the"):
         read_settings(several)
 
 

@@ -42,5 +42,5 @@ def test_identities_with_one_image_each_are_refused() -> None:
 
 
 def test_one_identity_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"one identity only, such as 0/0/0-0.*: add images$"):
+    with pytest.raises(ValueError, match=r"only one identity, such as 0/0/0-0.*: add images$"):
         require_pairs(make_palms(1, sessions=2, shots=2), ": add images")

@@ -99,7 +99,7 @@ def test_of_equal_epochs_the_last_is_the_best(tmp_path: Path) -> None:
 
 
 def test_a_run_without_problems_says_what_was_checked(page: str) -> None:
-    assert "The training guard reported no problem. It looks for" in text_of(page)
+    assert "The training guard reported no problem. It checks for" in text_of(page)
     assert '"box good"' in page
 
 
@@ -129,7 +129,7 @@ def test_a_run_with_copies_across_its_parts_is_not_praised(tmp_path: Path) -> No
     pair = Pair("train/1.png", "test/2.png", "training", "test", 0)
     page = render(make_bare_record(leakage=Leakage((pair,), (), 3, 0, 24).as_dict()), tmp_path)
     text = text_of(page)
-    assert "1 copy of training or validation images found among the held-out images" in text
+    assert "1 pair of copies found across the parts of the split" in text
     assert "train/1.png (training) and test/2.png (test)" in text
     assert '"box good"' not in page
 

@@ -39,7 +39,7 @@ def test_weights_follow_the_order_of_the_keys(store: Path) -> None:
 
 
 def test_a_missing_fusion_is_named(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(NetMissing, match=r"no entry of vgg16/1 \+ vgg19/1: run .*fuse` first"):
+    with pytest.raises(NetMissing, match=r"no entry for vgg16/1 \+ vgg19/1: run .*fuse` first"):
         read_fusion(store, [VGG16, VGG19])
     with pytest.raises(NetMissing, match=r"fusion\.json is missing: run"):
         read_fusion(tmp_path / "nowhere", [ALEXNET, VGG16])

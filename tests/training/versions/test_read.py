@@ -145,9 +145,9 @@ def test_a_net_fits_the_split_that_it_was_trained_on(toy_store: Path, palms: Pal
 @pytest.mark.parametrize(
     ("by", "seed", "change", "message"),
     [
-        ("session", 1, None, "alexnet/1 .* by seed, seed 1, and this is one by session, so"),
-        ("seed", 6, None, "by seed, seed 1, and this is one by seed, seed 6, so .*--split-seed"),
-        ("seed", 1, other_images, "alexnet/1 was trained on other images"),
+        ("session", 1, None, "alexnet/1 .* by seed, seed 1, and this split is by session, so"),
+        ("seed", 6, None, "by seed, seed 1, and this split is by seed, seed 6, so .*--split-seed"),
+        ("seed", 1, other_images, "alexnet/1 was trained on another database"),
         ("seed", 1, other_identities, "alexnet/1 was trained on other identities"),
     ],
 )
