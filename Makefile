@@ -85,7 +85,7 @@ ablation: $(VENV)/.dev data/palms ## Train by each recipe of docs/why-vgg-does-n
 # They start dozens of processes: without bytecode, each would compile TensorFlow's Python again.
 test: $(VENV)/.dev ## Run every test
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
-		$(BIN)/pytest --numprocesses auto --dist loadfile
+		$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev ## Check format, lint, types and imports
 	$(BIN)/ruff format --check

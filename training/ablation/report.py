@@ -101,7 +101,8 @@ def describe_guard(result: Result) -> str:
         signals = [LayerSignal(**layer) for layer in record["layers"]]
         if rest == 0 and epoch >= 1 and find_death(signals):
             return f"stops, epoch {epoch}"
-    losses = result["history"]["loss"][:FIRST_EPOCHS]
-    near = abs(losses[-1] - np.log(result["identities"])) < STUCK_LOSS
-    paper = result["recipe"]["head"] == "paper"
-    return f"notes, epoch {len(losses)}" if near and paper else ""
+    losses = result["history"]["loss"]
+    if result["recipe"]["head"] != "paper" or len(losses) < FIRST_EPOCHS:
+        return ""
+    near = abs(losses[FIRST_EPOCHS - 1] - np.log(result["identities"])) < STUCK_LOSS
+    return f"notes, epoch {FIRST_EPOCHS}" if near else ""

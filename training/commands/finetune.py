@@ -16,6 +16,7 @@ import tyro
 from training.database.palms import DataOptions
 from training.fit.options import RunOptions, require_at_least
 from training.fit.verdict import Verdict
+from training.nets.recipe import require_valid
 from training.synthetic.capture import TRAINING
 
 
@@ -31,9 +32,9 @@ class FinetuneConfig(DataOptions, RunOptions):
         start: folder of the version to adapt, such as models_store/vgg16/2.
         epochs: passes over the training images, at least 1.
         batch_size: images in a training step, at least 4.
-        learning_rate: Adam's peak learning rate, at least 0.
-        scale: factor from similarity to logit, at least 0.
-        margin: similarity by which the other image of the same palm must win, at least 0.
+        learning_rate: Adam's peak learning rate, above 0.
+        scale: factor from similarity to logit, above 0.
+        margin: similarity by which the other image of the same palm must win, from 0 to 1.
         rehearsed: number of synthetic palms that fill half of every batch; 0 for none.
         monitor: number of synthetic strangers, at least 2, whose equal error rate decides how much
             of the change is kept.
@@ -93,6 +94,9 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     _require_sensible(config)
     version = Version.open(config.start)
     name = version.key.net
+    chosen = {"learning_rate": config.learning_rate, "scale": config.scale, "margin": config.margin}
+    recipe = replace(version.recipe, augment="palm", **chosen)
+    require_valid(recipe)
 
     # Data: the user's palms and synthetic palms
     side_px = working_side(name, version.recipe, version.input_px)
@@ -100,8 +104,6 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     open_set = split.kind == "identity"
     leakage = find_leaks(split)
     refuse_leaks(leakage, allow=config.allow_leaks)
-    chosen = {"learning_rate": config.learning_rate, "scale": config.scale, "margin": config.margin}
-    recipe = replace(version.recipe, augment="palm", **chosen)
     settings = resolve_settings(
         asdict(recipe)
         | asdict(config)
@@ -165,5 +167,6 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 
 def _require_sensible(config: FinetuneConfig) -> None:
     options = asdict(config)
-    require_at_least(options, batch_size=4, epochs=1, monitor=2, rehearsed=0, may_rise=0, seed=0)
-    require_at_least(options, learning_rate=0, scale=0, margin=0)
+    require_at_least(options, batch_size=4, epochs=1, monitor=2, rehearsed=0, seed=0)
+    if not 0 <= config.may_rise <= 1:
+        raise ValueError(f"--may-rise must be from 0 to 1, not {config.may_rise}")

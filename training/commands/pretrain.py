@@ -13,7 +13,7 @@ import tyro
 from training.database.image_files import default_scratch
 from training.fit.options import NetName, RunOptions, require_at_least
 from training.fit.verdict import Verdict
-from training.nets.recipe import Recipe
+from training.nets.recipe import Recipe, require_valid
 from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.pairs import SERVED_PX
 
@@ -59,9 +59,9 @@ class PretrainConfig(RunOptions):
             epoch.
         scratch: folder of the temporary file for drawn palms; by default $TMPDIR if set, else
             /var/tmp.
-        learning_rate: Adam's peak learning rate, at least 0.
-        scale: factor from similarity to logit, at least 0.
-        margin: similarity by which the true identity must win, at least 0.
+        learning_rate: Adam's peak learning rate, above 0.
+        scale: factor from similarity to logit, above 0.
+        margin: similarity by which the true identity must win, from 0 to 1.
     """
 
     nets: tuple[NetName, ...] = ("alexnet", "vgg16", "vgg19")
@@ -115,6 +115,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 
     _require_sensible(config)
     recipe, prototypes = _recipe(config), config.against == "prototypes"
+    require_valid(recipe)
     if config.start:
         require_start(config.start, config.nets, recipe)
     with distribute(config.devices):
@@ -161,7 +162,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             trained = {name: trained_part(net) for name, net in nets.items()}
             embedders = {config.out / name: embedding_model(net) for name, net in nets.items()}
             loss = (MarginLoss if prototypes else PairLoss)(config.scale, config.margin)
-            images, labels = batches(epoch=done)[0]
+            images, labels = batches(epoch=done, pool=None)[0]
             guards = make_guards(
                 trained, images, labels, loss, recipe, mode=config.guard, out=config.out
             )
@@ -203,9 +204,8 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 
 def _require_sensible(config: PretrainConfig) -> None:
     options = asdict(config)
-    require_at_least(options, identities=2, monitor=2, epochs=1, pairs=1, embedding_size=1)
+    require_at_least(options, identities=2, monitor=2, epochs=1, pairs=1)
     require_at_least(options, processes=0, contrast_px=1, seed=0)
-    require_at_least(options, learning_rate=0, scale=0, margin=0)
     if config.batch_size < 4 or config.batch_size % 2:
         raise ValueError(
             f"--batch-size must be an even number of at least 4, not {config.batch_size}"

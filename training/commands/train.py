@@ -9,7 +9,7 @@ from typing import Any, Literal
 from training.database.palms import DataOptions
 from training.fit.options import NetName, RunOptions, require_at_least
 from training.fit.verdict import Verdict
-from training.nets.recipe import Recipe, recipe_of
+from training.nets.recipe import Recipe, recipe_of, require_valid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +143,8 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 
 def _require_sensible(config: TrainConfig) -> None:
     """Checks options that would otherwise fail after hours of decoding or training."""
-    options = asdict(config)
-    require_at_least(options, batch_size=1, epochs=1, seed=0, size_px=1, embedding_size=1)
-    require_at_least(options, learning_rate=0, clip_norm=0, dropout=0, scale=0, margin=0)
-    if config.dropout >= 1:
-        raise ValueError(f"--dropout must be less than 1, not {config.dropout}")
+    require_at_least(asdict(config), batch_size=1, epochs=1, seed=0, size_px=1)
+    require_valid(config)
     if config.split != "identity":
         return
     if config.head == "paper":

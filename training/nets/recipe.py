@@ -1,6 +1,6 @@
 """Recipes: the choices for building and training a net. The ablation changes them one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -101,6 +101,31 @@ PRESETS = {
     ),
 }
 """Recipes by their names for `--preset`; single options override their choices."""
+
+
+RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "contrast_px": ("at least 0", lambda value: value >= 0),
+    "embedding_size": ("at least 1", lambda value: value >= 1),
+    "dropout": ("from 0 to less than 1", lambda value: 0 <= value < 1),
+    "learning_rate": ("above 0", lambda value: value > 0),
+    "clip_norm": ("at least 0", lambda value: value >= 0),
+    "scale": ("above 0", lambda value: value > 0),
+    "margin": ("from 0 to 1", lambda value: 0 <= value <= 1),
+    "freeze_epochs": ("at least 0", lambda value: value >= 0),
+}
+"""The range of each number in a recipe, in words and as a check."""
+
+
+def require_valid(recipe: Recipe) -> None:
+    """Checks the numbers of a recipe.
+
+    Raises:
+        ValueError: if one is out of range; the message names the option, its range and its value.
+    """
+    for name, (words, holds) in RANGES.items():
+        value = getattr(recipe, name)
+        if not holds(value):
+            raise ValueError(f"--{name.replace('_', '-')} must be {words}, not {value}")
 
 
 def recipe_of(settings: Mapping[str, Any]) -> Recipe:

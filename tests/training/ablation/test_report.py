@@ -41,6 +41,9 @@ def test_the_guard_stops_a_dead_net_and_notes_one_that_has_not_begun() -> None:
     assert describe_guard(result(0.03, 1e-2, 1e-2, CHANCE)) == "notes, epoch 2"
     assert describe_guard(result(0.30, 1e-2, 1.0, 2.0)) == ""
     assert describe_guard(result(0.30, 1e-2, 1.0, CHANCE, head="embedding")) == ""
+    short = result(0.03, 1e-2, 1e-2, CHANCE)
+    short["history"]["loss"] = [CHANCE]
+    assert describe_guard(short) == ""
 
 
 def test_the_table_lists_cells_in_the_order_asked_for_and_by_seed(tmp_path: Path) -> None:

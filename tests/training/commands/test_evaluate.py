@@ -10,6 +10,7 @@ import pytest
 
 from app.matching.calibration import FPIR_TARGET
 from training.__main__ import main
+from training.commands.evaluate import majority_vote
 from training.database.palms import load_palms
 from training.database.split import split_palms, split_strangers
 from training.versions.fuse import read_fusion
@@ -97,3 +98,20 @@ def test_nets_without_a_fusion_are_refused_and_no_report_is_written(
     assert main(command(database, store, tmp_path / "out/report.json")) == 2
     assert "fusion.json is missing: run `python -m training fuse`" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("votes", "confidences", "winner"),
+    [
+        ([0, 0, 1], [0.4, 0.4, 1.0], 0),
+        ([0, 1, 2], [0.4, 0.9, 0.5], 1),
+        ([0, 0, 1, 1], [0.5, 0.6, 0.4, 0.7], 1),
+        ([1, 0, 0, 1], [0.4, 0.7, 0.5, 0.6], 0),
+    ],
+)
+def test_the_most_confident_net_decides_a_tie(
+    votes: list[int], confidences: list[float], winner: int
+) -> None:
+    probabilities = np.zeros((len(votes), 1, 3))
+    probabilities[range(len(votes)), 0, votes] = confidences
+    assert majority_vote(probabilities) == [winner]

@@ -126,7 +126,9 @@ def test_a_split_by_identity_is_tested_on_strangers(configure: Configure, tmp_pa
         ({"batch_size": 2}, "--batch-size must be at least 4, not 2"),
         ({"epochs": 0}, "--epochs must be at least 1, not 0"),
         ({"rehearsed": -1}, "--rehearsed must be at least 0, not -1"),
-        ({"may_rise": -0.1}, r"--may-rise must be at least 0, not -0\.1"),
+        ({"may_rise": -0.1}, r"--may-rise must be from 0 to 1, not -0\.1"),
+        ({"may_rise": 1.5}, r"--may-rise must be from 0 to 1, not 1\.5"),
+        ({"learning_rate": 0.0}, r"--learning-rate must be above 0, not 0\.0"),
         ({"start": Path("nowhere")}, r"nowhere is missing: give a version"),
     ],
 )

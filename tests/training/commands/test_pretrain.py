@@ -207,6 +207,7 @@ def test_a_pretraining_may_go_on_from_a_version(exported: Path, configure: Confi
         ({"batch_size": 5}, "--batch-size must be an even number of at least 4, not 5"),
         ({"processes": -1}, "--processes must be at least 0, not -1"),
         ({"monitor": 1}, "--monitor must be at least 2, not 1"),
+        ({"margin": 1.5}, r"--margin must be from 0 to 1, not 1\.5"),
     ],
 )
 def test_a_pretraining_that_makes_no_sense_is_refused(

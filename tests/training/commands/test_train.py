@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-import h5py
 import numpy as np
 import pytest
 
+from tests.training.run_folder import read_state, rows_without_times
 from training.commands.synthesize import SynthesizeConfig, synthesize
 from training.commands.train import TrainConfig, train
 from training.fit.checkpoint import epochs_done, read_history
@@ -56,18 +56,6 @@ def whole(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def state(run: Path) -> list[np.ndarray]:
-    """All numbers of a run's last state, the optimizer's included."""
-    found: list[np.ndarray] = []
-    with h5py.File(next(run.glob("state-*.weights.h5"))) as file:
-        file.visititems(lambda _, item: found.append(item[()]) if hasattr(item, "shape") else None)
-    return found
-
-
-def without_times(run: Path) -> list[dict[str, float]]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(run)]
-
-
 def test_a_run_writes_everything_that_tells_what_it_was(whole: Path) -> None:
     assert (whole / "report.html").read_text().startswith("<!doctype html>")
     result = json.loads((whole / "result.json").read_text())
@@ -97,8 +85,8 @@ def test_a_run_killed_with_signal_9_ends_as_an_uninterrupted_one(
     assert 1 <= epochs_done(out) < 3
     assert not (out / "result.json").exists()
     train(configure())
-    assert without_times(out) == without_times(whole)
-    for one, other in zip(state(out), state(whole), strict=True):
+    assert rows_without_times(out) == rows_without_times(whole)
+    for one, other in zip(read_state(out), read_state(whole), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 import pytest
 
+from tests.training.run_folder import read_state, rows_without_times
 from training.fit.checkpoint import BEST, Checkpoint, epochs_done, read_history
 from training.fit.loop import fit, rows_of
 from training.fit.plan import Plan
@@ -72,18 +72,6 @@ def train(
     return net
 
 
-def state(run: Path) -> list[np.ndarray]:
-    """All numbers of a run's last state, the optimizer's included."""
-    found: list[np.ndarray] = []
-    with h5py.File(next(run.glob("state-*.weights.h5"))) as file:
-        file.visititems(lambda _, item: found.append(item[()]) if hasattr(item, "shape") else None)
-    return found
-
-
-def without_times(run: Path) -> list[dict[str, float]]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(run)]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[Plan, Path]:
     """Uninterrupted runs by their plan."""
@@ -103,8 +91,8 @@ def test_a_resumed_run_ends_bit_by_bit_as_an_uninterrupted_one(
         train(tmp_path, plan, [Stop(epoch, InterruptedError)])
     assert epochs_done(tmp_path) == epoch
     train(tmp_path, plan)
-    assert without_times(tmp_path) == without_times(whole[plan])
-    for one, other in zip(state(whole[plan]), state(tmp_path), strict=True):
+    assert rows_without_times(tmp_path) == rows_without_times(whole[plan])
+    for one, other in zip(read_state(whole[plan]), read_state(tmp_path), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
