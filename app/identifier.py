@@ -143,6 +143,7 @@ class Identifier:
             row = gallery.subject_ids.index(subject_id)
         except ValueError:
             raise TemplatesMissing(subject_id) from None
+        clock.lap("gallery")
         pixels, quality = self._read(images)
         clock.lap("decode")
         probes = self._probes(pixels)

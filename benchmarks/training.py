@@ -109,7 +109,7 @@ def measure(row: Row, net: str, palms: Palms, steps: int) -> dict[str, Any]:
             loss,
             plan,
             seed=1,
-            metrics=["accuracy"],
+            accuracy=True,
             callbacks=[times],
         )
     else:

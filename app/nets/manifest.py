@@ -1,27 +1,24 @@
-"""A net's version on disk: manifest.json, fusion.json and their checksums.
+"""A net's version on disk: its manifest, its checksums, and the list of versions.
 
-Training writes these files through these models, and the service reads them.
+Training writes manifest.json through this model, and the service reads it.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import file_digest, sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.matching.calibration import Calibration, Threshold
-from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
 from app.validation import in_one_line
 
 MANIFEST = "manifest.json"
-FUSION_MANIFEST = "fusion.json"
 SAVED_MODEL = "saved_model.pb"
 GOLDEN = "golden.npz"
 
@@ -38,7 +35,6 @@ OLD_TRAINING_KEYS = {"disturb": "degrade", "watched": "monitor"}
 """New names of settings in the manifests of version 8 and earlier, which are immutable."""
 
 _RESTORE = "restore the whole version folder, or export the net again"
-_FUSE = "run `python -m training fuse`"
 
 
 class NetUnusable(ValueError):
@@ -53,7 +49,9 @@ class NetCorrupt(NetUnusable):
     """A file is missing, or is not the one that training wrote."""
 
 
-class _Part(BaseModel):
+class ManifestPart(BaseModel):
+    """A part of a file that training writes: nothing in it is unknown or left out."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def as_json(self) -> str:
@@ -61,7 +59,7 @@ class _Part(BaseModel):
         return json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
 
 
-class InputSpec(_Part):
+class InputSpec(ManifestPart):
     """The net's input: square RGB images of 8 bits."""
 
     height: int = Field(gt=0)
@@ -70,7 +68,7 @@ class InputSpec(_Part):
     dtype: Literal["uint8"]
 
 
-class Dataset(_Part):
+class Dataset(ManifestPart):
     """The database whose identities the net knows."""
 
     name: str
@@ -80,14 +78,14 @@ class Dataset(_Part):
     training_images: int = Field(gt=0)
 
 
-class Metrics(_Part):
+class Metrics(ManifestPart):
     """Closed-set accuracy on the validation part, 0 to 1, and its number of images."""
 
     validation_accuracy: float = Field(ge=0, le=1)
     validation_images: int = Field(gt=0)
 
 
-class _Calibrated(_Part):
+class Calibrated(ManifestPart):
     """The meaning of similarities: a temperature and at least one measured threshold."""
 
     temperature: float = Field(gt=0)
@@ -110,7 +108,7 @@ class _Calibrated(_Part):
         return Calibration(self.temperature, tuple(ordered))
 
 
-class Manifest(_Calibrated):
+class Manifest(Calibrated):
     """manifest.json of one version; `seal_manifest` fills in the checksums."""
 
     schema_version: Literal[3]  # 1 had one view of an image, 2 no mirrored ones
@@ -146,59 +144,6 @@ class Manifest(_Calibrated):
     def key(self) -> NetKey:
         """Name and version."""
         return NetKey(self.net, self.version)
-
-
-class FusionEntry(_Calibrated):
-    """The weights and the calibration of one set of nets."""
-
-    nets: tuple[Annotated[str, Field(pattern=f"^{NET_NAME}/{NET_VERSION}$")], ...] = Field(
-        min_length=2, description="Each as vgg16/8."
-    )
-    weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        description="One for each net; their sum is 1."
-    )
-
-    @model_validator(mode="after")
-    def _check_nets(self) -> Self:
-        if len(self.weights) != len(self.nets) or abs(sum(self.weights) - 1) > 1e-6:
-            raise ValueError(f"{self.nets} need one weight each, and 1 as their sum")
-        if len(self.versions) != len(self.nets):
-            raise ValueError(f"a net occurs twice: {self.nets}")
-        return self
-
-    @property
-    def versions(self) -> dict[str, int]:
-        """The version of every net."""
-        parts = (key.split("/") for key in self.nets)
-        return {net: int(version) for net, version in parts}
-
-    def fusion(self, nets: Sequence[str]) -> Fusion:
-        """Returns the fusion with the weights in the order of these names."""
-        weights = dict(zip(self.versions, self.weights, strict=True))
-        return Fusion(tuple(weights[net] for net in nets), self.calibration)
-
-
-class FusionManifest(_Part):
-    """fusion.json of a models store; `seal_fusions` creates one."""
-
-    schema_version: Literal[1]
-    created_at: datetime
-    sha256: str = Field(description="Of `fusions`.")
-    fusions: tuple[FusionEntry, ...] = Field(description="The newest first.")
-
-    def find(self, wanted: Mapping[str, int | None]) -> FusionEntry | None:
-        """Returns the first entry of exactly these nets.
-
-        Args:
-            wanted: for each name the version it must have; None accepts any.
-        """
-        for entry in self.fusions:
-            same_nets = entry.versions.keys() == wanted.keys()
-            if same_nets and all(
-                wanted[net] in (None, version) for net, version in entry.versions.items()
-            ):
-                return entry
-        return None
 
 
 def checksum(content: Any) -> str:
@@ -257,11 +202,11 @@ def read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise NetMissing(f"{folder} is missing: give a version's folder, as models_store/vgg16/8")
     path = folder / MANIFEST
-    manifest, content = _read(path, Manifest, _RESTORE)
+    manifest, content = read_file(path, Manifest, _RESTORE)
     if (manifest.net, str(manifest.version)) != folder.absolute().parts[-2:]:
         raise NetCorrupt(f"{path} is the manifest of {manifest.key}: move it to that folder")
     hashed = {name: value for name, value in content.items() if name != "sha256"}
-    _check_sum(path, hashed, manifest.sha256, _RESTORE)
+    require_checksum(path, hashed, manifest.sha256, _RESTORE)
     return manifest
 
 
@@ -297,34 +242,15 @@ def seal_manifest(manifest: Manifest, folder: Path) -> Manifest:
     )
 
 
-def read_fusion_manifest(store: Path) -> FusionManifest:
-    """Reads fusion.json of a store and checks it against its own checksum.
+_File = TypeVar("_File", bound=ManifestPart)
+
+
+def read_file(path: Path, model: type[_File], advice: str) -> tuple[_File, dict[str, Any]]:
+    """Returns a file as a model, and as the JSON that its checksum was computed from.
 
     Raises:
-        NetMissing: if there is no such file.
-        NetCorrupt: if it cannot be read, is of another release, or was changed.
+        NetCorrupt: if it cannot be read, or is not of this release; the message ends with `advice`.
     """
-    path = store / FUSION_MANIFEST
-    if not path.exists():
-        raise NetMissing(f"{path} is missing: {_FUSE}")
-    manifest, content = _read(path, FusionManifest, f"restore it, or {_FUSE}")
-    _check_sum(path, content["fusions"], manifest.sha256, f"restore it, or {_FUSE}")
-    return manifest
-
-
-def seal_fusions(fusions: Sequence[FusionEntry], created_at: datetime) -> FusionManifest:
-    """Returns a fusion manifest with its checksum."""
-    content = [entry.model_dump(mode="json") for entry in fusions]
-    return FusionManifest(
-        schema_version=1, created_at=created_at, sha256=checksum(content), fusions=tuple(fusions)
-    )
-
-
-_File = TypeVar("_File", Manifest, FusionManifest)
-
-
-def _read(path: Path, model: type[_File], advice: str) -> tuple[_File, dict[str, Any]]:
-    """Returns a file as a model, and as the JSON that its checksum was computed from."""
     try:
         text = path.read_bytes()
         return model.model_validate_json(text), json.loads(text)
@@ -336,7 +262,12 @@ def _read(path: Path, model: type[_File], advice: str) -> tuple[_File, dict[str,
         ) from error
 
 
-def _check_sum(path: Path, content: Any, expected: str, advice: str) -> None:
+def require_checksum(path: Path, content: Any, expected: str, advice: str) -> None:
+    """Compares a file's content with its checksum.
+
+    Raises:
+        NetCorrupt: if they differ; the message names both and ends with `advice`.
+    """
     found = checksum(content)
     if found != expected:
         raise NetCorrupt(f"the content of {path} has SHA-256 {found}, not {expected!r}: {advice}")

@@ -14,17 +14,15 @@ from app.ensemble import Ensemble
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
 from app.matching.templates import Floats, NetKey, are_unit
+from app.nets.fusion_manifest import FUSION_MANIFEST, FusionEntry, read_fusion_manifest
 from app.nets.manifest import (
-    FUSION_MANIFEST,
     GOLDEN,
     NET_REQUEST,
-    FusionEntry,
     Manifest,
     NetCorrupt,
     NetMissing,
     NetUnusable,
     highest_version,
-    read_fusion_manifest,
     read_manifest,
     verify_files,
     versions,

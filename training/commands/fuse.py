@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from app.nets.manifest import FusionEntry
+from app.nets.fusion_manifest import FusionEntry
 from training.database.palms import DataOptions, Palms, load_palms
 from training.database.split import load_split, split_strangers
 from training.fit.verdict import Verdict

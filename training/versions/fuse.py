@@ -12,14 +12,13 @@ from tqdm import tqdm
 from app.matching.calibration import calibrate, negative_log_likelihood
 from app.matching.fusion import Fusion, weighted_sum
 from app.matching.templates import NetKey
-from app.nets.manifest import (
+from app.nets.fusion_manifest import (
     FUSION_MANIFEST,
     FusionEntry,
-    NetMissing,
     read_fusion_manifest,
     seal_fusions,
-    versions,
 )
+from app.nets.manifest import NetMissing, versions
 from training.report.files import write_text
 
 SIXTHS = 6

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from app.nets.manifest import NetCorrupt
 from app.palm.views import TEMPLATE_VIEWS
 from tests.app.conftest import unit_rows
 
@@ -152,3 +153,10 @@ def two_nets(models_dir: Path) -> Path:
     add_version(models_dir, "other", 1)
     write_fusions(models_dir, {})
     return models_dir
+
+
+def assert_one_line(refusal: pytest.ExceptionInfo[NetCorrupt]) -> None:
+    """A refusal is one line without addresses, and says how to go on."""
+    assert "\n" not in str(refusal.value)
+    assert "http" not in str(refusal.value)
+    assert "restore" in str(refusal.value)

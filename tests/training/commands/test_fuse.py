@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.nets.manifest import read_fusion_manifest
+from app.nets.fusion_manifest import read_fusion_manifest
 from training.commands.fuse import FuseConfig, fuse
 
 

@@ -8,7 +8,8 @@ import pytest
 from app.matching.calibration import Calibration, Threshold, calibrate, negative_log_likelihood
 from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
-from app.nets.manifest import NetCorrupt, NetMissing, read_fusion_manifest
+from app.nets.fusion_manifest import read_fusion_manifest
+from app.nets.manifest import NetCorrupt, NetMissing
 from training.versions.fuse import (
     fusion_entry,
     other_entries,
