@@ -30,7 +30,8 @@ def in_one_line(error: ValidationError) -> str:
 
 
 def suggest(unknown: str, known: Iterable[str]) -> str:
-    """Returns a hint at the known name nearest to an unknown one, or at all known names."""
+    """Returns a hint at the known name nearest to an unknown one, or at all known names, if there are any."""
     names = sorted(known)
-    nearest = get_close_matches(unknown, names, n=1)
-    return f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(names)}"
+    if nearest := get_close_matches(unknown, names, n=1):
+        return f"did you mean {nearest[0]}?"
+    return f"known are {', '.join(names)}" if names else "there are none here"

@@ -12,6 +12,7 @@ from app import answers
 from app.answers import show_confidence, show_similarity
 from app.api.middleware import SEND_IMAGES
 from app.api.problems import KINDS, documented
+from app.api.query import KNOWN_QUERY
 from app.api.schemas import Enrollment, Identification, Name, RequestBody, Verification
 from app.api.service import AdmittedIdentifierDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
@@ -93,7 +94,7 @@ IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
 _OF_SUBJECTS = (SubjectUnknown, SubjectExists, TemplatesMissing)
 _ERRORS = [error for error in KINDS if error not in _OF_SUBJECTS]
 
-router = APIRouter(prefix="/v1", tags=["palms"])
+router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY])
 
 
 @router.post(

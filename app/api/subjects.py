@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, status
 
 from app.api.problems import NotReady, documented
+from app.api.query import KNOWN_QUERY
 from app.api.schemas import SubjectChanges, Subjects
 from app.api.service import GalleryDep
 from app.gallery.gallery import GalleryUnusable, Subject, SubjectUnknown
@@ -25,7 +26,7 @@ SubjectId = Annotated[
 _TOO_LONG = {"subject_id": f"String should have at most {MAX_SUBJECT_ID_LENGTH} characters"}
 _UNUSABLE = (NotReady, GalleryUnusable)
 
-router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
+router = APIRouter(prefix="/v1/subjects", tags=["subjects"], dependencies=[KNOWN_QUERY])
 
 
 @router.get(

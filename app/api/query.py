@@ -1,0 +1,32 @@
+"""Query parameters: those that a route does not have are refused, as unknown form fields are."""
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+
+from app.validation import suggest
+
+
+def _refuse_unknown(request: Request) -> None:
+    """Refuses query parameters that would be ignored, such as a mistyped one.
+
+    Raises:
+        RequestValidationError: if there are any; it names the nearest known one for each.
+    """
+    known = [parameter.alias for parameter in request.scope["route"].dependant.query_params]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [
+                {
+                    "type": "unknown_field",
+                    "loc": ("query", name),
+                    "msg": f"is unknown; {suggest(name, known)}",
+                    "input": None,
+                }
+                for name in unknown
+            ]
+        )
+
+
+KNOWN_QUERY = Depends(_refuse_unknown)
+"""The dependency of a router whose routes take only the query parameters that they declare."""
