@@ -30,7 +30,7 @@ def in_one_line(error: ValidationError) -> str:
 
 
 def suggest(unknown: str, known: Iterable[str]) -> str:
-    """Returns a hint at the known name nearest to an unknown one, or at all known names, if there are any."""
+    """Returns a hint at the known name nearest to an unknown one, else at all known names."""
     names = sorted(known)
     if nearest := get_close_matches(unknown, names, n=1):
         return f"did you mean {nearest[0]}?"
