@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -44,40 +45,42 @@ class Unreadable:
     reason: str
 
 
+@contextmanager
 def decode_files(
     folder: Path, files: Sequence[str], size_px: int
-) -> Iterator[Decoded | Unreadable]:
+) -> Iterator[Iterator[Decoded | Unreadable]]:
     """Decodes image files as the service does, and shows a progress bar.
+
+    The threads end with this context. An iterator that owned them would join them wherever it
+    happens to be collected, which can be in the start of another thread, and that hangs.
 
     Args:
         folder: folder of the database.
         files: paths relative to the folder.
         size_px: side to which every image is cropped and resized.
 
-    Returns:
+    Yields:
         An iterator over each file's content, or the reason why it cannot be read, in the order of
         `files`. Decoding starts when the first item is requested.
 
     Raises:
-        ValueError: if `size_px` is not positive; raised before any item is requested.
+        ValueError: if `size_px` is not positive.
     """
     if size_px < 1:
         raise ValueError(f"--size-px must be at least 1, such as 224, not {size_px}")
-    return _decode_in_order(folder, files, size_px)
-
-
-def _decode_in_order(
-    folder: Path, files: Sequence[str], size_px: int
-) -> Iterator[Decoded | Unreadable]:
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=len(files), desc=f"reading {folder}", unit="image", leave=False) as progress,
     ):
-        for start in range(0, len(files), READ_AHEAD):
-            window = files[start : start + READ_AHEAD]
-            for content in pool.map(lambda file: _decode_file(folder / file, size_px), window):
-                yield content
-                progress.update()
+
+        def contents() -> Iterator[Decoded | Unreadable]:
+            for start in range(0, len(files), READ_AHEAD):
+                window = files[start : start + READ_AHEAD]
+                for content in pool.map(lambda file: _decode_file(folder / file, size_px), window):
+                    yield content
+                    progress.update()
+
+        yield contents()
 
 
 def _decode_file(path: Path, size_px: int) -> Decoded | Unreadable:

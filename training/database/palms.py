@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.database.decoding import Decoded, Pixels, decode_files
+from training.database.decoding import Decoded, Pixels, Unreadable, decode_files
 from training.database.image_files import ImageFile, default_scratch
 from training.database.index import Classes, Index, IndexedImage, index_database
 from training.database.layouts import Layout
@@ -164,13 +164,13 @@ def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False
         OSError: if the decoded images do not fit into scratch.
     """
     folder, size_px = options.data, options.size_px
-    contents = decode_files(folder, index.files, size_px)
+    shape = (len(index.images), size_px, size_px)
     kinds: Counter[str] = Counter()
     unreadable: dict[str, str] = {}
     readable: list[IndexedImage] = []
     digest = sha256()
 
-    def images() -> Iterator[Pixels]:
+    def images(contents: Iterator[Decoded | Unreadable]) -> Iterator[Pixels]:
         for image, content in zip(index.images, contents, strict=True):
             if isinstance(content, Decoded):
                 digest.update(f"{image.path}\0{content.sha256}\0".encode())
@@ -185,7 +185,8 @@ def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False
             else:
                 unreadable[image.path] = content.reason
 
-    pixels = ImageFile.write(images(), (len(index.images), size_px, size_px), options.scratch)
+    with decode_files(folder, index.files, size_px) as contents:
+        pixels = ImageFile.write(images(contents), shape, options.scratch)
     if not readable:
         path, reason = next(iter(unreadable.items()))
         raise ValueError(

@@ -22,6 +22,9 @@ from training.versions.read import Version
 
 Configure = Callable[..., PretrainConfig]
 
+NO_CHANGE = 1e-30
+"""A learning rate whose steps are lost in a float32 weight."""
+
 
 def configure_in(out: Path, **changes: Any) -> PretrainConfig:
     """The smallest pre-training, like that of the fixture `pretrained`: 32 px, 8 palms."""
@@ -137,13 +140,13 @@ def test_a_run_that_has_not_ended_is_not_exported(
 
 @pytest.fixture(scope="module")
 def second(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
-    """A second stage, against prototypes, at the learning rate 0: all weights stay the first's."""
+    """A second stage, against prototypes, whose weights all stay the first's."""
     config = configure_in(
         tmp_path_factory.mktemp("pretrain") / "second",
         start=pretrained.parent,
         against="prototypes",
         pairs=2,
-        learning_rate=0.0,
+        learning_rate=NO_CHANGE,
     )
     pretrain(config)
     return config
@@ -188,7 +191,7 @@ def test_prototypes_start_as_mean_embeddings_of_a_pair_of_each_palm(
 
 def test_a_pretraining_may_go_on_from_a_version(exported: Path, configure: Configure) -> None:
     version = exported / "alexnet/1"
-    config = configure(start=version, learning_rate=0.0)
+    config = configure(start=version, learning_rate=NO_CHANGE)
     pretrain(config)
     images = np.load(version / "golden.npz")["images"]
     start = Version.open(version).model()(images, training=False)["embedding"]

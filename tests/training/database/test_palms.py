@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -142,6 +143,16 @@ def test_damaged_image_is_named_in_one_line(damage: Damage, tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"p1/s1/9\.bmp: .*`python -m training check --data") as e:
         load_palms(tmp_path, 16)
     assert "\n" not in str(e.value)
+
+
+def test_no_thread_outlives_a_reading_that_fails(tmp_path: Path) -> None:
+    for i in range(4):
+        write_image(tmp_path / "p1" / "s1" / f"{i}.bmp", 100)
+    _truncate(tmp_path / "p1" / "s1" / "1.bmp")
+    with pytest.raises(ValueError, match=r"1\.bmp") as kept:
+        load_palms(tmp_path, 16)
+    assert kept.tb  # its frames hold everything that the reading has opened
+    assert not [one for one in threading.enumerate() if "ThreadPool" in one.name]
 
 
 def test_a_size_without_pixels_is_refused(database: Path) -> None:
