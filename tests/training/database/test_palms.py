@@ -147,7 +147,7 @@ def test_damaged_image_is_named_in_one_line(damage: Damage, tmp_path: Path) -> N
 
 def test_no_thread_outlives_a_reading_that_fails(tmp_path: Path) -> None:
     for i in range(4):
-        write_image(tmp_path / "p1" / "s1" / f"{i}.bmp", 100)
+        write_image(tmp_path / f"p{i % 2}" / "s1" / f"{i}.bmp", 100)
     _truncate(tmp_path / "p1" / "s1" / "1.bmp")
     with pytest.raises(ValueError, match=r"1\.bmp") as kept:
         load_palms(tmp_path, 16)
