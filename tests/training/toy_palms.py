@@ -1,11 +1,13 @@
-"""Toy palms: images that never were files."""
+"""Toy palms, which never were files, and a toy net for those of one pixel."""
 
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
 from training.database.palms import Palms
+from training.nets.layers import CosineClassifier
 
 
 def palms_of(images: ArrayLike, labels: ArrayLike, **fields: Any) -> Palms:
@@ -38,3 +40,20 @@ def make_palms(identities: int, sessions: int, shots: int, bands: int = 1) -> Pa
         session_names=tuple(f"s{i + 1}" for i in range(sessions)),
         files=tuple(f"{a}/{b}/{c}-{d}" for a, b, c, d in np.ndindex(shape)),
     )
+
+
+def pixel_net(kernel: tuple[float, float] = (1.0, 0.0)) -> keras.Model:
+    """Returns a net from an image of one pixel x, 0 to 1, to a point on a circle.
+
+    The point has the direction of x * kernel + (0, 0.3); there are three random prototypes.
+    """
+    images = keras.Input((1, 1, 3), dtype="uint8", name="images")
+    x = keras.layers.Rescaling(1 / 255, name="rescaled")(images)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dense(2, name="dense")(x)
+    embedding = keras.layers.UnitNormalization(name="embedding")(x)
+    similarity = CosineClassifier(3, name="similarity")(embedding)
+    net = keras.Model(images, {"embedding": embedding, "similarity": similarity})
+    weights = np.array([kernel, (0, 0), (0, 0)], np.float32)
+    net.get_layer("dense").set_weights([weights, np.array([0, 0.3], np.float32)])
+    return net

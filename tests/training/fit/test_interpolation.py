@@ -2,27 +2,12 @@
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import pytest
 
+from tests.training.toy_palms import pixel_net
 from training.database.palms import Palms
 from training.fit.interpolation import Interpolation, interpolate_weights
-from training.nets.layers import CosineClassifier
-
-
-def net(kernel: list[float]) -> keras.Model:
-    """From an image of one pixel x to (cos, sin) of an angle that the kernel makes of it."""
-    images = keras.Input((1, 1, 3), dtype="uint8", name="images")
-    x = keras.layers.Rescaling(1 / 255, name="rescaled")(images)
-    x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(2, name="dense")(x)
-    embedding = keras.layers.UnitNormalization(name="embedding")(x)
-    model = keras.Model(images, CosineClassifier(3, name="similarity")(embedding))
-    weights = np.zeros((3, 2), np.float32)
-    weights[0] = kernel
-    model.get_layer("dense").set_weights([weights, np.array([0.0, 0.3], np.float32)])
-    return model
 
 
 @pytest.fixture
@@ -33,11 +18,11 @@ def strangers(make_palms: Callable[..., Palms]) -> Palms:
     return palms
 
 
-GOOD, BLIND = [1.0, 0.0], [0.0, 0.0]
+GOOD, BLIND = (1.0, 0.0), (0.0, 0.0)
 
 
 def test_all_of_a_change_is_kept_that_costs_strangers_nothing(strangers: Palms) -> None:
-    model, tuned = net(GOOD), net([1.5, 0.0])
+    model, tuned = pixel_net(GOOD), pixel_net((1.5, 0.0))
     kept = interpolate_weights(model, tuned, strangers)
     assert (kept.share_kept, kept.eer_before, kept.eer_after) == (1, 0, 0)
     np.testing.assert_allclose(
@@ -49,7 +34,7 @@ def test_all_of_a_change_is_kept_that_costs_strangers_nothing(strangers: Palms) 
 
 
 def test_nothing_of_a_change_is_kept_that_costs_strangers_at_every_share(strangers: Palms) -> None:
-    model, tuned = net(GOOD), net(BLIND)
+    model, tuned = pixel_net(GOOD), pixel_net(BLIND)
     tuned.get_layer("dense").set_weights(
         [np.full((3, 2), 1e6, np.float32), np.zeros(2, np.float32)]
     )
@@ -66,19 +51,22 @@ def test_nothing_of_a_change_is_kept_that_costs_strangers_at_every_share(strange
 
 def test_a_part_of_a_change_is_kept_if_more_costs_strangers(strangers: Palms) -> None:
     """The tuned net is blind; a mean of it and the good one is good."""
-    model = net(GOOD)
-    kept = interpolate_weights(model, net(BLIND), strangers)
+    model = pixel_net(GOOD)
+    kept = interpolate_weights(model, pixel_net(BLIND), strangers)
     assert kept.share_kept == 0.75
     assert model.get_layer("dense").get_weights()[0][0, 0] == pytest.approx(0.25)
     assert "75% of the change is kept: 100% of it raises the equal error rate" in str(kept)
 
 
 def test_more_is_kept_where_the_rate_may_rise(strangers: Palms) -> None:
-    assert interpolate_weights(net(GOOD), net(BLIND), strangers, may_rise=1).share_kept == 1
+    assert (
+        interpolate_weights(pixel_net(GOOD), pixel_net(BLIND), strangers, may_rise=1).share_kept
+        == 1
+    )
 
 
 def test_prototypes_stay_as_they_are(strangers: Palms) -> None:
-    model, tuned = net(GOOD), net([1.5, 0.0])
+    model, tuned = pixel_net(GOOD), pixel_net((1.5, 0.0))
     before = model.get_layer("similarity").get_weights()[0]
     interpolate_weights(model, tuned, strangers)
     np.testing.assert_array_equal(model.get_layer("similarity").get_weights()[0], before)

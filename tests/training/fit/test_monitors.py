@@ -6,26 +6,16 @@ import keras
 import numpy as np
 import pytest
 
+from tests.training.toy_palms import pixel_net
 from training.database.palms import Palms
 from training.fit.monitors import OpenSetMonitor, ValidationAccuracy, measure_with_progress
 from training.fit.prototypes import set_prototypes, set_synthetic_prototypes
 from training.metrics.open_set import compiled_embedder, measure_open_set
-from training.nets.layers import CosineClassifier
 
 
 @pytest.fixture
 def net() -> keras.Model:
-    """From an image of one pixel to a point on a circle, and three prototypes on it."""
-    images = keras.Input((1, 1, 3), dtype="uint8")
-    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
-    embedding = keras.layers.UnitNormalization(name="embedding")(
-        keras.layers.Dense(2, name="dense")(x)
-    )
-    similarity = CosineClassifier(3, name="similarity")(embedding)
-    model = keras.Model(images, {"embedding": embedding, "similarity": similarity})
-    kernel = np.array([[1, 0], [0, 0], [0, 0]], np.float32)
-    model.get_layer("dense").set_weights([kernel, np.array([0, 0.3], np.float32)])
-    return model
+    return pixel_net()
 
 
 @pytest.fixture
