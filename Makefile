@@ -83,6 +83,7 @@ ablation: $(VENV)/.dev data/palms ## Train by each recipe of docs/why-vgg-does-n
 
 # One process for each core, each with one thread. The tests of a file share what they train.
 # They start dozens of processes: without bytecode, each would compile TensorFlow's Python again.
+# The files keep their order: reordered, those with the fewest tests, which train, would come last.
 test: $(VENV)/.dev ## Run every test
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 		$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

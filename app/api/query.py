@@ -6,7 +6,7 @@ from fastapi.exceptions import RequestValidationError
 from app.validation import suggest
 
 
-def _refuse_unknown(request: Request) -> None:
+async def _refuse_unknown(request: Request) -> None:
     """Refuses query parameters that would be ignored, such as a mistyped one.
 
     Raises:
@@ -20,7 +20,7 @@ def _refuse_unknown(request: Request) -> None:
                 {
                     "type": "unknown_field",
                     "loc": ("query", name),
-                    "msg": f"is unknown; {suggest(name, known)}",
+                    "msg": f"is not a query parameter; {suggest(name, known)}",
                     "input": None,
                 }
                 for name in unknown
@@ -29,4 +29,4 @@ def _refuse_unknown(request: Request) -> None:
 
 
 KNOWN_QUERY = Depends(_refuse_unknown)
-"""The dependency of a router whose routes take only the query parameters that they declare."""
+"""Dependency of a router: its routes refuse query parameters that they do not declare."""

@@ -50,7 +50,7 @@ class NetCorrupt(NetUnusable):
 
 
 class ManifestPart(BaseModel):
-    """A part of a file that training writes: nothing in it is unknown or left out."""
+    """A part of a file that training writes; unknown fields, NaN and infinity are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -223,6 +223,8 @@ def test_every_answer_says_how_long_each_step_took(identifier: Identifier) -> No
     assert set(timings) == {"decode", "nets", "search", "total"}
     steps = timings["decode"] + timings["nets"] + timings["search"]
     assert timings["total"] == pytest.approx(steps, abs=0.01)
+    verified = identifier.verify("p001", [palm(1)]).timings_ms
+    assert set(verified) == {"gallery", "decode", "nets", "search", "total"}
 
 
 def test_threads_get_the_same_answers_as_one_caller(gallery: Gallery) -> None:

@@ -92,7 +92,7 @@ def find_warnings(
     found = [
         f"{version.key} was trained on this database, or calibrated with it "
         f"({len(set(version.identities) & set(palms.identities))} of {len(palms.identities)} "
-        "identities are its own): its rates and those of the fusion are too good"
+        "identities are its own): its rates and those of the fusion are optimistic"
         for version in versions
         if version.dataset.sha256 == palms.sha256
     ]

@@ -16,7 +16,7 @@ import tyro
 from training.database.palms import DataOptions
 from training.fit.options import RunOptions, require_at_least
 from training.fit.verdict import Verdict
-from training.nets.recipe import require_valid
+from training.nets.recipe import Recipe, require_valid
 from training.synthetic.capture import TRAINING
 
 
@@ -94,9 +94,6 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     _require_sensible(config)
     version = Version.open(config.start)
     name = version.key.net
-    chosen = {"learning_rate": config.learning_rate, "scale": config.scale, "margin": config.margin}
-    recipe = replace(version.recipe, augment="palm", **chosen)
-    require_valid(recipe)
 
     # Data: the user's palms and synthetic palms
     side_px = working_side(name, version.recipe, version.input_px)
@@ -104,6 +101,8 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     open_set = split.kind == "identity"
     leakage = find_leaks(split)
     refuse_leaks(leakage, allow=config.allow_leaks)
+    chosen = {"learning_rate": config.learning_rate, "scale": config.scale, "margin": config.margin}
+    recipe = replace(version.recipe, augment="palm", **chosen)
     settings = resolve_settings(
         asdict(recipe)
         | asdict(config)
@@ -170,3 +169,5 @@ def _require_sensible(config: FinetuneConfig) -> None:
     require_at_least(options, batch_size=4, epochs=1, monitor=2, rehearsed=0, seed=0)
     if not 0 <= config.may_rise <= 1:
         raise ValueError(f"--may-rise must be from 0 to 1, not {config.may_rise}")
+    numbers = {name: options[name] for name in ("learning_rate", "scale", "margin")}
+    require_valid(Recipe(**numbers))

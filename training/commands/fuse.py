@@ -58,7 +58,7 @@ def fuse(config: FuseConfig) -> Verdict:
     )
     return Verdict(
         path,
-        f"{len(entries)} fusions calibrated; the fusion of all nets has the weights {weights}; "
+        f"sets of nets calibrated: {len(entries)}; the fusion of all has the weights {weights}; "
         "these versions take effect when the service restarts",
     )
 

@@ -162,6 +162,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             trained = {name: trained_part(net) for name, net in nets.items()}
             embedders = {config.out / name: embedding_model(net) for name, net in nets.items()}
             loss = (MarginLoss if prototypes else PairLoss)(config.scale, config.margin)
+            # Without the pool, which would draw further batches that nobody uses.
             images, labels = batches(epoch=done, pool=None)[0]
             guards = make_guards(
                 trained, images, labels, loss, recipe, mode=config.guard, out=config.out

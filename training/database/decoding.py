@@ -1,9 +1,9 @@
 """Decodes image files to square grey images, on all cores."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -51,8 +51,8 @@ def decode_files(
 ) -> Iterator[Iterator[Decoded | Unreadable]]:
     """Decodes image files as the service does, and shows a progress bar.
 
-    The threads end with this context. An iterator that owned them would join them wherever it
-    happens to be collected, which can be in the start of another thread, and that hangs.
+    The threads end with this context. If the iterator owned them, they would be joined when it is
+    garbage-collected. That can happen while another thread starts, and then both wait forever.
 
     Args:
         folder: folder of the database.
@@ -73,14 +73,15 @@ def decode_files(
         tqdm(total=len(files), desc=f"reading {folder}", unit="image", leave=False) as progress,
     ):
 
-        def contents() -> Iterator[Decoded | Unreadable]:
+        def contents() -> Generator[Decoded | Unreadable]:
             for start in range(0, len(files), READ_AHEAD):
                 window = files[start : start + READ_AHEAD]
                 for content in pool.map(lambda file: _decode_file(folder / file, size_px), window):
                     yield content
                     progress.update()
 
-        yield contents()
+        with closing(contents()) as iterator:  # which cancels what it has submitted
+            yield iterator
 
 
 def _decode_file(path: Path, size_px: int) -> Decoded | Unreadable:

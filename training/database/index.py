@@ -20,7 +20,7 @@ from training.database.layouts import (
 )
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-UNKNOWN = "whose name does not fit the layout"
+UNKNOWN = "with names that do not fit the layout"
 NO_ROI = "outside the roi folder, which is used instead"
 
 Classes = Literal["palm", "person"]
@@ -231,7 +231,7 @@ def _select(
         counts = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         has = sorted({name.band_nm for name in known.values() if name.band_nm})
         hint = f": choose from --bands {' '.join(map(str, has))}" if has else ""
-        raise ValueError(f"{folder}: no image can be used ({counts}){hint}")
+        raise ValueError(f"{folder}: no image can be used (of {len(paths)}: {counts}){hint}")
     _refuse_doubles(folder, used)
     return used, left_out
 

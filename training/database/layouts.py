@@ -13,7 +13,7 @@ from typing import Literal
 
 OTHER_BAND = "of another band"
 WRIST = "wrists"
-MISPLACED = "whose name and folder disagree on the session"
+MISPLACED = "with names and folders that disagree on the session"
 
 Layout = Literal[
     "auto", "fyo", "vera", "put", "casia", "polyu", "tongji", "plain", "session-first"

@@ -41,13 +41,15 @@ def fit(
         plan: epochs and learning rates.
         seed: seed of dropout and of augmentation inside the nets.
         accuracy: also report the share of images with the right label, weighted as the loss is.
-        validation: batches of the validation part; adds `val_loss` and `val_accuracy` to the rows.
+        validation: batches of the validation part; adds `val_loss` and, with
+            `accuracy`, `val_accuracy` to the rows.
         callbacks: called in this order; what they add to an epoch's logs is written to its row.
         checkpoint: saves the state after every epoch; None saves nothing.
 
     Returns:
-        The rows of history.csv, one for each epoch: `epoch` from 1, `loss`, `accuracy`,
-        `learning_rate` and `seconds`. For several nets also `<net>_loss` and `<net>_accuracy`.
+        The rows of history.csv, one for each epoch: `epoch` from 1, `loss`, `accuracy` if
+        asked for, `learning_rate` and `seconds`. For several nets also `<net>_loss` and, if asked
+        for, `<net>_accuracy`.
 
     Raises:
         KeyboardInterrupt: if interrupted; the checkpoint then has weights that can be loaded.

@@ -134,9 +134,9 @@ def start_processes(count: int | None = None) -> ProcessPoolExecutor:
 
 
 def _set_up_process() -> None:
-    """Limits this process to one thread, and ends it with its parent, even if that is killed."""
+    """Limits OpenCV to one thread, and ends this process when its parent ends."""
     cv2.setNumThreads(1)
-    if parent := parent_process():
+    if parent := parent_process():  # which, if killed, cannot tell its workers to stop
         Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 

@@ -9,11 +9,27 @@ from tests.app.api.conftest import assert_problem, images, png
 @pytest.mark.parametrize(
     ("method", "url", "message"),
     [
-        ("GET", "/v1/subjects?limt=5", "limt: is unknown; did you mean limit?"),
-        ("GET", "/v1/subjects?limit=5&offset=2", "offset: is unknown; known are after, limit"),
-        ("GET", "/v1/subjects/p001?limit=5", "limit: is unknown; there are none here"),
-        ("POST", "/v1/identify?candidates=2", "candidates: is unknown; there are none here"),
-        ("POST", "/v1/verify?subject_id=p001", "subject_id: is unknown; there are none here"),
+        ("GET", "/v1/subjects?limt=5", "limt: is not a query parameter; did you mean limit?"),
+        (
+            "GET",
+            "/v1/subjects?limit=5&offset=2",
+            "offset: is not a query parameter; known are after, limit",
+        ),
+        (
+            "GET",
+            "/v1/subjects/p001?limit=5",
+            "limit: is not a query parameter; there are none here",
+        ),
+        (
+            "POST",
+            "/v1/identify?candidates=2",
+            "candidates: is not a query parameter; there are none here",
+        ),
+        (
+            "POST",
+            "/v1/verify?subject_id=p001",
+            "subject_id: is not a query parameter; there are none here",
+        ),
     ],
 )
 def test_an_unknown_query_parameter_is_named_and_corrected(

@@ -127,7 +127,7 @@ def test_two_files_of_one_shot_are_refused(touch: Touch) -> None:
 
 def test_fyo_file_in_the_wrong_session_folder_is_left_out(touch: Touch) -> None:
     index = index_database(touch([*NAMES["fyo"], "Subject 1/Session 1/s1_2_L_S2.jpg"]))
-    assert index.left_out == {"whose name and folder disagree on the session": 1}
+    assert index.left_out == {"with names and folders that disagree on the session": 1}
     assert len(index.images) == 12
 
 
@@ -233,7 +233,7 @@ def test_folders_of_sessions_hold_identities_if_the_layout_is_named(touch: Touch
         ("session9/001/2.png", 2),
         ("session10/001/1.png", 1),
     ]
-    assert index.left_out == {"whose name does not fit the layout": 1}
+    assert index.left_out == {"with names that do not fit the layout": 1}
 
 
 def test_one_folder_of_another_name_hides_no_sessions() -> None:
@@ -250,10 +250,10 @@ def test_hidden_files_and_other_files_are_passed_over(touch: Touch) -> None:
 
 def test_images_that_fit_no_name_are_counted(touch: Touch) -> None:
     index = index_database(touch([*NAMES["vera"], "poster.png", "001-M/01/mask.png"]))
-    assert index.left_out == {"whose name does not fit the layout": 2}
+    assert index.left_out == {"with names that do not fit the layout": 2}
     assert str(index) == (
         "layout vera, 60 images of 6 identities, 2 sessions; "
-        "left out: 2 whose name does not fit the layout"
+        "left out: 2 with names that do not fit the layout"
     )
 
 
@@ -276,7 +276,7 @@ def test_two_databases_in_one_folder_are_ambiguous_until_one_is_named(touch: Tou
     with pytest.raises(ValueError, match=r"vera fits 60, such as 001-M/.*put fits 144.*--layout"):
         index_database(folder)
     index = index_database(folder, layout="vera")
-    assert index.left_out == {"whose name does not fit the layout": 144}
+    assert index.left_out == {"with names that do not fit the layout": 144}
 
 
 def test_a_few_names_among_many_others_decide_nothing(touch: Touch) -> None:
