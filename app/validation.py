@@ -34,4 +34,4 @@ def suggest(unknown: str, known: Iterable[str]) -> str:
     names = sorted(known)
     if nearest := get_close_matches(unknown, names, n=1):
         return f"did you mean {nearest[0]}?"
-    return f"known are {', '.join(names)}" if names else "there are none here"
+    return f"known are {', '.join(names)}" if names else "none are known here"

@@ -43,7 +43,7 @@ class PairLoss(_Margin):
     Every palm has two images in a batch. The loss of an image is the cross-entropy of finding the
     palm's other image among all other images, with logits scale * (similarity - margin at that
     image). Without the margin it is the N-pair loss: K. Sohn, NIPS 2016. The margin is that of
-    Wang et al., arXiv 1801.09414. However many palms there are, a net starts to learn as fast.
+    Wang et al., arXiv 1801.09414. A net starts to learn equally fast from any number of palms.
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -18,17 +18,17 @@ from tests.app.api.conftest import assert_problem, images, png
         (
             "GET",
             "/v1/subjects/p001?limit=5",
-            "limit: is not a query parameter; there are none here",
+            "limit: is not a query parameter; none are known here",
         ),
         (
             "POST",
             "/v1/identify?candidates=2",
-            "candidates: is not a query parameter; there are none here",
+            "candidates: is not a query parameter; none are known here",
         ),
         (
             "POST",
             "/v1/verify?subject_id=p001",
-            "subject_id: is not a query parameter; there are none here",
+            "subject_id: is not a query parameter; none are known here",
         ),
     ],
 )
