@@ -9,7 +9,21 @@ from numpy.typing import NDArray
 
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
-from app.matching.templates import Floats, NetKey
+from app.matching.maps import VeinMaps
+from app.matching.templates import MapFormat, NetKey
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedTemplates:
+    """The templates of the identities that a net was trained on.
+
+    Attributes:
+        owners: int32 [T], each template's identity, as an index; every identity has a template.
+        maps: the T maps.
+    """
+
+    owners: NDArray[np.int32]
+    maps: VeinMaps
 
 
 class Net(Protocol):
@@ -26,13 +40,18 @@ class Net(Protocol):
         ...
 
     @property
-    def identities(self) -> Sequence[str]:
-        """The identities that it was trained on, in the order of the prototypes."""
+    def format(self) -> MapFormat:
+        """The format of its maps."""
         ...
 
     @property
-    def prototypes(self) -> Floats:
-        """float32 [C, 2, M, D]: each identity's mean template, of unit length along D."""
+    def identities(self) -> Sequence[str]:
+        """The identities that it was trained on."""
+        ...
+
+    @property
+    def trained(self) -> TrainedTemplates:
+        """The templates of these identities."""
         ...
 
     @property
@@ -40,8 +59,12 @@ class Net(Protocol):
         """The meaning of its similarities."""
         ...
 
-    def embed(self, images: NDArray[np.uint8]) -> Floats:
-        """Maps uint8 [B, H, W, 3] to float32 [B, D], rows of unit length; thread-safe."""
+    def maps(self, images: NDArray[np.uint8]) -> VeinMaps:
+        """Computes the vein maps of uint8 [B, H, W, 3]; thread-safe.
+
+        Raises:
+            ArithmeticError: if a map is not finite.
+        """
         ...
 
 

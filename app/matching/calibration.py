@@ -1,5 +1,11 @@
-"""Calibration of similarities: thresholds with their false match rates, and a temperature."""
+"""Calibration of similarities: thresholds with their false match rates, and temperatures.
 
+The best of several enrolled images is higher, and the mean of several probes varies less, than one
+similarity, and impostors are more alike while no mean map is subtracted. Each such case has its
+own thresholds, measured on strangers: palms that no net was trained on.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,8 +13,9 @@ from numpy.typing import NDArray
 
 from app.matching.decision import posteriors
 
-FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-"""False match rates that `calibrate` measures, if there are enough comparisons."""
+FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 5e-7)
+"""False match rates that `calibrate` measures, if there are enough comparisons. The last one
+holds an FPIR of 1 % among 20,000 subjects."""
 
 MIN_FALSE_MATCHES = 3
 """A rate is measured only if at least this many comparisons are expected above its threshold."""
@@ -16,7 +23,10 @@ MIN_FALSE_MATCHES = 3
 FPIR_TARGET = 0.01
 """False positive identification rate at which the temperature is fitted: the service's default."""
 
-_TEMPERATURES: tuple[float, ...] = tuple(np.geomspace(0.004, 0.4, 80).tolist())
+TEMPERATURE_GALLERY = 200
+"""Subjects in the galleries for fitting temperatures: about as many as the nets are trained on."""
+
+_TEMPERATURES: tuple[float, ...] = tuple(np.geomspace(0.002, 0.2, 80).tolist())
 
 Similarities = NDArray[np.floating]
 
@@ -37,14 +47,20 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """The meaning of one matcher's similarities, measured on validation palms.
+class Case:
+    """The meaning of similarities in one case.
 
     Attributes:
+        mean_map: whether a mean map is subtracted.
+        templates: images enrolled of a subject.
+        probes: images of one probe; a case of 2 also holds for more.
         temperature: a difference of similarities divided by it is a difference of log-odds.
         thresholds: at least one, in the order of falling FMR and rising similarity.
     """
 
+    mean_map: bool
+    templates: int
+    probes: int
     temperature: float
     thresholds: tuple[Threshold, ...]
 
@@ -59,59 +75,172 @@ class Calibration:
         return Threshold(float(similarity), float(10**asked))
 
 
-def calibrate(
-    genuine: Similarities, labels: NDArray[np.integer], impostors: Similarities
-) -> Calibration:
-    """Measures the thresholds on impostors and fits the temperature on both kinds of probes.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The meaning of one matcher's similarities, in every case.
 
-    A threshold is a quantile of the impostors' similarities. The temperature is the one of 80
-    between 0.004 and 0.4 with the least mean negative log-likelihood.
+    Attributes:
+        cases: at least one.
+    """
+
+    cases: tuple[Case, ...]
+
+    @property
+    def lowest_fmr(self) -> float:
+        """The lowest false match rate that every case has a threshold for."""
+        return max(case.thresholds[-1].fmr for case in self.cases)
+
+    def at(
+        self, fmr: float, templates: NDArray[np.integer], *, probes: int, mean_map: bool
+    ) -> "Limits":
+        """Returns what each subject's similarity must reach for a false match rate.
+
+        Between the measured numbers of enrolled images, thresholds are interpolated over the
+        number's logarithm; above the largest they are extrapolated.
+
+        Args:
+            fmr: the false match rate, in (0, 1].
+            templates: integers [N], images enrolled of each subject, at least 1.
+            probes: images of the probe, at least 1.
+            mean_map: whether a mean map is subtracted.
+        """
+        cases = self._cases(probes, mean_map)
+        found = [case.threshold_at(fmr) for case in cases]
+        counts = np.log([case.templates for case in cases])
+        asked = np.log(np.maximum(templates, 1))
+        return Limits(
+            similarities=_interpolate(asked, counts, [one.similarity for one in found]),
+            temperatures=np.interp(asked, counts, [case.temperature for case in cases]),
+            fmr=max((one.fmr for one in found), default=1.0),
+        )
+
+    def _cases(self, probes: int, mean_map: bool) -> list[Case]:
+        """Returns the nearest cases, by their number of templates."""
+        same = [case for case in self.cases if case.mean_map == mean_map] or list(self.cases)
+        most = max((case.probes for case in same if case.probes <= probes), default=1)
+        chosen = [case for case in same if case.probes == most] or same
+        return sorted(chosen, key=lambda case: case.templates)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What N subjects' similarities must reach.
+
+    Attributes:
+        similarities: float64 [N].
+        temperatures: float64 [N].
+        fmr: the false match rate at these similarities: the one that was asked for, or the nearest
+            that was measured.
+    """
+
+    similarities: NDArray[np.float64]
+    temperatures: NDArray[np.float64]
+    fmr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """The similarities of strangers to each other, in one case and one style of cameras.
+
+    Attributes:
+        similarities: float [P, N], every probe to every subject.
+        own: integers [P], the column of each probe's own subject.
+    """
+
+    similarities: Similarities
+    own: NDArray[np.integer]
+
+    def genuine(self) -> Similarities:
+        """Returns [P], the similarity of each probe to its own subject."""
+        return self.similarities[np.arange(len(self.own)), self.own]
+
+    def impostors(self) -> Similarities:
+        """Returns [P, N - 1], the similarities of each probe to all other subjects."""
+        others = np.ones(self.similarities.shape, bool)
+        others[np.arange(len(self.own)), self.own] = False
+        return self.similarities[others].reshape(len(self.own), -1)
+
+
+def calibrate(trials: Sequence[Trials], *, mean_map: bool, templates: int, probes: int) -> Case:
+    """Measures the thresholds and fits the temperature of one case.
+
+    A threshold is a quantile of the impostors' similarities, the highest among the styles. The
+    temperature is the one of 80 between 0.002 and 0.2 with the least mean negative log-likelihood.
 
     Args:
-        genuine: [N, C], similarities of probes of known subjects to the C subjects.
-        labels: integers [N], the true columns of `genuine`.
-        impostors: [M, C], similarities of probes of nobody among the C subjects.
+        trials: for each style of cameras, its similarities.
+        mean_map: see `Case`.
+        templates: see `Case`.
+        probes: see `Case`.
 
     Raises:
         ValueError: if the impostors are too few for the first of `FMRS`.
     """
-    thresholds = tuple(
-        Threshold(float(np.quantile(impostors, 1 - fmr, method="higher")), fmr, impostors.size)
-        for fmr in FMRS
-        if fmr * impostors.size >= MIN_FALSE_MATCHES
-    )
-    if not thresholds:
-        needed = round(MIN_FALSE_MATCHES / FMRS[0])
-        raise ValueError(
-            f"{impostors.size} impostor comparisons are too few, {needed} are needed: add strangers"
-        )
+    thresholds = _measure_thresholds([one.impostors().ravel() for one in trials])
+    small = [_small_galleries(one) for one in trials]
     return min(
-        (Calibration(temperature, thresholds) for temperature in _TEMPERATURES),
-        key=lambda one: negative_log_likelihood(one, genuine, labels, impostors).mean(),
+        (Case(mean_map, templates, probes, one, thresholds) for one in _TEMPERATURES),
+        key=lambda case: np.mean([negative_log_likelihood(case, own).mean() for own in small]),
     )
 
 
-def negative_log_likelihood(
-    calibration: Calibration,
-    genuine: Similarities,
-    labels: NDArray[np.integer],
-    impostors: Similarities,
-) -> NDArray[np.float64]:
-    """Returns the negative log-likelihood of every probe's true subject, or of nobody.
+def negative_log_likelihood(case: Case, trials: Trials) -> NDArray[np.float64]:
+    """Returns the negative log-likelihood of the truth about every probe, known and unknown.
 
-    The posteriors are those of an identification among the C subjects at `FPIR_TARGET`.
+    Every probe is identified twice at `FPIR_TARGET`: among all N subjects, and among the N - 1
+    others as a stranger.
 
     Args:
-        calibration: the calibration to evaluate.
-        genuine: see `calibrate`.
-        labels: see `calibrate`.
-        impostors: see `calibrate`.
+        case: the calibration to evaluate.
+        trials: similarities of P probes to N subjects.
 
     Returns:
-        float64 [N + M], the genuine probes first.
+        float64 [2 P], the searches for known subjects first.
     """
-    nobody = calibration.threshold_at(FPIR_TARGET / genuine.shape[1]).similarity
-    truth = np.concatenate([labels + 1, np.zeros(len(impostors), labels.dtype)])
-    similarities = np.concatenate([genuine, impostors])
-    found = posteriors(similarities, nobody, calibration.temperature)
-    return -np.log(found[np.arange(len(truth)), truth] + 1e-12)
+    probes, subjects = trials.similarities.shape
+    nobody = case.threshold_at(FPIR_TARGET / subjects).similarity
+    known = posteriors(trials.similarities, nobody, case.temperature)
+    strange = posteriors(trials.impostors(), nobody, case.temperature)
+    truth = np.concatenate([known[np.arange(probes), 1 + trials.own], strange[:, 0]])
+    return -np.log(truth + 1e-12)
+
+
+def comparisons_needed(fmr: float) -> int:
+    """Returns how many impostor comparisons measure a false match rate."""
+    return int(np.ceil(MIN_FALSE_MATCHES / fmr - 1e-6))
+
+
+def _measure_thresholds(styles: Sequence[Similarities]) -> tuple[Threshold, ...]:
+    fewest = min(one.size for one in styles)
+    thresholds = tuple(
+        Threshold(
+            max(float(np.quantile(one, 1 - fmr, method="higher")) for one in styles),
+            fmr,
+            fewest,
+        )
+        for fmr in FMRS
+        if fewest >= comparisons_needed(fmr)
+    )
+    if not thresholds:
+        raise ValueError(
+            f"{fewest} impostor comparisons are too few, {comparisons_needed(FMRS[0])} are needed: "
+            "add strangers"
+        )
+    return thresholds
+
+
+def _small_galleries(trials: Trials) -> Trials:
+    """Returns the trials of the first `TEMPERATURE_GALLERY` subjects among each other."""
+    kept = trials.own < TEMPERATURE_GALLERY
+    return Trials(trials.similarities[kept, :TEMPERATURE_GALLERY], trials.own[kept])
+
+
+def _interpolate(
+    at: NDArray[np.float64], known: NDArray[np.float64], values: Sequence[float]
+) -> NDArray[np.float64]:
+    """Interpolates linearly, extrapolates above the last known point, is constant below."""
+    found = np.interp(at, known, values)
+    if len(values) > 1:
+        slope = (values[-1] - values[-2]) / (known[-1] - known[-2])
+        found += np.maximum(at - known[-1], 0) * max(slope, 0.0)
+    return found

@@ -15,13 +15,15 @@ Decision = Literal["match", "no_match", "inconclusive"]
 MIN_POSTERIOR = 0.5
 """The best subject is a match only if it is at least as probable as all else together."""
 
+Array = NDArray[np.floating]
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """The decisions on P probes.
 
     Attributes:
-        best: int64 [P], the most similar subject; -1 where there are no subjects.
+        best: int64 [P], the most probable subject; -1 where there are no subjects.
         decisions: str [P], each a `Decision`.
         confidence: float64 [P] in [0, 1], the probability of nobody where the decision is
             "no_match", else of the best subject.
@@ -35,46 +37,47 @@ class Answers:
 
 
 def posteriors(
-    similarities: NDArray[np.floating], threshold: float, temperature: float
+    similarities: Array, thresholds: Array | float, temperatures: Array | float
 ) -> NDArray[np.float64]:
     """Returns the probability of nobody and of every subject.
 
-    softmax([threshold, similarities] / temperature), computed in float64.
+    softmax([0, (similarities - thresholds) / temperatures]), computed in float64.
 
     Args:
         similarities: [..., N], one for each subject.
-        threshold: the similarity at which nobody and a single subject are equally probable.
-        temperature: above 0; see `app.matching.calibration.Calibration`.
+        thresholds: [N] or one for all; the similarity at which nobody and a single subject are
+            equally probable. It rises with the number of images that a subject has enrolled.
+        temperatures: [N] or one for all, above 0; see `app.matching.calibration.Case`.
 
     Returns:
         float64 [..., 1 + N], nobody first; the sum over the last axis is 1.
     """
-    # In the similarities' dtype, so that a similarity equal to the threshold is equally probable.
-    nobody = np.full((*similarities.shape[:-1], 1), threshold, similarities.dtype)
-    logits = np.concatenate([nobody, similarities], axis=-1).astype(np.float64)
-    odds = np.exp((logits - logits.max(axis=-1, keepdims=True)) / temperature)
+    evidence = (similarities.astype(np.float64) - thresholds) / temperatures
+    logits = np.concatenate([np.zeros((*evidence.shape[:-1], 1)), evidence], axis=-1)
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return odds / odds.sum(axis=-1, keepdims=True)
 
 
-def decide(similarities: NDArray[np.floating], threshold: float, temperature: float) -> Answers:
+def decide(similarities: Array, thresholds: Array | float, temperatures: Array | float) -> Answers:
     """Decides for every probe which subject it belongs to, if any.
 
-    "no_match" if no similarity reaches the threshold; else "match" if the most similar subject's
+    "no_match" if no similarity reaches its threshold; else "match" if the most probable subject's
     posterior is at least `MIN_POSTERIOR`; else "inconclusive".
 
     Args:
         similarities: [P, N], of P probes to N subjects; N may be 0.
-        threshold: see `posteriors`.
-        temperature: see `posteriors`.
+        thresholds: see `posteriors`.
+        temperatures: see `posteriors`.
     """
-    found = posteriors(similarities, threshold, temperature)
+    found = posteriors(similarities, thresholds, temperatures)
     probes, subjects = similarities.shape
     if not subjects:
         nobody = np.array(["no_match"] * probes, np.str_)
         return Answers(np.repeat(np.int64(-1), probes), nobody, found[:, 0], found)
-    best = similarities.argmax(axis=-1)
+    best = found[:, 1:].argmax(axis=-1)
     of_best = np.take_along_axis(found, 1 + best[:, None], axis=-1)[:, 0]
     known = np.where(of_best >= MIN_POSTERIOR, "match", "inconclusive")
-    decisions = np.where(similarities.max(axis=-1) < threshold, "no_match", known)
+    reached = (similarities.astype(np.float64) >= thresholds).any(axis=-1)
+    decisions = np.where(reached, known, "no_match")
     confidence = np.where(decisions == "no_match", found[:, 0], of_best)
     return Answers(best, decisions, confidence, found)

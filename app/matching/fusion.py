@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.matching.calibration import Calibration
-from app.matching.templates import Floats
+from app.matching.maps import Floats
 
 
 @dataclass(frozen=True, slots=True)

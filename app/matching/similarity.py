@@ -1,26 +1,159 @@
-"""The similarity of probes to templates."""
+"""The similarity of two vein maps: the agreement of their signs where the palms overlap.
+
+The template's central window is laid over the probe at every shift of a few places. A similarity
+is 1 - 2 d, where d is the share of differing signs among the places that are usable in both: 1 for
+equal maps, about 0 for unrelated ones, -1 for opposite ones. It grows with the correlation of the
+values. The best shift counts, because no two regions of interest are cut out at exactly the same
+place: D. Zhang, W.-K. Kong, J. You and M. Wong, "Online palmprint identification", IEEE TPAMI 25
+(2003). Several templates of a subject: the best one counts. Several probes: the mean counts.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from app.matching.templates import Floats
+from app.matching.hamming import hamming
+from app.matching.maps import Bools, Floats, Signs
+
+SHIFT = 2
+"""Largest shift in places of a map of 28 x 28: 7 % of the palm's region of interest."""
+
+COARSE_SHIFT = 1
+"""Largest shift in places of a coarse map, the same 7 %."""
+
+MIN_OVERLAP = 0.6
+"""Least share of the window's places that must be usable in both maps."""
+
+NO_SCORE = -1.0
+"""The similarity of two maps whose usable places overlap too little."""
+
+Bytes = NDArray[np.uint8]
 
 
-def similarities(probes: Floats, templates: Floats) -> Floats:
-    """Returns the similarity of every probe to every template.
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """Windows of maps as packed bits.
 
-    It is the mean, over upright and mirrored, of the best cosine to any of the template's M
-    positions. `app.palm.views` makes the images of both.
+    Attributes:
+        bits: uint8 [T, K], the signs of each window; 0 at unusable places.
+        places: uint8 [T, V], a bit for each place of each window: 1 if it is usable.
+        whole: bool [T], the windows whose places are all usable.
+    """
+
+    bits: Bytes
+    places: Bytes
+    whole: Bools
+
+    @classmethod
+    def of(cls, positive: Bools, usable: Bools) -> Self:
+        """Packs windows bool [T, W, W, C] and [T, W, W]."""
+        flat = usable.reshape(len(usable), np.prod(usable.shape[1:]))
+        signs = positive.reshape(len(positive), np.prod(positive.shape[1:]))
+        return cls(
+            np.packbits(signs, axis=1),
+            np.packbits(flat, axis=1),
+            np.asarray(flat.all(axis=1)),
+        )
+
+    def __len__(self) -> int:
+        """Returns T."""
+        return len(self.bits)
+
+    def __getitem__(self, rows: slice | NDArray[np.integer] | Bools) -> "Codes":
+        """Returns some of the windows."""
+        return Codes(self.bits[rows], self.places[rows], self.whole[rows])
+
+
+def template_codes(signs: Signs, shift: int = SHIFT) -> Codes:
+    """Packs the central window of each of T maps, smaller than the map by `shift` on every side."""
+    side = signs.usable.shape[1]
+    centre = slice(shift, side - shift)
+    return Codes.of(signs.positive[:, centre, centre], signs.usable[:, centre, centre])
+
+
+def probe_codes(signs: Signs, shift: int = SHIFT) -> Codes:
+    """Packs the windows of one map at every shift.
 
     Args:
-        probes: float32 [P, 2, D], embeddings of `probe_views`, of unit length.
-        templates: float32 [T, 2, M, D], embeddings of `template_views`, of unit length.
+        signs: one map.
+        shift: largest shift, in places.
 
     Returns:
-        float32 [P, T] in [-1, 1]; higher is more alike.
+        (2 shift + 1)² windows.
     """
-    found = np.empty((len(probes), len(templates)), np.float32)
-    for probe, row in zip(probes, found, strict=True):
-        # matmul, with the views as columns, is five times slower on a large gallery.
-        cosines = np.einsum("tvmd,vd->tvm", templates, probe)
-        row[:] = cosines.max(axis=-1).mean(axis=-1)
-    return found
+    side = signs.usable.shape[1] - 2 * shift
+    cuts = [
+        np.s_[0, r : r + side, c : c + side] for r, c in product(range(2 * shift + 1), repeat=2)
+    ]
+    return Codes.of(
+        np.stack([signs.positive[cut] for cut in cuts]),
+        np.stack([signs.usable[cut] for cut in cuts]),
+    )
+
+
+def similarities(probe: Codes, templates: Codes, shape: tuple[int, int]) -> Floats:
+    """Returns the similarity of one probe to every template, at the best shift.
+
+    Args:
+        probe: its windows, from `probe_codes`.
+        templates: T windows, from `template_codes`.
+        shape: places and channels of a window.
+
+    Returns:
+        float32 [T] in [-1, 1]; `NO_SCORE` where no shift has enough usable places.
+    """
+    places, channels = shape
+    differing = hamming(templates.bits, probe.bits)
+    if probe.whole.all() and templates.whole.all():
+        return _agreement(differing.min(axis=1, initial=places * channels), places * channels)
+    best = _agreement(differing.min(axis=1, initial=places * channels), places * channels)
+    rows = np.arange(len(templates)) if not probe.whole.all() else np.flatnonzero(~templates.whole)
+    best[rows] = _masked(probe, templates[rows], differing[rows], places, channels)
+    return best
+
+
+def _agreement(differing: NDArray[np.integer], compared: NDArray[np.integer] | int) -> Floats:
+    return (1 - 2 * (differing / compared)).astype(np.float32)
+
+
+def _masked(
+    probe: Codes,
+    templates: Codes,
+    differing: NDArray[np.uint32],
+    places: int,
+    channels: int,
+) -> NDArray[np.float64]:
+    """Returns the similarities [T] over the places that are usable in both maps.
+
+    Unusable places hold zeros, so `differing` [T, Q] also counts the ones of either map at places
+    that are usable in that map only. Those are subtracted.
+    """
+    of_probe = _spread(probe.places, places, channels)
+    of_templates = _spread(templates.places, places, channels)
+    probe_ones = _ones(probe.bits)[None] - _common(of_templates, probe.bits)
+    template_ones = _ones(templates.bits)[:, None] - _common(templates.bits, of_probe)
+    overlap = _common(templates.places, probe.places)
+    compared = np.maximum(overlap * channels, 1)
+    found = 1 - 2 * (differing.astype(np.int64) - probe_ones - template_ones) / compared
+    found[overlap < MIN_OVERLAP * places] = NO_SCORE
+    return found.max(axis=1, initial=NO_SCORE)
+
+
+def _spread(packed: Bytes, places: int, channels: int) -> Bytes:
+    """Returns the bits of places [T, V] once for every channel, [T, K]."""
+    bits = np.unpackbits(packed, axis=1, count=places)
+    return np.packbits(np.repeat(bits, channels, axis=1), axis=1)
+
+
+def _ones(packed: Bytes) -> NDArray[np.int64]:
+    """Returns the number of ones in every row."""
+    return np.bitwise_count(packed).sum(axis=1, dtype=np.int64)
+
+
+def _common(rows: Bytes, others: Bytes) -> NDArray[np.int64]:
+    """Returns the number of ones that every two rows have in common, [R, Q]."""
+    either = _ones(rows)[:, None] + _ones(others)[None]
+    return (either - hamming(rows, others)) // 2

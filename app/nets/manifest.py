@@ -6,6 +6,7 @@ Training writes manifest.json through this model, and the service reads it.
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from hashlib import file_digest, sha256
 from itertools import pairwise
@@ -14,19 +15,24 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from app.matching.calibration import Calibration, Threshold
-from app.matching.templates import NetKey
+from app.matching.calibration import Calibration, Case
+from app.matching.maps import MapShape
+from app.matching.templates import MapFormat, NetKey
 from app.validation import in_one_line
 
 MANIFEST = "manifest.json"
 SAVED_MODEL = "saved_model.pb"
 GOLDEN = "golden.npz"
+TEMPLATES = "templates.npz"
 
 NET_NAME = "[a-z][a-z0-9_-]*"
 """A net's name, which is also its folder's."""
 
 NET_VERSION = "[1-9][0-9]{0,8}"
 """A version's number, which is also its folder's name."""
+
+TEMPLATE_ID = "[0-9a-f]{16}"
+"""Which templates can be compared; see `Manifest.template_id`."""
 
 NET_REQUEST = f"({NET_NAME})(?::({NET_VERSION}))?"
 """How a net is asked for: vgg16, or vgg16:8 to pin version 8."""
@@ -86,39 +92,57 @@ class Metrics(ManifestPart):
 
 
 class Calibrated(ManifestPart):
-    """The meaning of similarities: a temperature and at least one measured threshold."""
+    """The meaning of similarities, in at least one case."""
 
-    temperature: float = Field(gt=0)
-    thresholds: tuple[Threshold, ...] = Field(min_length=1)
+    cases: tuple[Case, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _check_thresholds(self) -> Self:
-        for threshold in self.thresholds:
-            if not 0 < threshold.fmr <= 1 or (threshold.comparisons or 0) <= 0:
-                raise ValueError(f"an FMR in (0, 1] and its comparisons are needed: {threshold}")
-        for looser, stricter in pairwise(self.calibration.thresholds):
-            if looser.fmr == stricter.fmr or looser.similarity > stricter.similarity:
-                raise ValueError(f"a lower FMR needs a higher similarity: {looser}, {stricter}")
+    def _check_cases(self) -> Self:
+        kinds = Counter((case.mean_map, case.templates, case.probes) for case in self.cases)
+        if repeated := [kind for kind, count in kinds.items() if count > 1]:
+            raise ValueError(f"mean_map, templates and probes occur twice: {repeated[0]}")
+        for case in self.cases:
+            _check_case(case)
         return self
 
     @property
     def calibration(self) -> Calibration:
-        """The thresholds, in the order of falling FMR, and the temperature."""
-        ordered = sorted(self.thresholds, key=lambda threshold: -threshold.fmr)
-        return Calibration(self.temperature, tuple(ordered))
+        """The cases, each with its thresholds in the order of falling FMR."""
+        return Calibration(
+            tuple(
+                replace(case, thresholds=tuple(sorted(case.thresholds, key=lambda t: -t.fmr)))
+                for case in self.cases
+            )
+        )
+
+
+def _check_case(case: Case) -> None:
+    if not (case.temperature > 0 and case.thresholds and min(case.templates, case.probes) > 0):
+        raise ValueError(f"a case needs a temperature, thresholds and images: {case}")
+    for threshold in case.thresholds:
+        if not 0 < threshold.fmr <= 1 or (threshold.comparisons or 0) <= 0:
+            raise ValueError(f"an FMR in (0, 1] and its comparisons are needed: {threshold}")
+    for looser, stricter in pairwise(sorted(case.thresholds, key=lambda t: -t.fmr)):
+        if looser.fmr == stricter.fmr or looser.similarity > stricter.similarity:
+            raise ValueError(f"a lower FMR needs a higher similarity: {looser}, {stricter}")
 
 
 class Manifest(Calibrated):
     """manifest.json of one version; `seal_manifest` fills in the checksums."""
 
-    schema_version: Literal[3]  # 1 had one view of an image, 2 no mirrored ones
+    schema_version: Literal[4]  # up to 3, embeddings were compared, not maps
     net: str = Field(pattern=f"^{NET_NAME}$")
     version: int = Field(gt=0)
     created_at: datetime
     input: InputSpec
     embedding_size: int = Field(gt=0)
-    identities: tuple[str, ...] = Field(min_length=1, description="In the prototypes' order.")
-    prototypes_file: str
+    map_side: int = Field(gt=4, description="Places of the vein map in a row and in a column.")
+    map_channels: int = Field(gt=0)
+    template_id: str = Field(
+        pattern=f"^{TEMPLATE_ID}$",
+        description="Digest of the map's weights and format: templates of equal ids compare.",
+    )
+    identities: tuple[str, ...] = Field(min_length=1, description="In the similarities' order.")
     training: dict[str, Any] = Field(description="The training's settings.")
     dataset: Dataset
     metrics: Metrics
@@ -144,6 +168,11 @@ class Manifest(Calibrated):
     def key(self) -> NetKey:
         """Name and version."""
         return NetKey(self.net, self.version)
+
+    @property
+    def map_format(self) -> MapFormat:
+        """The format of the net's vein maps."""
+        return MapFormat(self.net, self.template_id, MapShape(self.map_side, self.map_channels))
 
 
 def checksum(content: Any) -> str:
@@ -216,7 +245,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     Raises:
         NetCorrupt: if a file is missing or changed, or a needed file has no checksum.
     """
-    needed = {SAVED_MODEL, GOLDEN, manifest.prototypes_file}
+    needed = {SAVED_MODEL, GOLDEN, TEMPLATES}
     if unlisted := needed - manifest.files.keys():
         raise NetCorrupt(f"{folder / MANIFEST} lists no checksum of {sorted(unlisted)}: {_RESTORE}")
     for name, expected in manifest.files.items():

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from app.matching.templates import Floats
+from app.matching.maps import Floats
 
 
 class OpenvinoEngine:
@@ -34,9 +34,9 @@ class OpenvinoEngine:
         self._compiled = core.compile_model(core.read_model(folder), "CPU", options)
         self._requests = threading.local()  # an inference request serves one thread at a time
 
-    def embed(self, images: NDArray[np.uint8]) -> Floats:
-        """Maps uint8 [B, H, W, 3] to float32 [B, D], rows of unit length."""
+    def maps(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Maps uint8 [B, H, W, 3] to maps float32 [B, S, S, C] and masks float32 [B, S, S]."""
         if not hasattr(self._requests, "own"):
             self._requests.own = self._compiled.create_infer_request()
         outputs = self._requests.own.infer({"images": np.ascontiguousarray(images)})
-        return np.array(outputs["embedding"], np.float32)
+        return np.array(outputs["map"], np.float32), np.array(outputs["mask"], np.float32)

@@ -6,18 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.ensemble import Ensemble
+from app.ensemble import Ensemble, TrainedTemplates
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
-from app.matching.templates import Floats, NetKey, are_unit
+from app.matching.maps import Floats, VeinMaps
+from app.matching.templates import MapFormat, NetKey
 from app.nets.fusion_manifest import FUSION_MANIFEST, FusionEntry, read_fusion_manifest
 from app.nets.manifest import (
     GOLDEN,
     NET_REQUEST,
+    TEMPLATES,
     Manifest,
     NetCorrupt,
     NetMissing,
@@ -29,13 +32,11 @@ from app.nets.manifest import (
 )
 from app.nets.openvino_engine import OpenvinoEngine
 from app.nets.tensorflow_engine import TensorflowEngine
-from app.palm.views import TEMPLATE_VIEWS
 
 logger = logging.getLogger(__name__)
 
-MIN_GOLDEN_COSINE = 0.999
-"""Least cosine of an engine's embedding to the recorded one. OpenVINO in bfloat16 had 0.995 and
-another best identity (docs/speed.md)."""
+MIN_GOLDEN_CORRELATION = 0.999
+"""Least correlation of an engine's map with the recorded one."""
 
 
 class NetMismatch(NetUnusable):
@@ -45,8 +46,8 @@ class NetMismatch(NetUnusable):
 class Engine(Protocol):
     """Runs one SavedModel."""
 
-    def embed(self, images: NDArray[np.uint8]) -> Floats:
-        """Maps uint8 [B, H, W, 3] to float32 [B, D]; thread-safe."""
+    def maps(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Maps uint8 [B, H, W, 3] to float32 [B, S, S, C] and [B, S, S]; thread-safe."""
         ...
 
 
@@ -62,7 +63,7 @@ class LoadedNet:
 
     manifest: Manifest
     calibration: Calibration
-    prototypes: Floats
+    trained: TrainedTemplates
     engine: Engine
 
     @property
@@ -71,18 +72,23 @@ class LoadedNet:
         return self.manifest.key
 
     @property
+    def format(self) -> MapFormat:
+        """The format of its maps."""
+        return self.manifest.map_format
+
+    @property
     def input_px(self) -> int:
         """Side of the input image."""
         return self.manifest.input.height
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """The identities that it was trained on, in the order of the prototypes."""
+        """The identities that it was trained on."""
         return self.manifest.identities
 
-    def embed(self, images: NDArray[np.uint8]) -> Floats:
-        """Maps uint8 [B, input_px, input_px, 3] to float32 [B, D], rows of unit length."""
-        return self.engine.embed(images)
+    def maps(self, images: NDArray[np.uint8]) -> VeinMaps:
+        """Computes the vein maps of uint8 [B, input_px, input_px, 3]."""
+        return VeinMaps.of(*self.engine.maps(images))
 
 
 def load_ensemble(models_dir: Path, names: Sequence[str], engine: str) -> Ensemble:
@@ -176,10 +182,10 @@ def _find_fusion(models_dir: Path, wanted: Mapping[str, int | None]) -> FusionEn
 def _load_net(folder: Path, engine: str) -> LoadedNet:
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    prototypes = _read_prototypes(folder, manifest)
+    trained = read_trained(folder, manifest)
     try:
         running = ENGINES[engine](folder)
-        _compare_with_golden(folder, running, prototypes[:, 0, 0], engine)
+        _compare_with_golden(folder, manifest, running, engine)
     except NetMismatch:
         raise
     except ImportError as error:
@@ -189,39 +195,57 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
     except Exception as error:  # every engine raises errors of its own
         why = " ".join(str(error).split())
         raise NetCorrupt(f"{folder} cannot be run by {engine}: {why}; export it again") from error
-    return LoadedNet(manifest, manifest.calibration, prototypes, running)
+    return LoadedNet(manifest, manifest.calibration, trained, running)
 
 
-def _read_prototypes(folder: Path, manifest: Manifest) -> Floats:
-    path = folder / manifest.prototypes_file
+def read_trained(folder: Path, manifest: Manifest) -> TrainedTemplates:
+    """Reads the templates of the identities that a net was trained on.
+
+    Raises:
+        NetCorrupt: if the file cannot be read or does not fit the manifest.
+    """
+    path = folder / TEMPLATES
+    side, channels = manifest.map_format.shape
     try:
-        prototypes = np.load(path).astype(np.float32)
-    except (ValueError, EOFError) as error:
-        raise NetCorrupt(f"{path} is not an array of numbers: export the net again") from error
-    expected = (len(manifest.identities), *TEMPLATE_VIEWS, manifest.embedding_size)
-    if prototypes.shape != expected:
+        with np.load(path) as file:
+            owners, values, usable = file["owners"], file["values"], file["usable"]
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
+        raise NetCorrupt(f"{path} cannot be read ({error}): export the net again") from error
+    count = len(owners)
+    found = (owners.shape, owners.dtype, values.shape, values.dtype, usable.shape, usable.dtype)
+    needed = ((count,), np.int32, (count, side, side, channels), np.int8, (count, side, side), bool)
+    if found != needed:
+        raise NetCorrupt(f"{path} holds {found}, not {needed}: export the net again")
+    if not np.array_equal(np.unique(owners), np.arange(len(manifest.identities))):
         raise NetCorrupt(
-            f"{path} has the shape {prototypes.shape}, not {expected}: export the net again"
+            f"{path} has no template of some of the {len(manifest.identities)} identities: export "
+            "the net again"
         )
-    if not are_unit(prototypes).all():
-        raise NetCorrupt(
-            f"{path} holds a prototype that is not of unit length: export the net again"
-        )
-    return prototypes
+    return TrainedTemplates(owners, VeinMaps(values, usable))
 
 
-def _compare_with_golden(folder: Path, engine: Engine, prototypes: Floats, name: str) -> None:
-    """Compares the engine's outputs with the recorded ones, all images at once and one by one."""
+def _compare_with_golden(folder: Path, manifest: Manifest, engine: Engine, name: str) -> None:
+    """Compares the engine's maps with the recorded ones, all images at once and one by one."""
     with np.load(folder / GOLDEN) as golden:
-        images, expected = golden["images"], golden["embedding"]
-        top = golden["similarity"].argmax(axis=1)
-    one_by_one = np.concatenate([engine.embed(image[None]) for image in images])
-    for found in (engine.embed(images), one_by_one):
-        cosine = float((found * expected).sum(axis=1).min())
-        same_top = bool(((found @ prototypes.T).argmax(axis=1) == top).all())
-        if not (cosine >= MIN_GOLDEN_COSINE and same_top):
+        images, expected, mask = golden["images"], golden["map"], golden["mask"]
+    shape = manifest.map_format.shape
+    if expected.shape[1:] != (shape.side, shape.side, shape.channels):
+        raise ValueError(f"{GOLDEN} holds maps of {expected.shape[1:]}, the manifest names {shape}")
+    one_by_one = [engine.maps(image[None]) for image in images]
+    for maps, masks in (
+        engine.maps(images),
+        (np.concatenate([m for m, _ in one_by_one]), np.concatenate([m for _, m in one_by_one])),
+    ):
+        correlation = min(map(_correlation, maps, expected))
+        same_mask = bool(((masks > 0.5) == (mask > 0.5)).all())
+        if not (correlation >= MIN_GOLDEN_CORRELATION and same_mask):
             raise NetMismatch(
-                f"{name} does not reproduce {folder / GOLDEN}: cosine {cosine:.5f}, at least "
-                f"{MIN_GOLDEN_COSINE} is needed; same best identity: {same_top}; choose another "
+                f"{name} does not reproduce {folder / GOLDEN}: correlation {correlation:.5f}, at "
+                f"least {MIN_GOLDEN_CORRELATION} is needed; same mask: {same_mask}; choose another "
                 "engine or export the net again"
             )
+
+
+def _correlation(found: Floats, expected: Floats) -> float:
+    lengths = np.linalg.norm(found) * np.linalg.norm(expected)
+    return float((found * expected).sum() / max(lengths, 1e-12))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.matching.templates import Floats
+from app.matching.maps import Floats
 
 
 class TensorflowEngine:
@@ -20,7 +20,7 @@ class TensorflowEngine:
         self._model = self._tensorflow.saved_model.load(str(folder))  # owns the variables
         self._serve = self._model.signatures["serving_default"]
 
-    def embed(self, images: NDArray[np.uint8]) -> Floats:
-        """Maps uint8 [B, H, W, 3] to float32 [B, D], rows of unit length."""
-        tensor = self._tensorflow.constant(np.ascontiguousarray(images))
-        return np.asarray(self._serve(images=tensor)["embedding"], np.float32)
+    def maps(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Maps uint8 [B, H, W, 3] to maps float32 [B, S, S, C] and masks float32 [B, S, S]."""
+        outputs = self._serve(images=self._tensorflow.constant(np.ascontiguousarray(images)))
+        return np.asarray(outputs["map"], np.float32), np.asarray(outputs["mask"], np.float32)

@@ -1,45 +1,120 @@
-"""The similarity of probes to templates, against a sum written out."""
+"""The agreement of vein maps' signs, compared with a loop over shifts and places."""
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from app.matching.similarity import similarities
-from app.palm.views import STEP, TEMPLATE_VIEWS, probe_views, template_views
-from tests.app.conftest import unit_rows
+from app.matching.hamming import hamming
+from app.matching.maps import MapShape, Signs, VeinMaps
+from app.matching.similarity import (
+    COARSE_SHIFT,
+    MIN_OVERLAP,
+    NO_SCORE,
+    SHIFT,
+    probe_codes,
+    similarities,
+    template_codes,
+)
+
+SHAPE = MapShape(9, 3)
 
 
-def test_a_similarity_is_the_mean_of_both_views_best_cosines() -> None:
-    probes, templates = unit_rows(4, 2, 8, seed=1), unit_rows(3, *TEMPLATE_VIEWS, 8, seed=2)
-    expected = [
-        [
-            sum(max(float(a @ b) for b in template[v]) for v, a in enumerate(probe)) / 2
-            for template in templates
-        ]
-        for probe in probes
-    ]
-
-    found = similarities(probes, templates)
-
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert found.dtype == np.float32
+def random_maps(count: int, seed: int = 0, masked: float = 0.0) -> VeinMaps:
+    rng = np.random.default_rng(seed)
+    side, channels = SHAPE
+    maps = rng.normal(size=(count, side, side, channels)).astype(np.float32)
+    return VeinMaps.of(maps, (rng.random((count, side, side)) >= masked).astype(np.float32))
 
 
-def test_two_images_one_step_apart_are_alike() -> None:
-    """One palm, cut out of one scene in two places."""
-    step = round(STEP * 48)
-    scene = np.random.default_rng(0).integers(0, 256, (1, 50, 50, 3), dtype=np.uint8)
-    one, other = scene[:, :48, :48], scene[:, 2 : 2 + 48, 2 : 2 + 48]
-
-    def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        middle = images[..., 8:-8, 8:-8, :].reshape(*images.shape[:-3], -1).astype(np.float32) - 127
-        return middle / np.linalg.norm(middle, axis=-1, keepdims=True)
-
-    assert step == 2
-    assert (embed(one) * embed(other)).sum() < 0.1
-    assert similarities(embed(probe_views(one)), embed(template_views(other)))[0, 0] > 0.99
+def compare(probe: Signs, templates: Signs, shift: int = SHIFT) -> NDArray[np.float32]:
+    side = probe.usable.shape[1] - 2 * shift
+    codes = probe_codes(probe, shift), template_codes(templates, shift)
+    return similarities(*codes, (side * side, SHAPE.channels))
 
 
-def test_without_templates_there_are_no_similarities() -> None:
-    nobody = np.zeros((0, *TEMPLATE_VIEWS, 8), np.float32)
+def reference(probe: Signs, templates: Signs, shift: int = SHIFT) -> list[float]:
+    """Counts agreeing signs place by place."""
+    side = probe.usable.shape[1] - 2 * shift
+    best: list[float] = []
+    for template in range(len(templates.usable)):
+        scores = [NO_SCORE]
+        for down in range(2 * shift + 1):
+            for right in range(2 * shift + 1):
+                agreements: list[int] = []
+                for row in range(side):
+                    for column in range(side):
+                        here = (template, row + shift, column + shift)
+                        there = (0, row + down, column + right)
+                        if templates.usable[here] and probe.usable[there]:
+                            same = templates.positive[here] == probe.positive[there]
+                            agreements += np.where(same, 1, -1).tolist()
+                if len(agreements) >= MIN_OVERLAP * side * side * SHAPE.channels:
+                    scores.append(float(np.mean(agreements)))
+        best.append(max(scores))
+    return best
 
-    assert similarities(unit_rows(1, 2, 8), nobody).shape == (1, 0)
+
+@pytest.mark.parametrize(
+    ("probe_masked", "templates_masked"), [(0, 0), (0.15, 0), (0, 0.15), (0.15, 0.15), (0.35, 0.1)]
+)
+def test_similarities_equal_a_loop_over_shifts_and_usable_places(
+    probe_masked: float, templates_masked: float
+) -> None:
+    probe = Signs.of(random_maps(1, 1, probe_masked))
+    templates = Signs.of(random_maps(5, 2, templates_masked))
+    assert compare(probe, templates) == pytest.approx(reference(probe, templates))
+
+
+def test_only_some_templates_with_masks_are_compared_over_usable_places() -> None:
+    whole, partial = random_maps(3, 3), random_maps(3, 4, masked=0.2)
+    mixed = VeinMaps(
+        np.concatenate([whole.values, partial.values]),
+        np.concatenate([whole.usable, partial.usable]),
+    )
+    probe, templates = Signs.of(random_maps(1, 5)), Signs.of(mixed)
+    assert compare(probe, templates) == pytest.approx(reference(probe, templates))
+
+
+def test_coarse_maps_are_compared_in_the_same_way() -> None:
+    probe = Signs.coarse(random_maps(1, 6, masked=0.1))
+    templates = Signs.coarse(random_maps(4, 7, masked=0.1))
+    found = compare(probe, templates, COARSE_SHIFT)
+    assert found == pytest.approx(reference(probe, templates, COARSE_SHIFT))
+
+
+def test_a_map_equals_itself_and_itself_moved_but_not_another() -> None:
+    maps = random_maps(2, 8)
+    moved = VeinMaps(np.roll(maps.values, (SHIFT, -SHIFT), (1, 2)), maps.usable)
+    same = compare(Signs.of(maps[:1]), Signs.of(maps))
+    shifted = compare(Signs.of(moved[:1]), Signs.of(maps))
+    assert same[0] == 1
+    assert shifted[0] == 1
+    assert same[1] < 0.5
+
+
+def test_maps_with_too_few_usable_places_have_no_score() -> None:
+    maps = random_maps(2, 9)
+    usable = maps.usable.copy()
+    usable[0, :, 2:7] = False  # no window has more than two of its five columns
+    found = compare(Signs.of(VeinMaps(maps.values, usable)[:1]), Signs.of(maps))
+    assert found[1] == NO_SCORE
+
+
+def test_no_templates_give_no_similarities() -> None:
+    probe, nobody = Signs.of(random_maps(1)), Signs.of(VeinMaps.empty(SHAPE))
+    assert compare(probe, nobody).shape == (0,)
+
+
+def test_hamming_counts_differing_bits_on_any_number_of_threads() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 256, (5000, 1152), dtype=np.uint8)
+    others = rng.integers(0, 256, (25, 1152), dtype=np.uint8)
+    found = hamming(rows, others)
+    chosen = rng.integers(0, 5000, 40)
+    expected = np.bitwise_count(rows[chosen, None] ^ others[None]).sum(axis=-1)
+    assert np.array_equal(found[chosen], expected)
+
+
+def test_hamming_refuses_rows_of_different_length() -> None:
+    with pytest.raises(ValueError, match="3 and 4 bytes"):
+        hamming(np.zeros((1, 3), np.uint8), np.zeros((1, 4), np.uint8))

@@ -1,0 +1,178 @@
+"""Vein maps: what a net makes of a palm, as values that are stored and as signs that are compared.
+
+A map is a grid of S x S places with C channels. The net has standardised each channel over the
+usable places of its image, so a value counts standard deviations. Only its sign is compared, as in
+J. Daugman, "High confidence visual recognition of persons by a test of statistical independence",
+IEEE TPAMI 15 (1993). A map keeps the layout of the veins: treat it as an image of the palm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Int8s = NDArray[np.int8]
+
+STEPS = 16
+"""Steps of a stored value in one standard deviation. int8 then reaches to 7.9 deviations."""
+
+
+class MapShape(NamedTuple):
+    """The shape of a net's map: `side` x `side` places with `channels` channels."""
+
+    side: int
+    channels: int
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of one stored map: a byte for each value and a bit for each place."""
+        return self.side**2 * self.channels + -(-(self.side**2) // 8)
+
+
+@dataclass(frozen=True, slots=True)
+class VeinMaps:
+    """The maps of T images by one net.
+
+    Attributes:
+        values: int8 [T, S, S, C], standard deviations times `STEPS`; 0 at unusable places.
+        usable: bool [T, S, S], the places that are neither saturated nor specular.
+    """
+
+    values: Int8s
+    usable: Bools
+
+    @classmethod
+    def of(cls, maps: Floats, masks: Floats) -> Self:
+        """Rounds a net's outputs.
+
+        Args:
+            maps: float32 [T, S, S, C], standardised.
+            masks: float32 [T, S, S], 1 at usable places and 0 at others.
+
+        Raises:
+            ArithmeticError: if a value is not finite; every answer would be wrong.
+        """
+        if not (np.isfinite(maps).all() and np.isfinite(masks).all()):
+            raise ArithmeticError("the net computed a map with values that are not finite")
+        usable = masks > 0.5
+        steps = np.clip(np.rint(maps * STEPS), -127, 127) * usable[..., None]
+        return cls(steps.astype(np.int8), usable)
+
+    @classmethod
+    def empty(cls, shape: MapShape) -> Self:
+        """Returns no maps of a shape."""
+        side, channels = shape
+        return cls(np.zeros((0, side, side, channels), np.int8), np.zeros((0, side, side), bool))
+
+    @classmethod
+    def from_bytes(cls, stored: Sequence[bytes], shape: MapShape) -> Self:
+        """Reads maps as `to_bytes` wrote them.
+
+        Args:
+            stored: T stored maps.
+            shape: their shape.
+
+        Raises:
+            ValueError: if one has another size.
+        """
+        side, channels = shape
+        for one in stored:
+            if len(one) != shape.stored_bytes:
+                raise ValueError(
+                    f"a stored map of {side}x{side}x{channels} has {shape.stored_bytes} bytes, not "
+                    f"{len(one)}"
+                )
+        size = len(stored), MapShape(side, channels).stored_bytes
+        rows = np.frombuffer(b"".join(stored), np.uint8).reshape(size)
+        split = side * side * channels
+        values = rows[:, :split].view(np.int8).reshape(-1, side, side, channels)
+        usable = np.unpackbits(rows[:, split:], axis=1, count=side * side).astype(bool)
+        return cls(values, usable.reshape(-1, side, side))
+
+    def to_bytes(self) -> list[bytes]:
+        """Returns each map as bytes: its values row by row, then a bit for each place."""
+        places = self.shape.side**2
+        packed = np.packbits(self.usable.reshape(len(self), places), axis=1)
+        return [
+            own.tobytes() + bits.tobytes() for own, bits in zip(self.values, packed, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        """Returns T."""
+        return len(self.values)
+
+    def __getitem__(self, rows: slice | NDArray[np.integer] | Bools) -> "VeinMaps":
+        """Returns the maps of some images."""
+        return VeinMaps(self.values[rows], self.usable[rows])
+
+    @property
+    def shape(self) -> MapShape:
+        """The shape of every map."""
+        return MapShape(self.values.shape[1], self.values.shape[3])
+
+    @property
+    def deviations(self) -> Floats:
+        """float32 [T, S, S, C], the values in standard deviations."""
+        return self.values * np.float32(1 / STEPS)
+
+
+def join_maps(parts: Sequence[VeinMaps]) -> VeinMaps:
+    """Returns the maps of several groups of images, at least one, as one group."""
+    return VeinMaps(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.usable for part in parts]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """Maps as they are compared.
+
+    Attributes:
+        positive: bool [T, S, S, C], which values are above 0; False at unusable places.
+        usable: bool [T, S, S].
+    """
+
+    positive: Bools
+    usable: Bools
+
+    @classmethod
+    def of(cls, maps: VeinMaps, mean: Floats | None = None) -> Self:
+        """Returns the signs of maps that are standardised again without what all palms share.
+
+        Args:
+            maps: the maps.
+            mean: float32 [S, S, C], the mean map to subtract, in deviations; None for none.
+        """
+        return cls._of(maps.deviations if mean is None else maps.deviations - mean, maps.usable)
+
+    @classmethod
+    def coarse(cls, maps: VeinMaps, mean: Floats | None = None) -> Self:
+        """Returns the signs of maps averaged over 2 x 2 places; see `of`.
+
+        A coarse place is usable if half of its places are.
+        """
+        values = maps.deviations if mean is None else maps.deviations - mean
+        weights = maps.usable[..., None].astype(np.float32)
+        total, count = _sum_by_two(values * weights), _sum_by_two(weights)
+        mean_values = (total / np.maximum(count, 1)).astype(np.float32)
+        return cls._of(mean_values, count[..., 0] >= 2)
+
+    @classmethod
+    def _of(cls, values: Floats, usable: Bools) -> Self:
+        weights = usable[..., None].astype(np.float32)
+        count = np.maximum(weights.sum(axis=(1, 2), keepdims=True), 1)
+        level = (values * weights).sum(axis=(1, 2), keepdims=True) / count
+        return cls((values > level) & usable[..., None], usable)
+
+
+def _sum_by_two(grids: Floats) -> Floats:
+    """Returns the sums [T, ceil(S / 2), ceil(S / 2), C] over 2 x 2 places of [T, S, S, C]."""
+    rim = grids.shape[1] % 2
+    padded = np.pad(grids, ((0, 0), (0, rim), (0, rim), (0, 0)))
+    count, side, _, channels = padded.shape
+    return padded.reshape(count, side // 2, 2, side // 2, 2, channels).sum(axis=(2, 4))
