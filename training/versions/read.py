@@ -4,7 +4,7 @@ Keras and TensorFlow are imported only where a net is run or built, so that othe
 fast.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
+from app.ensemble import TrainedTemplates
 from app.matching.calibration import Calibration
-from app.matching.similarity import similarities
+from app.matching.maps import VeinMaps, join_maps
 from app.matching.templates import NetKey
 from app.nets.manifest import (
     Dataset,
@@ -25,23 +26,18 @@ from app.nets.manifest import (
     read_manifest,
     verify_files,
 )
-from app.palm.views import probe_views
-from training.database.palms import Palms, Pixels
+from app.nets.store import read_trained
+from training.database.palms import Palms
 from training.database.split import Split
 from training.nets.recipe import Recipe, recipe_of
 
 if TYPE_CHECKING:
     import keras
 
-BATCH = 16
-"""Images embedded at a time, each in all of its views."""
-
-PROBES_AT_ONCE = 64
-"""Probes compared between two updates of the progress bar."""
+BATCH = 64
+"""Images that a net runs on at a time."""
 
 Float32 = NDArray[np.float32]
-Views = Callable[[Pixels], Pixels]
-"""A function from images uint8 [B, S, S, 3] to their views uint8 [B, ..., S, S, 3]."""
 
 
 @dataclass(frozen=True)
@@ -99,25 +95,30 @@ class Version:
         return self.manifest.dataset
 
     @cached_property
-    def prototypes(self) -> Float32:
-        """float32 [C, 2, M, D], each identity's mean template of `app.palm.views`."""
-        return np.load(self.folder / self.manifest.prototypes_file).astype(np.float32)
+    def trained(self) -> TrainedTemplates:
+        """The templates of the identities that the net knows."""
+        return read_trained(self.folder, self.manifest)
 
-    def similarities(self, palms: Palms) -> Float32:
-        """Returns the similarities float32 [N, C] of all images and identities, as the service."""
-        return compare(self.embeddings(palms, probe_views), self.prototypes, str(self.key))
+    def maps(self, palms: Palms) -> VeinMaps:
+        """Returns the vein maps of all images, in order, as the service computes them."""
+        parts = [VeinMaps.of(one["map"], one["mask"]) for one in self._outputs(palms, "maps")]
+        return join_maps([VeinMaps.empty(self.manifest.map_format.shape), *parts])
 
-    def embeddings(self, palms: Palms, views: Views) -> Float32:
-        """Returns float32 [N, ..., D], the embeddings of all images in all views, in order."""
+    def embeddings(self, palms: Palms) -> Float32:
+        """Returns float32 [N, D], the embeddings of all images, of unit length, in order."""
+        return np.concatenate([one["embedding"] for one in self._outputs(palms, "embeddings")])
+
+    def _outputs(self, palms: Palms, what: str) -> Iterator[dict[str, Float32]]:
+        """Yields the SavedModel's outputs for `BATCH` images at a time."""
         import tensorflow as tf
 
         serve = self._saved_model.signatures["serving_default"]
-        return embed_palms(
-            lambda images: serve(images=tf.constant(images))["embedding"],
-            palms,
-            views,
-            str(self.key),
-        )
+        with tqdm(total=len(palms), desc=f"{self.key}: {what}", unit="image", delay=1) as bar:
+            for start in range(0, len(palms), BATCH):
+                grey = palms.images(slice(start, start + BATCH))
+                outputs = serve(images=tf.constant(np.repeat(grey[..., None], 3, axis=-1)))
+                yield {name: np.asarray(output) for name, output in outputs.items()}
+                bar.update(len(grey))
 
     def model(self, side_px: int | None = None, identities: int | None = None) -> "keras.Model":
         """Builds the net in Keras, with plain convolutions and the version's weights.
@@ -183,49 +184,6 @@ def copy_body(source: "keras.Model", target: "keras.Model") -> None:
             layer.set_folded_weights(weights)
         elif layer.name != "similarity":
             layer.set_weights(weights)
-
-
-def embed_palms(
-    embed: Callable[[Pixels], ArrayLike], palms: Palms, views: Views, name: str
-) -> Float32:
-    """Returns the embeddings of all images in all views, and shows a progress bar.
-
-    Args:
-        embed: function from images uint8 [B, S, S, 3] to embeddings float32 [B, D].
-        palms: the N images.
-        views: function from images to their views, such as `app.palm.views.probe_views`.
-        name: name of the net, for the progress bar.
-
-    Returns:
-        float32 [N, ..., D], in order.
-    """
-    parts: list[Float32] = []
-    with tqdm(total=len(palms), desc=f"{name}: embedding", unit="image") as bar:
-        for start in range(0, len(palms), BATCH):
-            grey = palms.images(slice(start, start + BATCH))
-            shown = views(np.repeat(grey[..., None], 3, axis=-1))
-            found = np.asarray(embed(shown.reshape(-1, *shown.shape[-3:])), np.float32)
-            parts.append(found.reshape(*shown.shape[:-3], -1))
-            bar.update(len(grey))
-    return np.concatenate(parts)
-
-
-def compare(probes: Float32, templates: Float32, name: str) -> Float32:
-    """Returns the similarities float32 [P, T] of `app.matching.similarity.similarities`.
-
-    Shows a progress bar after a second.
-
-    Args:
-        probes: float32 [P, 2, D].
-        templates: float32 [T, 2, M, D].
-        name: name of the net, for the progress bar.
-    """
-    starts = tqdm(
-        range(0, len(probes), PROBES_AT_ONCE), f"{name}: comparing", unit="block", delay=1
-    )
-    return np.concatenate(
-        [similarities(probes[start : start + PROBES_AT_ONCE], templates) for start in starts]
-    )
 
 
 def open_highest(store: Path, nets: Sequence[str], size_px: int) -> list[Version]:
