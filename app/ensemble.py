@@ -108,6 +108,11 @@ class Ensemble:
         return self.nets[0].identities
 
     @property
+    def formats(self) -> list[MapFormat]:
+        """The formats of the nets' maps, in their order."""
+        return [net.format for net in self.nets]
+
+    @property
     def input_px(self) -> int:
         """Side of the nets' input image."""
         return self.nets[0].input_px

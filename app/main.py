@@ -98,7 +98,7 @@ def _start(settings: Settings, load_ensemble: LoadEnsemble) -> Service:
     else:
         identifier = _attempt(lambda: _start_identifier(settings, ensemble, gallery))
     admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
-    return Service(ensemble, gallery, identifier, admission)
+    return Service(ensemble, gallery, identifier, admission, settings.explain)
 
 
 def _attempt(start: Callable[[], Part]) -> Part | Broken:
@@ -126,7 +126,7 @@ def _log_start(settings: Settings, service: Service) -> None:
     if isinstance(service.ensemble, Broken) or isinstance(service.identifier, Broken):
         return  # the reason is logged already
     try:
-        subjects = service.identifier.count_subjects()
+        state = service.identifier.describe_gallery()
     except GalleryUnusable as error:  # the service stays up: deleting those subjects helps
         logger.error("not ready: %s", error)
         return
@@ -134,8 +134,23 @@ def _log_start(settings: Settings, service: Service) -> None:
         "nets": [str(net.key) for net in service.ensemble.nets],
         "engine": settings.engine,
         "gallery": without_password(settings.gallery_url),
-        "subjects": subjects,
+        "subjects": state.subjects,
+        "without_templates": state.without_templates,
         "fpir_target": settings.fpir_target,
         "fmr_target": settings.fmr_target,
     }
+    if state.without_templates:
+        logger.warning(
+            "%d subjects have no templates of these nets and cannot be identified: `python -m app "
+            "outdated` lists them; enroll them again with add=true",
+            state.without_templates,
+        )
+    if state.fpir > settings.fpir_target:
+        logger.warning(
+            "the nets are not calibrated for %d subjects at PALM_FPIR_TARGET=%g: the false "
+            "positive identification rate that can be held is %.3g",
+            state.subjects,
+            settings.fpir_target,
+            state.fpir,
+        )
     logger.info("ready", extra={"fields": served})

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from app.palm.views import template_views
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -24,7 +25,6 @@ from app.nets.manifest import (
     Metrics,
     seal_manifest,
 )
-from app.palm.views import template_views
 from training.database.palms import Palms, Pixels
 from training.database.split import Split
 from training.report.files import replacing
