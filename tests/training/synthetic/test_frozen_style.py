@@ -5,7 +5,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from training.synthetic.capture import HELD_OUT
+from training.synthetic.styles import HELD_OUT
 from training.synthetic.palms import photograph
 
 PIXELS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.synthetic.capture import STYLES, TRAINING
+from training.synthetic.styles import STYLES, TRAINING
 from training.synthetic.palms import PalmOptions, draw_identity, draw_palms, photograph
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from training.synthetic.capture import HELD_OUT, TRAINING
+from training.synthetic.styles import HELD_OUT, TRAINING
 from training.synthetic.palms import photograph
 from training.synthetic.strangers import draw_strangers
 
