@@ -55,7 +55,8 @@ def _shading(palm: Layers, session: Session, rng: np.random.Generator, style: St
     seen_skin = cv2.remap(
         skin, x + slip_x, y + slip_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
-    return session.prominence[0] * seen_veins + session.prominence[1] * seen_skin
+    shading = session.prominence[0] * seen_veins + session.prominence[1] * seen_skin
+    return shading + np.float32(session.camera.rim) * rim(x, y)
 
 
 def _lit_layers(
@@ -72,7 +73,6 @@ def _lit_layers(
     mesh, mottle, relief = session.shades[frozen:].tolist()
     veins += np.float32(mesh * factors[1] / 255) * palm[frozen]
     skin += np.float32(mottle * factors[4] / 128) * palm[frozen + 1] - np.float32(mottle)
-    skin += session.camera.rim * rim()
     skin += shadow(palm[frozen + 2], relief, session.camera.light_from)
     return _dilate(veins, session.dilation_px), skin
 
@@ -80,14 +80,16 @@ def _lit_layers(
 def _pose(session: Session, rng: np.random.Generator, style: Style) -> tuple[Float32, Float32]:
     """Returns the canvas x and y that each pixel shows: turned, scaled, shifted and bent."""
     camera = session.camera
-    angle = np.deg2rad(rng.normal(0, 2.5) + camera.turn_deg)
-    scale = np.exp(rng.normal(0, style.scale_spread)) / camera.zoom
-    squeeze, shear = np.exp(rng.normal(0, 0.015)), rng.normal(0, 0.015)  # a tilted hand
+    angle = np.deg2rad(rng.normal(0, 2.5 * style.pose) + camera.turn_deg)
+    scale = np.exp(rng.normal(0, 0.03 * style.pose)) / camera.zoom
+    tilt = 0.015 * style.pose
+    squeeze, shear = np.exp(rng.normal(0, tilt)), rng.normal(0, tilt)
     turn = np.array([[np.cos(angle), shear - np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn = (scale * turn * [[squeeze, 1], [1, 1 / squeeze]]).astype(np.float32)
     moved = (style.displace(rng) + camera.offset) / camera.zoom
     shift = (moved + (CANVAS_PX - 1) / 2).astype(np.float32)
-    bend = session.stretch + rng.normal(0, rng.uniform(0.2, 0.8), (2, 5, 5)).astype(np.float32)
+    shape = style.pose * rng.uniform(0.2, 0.8)
+    bend = session.stretch + rng.normal(0, shape, (2, 5, 5)).astype(np.float32)
     bend_x, bend_y = (enlarge(grid, IMAGE_PX) for grid in bend)
     x = turn[0, 0] * _COLUMNS + turn[0, 1] * _ROWS + (shift[0] + bend_x)
     y = turn[1, 0] * _COLUMNS + turn[1, 1] * _ROWS + (shift[1] + bend_y)

@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 
 from training.synthetic.canvas import CANVAS_PX, Float32, Layers, smooth_noise, to_full_range
 
-CELLS = (60, 240)
+CELLS = (90, 320)
 """Least and greatest number of cells between the veins of the mesh: an assumption, wide on
-purpose. Their mean diameter is 11 to 5 mm."""
+purpose. Their mean diameter is 13 to 7 mm."""
 
-_BLUR_PX = (0.7, 1.2, 2.0)  # shallow, middle and deep veins
+_BLUR_PX = (0.8, 1.2, 1.8)  # shallow, middle and deep veins
 _ARCH = ((0.2, 0.7), (0.3, 0.28), (0.66, 0.36), (0.82, 0.66))
 _FINGER_GAPS = (0.3, 0.52, 0.73)
 
@@ -30,17 +30,17 @@ def draw_mesh(rng: np.random.Generator) -> Layers:
     edges = _cell_edges(rng)
     middle = np.clip(edges.mean(axis=1), 0, CANVAS_PX - 1).astype(int)
     density = smooth_noise(rng, 20)[middle[:, 1], middle[:, 0]]
-    edges = edges[density > rng.normal(rng.uniform(-0.4, 0.4), 1, len(edges))]
-    width = np.clip(rng.lognormal(0.2, 0.5, len(edges)), 0.5, 4)
+    edges = edges[density > rng.normal(rng.uniform(-0.8, 0), 0.7, len(edges))]
+    width = np.rint(2 * np.clip(rng.lognormal(0.45, 0.5, len(edges)), 0.5, 5)) / 2
     depth = rng.integers(0, len(_BLUR_PX), len(edges))
     total = np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
     for level, blur_px in enumerate(_BLUR_PX):
         drawn = np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
-        for edge, px in zip(edges[depth == level], width[depth == level], strict=True):
-            _draw_vein(drawn, edge, px)
+        for px in np.unique(width):
+            _draw_veins(drawn, edges[(depth == level) & (width == px)], px)
         if level == len(_BLUR_PX) - 1:
             for vein in _arch(rng):
-                _draw_vein(drawn, vein, rng.uniform(2, 4.5))
+                _draw_veins(drawn, vein[None], rng.uniform(2, 4.5))
         total += cv2.GaussianBlur(drawn, (0, 0), blur_px)
     return to_full_range(_bend(total, rng))
 
@@ -52,7 +52,11 @@ def _cell_edges(rng: np.random.Generator) -> Float32:
     points = rng.uniform(-margin, CANVAS_PX + margin, (int(rng.uniform(*CELLS)), 2))
     plane.insert(points.astype(np.float32).tolist())
     cells, _ = plane.getVoronoiFacetList([])
-    edges = np.concatenate([np.stack([c, np.roll(c, -1, axis=0)], axis=1) for c in cells])
+    corners = np.concatenate(cells)
+    last = np.cumsum([len(cell) for cell in cells]) - 1
+    following = np.arange(1, len(corners) + 1)
+    following[last] = np.r_[0, last[:-1] + 1]
+    edges = np.stack([corners, corners[following]], axis=1)
     # Both cells beside an edge hold it, in opposite directions.
     return edges[edges[:, 0, 0] < edges[:, 1, 0]].astype(np.float32)
 
@@ -70,16 +74,16 @@ def _arch(rng: np.random.Generator) -> list[NDArray[np.floating]]:
     return [vein * CANVAS_PX for vein in veins]
 
 
-def _draw_vein(layer: Float32, points: NDArray[np.floating], width_px: float) -> None:
-    """Draws a polyline in place; a line narrower than one pixel is fainter instead."""
-    fixed = np.rint(points * 16).astype(np.int32)
-    darkness = min(width_px, 1.0) * (0.4 + 0.2 * width_px)  # a wider vein holds more blood
-    cv2.polylines(layer, [fixed], False, darkness, max(round(width_px), 1), cv2.LINE_8, 4)
+def _draw_veins(layer: Float32, veins: NDArray[np.floating], width_px: float) -> None:
+    """Draws polylines [V, K, 2] in place; a line narrower than a pixel is fainter instead."""
+    fixed = list(np.rint(veins * 16).astype(np.int32))
+    darkness = min(width_px, 1.0) * (0.9 + 0.1 * width_px)  # a wider vein holds more blood
+    cv2.polylines(layer, fixed, False, darkness, max(round(width_px), 1), cv2.LINE_8, 4)
 
 
 def _bend(layer: Float32, rng: np.random.Generator) -> Float32:
     """Bends a layer smoothly, so that no vein is straight."""
-    rows, columns = np.mgrid[:CANVAS_PX, :CANVAS_PX].astype(np.float32)
-    x, y = (line + 2.5 * smooth_noise(rng, 7) for line in (columns, rows))
+    line = np.arange(CANVAS_PX, dtype=np.float32)
+    x, y = line + 2.5 * smooth_noise(rng, 7), line[:, None] + 2.5 * smooth_noise(rng, 7)
     bent = cv2.remap(layer, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(bent, np.float32)

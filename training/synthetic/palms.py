@@ -21,8 +21,8 @@ from tqdm import tqdm
 from training.database.image_files import ImageFile
 from training.fit.options import require_at_least
 from training.synthetic.anatomy import LAYERS, draw_palm
-from training.synthetic.canvas import CANVAS_PX, Layers
 from training.synthetic.cameras import draw_camera
+from training.synthetic.canvas import CANVAS_PX, Layers
 from training.synthetic.capture import shoot
 from training.synthetic.sessions import draw_session
 from training.synthetic.styles import STYLES, Style

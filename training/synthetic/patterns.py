@@ -22,7 +22,7 @@ def draw_bands(rng: np.random.Generator) -> Float32:
     rows = np.arange(IMAGE_PX, dtype=np.float32)[:, None]
     bands = np.zeros((IMAGE_PX, 1), np.float32)
     for period in rng.uniform(5, 30, 2):
-        bands += rng.uniform(0.004, 0.014) * np.sin(2 * np.pi * (rows / period + rng.random()))
+        bands += rng.uniform(0.002, 0.008) * np.sin(2 * np.pi * (rows / period + rng.random()))
     return np.repeat(bands, IMAGE_PX, axis=1).astype(np.float32)
 
 

@@ -1,7 +1,5 @@
 """The relief of the palm, and its shadow: what all palms share, with personal variation."""
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 
@@ -12,13 +10,13 @@ from training.synthetic.canvas import CANVAS_PX, Float32, Layers
 # hand: an assumption from anatomical drawings; `draw_relief` varies it for each person.
 _PARTS = np.array(
     [
-        (0.20, 0.74, 0.21, 0.30, 1.0),  # thenar, the thumb's ball
-        (0.84, 0.74, 0.16, 0.30, 0.8),  # hypothenar, the little finger's ball
-        (0.52, 0.55, 0.20, 0.22, -0.5),  # hollow of the hand
-        (0.18, 0.14, 0.10, 0.09, 0.35),  # mounds below the fingers
-        (0.41, 0.10, 0.10, 0.09, 0.35),
-        (0.63, 0.11, 0.10, 0.09, 0.35),
-        (0.84, 0.17, 0.10, 0.09, 0.35),
+        (0.23, 0.75, 0.20, 0.28, 1.0),  # thenar, the thumb's ball
+        (0.79, 0.75, 0.15, 0.28, 0.8),  # hypothenar, the little finger's ball
+        (0.52, 0.52, 0.27, 0.27, -0.35),  # hollow of the hand
+        (0.18, 0.14, 0.11, 0.11, 0.35),  # mounds below the fingers
+        (0.41, 0.10, 0.11, 0.11, 0.35),
+        (0.63, 0.11, 0.11, 0.11, 0.35),
+        (0.84, 0.17, 0.11, 0.11, 0.35),
     ]
 )
 _CELLS = 22  # the relief is smooth: one value for each 4 mm is enough
@@ -62,9 +60,19 @@ def shadow(relief: Layers, depth: float, light_from: Float32) -> Float32:
     return enlarge(dark.astype(np.float32), CANVAS_PX)
 
 
-@lru_cache
-def rim() -> Float32:
-    """Returns how much darker the canvas is towards its rim, 0 to 1: the hand curves away."""
-    line = np.abs(np.linspace(-1, 1, CANVAS_PX, dtype=np.float32))
-    distance = (line**3 + line[:, None] ** 3) ** (1 / 3)
-    return (np.clip((distance - 0.5) / 0.6, 0, 1) ** 2).astype(np.float32)
+def rim(x: Float32, y: Float32) -> Float32:
+    """Returns how much darker the palm is towards its rim, where it curves away from the light.
+
+    Args:
+        x: float32 [H, W], x of each pixel on the canvas, in px.
+        y: float32 [H, W], its y.
+
+    Returns:
+        float32 [H, W], 0 in the middle, 0.5 at the middle of the canvas's sides, 1 far outside.
+    """
+    half = np.float32((CANVAS_PX - 1) / 2)
+    across, along = x / half - 1, y / half - 1
+    across *= across
+    along *= along
+    distance = across * across + along * along
+    return np.asarray(distance / (1 + distance), np.float32)

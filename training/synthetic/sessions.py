@@ -70,7 +70,7 @@ def draw_session(rng: np.random.Generator, style: Style, camera: Camera) -> Sess
         prominence=np.exp(np.stack([coarse(rng, patches, 4), coarse(rng, patches, 5)])),
         dilation_px=style.dilation_px * int(rng.integers(-1, 2)),
         stretch=rng.normal(0, 0.6, (2, 5, 5)).astype(np.float32),
-        light=kept * camera.light + drawn * draw_light(rng, style.uneven),
+        light=np.asarray(kept * camera.light + drawn * draw_light(rng, style.uneven), np.float32),
         exposure=kept * camera.exposure + drawn * rng.uniform(*style.exposure),
         gamma=kept * camera.gamma + drawn * rng.uniform(*style.gamma),
         blur_px=kept * camera.blur_px + drawn * rng.uniform(*style.blur_px),

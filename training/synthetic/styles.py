@@ -41,7 +41,7 @@ class Style:
         turn_deg: deviation of a camera's fixed turn.
         offset: deviation of a camera's fixed displacement of the region of interest, as a share of
             its side.
-        scale_spread: deviation of the logarithm of a shot's scale.
+        pose: how much a shot's turn, scale, tilt and bend vary.
         rim: least and greatest darkness of the palm's rim.
         uneven: unevenness of the light.
         exposure: least and greatest brightness of plain skin, 0 to 1.
@@ -70,7 +70,7 @@ class Style:
     zoom: tuple[float, float] = (1.0, 1.0)
     turn_deg: float = 0.0
     offset: float = 0.0
-    scale_spread: float = 0.03
+    pose: float = 1.0
     rim: tuple[float, float] = (0.0, 0.0)
     uneven: float = 1.0
     exposure: tuple[float, float] = (0.3, 0.6)
@@ -83,21 +83,24 @@ class Style:
 
 TRAINING = Style(
     blur=blur_lens,
-    displace=lambda rng: np.clip(rng.normal(0, 0.04 * IMAGE_PX, 2), -10, 10),
-    quality=(50, 95),
-    shades=(0.14, 0.11, 0.12, 0.10, 0.06, 0.13, 0.06, 0.22),
+    displace=lambda rng: np.clip(rng.normal(0, 0.025 * IMAGE_PX, 2), -10, 10),
+    quality=(60, 95),
+    shades=(0.14, 0.11, 0.12, 0.10, 0.06, 0.13, 0.06, 0.18),
     camera_spread=0.5,
     session_spread=0.1,
     shot_spread=0.1,
     patches=0.1,
     dilation_px=0.5,
     steadiness=0.8,
-    pressure_px=1.2,
+    pressure_px=1.3,
     zoom=(0.6, 1.5),
     turn_deg=3.0,
     offset=0.03,
-    rim=(0.05, 0.4),
-    spots=4,
+    pose=0.7,
+    rim=(0.1, 0.7),
+    uneven=0.7,
+    noise=(0.002, 0.01),
+    spots=3,
 )
 """Style of the images that nets are trained on. Its cameras differ more than its sessions."""
 
@@ -131,7 +134,7 @@ CONTACT = Style(
     zoom=(1.05, 1.4),
     turn_deg=1.5,
     offset=0.05,
-    rim=(0.0, 0.1),
+    rim=(0.0, 0.15),
     uneven=0.6,
     exposure=(0.55, 0.8),
     gamma=(1.2, 1.9),
@@ -144,9 +147,9 @@ contrast high."""
 
 MOBILE = Style(
     blur=blur_phone,
-    displace=lambda rng: rng.normal(0, 0.045 * IMAGE_PX, 2),
+    displace=lambda rng: rng.normal(0, 0.03 * IMAGE_PX, 2),
     quality=(22, 38),
-    shades=(0.13, 0.10, 0.15, 0.14, 0.07, 0.11, 0.07, 0.3),
+    shades=(0.13, 0.11, 0.15, 0.14, 0.07, 0.15, 0.06, 0.25),
     camera_spread=0.4,
     session_spread=0.12,
     shot_spread=0.12,
@@ -157,10 +160,10 @@ MOBILE = Style(
     zoom=(0.7, 1.0),
     turn_deg=5.0,
     offset=0.02,
-    scale_spread=0.06,
-    rim=(0.2, 0.5),
+    pose=1.1,
+    rim=(0.3, 0.8),
     uneven=2.2,
-    noise=(0.006, 0.018),
+    noise=(0.004, 0.012),
     spots=3,
     wobble_px=1.5,
 )
@@ -170,11 +173,11 @@ rows displaced by a rolling shutter; a distance that changes from shot to shot; 
 
 POLARIZED = Style(
     blur=blur_lens,
-    displace=lambda rng: rng.uniform(-0.06, 0.06, 2) * IMAGE_PX,
+    displace=lambda rng: rng.uniform(-0.05, 0.05, 2) * IMAGE_PX,
     quality=(90, 98),
     patterned=1.0,
     pattern=draw_bands,
-    shades=(0.18, 0.15, 0.03, 0.02, 0.02, 0.16, 0.04, 0.1),
+    shades=(0.2, 0.17, 0.03, 0.02, 0.02, 0.2, 0.04, 0.1),
     camera_spread=0.3,
     session_spread=0.1,
     shot_spread=0.1,
@@ -182,14 +185,15 @@ POLARIZED = Style(
     dilation_px=0.5,
     steadiness=0.8,
     pressure_px=1.0,
+    pose=0.8,
     zoom=(0.62, 0.85),
     turn_deg=4.0,
     offset=0.035,
-    rim=(0.2, 0.4),
+    rim=(0.3, 0.7),
     exposure=(0.25, 0.4),
     gamma=(0.45, 0.65),
     blur_px=(0.8, 1.6),
-    noise=(0.008, 0.02),
+    noise=(0.004, 0.012),
     spots=0,
 )
 """Crossed polarisers: veins with hardly a crease and no highlight, dark and lifted by a low gamma,

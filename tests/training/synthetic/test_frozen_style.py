@@ -5,8 +5,8 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from training.synthetic.styles import HELD_OUT
 from training.synthetic.palms import photograph
+from training.synthetic.styles import HELD_OUT
 
 PIXELS = {
     (3, 0): "2f2e240b58b01bff67037c5622384be47b684071ddb589dce67fd2fe195f346c",

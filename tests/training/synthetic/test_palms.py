@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.synthetic.styles import STYLES, TRAINING
 from training.synthetic.palms import PalmOptions, draw_identity, draw_palms, photograph
+from training.synthetic.styles import STYLES, TRAINING
 
 
 def test_drawn_palms_are_those_of_the_seed(tmp_path: Path) -> None:
