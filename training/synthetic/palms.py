@@ -37,14 +37,14 @@ class PalmOptions:
         sessions: sessions of each palm, at least 1.
         shots: images in each session, at least 1.
         seed: seed of the palms and the images, at least 0. Equal seeds give equal images.
-        style: family of the cameras: training, or held-out, which no net is trained on.
+        style: family of the cameras. No net is trained on any but training.
     """
 
     identities: int
     sessions: int
     shots: int
     seed: int = 1
-    style: Literal["training", "held-out"] = "training"
+    style: Literal["training", "held-out", "contact", "mobile", "polarized"] = "training"
 
     def require_valid(self) -> None:
         """Raises ValueError if a number is out of range; the message names its option."""
