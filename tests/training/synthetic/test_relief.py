@@ -6,12 +6,13 @@ from training.synthetic.canvas import CANVAS_PX
 from training.synthetic.relief import draw_relief, rim, shadow
 
 MIDDLE = (CANVAS_PX - 1) / 2
+PLACES = ((132, 40), (132, 139), (88, 92))  # rows and columns of thenar, hypothenar and hollow
 
 
 def test_all_palms_have_balls_and_a_hollow_and_each_its_own() -> None:
     reliefs = [draw_relief(np.random.default_rng(seed)).astype(np.float32) for seed in range(20)]
-    mean = np.mean(reliefs, axis=0)
-    thenar, hypothenar, hollow = mean[132, 40], mean[132, 139], mean[88, 92]
+    mean = np.stack(reliefs).mean(axis=0)
+    thenar, hypothenar, hollow = (float(mean[at]) for at in PLACES)
     assert min(thenar, hypothenar) > hollow + 50
     alike = np.corrcoef([relief.ravel() for relief in reliefs])[np.triu_indices(20, 1)]
     assert 0.4 < alike.mean() < 0.95
