@@ -72,7 +72,8 @@ def _lit_layers(
     skin = (shades[2:] @ layers[2:] - shades @ _REST).reshape(CANVAS_PX, CANVAS_PX)
     mesh, mottle, relief = session.shades[frozen:].tolist()
     veins += np.float32(mesh * factors[1] / 255) * palm[frozen]
-    skin += np.float32(mottle * factors[4] / 128) * palm[frozen + 1] - np.float32(mottle)
+    blotch = np.float32(mottle * factors[4] / 128)
+    skin += blotch * palm[frozen + 1] - 128 * blotch  # plain skin is 128
     skin += shadow(palm[frozen + 2], relief, session.camera.light_from)
     return _dilate(veins, session.dilation_px), skin
 

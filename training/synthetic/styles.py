@@ -141,9 +141,9 @@ CONTACT = Style(
     noise=(0.002, 0.008),
     spots=2,
 )
-"""A hand pressed on a glass plate. Pressure moves the veins far and empties the raised parts, which
-are pale or dark as a whole; smears on the glass stay for a session; the image is bright, and its
-contrast high."""
+"""A hand pressed on a glass plate. Pressure moves the veins far against the creases; raised parts,
+which touch the glass, are darker instead of brighter; smears on the glass stay for a session; the
+image is bright, and its contrast high."""
 
 MOBILE = Style(
     blur=blur_phone,
