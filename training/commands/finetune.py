@@ -17,7 +17,7 @@ from training.database.palms import DataOptions
 from training.fit.options import RunOptions, require_at_least
 from training.fit.verdict import Verdict
 from training.nets.recipe import Recipe, require_valid
-from training.synthetic.capture import TRAINING
+from training.synthetic.styles import TRAINING
 
 
 @dataclass(frozen=True, kw_only=True)

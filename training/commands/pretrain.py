@@ -14,8 +14,8 @@ from training.database.image_files import default_scratch
 from training.fit.options import NetName, RunOptions, require_at_least
 from training.fit.verdict import Verdict
 from training.nets.recipe import Recipe, require_valid
-from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.pairs import SERVED_PX
+from training.synthetic.styles import HELD_OUT, TRAINING
 
 UNSEEN_SEED = 3_000_003
 """Seed of the images for prototypes and whitening; no epoch draws with it."""

@@ -11,8 +11,8 @@ from training.database.palms import Palms
 from training.fit.devices import compiled
 from training.fit.outputs import predict
 from training.metrics.open_set import compiled_embedder, measure_open_set
-from training.synthetic.capture import Style
 from training.synthetic.strangers import draw_strangers
+from training.synthetic.styles import Style
 
 STRANGERS_SEED = 1_000_003
 """Seed of the synthetic strangers; no training draws its own palms with it."""

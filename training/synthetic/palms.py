@@ -21,8 +21,11 @@ from tqdm import tqdm
 from training.database.image_files import ImageFile
 from training.fit.options import require_at_least
 from training.synthetic.anatomy import LAYERS, draw_palm
+from training.synthetic.cameras import draw_camera
 from training.synthetic.canvas import CANVAS_PX, Layers
-from training.synthetic.capture import STYLES, Style, draw_camera, draw_session, shoot
+from training.synthetic.capture import shoot
+from training.synthetic.sessions import draw_session
+from training.synthetic.styles import STYLES, Style
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +37,14 @@ class PalmOptions:
         sessions: sessions of each palm, at least 1.
         shots: images in each session, at least 1.
         seed: seed of the palms and the images, at least 0. Equal seeds give equal images.
-        style: family of the cameras: training, or held-out, which no net is trained on.
+        style: family of the cameras. No net is trained on any but training.
     """
 
     identities: int
     sessions: int
     shots: int
     seed: int = 1
-    style: Literal["training", "held-out"] = "training"
+    style: Literal["training", "held-out", "contact", "mobile", "polarized"] = "training"
 
     def require_valid(self) -> None:
         """Raises ValueError if a number is out of range; the message names its option."""
@@ -66,7 +69,7 @@ def draw_identity(seed: int, identity: int) -> Layers:
         identity: number of the palm, from 0.
 
     Returns:
-        uint8 [5, CANVAS_PX, CANVAS_PX]; see `training.synthetic.anatomy.draw_palm`.
+        uint8 [8, CANVAS_PX, CANVAS_PX]; see `training.synthetic.anatomy.draw_palm`.
     """
     cv2.setNumThreads(1)
     return draw_palm(_generator(seed, identity))
@@ -78,10 +81,10 @@ def draw_palms(count: int, seed: int, scratch: Path) -> ImageFile:
     Args:
         count: number of palms, at least 1.
         seed: seed of the palms.
-        scratch: folder of the file, which needs 0.15 MiB for each palm.
+        scratch: folder of the file, which needs 0.24 MiB for each palm.
 
     Returns:
-        uint8 [count, 5 * CANVAS_PX, CANVAS_PX].
+        uint8 [count, 8 * CANVAS_PX, CANVAS_PX].
 
     Raises:
         OSError: if the palms do not fit into the folder.
