@@ -55,6 +55,11 @@ class Net(Protocol):
         ...
 
     @property
+    def test_pairs(self) -> VeinMaps:
+        """Maps of test images; rows 2 i and 2 i + 1 are of one palm."""
+        ...
+
+    @property
     def calibration(self) -> Calibration:
         """The meaning of its similarities."""
         ...

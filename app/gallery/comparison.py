@@ -1,0 +1,136 @@
+"""Compares probes with a view of the table: all rows, or in two steps if there are many."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.gallery.gallery import Subject
+from app.gallery.rows import RowsView, Slots, window_shape
+from app.gallery.table import View
+from app.matching.hamming import hamming
+from app.matching.maps import Floats, Signs, VeinMaps
+from app.matching.similarity import (
+    COARSE_SHIFT,
+    NO_SCORE,
+    SHIFT,
+    probe_codes,
+    similarities,
+)
+
+MAX_FULL_BYTES = 100_000_000
+"""Bytes that two cores compare in 10 ms. More are compared in two steps."""
+
+CANDIDATES = 128
+"""Subjects that coarse maps propose. The right one was first for every one of 1,200 probes of
+PolyU among 200 subjects, with one net (see `docs/`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Similarities of a probe to N subjects: to all, or to the candidates of a large gallery.
+
+    Attributes:
+        subjects: the N subjects.
+        template_counts: int64 [N], number of images that each is compared with, 1 or more.
+        by_net: for each net float32 [N], the mean over the probe's images of the best similarity
+            to any of the subject's templates.
+        gallery_size: number of subjects that can be searched.
+        mean_map: whether a mean map is subtracted.
+    """
+
+    subjects: tuple[Subject, ...]
+    template_counts: NDArray[np.int64]
+    by_net: list[Floats]
+    gallery_size: int
+    mean_map: bool
+
+
+def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:
+    """Compares with all subjects, or with `CANDIDATES` of them.
+
+    Args:
+        view: the table.
+        probes: for each net the maps of the probe's images.
+        proposer: index of the net whose coarse maps propose the candidates.
+    """
+    bytes_of_nets = sum(one.codes.bits.size for one in view.rows) * (2 * SHIFT + 1) ** 2
+    known = np.flatnonzero(view.counts > 0)
+    if bytes_of_nets > MAX_FULL_BYTES and len(known) > CANDIDATES:
+        of_coarse = _coarse_similarity(view, proposer, probes[proposer])[known]
+        known = np.sort(known[np.argpartition(-of_coarse, CANDIDATES)[:CANDIDATES]])
+    return search(view, probes, known)
+
+
+def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> Found:
+    """Compares with the subjects in some slots; those erased meanwhile are left out."""
+    by_net = [
+        _similarity(rows, probe, mean, slots, len(view.subjects))
+        for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True)
+    ]
+    erased = np.array(list(view.erased), np.int64)  # only now, see `View.erased`
+    kept = ~np.isin(slots, erased)
+    left: list[int] = slots[kept].tolist()
+    return Found(
+        tuple(subject for slot in left if (subject := view.subjects[slot]) is not None),
+        view.counts[slots[kept]].astype(np.int64),
+        [one[kept] for one in by_net],
+        int((view.counts > 0).sum()) - int((view.counts[_within(erased, view)] > 0).sum()),
+        view.means.subjects > 0,
+    )
+
+
+def _within(slots: NDArray[np.int64], view: View) -> NDArray[np.int64]:
+    """Returns the slots that the view has."""
+    return slots[slots < len(view.counts)]
+
+
+def _similarity(
+    rows: RowsView,
+    probe: VeinMaps,
+    mean: Floats | None,
+    slots: NDArray[np.int64],
+    slot_count: int,
+) -> Floats:
+    """Returns one net's similarity [N] of a probe's images to the subjects in N slots."""
+    wanted = np.zeros(slot_count + 1, np.bool_)  # the last is that of free rows
+    wanted[slots] = True
+    chosen = np.flatnonzero(wanted[rows.owners])
+    codes, owners = rows.codes[chosen], rows.owners[chosen]
+    of_images = [
+        similarities(probe_codes(one), codes, window_shape(probe.shape))
+        for one in _one_by_one(Signs.of(probe, mean))
+    ]
+    return _best_by_slot(of_images, owners, slot_count)[slots]
+
+
+def _coarse_similarity(view: View, net: int, probe: VeinMaps) -> Floats:
+    """Returns the approximate similarity [S] of a probe's images to the subjects in all slots.
+
+    Unusable places hold zeros, which differ from half of another map's signs: they count as places
+    without correlation. This takes a third of the time of leaving them out.
+    """
+    rows = view.rows[net]
+    owners = rows.owners.copy()  # rows may be erased meanwhile
+    bits = 8 * rows.coarse.shape[1]
+    of_images: list[Floats] = []
+    for one in _one_by_one(Signs.coarse(probe, view.means.maps[net])):
+        differing = hamming(rows.coarse, probe_codes(one, COARSE_SHIFT).bits).min(axis=1)
+        of_images.append((1 - differing * np.float32(2 / bits)) / rows.coarse_share)
+    return _best_by_slot(of_images, owners, len(view.subjects))
+
+
+def _one_by_one(signs: Signs) -> Iterator[Signs]:
+    for i in range(len(signs.usable)):
+        yield Signs(signs.positive[i : i + 1], signs.usable[i : i + 1])
+
+
+def _best_by_slot(of_images: Sequence[Floats], owners: Slots, slot_count: int) -> Floats:
+    """Returns the mean over images of the best similarity of each slot's rows, [S]."""
+    total = np.zeros(slot_count, np.float32)
+    for found in of_images:
+        best = np.full(slot_count + 1, NO_SCORE, np.float32)  # the last is that of free rows
+        np.maximum.at(best, owners, found)
+        total += best[:-1]
+    return total / np.float32(max(len(of_images), 1))
