@@ -66,10 +66,14 @@ class Identifier:
         """
         self._ensemble = ensemble
         self._gallery = gallery
-        self._index = GalleryIndex(gallery, ensemble.nets)
+        self._index = GalleryIndex(gallery, ensemble.nets, ensemble.fusion.weights)
         self._limits = image_limits
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
+
+    def close(self) -> None:
+        """Stops work in the background; call it before the gallery's `close`."""
+        self._index.close()
 
     def describe_gallery(self) -> GalleryState:
         """Describes the gallery; reads it as identification does.
@@ -78,13 +82,12 @@ class Identifier:
             GalleryUnusable: if nobody can be identified or verified; see `GalleryIndex`.
         """
         subjects = self._index.count_subjects()
+        mean_map = self._index.mean_map
         lowest = self._ensemble.fusion.calibration.lowest_fmr
         return GalleryState(
             subjects=subjects,
             without_templates=self._gallery.count_incomparable(self._ensemble.formats),
-            mean_map=MeanMap(
-                subjects=self._index.mean_map_subjects, revision=self._index.mean_map_revision
-            ),
+            mean_map=MeanMap(subjects=mean_map.subjects, revision=mean_map.revision),
             fpir=max(self._fpir_target, subjects * lowest),
         )
 
@@ -213,7 +216,9 @@ class Identifier:
         """Draws the first image's maps; None if the subject was erased meanwhile."""
         first = [maps[:1] for maps in probes]
         agreements = self._index.agreement(subject_id, first)
-        return agreements and b64encode(draw_explanation(first, agreements)).decode()
+        if not agreements:
+            return None
+        return b64encode(draw_explanation(first, agreements)).decode()
 
     def _decide(self, found: Found, fmr: float) -> tuple[Floats, Answers, list[Vote]]:
         """Returns the fused similarities [N], the decision on them, and each net's own answer."""

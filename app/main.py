@@ -50,6 +50,8 @@ def create_app(settings: Settings, *, load_ensemble: LoadEnsemble = load_ensembl
         app.state.service = service = _start(settings, load_ensemble)
         _log_start(settings, service)
         yield
+        if not isinstance(service.identifier, Broken):
+            service.identifier.close()
         if not isinstance(service.gallery, Broken):
             service.gallery.close()
 

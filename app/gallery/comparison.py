@@ -15,6 +15,7 @@ from app.matching.similarity import (
     COARSE_SHIFT,
     NO_SCORE,
     SHIFT,
+    agreement,
     probe_codes,
     similarities,
 )
@@ -38,6 +39,7 @@ class Found:
             to any of the subject's templates.
         gallery_size: number of subjects that can be searched.
         mean_map: whether a mean map is subtracted.
+        probe_images: number of the probe's images.
     """
 
     subjects: tuple[Subject, ...]
@@ -45,6 +47,7 @@ class Found:
     by_net: list[Floats]
     gallery_size: int
     mean_map: bool
+    probe_images: int
 
 
 def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:
@@ -78,7 +81,28 @@ def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> 
         [one[kept] for one in by_net],
         int((view.counts > 0).sum()) - int((view.counts[_within(erased, view)] > 0).sum()),
         view.means.subjects > 0,
+        len(probes[0]),
     )
+
+
+def locate(view: View, probes: Sequence[VeinMaps], slot: int) -> list[Floats]:
+    """Returns where one image agrees with a subject's most similar template.
+
+    Args:
+        view: the table.
+        probes: for each net the map of the image.
+        slot: the subject's slot.
+
+    Returns:
+        For each net float32 [S, S]; see `app.matching.similarity.agreement`. Empty if the subject
+        was erased meanwhile.
+    """
+    found: list[Floats] = []
+    for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True):
+        own = rows.codes[np.flatnonzero(rows.owners == slot)]
+        if len(own):
+            found.append(agreement(Signs.of(probe, mean), own))
+    return [] if slot in view.erased else found
 
 
 def _within(slots: NDArray[np.int64], view: View) -> NDArray[np.int64]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.ensemble import Net
-from app.gallery.comparison import Found, search, search_all
+from app.gallery.comparison import Found, locate, search, search_all
 from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.means import Means
 from app.gallery.table import Table, View
-from app.matching.maps import VeinMaps
+from app.matching.maps import Floats, VeinMaps
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,20 @@ class GalleryIndex:
             return None
         found = search(view, probes, np.array([slot]))
         return found if found.subjects else None
+
+    def agreement(self, subject_id: str, probes: Sequence[VeinMaps]) -> list[Floats]:
+        """Returns where one image agrees with a subject, for each net.
+
+        Args:
+            subject_id: the subject.
+            probes: for each net the map of the image.
+
+        Returns:
+            See `app.gallery.comparison.locate`; empty if there is no such subject.
+        """
+        view = self._current()
+        slot = view.slots.get(subject_id)
+        return [] if slot is None else locate(view, probes, slot)
 
     def settle(self) -> None:
         """Waits for the change of mean maps that is under way, if any."""
