@@ -10,20 +10,7 @@ from numpy.typing import NDArray
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
 from app.matching.maps import VeinMaps
-from app.matching.templates import MapFormat, NetKey
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedTemplates:
-    """The templates of the identities that a net was trained on.
-
-    Attributes:
-        owners: int32 [T], each template's identity, as an index; every identity has a template.
-        maps: the T maps.
-    """
-
-    owners: NDArray[np.int32]
-    maps: VeinMaps
+from app.matching.templates import MapFormat, NetKey, TrainedTemplates
 
 
 class Net(Protocol):

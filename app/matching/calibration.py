@@ -74,6 +74,15 @@ class Case:
         similarity = np.interp(asked, measured, [t.similarity for t in self.thresholds][::-1])
         return Threshold(float(similarity), float(10**asked))
 
+    @property
+    def tail_slope(self) -> float:
+        """Rise of the similarity from the last FMR but one to the last, for a tenth of the FMR."""
+        if len(self.thresholds) < 2:
+            return 0.0
+        looser, stricter = self.thresholds[-2:]
+        tenths = float(np.log10(looser.fmr / stricter.fmr))
+        return (stricter.similarity - looser.similarity) / tenths
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -96,7 +105,9 @@ class Calibration:
         """Returns what each subject's similarity must reach for a false match rate.
 
         Between the measured numbers of enrolled images, thresholds are interpolated over the
-        number's logarithm; above the largest they are extrapolated.
+        number's logarithm. Above the largest they rise as between the last two; if only one number
+        was measured, by the union bound: the best of k images reaches a threshold at most k times
+        as often.
 
         Args:
             fmr: the false match rate, in (0, 1].
@@ -108,10 +119,16 @@ class Calibration:
         found = [case.threshold_at(fmr) for case in cases]
         counts = np.log([case.templates for case in cases])
         asked = np.log(np.maximum(templates, 1))
+        similarities = [one.similarity for one in found]
+        if len(cases) > 1:
+            rise = (similarities[-1] - similarities[-2]) / (counts[-1] - counts[-2])
+        else:
+            rise = cases[0].tail_slope / np.log(10)
+        above = np.maximum(asked - counts[-1], 0) * max(rise, 0.0)
         return Limits(
-            similarities=_interpolate(asked, counts, [one.similarity for one in found]),
+            similarities=np.interp(asked, counts, similarities) + above,
             temperatures=np.interp(asked, counts, [case.temperature for case in cases]),
-            fmr=max((one.fmr for one in found), default=1.0),
+            fmr=max(one.fmr for one in found),
         )
 
     def _cases(self, probes: int, mean_map: bool) -> list[Case]:
@@ -164,8 +181,9 @@ class Trials:
 def calibrate(trials: Sequence[Trials], *, mean_map: bool, templates: int, probes: int) -> Case:
     """Measures the thresholds and fits the temperature of one case.
 
-    A threshold is a quantile of the impostors' similarities, the highest among the styles. The
-    temperature is the one of 80 between 0.002 and 0.2 with the least mean negative log-likelihood.
+    A threshold is the lowest similarity that no larger share of the impostor comparisons reaches
+    than the FMR; the highest among the styles counts. The temperature is the one of 80 between
+    0.002 and 0.2 with the least mean negative log-likelihood.
 
     Args:
         trials: for each style of cameras, its similarities.
@@ -212,35 +230,37 @@ def comparisons_needed(fmr: float) -> int:
 
 def _measure_thresholds(styles: Sequence[Similarities]) -> tuple[Threshold, ...]:
     fewest = min(one.size for one in styles)
-    thresholds = tuple(
-        Threshold(
-            max(float(np.quantile(one, 1 - fmr, method="higher")) for one in styles),
-            fmr,
-            fewest,
-        )
-        for fmr in FMRS
-        if fewest >= comparisons_needed(fmr)
-    )
-    if not thresholds:
+    fmrs = [fmr for fmr in FMRS if fewest >= comparisons_needed(fmr)]
+    if not fmrs:
         raise ValueError(
             f"{fewest} impostor comparisons are too few, {comparisons_needed(FMRS[0])} are needed: "
             "add strangers"
         )
-    return thresholds
+    highest = np.max([_lowest_reached(one, fmrs) for one in styles], axis=0)
+    return tuple(
+        Threshold(similarity, fmr, fewest)
+        for similarity, fmr in zip(highest.tolist(), fmrs, strict=True)
+    )
+
+
+def _lowest_reached(similarities: Similarities, fmrs: Sequence[float]) -> NDArray[np.float64]:
+    """Returns for each FMR the lowest similarity that no larger share of [M] reaches.
+
+    Many similarities are equal, because they count places. If those at the quantile would exceed
+    the share, the next number above them is returned.
+    """
+    first = [similarities.size - max(int(fmr * similarities.size + 1e-6), 1) for fmr in fmrs]
+    ordered = np.partition(similarities, sorted({*first, *(max(k - 1, 0) for k in first)}))
+    found = [
+        np.nextafter(ordered[k], ordered.dtype.type(np.inf))
+        if k and ordered[k - 1] == ordered[k]
+        else ordered[k]
+        for k in first
+    ]
+    return np.array(found, np.float64)
 
 
 def _small_galleries(trials: Trials) -> Trials:
     """Returns the trials of the first `TEMPERATURE_GALLERY` subjects among each other."""
     kept = trials.own < TEMPERATURE_GALLERY
     return Trials(trials.similarities[kept, :TEMPERATURE_GALLERY], trials.own[kept])
-
-
-def _interpolate(
-    at: NDArray[np.float64], known: NDArray[np.float64], values: Sequence[float]
-) -> NDArray[np.float64]:
-    """Interpolates linearly, extrapolates above the last known point, is constant below."""
-    found = np.interp(at, known, values)
-    if len(values) > 1:
-        slope = (values[-1] - values[-2]) / (known[-1] - known[-2])
-        found += np.maximum(at - known[-1], 0) * max(slope, 0.0)
-    return found

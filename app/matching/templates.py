@@ -1,8 +1,12 @@
-"""Names of nets' versions, and formats of their templates."""
+"""Names of nets' versions, formats of their templates, and the trained identities' templates."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.matching.maps import MapShape
+import numpy as np
+from numpy.typing import NDArray
+
+from app.matching.maps import MapShape, VeinMaps
 
 
 class NetKey(NamedTuple):
@@ -31,3 +35,21 @@ class MapFormat(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.net}:{self.template_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedTemplates:
+    """The templates of the identities that a net was trained on.
+
+    Attributes:
+        owners: int32 [T], each template's identity, as an index; every identity has a template.
+        maps: the T maps.
+    """
+
+    owners: NDArray[np.int32]
+    maps: VeinMaps
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """int64 [N], the number of templates of each identity."""
+        return np.bincount(self.owners)

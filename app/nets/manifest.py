@@ -11,7 +11,7 @@ from datetime import datetime
 from hashlib import file_digest, sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -24,6 +24,9 @@ MANIFEST = "manifest.json"
 SAVED_MODEL = "saved_model.pb"
 GOLDEN = "golden.npz"
 TEMPLATES = "templates.npz"
+
+SCHEMA = 4
+"""Of manifest.json. Up to 3, embeddings were compared, not vein maps."""
 
 NET_NAME = "[a-z][a-z0-9_-]*"
 """A net's name, which is also its folder's."""
@@ -95,12 +98,18 @@ class Calibrated(ManifestPart):
     """The meaning of similarities, in at least one case."""
 
     cases: tuple[Case, ...] = Field(min_length=1)
+    strangers: tuple[str, ...] = Field(
+        default=(), description="Digests of the databases that calibrated, as `Dataset.sha256`."
+    )
 
     @model_validator(mode="after")
     def _check_cases(self) -> Self:
         kinds = Counter((case.mean_map, case.templates, case.probes) for case in self.cases)
         if repeated := [kind for kind, count in kinds.items() if count > 1]:
             raise ValueError(f"mean_map, templates and probes occur twice: {repeated[0]}")
+        if not any(case.probes == 1 and not case.mean_map for case in self.cases):
+            # Any other case's thresholds are lower and would accept too many strangers.
+            raise ValueError("a case of 1 probe without a mean map is needed")
         for case in self.cases:
             _check_case(case)
         return self
@@ -130,7 +139,7 @@ def _check_case(case: Case) -> None:
 class Manifest(Calibrated):
     """manifest.json of one version; `seal_manifest` fills in the checksums."""
 
-    schema_version: Literal[4]  # up to 3, embeddings were compared, not maps
+    schema_version: Literal[4]  # SCHEMA
     net: str = Field(pattern=f"^{NET_NAME}$")
     version: int = Field(gt=0)
     created_at: datetime
@@ -231,12 +240,30 @@ def read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise NetMissing(f"{folder} is missing: give a version's folder, as models_store/vgg16/8")
     path = folder / MANIFEST
+    _require_schema(path)
     manifest, content = read_file(path, Manifest, _RESTORE)
     if (manifest.net, str(manifest.version)) != folder.absolute().parts[-2:]:
         raise NetCorrupt(f"{path} is the manifest of {manifest.key}: move it to that folder")
     hashed = {name: value for name, value in content.items() if name != "sha256"}
     require_checksum(path, hashed, manifest.sha256, _RESTORE)
     return manifest
+
+
+def _require_schema(path: Path) -> None:
+    """Refuses the manifest of an earlier release, which has other fields as well."""
+    try:
+        content: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return  # read_file says why
+    if not isinstance(content, dict):
+        return
+    schema = cast(dict[str, Any], content).get("schema_version")
+    if isinstance(schema, int) and schema < SCHEMA:
+        raise NetCorrupt(
+            f"{path} has schema_version {schema}: that release compared embeddings, and this one "
+            f"compares vein maps (schema_version {SCHEMA}); train the net with this release and "
+            "export the net again"
+        )
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:

@@ -6,21 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.ensemble import Ensemble, TrainedTemplates
+from app.ensemble import Ensemble
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
 from app.matching.maps import Floats, VeinMaps
-from app.matching.templates import MapFormat, NetKey
+from app.matching.templates import MapFormat, NetKey, TrainedTemplates
 from app.nets.fusion_manifest import FUSION_MANIFEST, FusionEntry, read_fusion_manifest
 from app.nets.manifest import (
     GOLDEN,
     NET_REQUEST,
-    TEMPLATES,
     Manifest,
     NetCorrupt,
     NetMissing,
@@ -32,6 +30,7 @@ from app.nets.manifest import (
 )
 from app.nets.openvino_engine import OpenvinoEngine
 from app.nets.tensorflow_engine import TensorflowEngine
+from app.nets.trained import read_trained
 
 logger = logging.getLogger(__name__)
 
@@ -201,45 +200,22 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
     return LoadedNet(manifest, manifest.calibration, trained, pairs, running)
 
 
-def read_trained(folder: Path, manifest: Manifest) -> TrainedTemplates:
-    """Reads the templates of the identities that a net was trained on.
-
-    Raises:
-        NetCorrupt: if the file cannot be read or does not fit the manifest.
-    """
-    path = folder / TEMPLATES
-    side, channels = manifest.map_format.shape
-    try:
-        with np.load(path) as file:
-            owners, values, usable = file["owners"], file["values"], file["usable"]
-    except (OSError, KeyError, ValueError, BadZipFile) as error:
-        raise NetCorrupt(f"{path} cannot be read ({error}): export the net again") from error
-    count = len(owners)
-    found = (owners.shape, owners.dtype, values.shape, values.dtype, usable.shape, usable.dtype)
-    needed = ((count,), np.int32, (count, side, side, channels), np.int8, (count, side, side), bool)
-    if found != needed:
-        raise NetCorrupt(f"{path} holds {found}, not {needed}: export the net again")
-    if not np.array_equal(np.unique(owners), np.arange(len(manifest.identities))):
-        raise NetCorrupt(
-            f"{path} has no template of some of the {len(manifest.identities)} identities: export "
-            "the net again"
-        )
-    return TrainedTemplates(owners, VeinMaps(values, usable))
-
-
 def _compare_with_golden(folder: Path, manifest: Manifest, engine: Engine, name: str) -> None:
     """Compares the engine's maps with the recorded ones, all images at once and one by one."""
     with np.load(folder / GOLDEN) as golden:
         images, expected, mask = golden["images"], golden["map"], golden["mask"]
-    shape = manifest.map_format.shape
-    if expected.shape[1:] != (shape.side, shape.side, shape.channels):
-        raise ValueError(f"{GOLDEN} holds maps of {expected.shape[1:]}, the manifest names {shape}")
+    side, channels = manifest.map_format.shape
+    shapes = (len(images), side, side, channels), (len(images), side, side)
+    if (expected.shape, mask.shape) != shapes:
+        raise ValueError(f"{GOLDEN} holds {expected.shape} and {mask.shape}, not {shapes}")
     one_by_one = [engine.maps(image[None]) for image in images]
     for maps, masks in (
         engine.maps(images),
         (np.concatenate([m for m, _ in one_by_one]), np.concatenate([m for _, m in one_by_one])),
     ):
-        correlation = min(map(_correlation, maps, expected))
+        if (maps.shape, masks.shape) != shapes:
+            raise ValueError(f"the net computes {maps.shape} and {masks.shape}, not {shapes}")
+        correlation = float(np.min([*map(_correlation, maps, expected)]))  # NaN if one is NaN
         same_mask = bool(((masks > 0.5) == (mask > 0.5)).all())
         if not (correlation >= MIN_GOLDEN_CORRELATION and same_mask):
             raise NetMismatch(

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from training.nets.build import build_body, build_net, contrast_px, embedding_head, require_net
+from training.nets.build import add_heads, build_body, build_net, contrast_px, require_net
 from training.nets.preprocessing import preprocess
 from training.nets.recipe import Recipe
 
@@ -42,7 +42,7 @@ def build_from_recipe(
     if recipe.head == "paper":
         outputs = _paper_head(features, identities, recipe.init)
     else:
-        outputs = embedding_head(features, identities, recipe)
+        outputs = add_heads(images, features, net, identities, recipe)
     return keras.Model(images, outputs, name=net)
 
 

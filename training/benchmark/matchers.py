@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from app.palm.views import probe_views, template_views
 from numpy.typing import NDArray
 
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
 from app.matching.templates import mean_templates
-from app.palm.views import probe_views, template_views
 from training.benchmark.classical import correlate, filter_images
 from training.benchmark.comparisons import Comparisons, Trials
 from training.database.palms import Palms

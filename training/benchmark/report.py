@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from app.palm.views import STEP
+
 from training.benchmark.identification import FPIRS
 from training.benchmark.verification import FMRS, MIN_ERRORS
 from training.report.template import render

@@ -1,7 +1,8 @@
-"""Evaluates exported nets on the test part and on strangers that were not used to calibrate."""
+"""Evaluates exported nets on the test part and on strangers that did not calibrate them."""
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.matching.calibration import FPIR_TARGET, Calibration
-from app.matching.decision import Answers, decide, posteriors
-from training.database.palms import DataOptions, Palms, load_palms
-from training.database.split import Split, load_split, split_strangers
+from app.matching.calibration import FPIR_TARGET, Calibration, Limits
+from app.matching.decision import Answers, decide
+from app.matching.fusion import Fusion
+from app.matching.templates import TrainedTemplates
+from app.nets.fusion_manifest import FusionEntry
+from app.nets.manifest import Manifest
+from training.database.palms import DataOptions, Palms
+from training.database.split import Split, load_split
 from training.fit.verdict import Verdict
 from training.metrics.rates import wilson_interval
 from training.nets.recipe import NETS
 from training.report.files import write_text
-from training.versions.fuse import read_fusion
-from training.versions.read import open_highest_of_split
+from training.versions.fuse import find_fusion
+from training.versions.read import Version, open_highest_of_split
+from training.versions.strangers import load_strangers
 
 WORST = 10
 """Number of identities in the list of those with most errors."""
@@ -29,19 +35,19 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateConfig(DataOptions):
-    """Measures how often exported nets are right. Three nets take two minutes on two cores.
+    """Measures how often exported nets are right. Three nets take some minutes on two cores.
 
     Give the database and the options that the nets were trained with; its test part is measured.
 
     Attributes:
-        strangers: folder of palms of identities that are not in `data`, in any layout. The second
-            half of the identities is measured.
+        strangers: folders of palms of identities that are not in `data`, in any layout. They must
+            not be those that calibrated the nets.
         store: the models store.
         nets: names of the nets; the highest version of each is measured, alone and fused.
         out: the report, a JSON file. A Markdown file of the same name is written beside it.
     """
 
-    strangers: Path
+    strangers: tuple[Path, ...]
     store: Path = Path("models_store")
     nets: tuple[str, ...] = NETS
     out: Path = Path("runs/evaluation.json")
@@ -54,57 +60,47 @@ class _Matcher:
     Attributes:
         known: float32 [N, C], similarities of the test images.
         strangers: float32 [M, C], similarities of the strangers' images.
-        calibration: calibration of these similarities.
+        limits: what each identity's similarity must reach.
     """
 
     known: Float32
     strangers: Float32
-    calibration: Calibration
+    limits: Limits
 
     def decide(self, similarities: Float32) -> Answers:
-        """Decides as the service does with all identities enrolled."""
-        return decide(similarities, self._threshold, self.calibration.temperature)
+        """Decides as the service does with the trained identities alone."""
+        return decide(similarities, self.limits.similarities, self.limits.temperatures)
 
     def probabilities(self) -> Float64:
         """Returns each identity's probability float64 [N, C]; the rest to 1 is "no match"."""
-        return posteriors(self.known, self._threshold, self.calibration.temperature)[:, 1:]
-
-    @property
-    def _threshold(self) -> float:
-        return self.calibration.threshold_at(FPIR_TARGET / self.known.shape[1]).similarity
+        return self.decide(self.known).posteriors[:, 1:]
 
 
 def evaluate(config: EvaluateConfig) -> Verdict:
     """Measures accuracy, top-5 and open-set errors of each net and of all nets fused.
 
     Raises:
-        ValueError: if a net or its fusion is missing, or a net was not trained on this split.
+        ValueError: if a net or its fusion is missing, a net was not trained on this split, or the
+            strangers calibrated a net or share an image with `data`.
         OSError: if a database cannot be read, or the report cannot be written.
     """
     split = load_split(config)
     test = split.test
     nets = open_highest_of_split(config.store, config.nets, split)
-    fusion = read_fusion(config.store, [net.key for net in nets]) if len(nets) > 1 else None
-    _, strangers = split_strangers(
-        load_palms(config.strangers, config.size_px, scratch=config.scratch)
-    )
-    alone = [
-        _Matcher(net.similarities(test), net.similarities(strangers), net.calibration)
-        for net in nets
-    ]
-    matchers = dict(zip(config.nets, alone, strict=True))
+    fusion = find_fusion(config.store, [net.key for net in nets]) if len(nets) > 1 else None
+    strangers = load_strangers(config.strangers, split, config.size_px, config.scratch)
+    _require_new(strangers, config.strangers, [net.manifest for net in nets], fusion)
+    matchers = dict(zip(config.nets, (_match(net, test, strangers) for net in nets), strict=True))
+    alone = list(matchers.values())
     if fusion:
-        known, unknown = ([one.known for one in alone], [one.strangers for one in alone])
-        matchers["fused"] = _Matcher(
-            fusion.combine(known), fusion.combine(unknown), fusion.calibration
-        )
+        matchers["fused"] = _fuse(alone, fusion.fusion(config.nets), nets[0].trained)
     report = {
         "test_images": len(test),
         "test_part": _describe_test(split),
         "classes": f"{config.classes}s",
         "identities": len(test.identities),
-        "stranger_images": len(strangers),
-        "strangers": len(np.unique(strangers.labels)),
+        "stranger_images": sum(map(len, strangers)),
+        "strangers": sum(len(np.unique(palms.labels)) for palms in strangers),
         "nets": {name: _rates(one, test) for name, one in matchers.items()},
         "other_fusions": _other_fusions(alone, test),
         "worst_identities": _worst_identities(list(matchers.values())[-1], test),
@@ -114,6 +110,40 @@ def evaluate(config: EvaluateConfig) -> Verdict:
     write_text(config.out.with_suffix(".md"), table)
     print(table)
     return Verdict(config.out, _summarize(report))
+
+
+def _require_new(
+    strangers: Sequence[Palms],
+    folders: Sequence[Path],
+    manifests: Sequence[Manifest],
+    fusion: FusionEntry | None,
+) -> None:
+    """Refuses strangers that calibrated what is measured: their figures would be too good."""
+    calibrated = {digest for one in manifests for digest in one.strangers}
+    calibrated |= set(fusion.strangers if fusion else ())
+    for palms, folder in zip(strangers, folders, strict=True):
+        if palms.sha256 in calibrated:
+            raise ValueError(
+                f"{folder} calibrated these nets, so it cannot measure them: name other strangers"
+            )
+
+
+def _match(net: Version, test: Palms, strangers: Sequence[Palms]) -> _Matcher:
+    """Compares all images with the net's trained identities."""
+    unknown = np.concatenate([net.similarities(palms) for palms in strangers])
+    return _Matcher(net.similarities(test), unknown, _limits(net.calibration, net.trained))
+
+
+def _fuse(alone: Sequence[_Matcher], fusion: Fusion, trained: TrainedTemplates) -> _Matcher:
+    known, unknown = ([one.known for one in alone], [one.strangers for one in alone])
+    limits = _limits(fusion.calibration, trained)
+    return _Matcher(fusion.combine(known), fusion.combine(unknown), limits)
+
+
+def _limits(calibration: Calibration, trained: TrainedTemplates) -> Limits:
+    """Returns the limits at which strangers are accepted at `FPIR_TARGET`."""
+    counts = trained.counts
+    return calibration.at(FPIR_TARGET / len(counts), counts, probes=1, mean_map=False)
 
 
 def as_markdown(report: dict[str, Any]) -> str:
@@ -145,7 +175,7 @@ def _describe_test(split: Split) -> str:
 
 
 def _rates(matcher: _Matcher, test: Palms) -> dict[str, Any]:
-    order = np.argsort(-matcher.known, axis=1)
+    order = np.argsort(-matcher.probabilities(), axis=1)
     correct = order[:, 0] == test.labels
     top_5 = (order[:, :5] == test.labels[:, None]).any(axis=1)
     identified = correct & (matcher.decide(matcher.known).decisions == "match")
@@ -189,7 +219,7 @@ def majority_vote(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.int64]
 
 def _worst_identities(matcher: _Matcher, test: Palms) -> list[dict[str, Any]]:
     """Returns the identities with most errors, and those that they are confused with."""
-    found = matcher.known.argmax(axis=1)
+    found = matcher.decide(matcher.known).best
     errors = Counter(test.labels[found != test.labels].tolist())
     return [
         {

@@ -1,21 +1,21 @@
 """Exports a trained net as models_store/<net>/<version>/, which the service loads."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from app.matching.calibration import calibrate
 from app.nets.manifest import versions
-from app.palm.views import probe_views
 from training.database.image_files import default_scratch
-from training.database.palms import load_palms
-from training.database.split import load_split, split_strangers
+from training.database.split import load_split
 from training.fit.verdict import Verdict
-from training.versions.read import compare
+from training.versions.calibrate import StrangerMaps, calibrate_net, choose_cases, describe_cases
+from training.versions.compare import compare_trained
+from training.versions.strangers import choose_strangers, require_enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportConfig:
-    """Exports a trained net as a new version. A net takes up to ten minutes on two cores.
+    """Exports a trained net as a new version. A net takes up to half an hour on two cores.
 
     The version takes effect when `fuse` has written fusion.json. This command needs the TensorFlow
     backend; the weights may come from a training on any backend.
@@ -26,8 +26,9 @@ class ExportConfig:
             database if it was only pre-trained, else for its own database.
         data: folder of the database whose identities the net will know. If the run was trained on
             it, it is read and split as in the training.
-        strangers: folder of palms of identities that are not in `data`, in any layout. The first
-            half of the identities calibrates the thresholds; the second half is for `evaluate`.
+        strangers: folders of palms of identities that are not in `data`, in any layout: one for
+            each style of cameras. They calibrate the thresholds; give `evaluate` others. Each
+            identity needs two sessions: six images of the first and two of the second are used.
         store: the models store.
         version: number of the version, at least 1; by default one more than the highest.
         scratch: folder of the temporary file for decoded images; by default $TMPDIR if set, else
@@ -36,7 +37,7 @@ class ExportConfig:
 
     run: Path
     data: Path
-    strangers: Path
+    strangers: tuple[Path, ...]
     store: Path = Path("models_store")
     version: int | None = None
     scratch: Path = field(default_factory=default_scratch)
@@ -49,42 +50,43 @@ def export(config: ExportConfig) -> Verdict:
         FileExistsError: if the version exists.
         training.versions.write.ExportMismatch: if the SavedModel differs from the trained net.
         FileNotFoundError: if `run` is neither a run nor a version.
-        ValueError: if the run cannot be exported, or it was trained on another database.
+        ValueError: if the run cannot be exported, it was trained on another database, or the
+            strangers are too few or share an image with `data`.
     """
     # Imported here, so that --help does not load TensorFlow.
+    from training.fit.prototypes import set_prototypes
     from training.versions.source import Source
-    from training.versions.write import describe, embed, fit_prototypes, write_version
+    from training.versions.templates import compute_maps, trained_templates
+    from training.versions.write import describe, golden_pairs, write_version
 
     source = Source.open(config.run)
     target = _target(config, source.net)  # fails early if the version exists
     options = source.reading_options(config.data, config.scratch)
     split = load_split(options)
     source.require_same_data(split.train.sha256, config.data)
-    strangers, _ = split_strangers(
-        load_palms(config.strangers, options.size_px, scratch=config.scratch)
-    )
+    strangers = choose_strangers(config.strangers, split, options.size_px, config.scratch)
+    kinds = choose_cases(strangers, require_enough(strangers, len(split.train.identities)))
     net = source.load(len(split.train.identities), options.size_px)
-    prototypes = fit_prototypes(net, split.train)
-    genuine, impostors = (
-        compare(embed(net, palms, probe_views), prototypes, net.name)
-        for palms in (split.validation, strangers)
-    )
-    calibration = calibrate(genuine, split.validation.labels, impostors)
-    correct = int((genuine.argmax(axis=1) == split.validation.labels).sum())
+    set_prototypes(net, split.train)
+    trained = trained_templates(net, split.train)
+    maps = [StrangerMaps.of(one, partial(compute_maps, net), net.name) for one in strangers]
+    found = compare_trained(compute_maps(net, split.validation), trained, net.name)
+    correct = int((found.argmax(axis=1) == split.validation.labels).sum())
     manifest = describe(
         net,
         int(target.name),
         split,
-        calibration,
+        calibrate_net(maps, kinds),
+        strangers=strangers,
         training=source.shared_settings,
         database=config.data.resolve().name,
         correct=correct,
     )
-    write_version(target, net, manifest, prototypes, split.validation)
+    write_version(target, net, manifest, trained, golden_pairs(strangers[0]))
     return Verdict(
         target,
-        f"{correct:,} of {len(genuine):,} validation images are identified correctly; the version "
-        "takes effect when `fuse` has written fusion.json",
+        f"{correct:,} of {len(split.validation):,} validation images are identified correctly; "
+        f"{describe_cases(kinds)}; the version takes effect when `fuse` has written fusion.json",
     )
 
 

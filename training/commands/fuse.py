@@ -1,35 +1,46 @@
 """Weighs exported nets, calibrates their fused similarities, and writes fusion.json."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from app.matching.calibration import Case, calibrate
+from app.matching.templates import NetKey
 from app.nets.fusion_manifest import FusionEntry
-from training.database.palms import DataOptions, Palms, load_palms
-from training.database.split import load_split, split_strangers
+from training.database.palms import DataOptions
+from training.database.split import load_split
 from training.fit.verdict import Verdict
 from training.nets.recipe import NETS
+from training.versions.calibrate import (
+    CaseKind,
+    StrangerMaps,
+    choose_cases,
+    describe_cases,
+    fuse_trials,
+    trials_by_case,
+)
 from training.versions.fuse import fusion_entry, other_entries, weigh, write_fusions
-from training.versions.read import Version, open_highest_of_split
+from training.versions.read import open_highest_of_split
+from training.versions.strangers import choose_strangers, require_enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuseConfig(DataOptions):
-    """Fuses every set of two or more nets. Three nets take two minutes on two cores.
+    """Fuses every set of two or more nets. Three nets take up to 1.5 hours on two cores.
 
     The highest version of each net is fused; once fusion.json is written, these versions take
-    effect together. Give the database and the options that the nets were trained with; its
-    validation part is used to calibrate.
+    effect together. Give the database and the options that the nets were trained with: strangers
+    that share an image with it are refused.
 
     Attributes:
-        strangers: folder of palms of identities that are not in `data`, in any layout. The first
-            half of the identities is used to calibrate.
+        strangers: folders of palms of identities that are not in `data`, in any layout: one for
+            each style of cameras. They calibrate; see `export`.
         store: the models store; fusion.json is written there.
         nets: names of two or more nets.
     """
 
-    strangers: Path
+    strangers: tuple[Path, ...]
     store: Path = Path("models_store")
     nets: tuple[str, ...] = NETS
 
@@ -38,8 +49,9 @@ def fuse(config: FuseConfig) -> Verdict:
     """Writes fusion.json; its entries of other versions that are still in the store are kept.
 
     Raises:
-        ValueError: if a net has no version, or was not trained on this split of `data`; or if
-            fusion.json was changed since it was written.
+        ValueError: if a net has no version, or was not trained on this split of `data`; if
+            fusion.json was changed since it was written; or if the strangers are too few or share
+            an image with `data`.
         FileNotFoundError: if there are no images.
     """
     if len(config.nets) < 2:
@@ -48,10 +60,10 @@ def fuse(config: FuseConfig) -> Verdict:
     nets = open_highest_of_split(config.store, config.nets, split)
     keys = [net.key for net in nets]
     kept = other_entries(config.store, keys)  # fails early if the file is damaged
-    strangers, _ = split_strangers(
-        load_palms(config.strangers, config.size_px, scratch=config.scratch)
-    )
-    entries = list(_calibrate_sets(nets, split.validation, strangers))
+    strangers = choose_strangers(config.strangers, split, config.size_px, config.scratch)
+    kinds = choose_cases(strangers, require_enough(strangers, len(split.train.identities)))
+    maps = [[StrangerMaps.of(one, net.maps, str(net.key)) for one in strangers] for net in nets]
+    entries = _calibrate_sets(keys, maps, kinds)
     path = write_fusions(config.store, [*entries, *kept])
     weights = ", ".join(
         f"{key} {weight:.2f}" for key, weight in zip(keys, entries[-1].weights, strict=True)
@@ -59,24 +71,30 @@ def fuse(config: FuseConfig) -> Verdict:
     return Verdict(
         path,
         f"sets of nets calibrated: {len(entries)}; the fusion of all has the weights {weights}; "
-        "these versions take effect when the service restarts",
+        f"{describe_cases(kinds)}; these versions take effect when the service restarts",
     )
 
 
 def _calibrate_sets(
-    nets: list[Version], validation: Palms, strangers: Palms
-) -> Iterator[FusionEntry]:
-    """Yields the fusion of every set of two or more nets, the largest set last."""
-    known = [net.similarities(validation) for net in nets]
-    unknown = [net.similarities(strangers) for net in nets]
-    for size in range(2, len(nets) + 1):
-        for chosen in combinations(range(len(nets)), size):
-            keys = [nets[i].key for i in chosen]
-            fusion = weigh(
-                [known[i] for i in chosen],
-                validation.labels,
-                [unknown[i] for i in chosen],
-                strangers.labels,
-                " + ".join(map(str, keys)),
-            )
-            yield fusion_entry(keys, fusion)
+    keys: Sequence[NetKey], maps: Sequence[Sequence[StrangerMaps]], kinds: Sequence[CaseKind]
+) -> list[FusionEntry]:
+    """Returns the fusion of every set of two or more nets, the largest set last.
+
+    The weights are chosen in the first case, and all cases are calibrated with them.
+    """
+    numbers = range(len(keys))
+    sets = [one for size in range(2, len(keys) + 1) for one in combinations(numbers, size)]
+    weights: dict[tuple[int, ...], tuple[float, ...]] = {}
+    cases: dict[tuple[int, ...], list[Case]] = {chosen: [] for chosen in sets}
+    for kind, trials in trials_by_case(maps, kinds):
+        for chosen in sets:
+            own = [trials[i] for i in chosen]
+            if chosen not in weights:
+                weights[chosen] = weigh(own, kind, " + ".join(str(keys[i]) for i in chosen))
+            fused = fuse_trials(own, weights[chosen])
+            cases[chosen].append(calibrate(fused, **kind._asdict()))
+    digests = [one.strangers.sha256 for one in maps[0]]
+    return [
+        fusion_entry([keys[i] for i in chosen], weights[chosen], cases[chosen], digests)
+        for chosen in sets
+    ]

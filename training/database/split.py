@@ -102,16 +102,6 @@ def split_palms(palms: Palms, *, by: SplitKind = "auto", seed: int = 1) -> Split
     return split
 
 
-def split_strangers(strangers: Palms) -> tuple[Palms, Palms]:
-    """Halves strangers by identity.
-
-    Returns:
-        The half for choosing thresholds, and the half for measuring them.
-    """
-    half = len(strangers.identities) // 2
-    return strangers.select(strangers.labels < half), strangers.select(strangers.labels >= half)
-
-
 def _require_options(by: str, seed: int) -> None:
     require_choice("split", by, SplitKind)
     if seed < 0:

@@ -6,10 +6,10 @@ from typing import Any
 import keras
 from tqdm import tqdm
 
-from app.matching.templates import mean_templates
 from training.database.palms import Palms
 from training.fit.devices import compiled
 from training.fit.outputs import predict
+from training.fit.prototypes import mean_templates
 from training.metrics.open_set import compiled_embedder, measure_open_set
 from training.synthetic.strangers import draw_strangers
 from training.synthetic.styles import Style

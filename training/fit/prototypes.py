@@ -4,13 +4,31 @@ from collections.abc import Mapping
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from app.matching.templates import mean_templates
+from app.matching.maps import Floats
 from training.database.palms import Palms
 from training.fit.batches import Dataset
 from training.fit.devices import compiled
 from training.fit.outputs import layer_outputs, predict
 from training.nets.build import embedding_model
+
+
+def mean_templates(embeddings: Floats, labels: NDArray[np.integer], count: int) -> Floats:
+    """Returns the mean template of every identity.
+
+    Args:
+        embeddings: float32 [T, D], rows of unit length.
+        labels: integers [T] from 0 to `count` - 1: the identity of each embedding.
+        count: number of identities.
+
+    Returns:
+        float32 [count, D], rows of unit length; zeros for an identity without embeddings.
+    """
+    sums = np.zeros((count, embeddings.shape[1]), np.float32)
+    np.add.at(sums, labels, embeddings)
+    # A mean of opposite embeddings has no direction and stays near zero.
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
 def set_prototypes(net: keras.Model, palms: Palms) -> None:

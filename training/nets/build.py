@@ -1,9 +1,10 @@
-"""AlexNet, VGG16 and VGG19 with an embedding head.
+"""AlexNet, VGG16 and VGG19 with two heads: an embedding and a vein map.
 
-A net maps raw images to embeddings of unit length and to their cosine similarities with one
-prototype per identity. Its kernels are standardised (`training.nets.layers.ScaledConv2D`), so the
-signal keeps its variance through 13 or 16 layers and the net learns from scratch.
-docs/why-vgg-does-not-learn.md shows what happens without standardised kernels.
+A net maps raw images to embeddings of unit length, to their cosine similarities with one prototype
+per identity, and to vein maps (`training.nets.maps`). Its kernels are standardised
+(`training.nets.layers.ScaledConv2D`), so the signal keeps its variance through 13 or 16 layers and
+the net learns from scratch. docs/why-vgg-does-not-learn.md shows what happens without standardised
+kernels.
 """
 
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 import keras
 
 from training.nets.layers import CosineClassifier, ScaledConv2D
+from training.nets.maps import map_head
 from training.nets.preprocessing import contrast_shrink, preprocess
 from training.nets.recipe import NETS, Recipe
 
@@ -39,7 +41,7 @@ def build_net(
     input_px: int = 224,
     folded: bool = False,
 ) -> keras.Model:
-    """Builds a net with an embedding head.
+    """Builds a net with an embedding head and a vein map.
 
     The recipe's augmentation is not part of the net: "palm" changes images as they are read, and
     "paper" is part of the nets of `training.ablation.paper`.
@@ -53,7 +55,8 @@ def build_net(
 
     Returns:
         A model from uint8 [B, input_px, input_px, 3] to `embedding` float32 [B, embedding_size],
-        rows of unit length, and `similarity` float32 [B, N] in [-1, 1].
+        rows of unit length, `similarity` float32 [B, N] in [-1, 1], and, unless the recipe has 0
+        `map_channels`, the outputs of `training.nets.maps.map_head`, `map` and `mask`.
 
     Raises:
         ValueError: if `net` is none of `NETS`, or the recipe has the paper's head or disconnected
@@ -68,7 +71,7 @@ def build_net(
     images = keras.Input((input_px, input_px, 3), dtype="uint8", name="images")
     x = preprocess(images, recipe.input, contrast_px(net, recipe))
     x = build_body(x, net, recipe, folded=folded)
-    return keras.Model(images, embedding_head(x, identities, recipe), name=net)
+    return keras.Model(images, add_heads(images, x, net, identities, recipe), name=net)
 
 
 def require_net(net: str) -> None:
@@ -112,12 +115,30 @@ def build_body(x: Any, net: str, recipe: Recipe, *, folded: bool = False) -> Any
     return keras.layers.Flatten(name="flatten")(x)
 
 
-def embedding_head(features: Any, identities: int, recipe: Recipe) -> dict[str, Any]:
-    """Adds the embedding and the similarities to features [B, F].
+def add_heads(
+    images: Any, features: Any, net: str, identities: int, recipe: Recipe
+) -> dict[str, Any]:
+    """Adds the embedding, the similarities and the vein map.
+
+    Args:
+        images: the net's input, uint8 [B, S, S, 3].
+        features: the features [B, F] from `build_body`.
+        net: one of `NETS`.
+        identities: number of prototypes.
+        recipe: how to build the heads.
 
     Returns:
         The outputs of `build_net`, by name.
     """
+    outputs = _embedding_head(features, identities, recipe)
+    if not recipe.map_channels:
+        return outputs
+    input_px = images.shape[1]
+    shrink = input_px // working_side(net, recipe, input_px)
+    return outputs | map_head(images, features, net, recipe, shrink)
+
+
+def _embedding_head(features: Any, identities: int, recipe: Recipe) -> dict[str, Any]:
     x = keras.layers.Dropout(recipe.dropout, name="dropout")(features)
     dense = keras.layers.Dense(
         recipe.embedding_size, use_bias=False, kernel_initializer=recipe.init, name="dense"
@@ -139,6 +160,12 @@ def embedding_model(model: keras.Model) -> keras.Model:
     """Returns the model from images to embeddings, without prototypes."""
     outputs: Any = model.output
     return keras.Model(model.input, outputs["embedding"], name=model.name)
+
+
+def select_outputs(model: keras.Model, *names: str) -> keras.Model:
+    """Returns the model from images to a dict of some of a net's outputs, such as `map`."""
+    outputs: Any = model.output
+    return keras.Model(model.input, {name: outputs[name] for name in names}, name=model.name)
 
 
 def freeze_norms(model: keras.Model) -> None:

@@ -1,5 +1,6 @@
 """Losses that require a margin between the true identity and the most similar other one."""
 
+from itertools import product
 from typing import Any
 
 import keras
@@ -37,7 +38,22 @@ class MarginLoss(_Margin):
         return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
-class PairLoss(_Margin):
+class _PartnerLoss(_Margin):
+    """The loss of finding a palm's other image among all other images of the batch."""
+
+    def _cross_entropy(self, y_true: Any, similarities: Any) -> Any:
+        """Returns the losses [B] for labels [B], each present twice, and similarities [B, B]."""
+        labels: Any = ops.reshape(y_true, (-1,))
+        shape: Any = ops.shape(labels)
+        itself: Any = ops.eye(shape[0], dtype=similarities.dtype)
+        own = ops.cast(labels[:, None] == labels[None], similarities.dtype) - itself
+        logits = self.scale * (similarities - self.margin * own)
+        logits = logits - 1e4 * itself  # an image is not compared with itself
+        log_total: Any = ops.logsumexp(logits, axis=1)
+        return log_total - ops.sum(own * logits, axis=1)
+
+
+class PairLoss(_PartnerLoss):
     """CosFace with the other images of the batch in place of the prototypes.
 
     Every palm has two images in a batch. The loss of an image is the cross-entropy of finding the
@@ -48,12 +64,63 @@ class PairLoss(_Margin):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the losses [B] for labels int [B], each present twice, and embeddings [B, D]."""
-        labels: Any = ops.reshape(y_true, (-1,))
-        shape: Any = ops.shape(labels)
-        itself: Any = ops.eye(shape[0], dtype=y_pred.dtype)
-        own = ops.cast(labels[:, None] == labels[None], y_pred.dtype) - itself
-        similarities: Any = ops.matmul(y_pred, ops.transpose(y_pred))
-        logits = self.scale * (similarities - self.margin * own)
-        logits = logits - 1e4 * itself  # an image is not compared with itself
-        log_total: Any = ops.logsumexp(logits, axis=1)
-        return log_total - ops.sum(own * logits, axis=1)
+        return self._cross_entropy(y_true, ops.matmul(y_pred, ops.transpose(y_pred)))
+
+
+class ShiftLoss(_PartnerLoss):
+    """`PairLoss` for vein maps: the similarity is that of the best shift.
+
+    The shift makes up for different poses: Z. Zhao and A. Kumar, "Towards more accurate iris
+    recognition using deeply learned spatially corresponding features", ICCV 2017.
+    """
+
+    def __init__(
+        self, scale: float = 24.0, margin: float = 0.2, shift: int = 3, **options: Any
+    ) -> None:
+        """Creates the loss.
+
+        Args:
+            scale: factor from similarity to logit, above 0.
+            margin: similarity by which the palm's other image must win, from 0 to 1.
+            shift: largest shift in places, at least 0.
+            options: arguments of `keras.losses.Loss`.
+        """
+        super().__init__(scale, margin, **options)
+        self.shift = shift
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the losses [B] for labels int [B], each present twice, and maps [B, S, S, C]."""
+        return self._cross_entropy(y_true, shifted_similarities(y_pred, self.shift))
+
+
+def shifted_similarities(maps: Any, shift: int) -> Any:
+    """Compares the central window of every map with the windows of every map at all shifts.
+
+    Args:
+        maps: float32 [B, S, S, C].
+        shift: largest shift r in places. A map with fewer than 2r + 1 places on a side is shifted
+            less, so that a window is left.
+
+    Returns:
+        float32 [B, B] in [-1, 1]: the largest cosine between the row's central window of S - 2r
+        places and the column's windows. It is not symmetric.
+    """
+    side, channels = maps.shape[1], maps.shape[3]
+    shift = min(shift, (side - 1) // 2)
+    window = side - 2 * shift
+    size = window * window * channels
+
+    def flat(row: int, column: int) -> Any:
+        part = maps[:, row : row + window, column : column + window]
+        return ops.reshape(part, (-1, size))
+
+    probes = ops.normalize(flat(shift, shift), axis=-1)
+    best: Any = None
+    # One product for each shift, and a running maximum: all shifts at once would not fit.
+    for row, column in product(range(2 * shift + 1), repeat=2):
+        others = flat(row, column)
+        squares: Any = ops.sum(ops.square(others), axis=-1)
+        found: Any = ops.matmul(probes, ops.transpose(others))
+        found = found * ops.rsqrt(ops.maximum(squares, 1e-12))
+        best = found if best is None else ops.maximum(best, found)
+    return best

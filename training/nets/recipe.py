@@ -33,6 +33,7 @@ class Recipe:
         wiring: whether the preprocessing layers are used. disconnected builds them without using
             them, which is the defect of the question's code.
         embedding_size: numbers in an embedding, at least 1; embedding head only.
+        map_channels: channels of the vein map, an even number from 2 to 64; embedding head only.
         dropout: share of the features set to 0 in a training step, from 0 to less than 1; embedding
             head only.
         learning_rate: Adam's learning rate, above 0; the peak of a cosine schedule.
@@ -44,6 +45,9 @@ class Recipe:
         scale: factor from similarity to logit in CosFace, above 0; embedding head only.
         margin: similarity by which the true identity must win in CosFace, from 0 to 1; embedding
             head only.
+        map_scale: factor from similarity to logit in the vein map's loss, above 0; for `pretrain`
+            and `finetune`.
+        map_margin: similarity by which the maps of one palm must win in that loss, from 0 to 1.
         weights: initial weights of the convolutions. none: random; imagenet: Keras's ImageNet
             weights, for VGG16 and VGG19 with --filters original.
         freeze_epochs: epochs during which ImageNet convolutions are not trained; after them all
@@ -59,12 +63,15 @@ class Recipe:
     augment: Literal["none", "paper", "palm"] = "palm"
     wiring: Literal["connected", "disconnected"] = "connected"
     embedding_size: int = 256
+    map_channels: int = 16
     dropout: float = 0.2
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"
     clip_norm: float = 1.0
     scale: float = 24.0
     margin: float = 0.15
+    map_scale: float = 24.0
+    map_margin: float = 0.2
     weights: Literal["none", "imagenet"] = "none"
     freeze_epochs: int = 5
 
@@ -106,11 +113,15 @@ PRESETS = {
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "contrast_px": ("at least 0", lambda value: value >= 0),
     "embedding_size": ("at least 1", lambda value: value >= 1),
+    # At most 32 of each tap: AlexNet's first pool has no more.
+    "map_channels": ("even and from 2 to 64", lambda value: 2 <= value <= 64 and value % 2 == 0),
     "dropout": ("from 0 to less than 1", lambda value: 0 <= value < 1),
     "learning_rate": ("above 0", lambda value: value > 0),
     "clip_norm": ("at least 0", lambda value: value >= 0),
     "scale": ("above 0", lambda value: value > 0),
     "margin": ("from 0 to 1", lambda value: 0 <= value <= 1),
+    "map_scale": ("above 0", lambda value: value > 0),
+    "map_margin": ("from 0 to 1", lambda value: 0 <= value <= 1),
     "freeze_epochs": ("at least 0", lambda value: value >= 0),
 }
 """The range of each number in a recipe, in words and as a check."""

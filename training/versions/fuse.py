@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.matching.calibration import calibrate, negative_log_likelihood
-from app.matching.fusion import Fusion, weighted_sum
+from app.matching.calibration import Case, Trials, calibrate, negative_log_likelihood
+from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
 from app.nets.fusion_manifest import (
     FUSION_MANIFEST,
@@ -20,6 +20,7 @@ from app.nets.fusion_manifest import (
 )
 from app.nets.manifest import NetMissing, versions
 from training.report.files import write_text
+from training.versions.calibrate import CaseKind, fuse_trials
 
 SIXTHS = 6
 """Weights are multiples of 1 / SIXTHS, which include uniform weights of two and of three nets.
@@ -29,47 +30,47 @@ MAX_STANDARD_ERRORS = 2
 """Weights are as good as the best if the difference is at most this many standard errors."""
 
 Array = NDArray[np.float64]
-Float32 = NDArray[np.float32]
-Labels = NDArray[np.int32]
+Labels = NDArray[np.integer]
 
 
 def weigh(
-    known: Sequence[Float32],
-    labels: Labels,
-    unknown: Sequence[Float32],
-    strangers: Labels,
-    name: str = "fusion",
-) -> Fusion:
-    """Returns the most uniform weights that are as good as the best, with their calibration.
+    trials: Sequence[Sequence[Trials]], kind: CaseKind, name: str = "fusion"
+) -> tuple[float, ...]:
+    """Returns the most uniform weights that are as good as the best.
 
     The best weights have the least mean negative log-likelihood. Weights are as good if the
     difference is at most two standard errors. L. Breiman et al., "Classification and Regression
     Trees" (1984), section 3.4.3, use one standard error. If two nets make almost no errors on the
-    validation images, the rule avoids that one is preferred by chance.
+    strangers, the rule avoids that one is preferred by chance.
 
     Args:
-        known: for each net float32 [N, C], similarities of the validation images.
-        labels: int32 [N], the true columns of `known`.
-        unknown: for each net float32 [M, C], similarities of the strangers' images.
-        strangers: int32 [M], the identity of each stranger's image.
+        trials: for each net, its trials of every style of cameras.
+        kind: the case of these trials.
         name: names of the nets, for the progress bar.
 
     Returns:
-        A fusion whose weights are positive multiples of a sixth.
+        For each net a positive multiple of a sixth; their sum is 1.
     """
-    choices = [c for c in product(range(1, SIXTHS), repeat=len(known)) if sum(c) == SIXTHS]
-    found: list[tuple[Fusion, Array]] = []
+    choices = [c for c in product(range(1, SIXTHS), repeat=len(trials)) if sum(c) == SIXTHS]
+    found: list[tuple[tuple[float, ...], Array]] = []
     for parts in tqdm(choices, f"{name}: weighing", unit="weights", delay=1):
         weights = tuple(part / SIXTHS for part in parts)
-        genuine, impostors = weighted_sum(weights, known), weighted_sum(weights, unknown)
-        calibration = calibrate(genuine, labels, impostors)
-        losses = negative_log_likelihood(calibration, genuine, labels, impostors)
-        found.append((Fusion(weights, calibration), losses))
+        fused = fuse_trials(trials, weights)
+        case = calibrate(fused, **kind._asdict())
+        losses = np.concatenate([negative_log_likelihood(case, one) for one in fused])
+        found.append((weights, losses))
     best = min((losses for _, losses in found), key=np.mean)
-    palms = np.concatenate([labels, strangers + known[0].shape[1]])
+    palms = _palms_of_losses(trials[0])
     as_good = [one for one in found if _are_as_good(one[1], best, palms)]
-    fusion, _ = min(as_good, key=lambda one: (np.square(one[0].weights).sum(), one[1].mean()))
-    return fusion
+    weights, _ = min(as_good, key=lambda one: (np.square(one[0]).sum(), one[1].mean()))
+    return weights
+
+
+def _palms_of_losses(styles: Sequence[Trials]) -> Labels:
+    """Returns the palm of every loss: each probe of a style gives two."""
+    first = np.cumsum([0, *(style.similarities.shape[1] for style in styles)])
+    parts = [np.tile(style.own, 2) + start for style, start in zip(styles, first, strict=False)]
+    return np.concatenate(parts)
 
 
 def standard_error(values: Array, palms: Labels) -> float:
@@ -79,15 +80,15 @@ def standard_error(values: Array, palms: Labels) -> float:
 
     Args:
         values: float64 [N], one for each image.
-        palms: int32 [N], the palm of each image.
+        palms: integers [N], the palm of each image.
     """
     _, own = np.unique(palms, return_inverse=True)
     sums = np.bincount(own, values - values.mean())
     return float(np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(values))
 
 
-def read_fusion(store: Path, keys: Sequence[NetKey]) -> Fusion:
-    """Reads the fusion of exactly these versions, with weights in the order of the keys.
+def find_fusion(store: Path, keys: Sequence[NetKey]) -> FusionEntry:
+    """Reads the entry of exactly these versions in fusion.json.
 
     Raises:
         app.nets.manifest.NetMissing: if fusion.json is missing or has no such entry.
@@ -99,7 +100,16 @@ def read_fusion(store: Path, keys: Sequence[NetKey]) -> Fusion:
             f"{store / FUSION_MANIFEST} has no entry for {' + '.join(map(str, keys))}: run "
             "`python -m training fuse` first"
         )
-    return entry.fusion([key.net for key in keys])
+    return entry
+
+
+def read_fusion(store: Path, keys: Sequence[NetKey]) -> Fusion:
+    """Reads the fusion of exactly these versions, with weights in the order of the keys.
+
+    Raises:
+        app.nets.manifest.NetUnusable: see `find_fusion`.
+    """
+    return find_fusion(store, keys).fusion([key.net for key in keys])
 
 
 def other_entries(store: Path, keys: Sequence[NetKey]) -> list[FusionEntry]:
@@ -122,13 +132,25 @@ def other_entries(store: Path, keys: Sequence[NetKey]) -> list[FusionEntry]:
     ]
 
 
-def fusion_entry(keys: Sequence[NetKey], fusion: Fusion) -> FusionEntry:
-    """Returns a fusion as an entry of fusion.json."""
+def fusion_entry(
+    keys: Sequence[NetKey],
+    weights: Sequence[float],
+    cases: Sequence[Case],
+    strangers: Sequence[str],
+) -> FusionEntry:
+    """Returns a fusion as an entry of fusion.json.
+
+    Args:
+        keys: the nets.
+        weights: one for each net.
+        cases: calibration of the fused similarities.
+        strangers: digests of the databases that calibrated.
+    """
     return FusionEntry(
         nets=tuple(map(str, keys)),
-        weights=fusion.weights,
-        temperature=fusion.calibration.temperature,
-        thresholds=fusion.calibration.thresholds,
+        weights=tuple(weights),
+        cases=tuple(cases),
+        strangers=tuple(strangers),
     )
 
 

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.ensemble import TrainedTemplates
 from app.matching.calibration import Calibration
 from app.matching.maps import VeinMaps, join_maps
-from app.matching.templates import NetKey
+from app.matching.templates import NetKey, TrainedTemplates
 from app.nets.manifest import (
     Dataset,
     Manifest,
@@ -26,10 +25,11 @@ from app.nets.manifest import (
     read_manifest,
     verify_files,
 )
-from app.nets.store import read_trained
+from app.nets.trained import read_trained
 from training.database.palms import Palms
 from training.database.split import Split
 from training.nets.recipe import Recipe, recipe_of
+from training.versions.compare import compare_trained
 
 if TYPE_CHECKING:
     import keras
@@ -104,6 +104,10 @@ class Version:
         parts = [VeinMaps.of(one["map"], one["mask"]) for one in self._outputs(palms, "maps")]
         return join_maps([VeinMaps.empty(self.manifest.map_format.shape), *parts])
 
+    def similarities(self, palms: Palms) -> Float32:
+        """Returns float32 [N, C], every image's similarity to each identity that the net knows."""
+        return compare_trained(self.maps(palms), self.trained, str(self.key))
+
     def embeddings(self, palms: Palms) -> Float32:
         """Returns float32 [N, D], the embeddings of all images, of unit length, in order."""
         return np.concatenate([one["embedding"] for one in self._outputs(palms, "embeddings")])
@@ -170,7 +174,7 @@ class Version:
 
 
 def copy_body(source: "keras.Model", target: "keras.Model") -> None:
-    """Copies all weights except the prototypes.
+    """Copies all weights except the prototypes, the map's included.
 
     Args:
         source: a net with plain convolutions, such as from `Version.model`.
@@ -179,10 +183,12 @@ def copy_body(source: "keras.Model", target: "keras.Model") -> None:
     from training.nets.layers import ScaledConv2D
 
     for layer in target.layers:
+        if not layer.weights or layer.name == "similarity":
+            continue
         weights = source.get_layer(layer.name).get_weights()
         if isinstance(layer, ScaledConv2D):
             layer.set_folded_weights(weights)
-        elif layer.name != "similarity":
+        else:
             layer.set_weights(weights)
 
 

@@ -1,11 +1,11 @@
 """Writes a version of a net, and checks that its SavedModel has the outputs of the trained net."""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -14,27 +14,37 @@ from app.palm.views import template_views
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.matching.calibration import Calibration
-from app.matching.templates import mean_templates
+from app.matching.calibration import Case
+from app.matching.templates import TrainedTemplates
 from app.nets.manifest import (
     GOLDEN,
     MANIFEST,
+    SCHEMA,
     Dataset,
     InputSpec,
     Manifest,
     Metrics,
     seal_manifest,
 )
-from training.database.palms import Palms, Pixels
+from app.nets.trained import write_trained
+from training.database.palms import Pixels
 from training.database.split import Split
+from training.fit.batches import as_colour
 from training.report.files import replacing
-from training.versions.read import Views, embed_palms
+from training.versions.strangers import Strangers
+from training.versions.templates import as_stored, template_id
+
+SOFTMAX_TEMPERATURE = 0.05
+"""Divisor from cosines to the logits of the output `probabilities`, which the service ignores."""
 
 MAX_DIFFERENCE = 1e-4
 """Largest allowed 1 - cosine between the trained net's and the SavedModel's embeddings."""
 
-GOLDEN_IMAGES = 3
-"""Number of images whose outputs the service recomputes when it starts."""
+MAX_MAP_DIFFERENCE = 1e-3
+"""Largest allowed 1 - correlation between the trained net's and the SavedModel's maps."""
+
+GOLDEN_PALMS = 4
+"""Palms whose outputs the service recomputes when it starts, each in two sessions."""
 
 Float32 = NDArray[np.float32]
 
@@ -43,35 +53,13 @@ class ExportMismatch(ValueError):
     """Raised if a SavedModel's outputs differ from the trained net's; nothing was exported."""
 
 
-def embed(net: keras.Model, palms: Palms, views: Views) -> Float32:
-    """Returns the embeddings float32 [N, ..., D] of all images; see `embed_palms`."""
-    return embed_palms(
-        lambda images: net(images, training=False)["embedding"], palms, views, net.name
-    )
-
-
-def fit_prototypes(net: keras.Model, train: Palms) -> Float32:
-    """Sets a net's prototypes to the mean templates of the training images.
-
-    The net itself gets only those of the upright, unshifted view.
-
-    Returns:
-        float32 [C, 2, M, D], the mean templates of all views, rounded to float16 as they are
-        stored.
-    """
-    embeddings = embed(net, train, template_views)
-    means = mean_templates(embeddings, train.labels, len(train.identities))
-    prototypes = means.astype(np.float16).astype(np.float32)
-    net.get_layer("similarity").set_weights([prototypes[:, 0, 0]])
-    return prototypes
-
-
 def describe(
     net: keras.Model,
     version: int,
     split: Split,
-    calibration: Calibration,
+    cases: tuple[Case, ...],
     *,
+    strangers: Sequence[Strangers],
     training: Mapping[str, Any],
     database: str,
     correct: int,
@@ -81,25 +69,28 @@ def describe(
     Args:
         net: the folded net, with its prototypes.
         version: number of the version.
-        split: its training part set the prototypes, its validation part the calibration.
-        calibration: calibration of the net's similarities.
+        split: its training part gave the templates, its validation part the accuracy.
+        cases: calibration of the net's similarities.
+        strangers: those that calibrated.
         training: settings of the training.
         database: name of the database.
         correct: number of validation images that the net identifies correctly.
     """
-    images: Any = net.input
+    images, outputs = cast(Any, net.input), cast(Any, net.output)
     count = len(split.validation)
     return Manifest(
-        schema_version=3,
+        schema_version=SCHEMA,
         net=net.name,
         version=version,
         created_at=datetime.now(UTC).replace(microsecond=0),
         input=InputSpec(height=images.shape[1], width=images.shape[2], channels=3, dtype="uint8"),
-        embedding_size=net.get_layer("dense").units,
+        embedding_size=outputs["embedding"].shape[-1],
+        map_side=outputs["map"].shape[1],
+        map_channels=outputs["map"].shape[-1],
+        template_id=template_id(net),
         identities=split.train.identities,
-        prototypes_file="prototypes.npy",
-        temperature=calibration.temperature,
-        thresholds=calibration.thresholds,
+        cases=cases,
+        strangers=tuple(one.sha256 for one in strangers),
         training=dict(training),
         dataset=Dataset(
             name=database,
@@ -114,8 +105,18 @@ def describe(
     )
 
 
+def golden_pairs(strangers: Strangers) -> Pixels:
+    """Returns uint8 [2 G, S, S, 3]: rows 2 i and 2 i + 1 show one palm in two sessions."""
+    parts = [
+        palms.images(np.searchsorted(palms.labels, np.arange(min(GOLDEN_PALMS, len(strangers)))))
+        for palms in (strangers.templates, strangers.probes)
+    ]
+    pairs = np.stack(parts, axis=1)
+    return as_colour(pairs.reshape(-1, *pairs.shape[2:]))
+
+
 def write_version(
-    target: Path, net: keras.Model, manifest: Manifest, prototypes: Float32, images: Palms
+    target: Path, net: keras.Model, manifest: Manifest, trained: TrainedTemplates, golden: Pixels
 ) -> None:
     """Writes models_store/<net>/<version>, whole or not at all.
 
@@ -123,36 +124,33 @@ def write_version(
         target: the version's folder.
         net: the folded net, with its prototypes.
         manifest: manifest without checksums, which are added.
-        prototypes: float32 [C, 2, M, D].
-        images: images from which the golden images are taken.
+        trained: templates of the net's identities.
+        golden: uint8 [G, S, S, 3], images whose outputs are recorded; see `golden_pairs`.
 
     Raises:
         ExportMismatch: if the SavedModel's outputs differ from the net's.
         OSError: if the version exists already, or cannot be written.
     """
-    chosen = np.arange(GOLDEN_IMAGES) * (len(images) // GOLDEN_IMAGES)
-    golden = np.repeat(images.images(chosen)[..., None], 3, axis=-1)
     with (
         replacing(target) as folder,
         tqdm(total=2, desc=f"{net.name}: writing and checking", unit="step") as bar,
     ):
-        write_saved_model(net, manifest.temperature, folder)
+        write_saved_model(net, folder)
         bar.update()
         write_golden(net, folder, golden)
         bar.update()
-        np.save(folder / manifest.prototypes_file, prototypes.astype(np.float16))
+        write_trained(folder, trained)
         (folder / MANIFEST).write_text(seal_manifest(manifest, folder).as_json())
 
 
-def write_saved_model(net: keras.Model, temperature: float, folder: Path) -> None:
+def write_saved_model(net: keras.Model, folder: Path) -> None:
     """Writes a net as a SavedModel, with kernels in float16.
 
-    Its output `similarity` compares one view of an image with the prototypes. To identify, the
-    service compares all views of `app.palm.views` instead.
+    The service compares the outputs `map` and `mask`. The others classify among the trained
+    identities alone, for use outside the service.
 
     Args:
         net: the folded net, with its prototypes.
-        temperature: divisor from similarities to the logits of `probabilities`.
         folder: target of the SavedModel.
     """
     images: Any = net.input
@@ -167,11 +165,11 @@ def write_saved_model(net: keras.Model, temperature: float, folder: Path) -> Non
         count = len(net.trainable_variables)
         result = net.stateless_call(weights[:count], weights[count:], images, training=False)
         outputs: dict[str, Any] = result[0]
-        odds = keras.ops.softmax(outputs["similarity"] / temperature)
+        odds = keras.ops.softmax(outputs["similarity"] / SOFTMAX_TEMPERATURE)
         return {**outputs, "probabilities": odds}
 
     # Not keras.export.ExportArchive: in Keras 3.15 it writes every variable twice.
-    module = _Weights([tf.Variable(_as_stored(own.value)) for own in own_weights])
+    module = _Weights([tf.Variable(as_stored(own.value)) for own in own_weights])
     signature = [tf.TensorSpec((None, size, size, 3), tf.uint8, name="images")]
     endpoint = tf.function(serve, input_signature=signature)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": endpoint})
@@ -185,11 +183,6 @@ class _Weights(tf.Module):
         self.weights = weights
 
 
-def _as_stored(weight: tf.Tensor) -> tf.Tensor:
-    """Casts kernels to float16; variances and random states may not fit into float16."""
-    return tf.cast(weight, tf.float16) if len(weight.shape) >= 2 else weight
-
-
 def write_golden(net: keras.Model, folder: Path, images: Pixels) -> None:
     """Compares the SavedModel with the net and records its outputs for the service.
 
@@ -201,23 +194,45 @@ def write_golden(net: keras.Model, folder: Path, images: Pixels) -> None:
     Raises:
         ExportMismatch: if the SavedModel's outputs differ from the net's, or between two runs.
     """
-    reloaded = tf.saved_model.load(str(folder))
+    reloaded = tf.saved_model.load(str(folder))  # owns the variables
     serve = reloaded.signatures["serving_default"]
-    expected = np.asarray(net(images, training=False)["embedding"])
+
+    def run(inputs: Pixels) -> dict[str, Float32]:
+        outputs: dict[str, Any] = serve(images=tf.constant(inputs))
+        return {name: np.asarray(output) for name, output in outputs.items()}
+
+    expected = {name: np.asarray(one) for name, one in net(images, training=False).items()}
     for batch in (1, 3, 8):
-        inputs = np.resize(images, (batch, *images.shape[1:]))
-        found = np.asarray(serve(images=tf.constant(inputs))["embedding"])
-        again = np.asarray(serve(images=tf.constant(inputs))["embedding"])
-        cosine = (found * np.resize(expected, found.shape)).sum(axis=1).min()
-        if 1 - cosine > MAX_DIFFERENCE or not np.array_equal(found, again):
-            raise ExportMismatch(
-                f"batch {batch}: cosine {cosine:.6f} between the trained net and its SavedModel, "
-                "so nothing was exported: check that the run's weights are complete, finite and "
-                "below 65,504"
-            )
-    outputs: dict[str, Any] = serve(images=tf.constant(images))
-    arrays: dict[str, Any] = {name: np.asarray(output) for name, output in outputs.items()}
+        rows = np.resize(np.arange(len(images)), batch)
+        found, again = run(images[rows]), run(images[rows])
+        same = all(np.array_equal(found[name], again[name]) for name in found)
+        _require_equal(found, {name: one[rows] for name, one in expected.items()}, batch, same)
+    arrays: dict[str, Any] = run(images)
     np.savez_compressed(folder / GOLDEN, images=images, **arrays)
+
+
+def _require_equal(
+    found: Mapping[str, Float32], expected: Mapping[str, Float32], batch: int, same: bool
+) -> None:
+    """Compares a SavedModel's outputs with the trained net's; NaN differs from everything."""
+    cosine = _least_cosine(found["embedding"], expected["embedding"])
+    correlation = _least_cosine(found["map"], expected["map"])
+    equal_masks = np.array_equal(found["mask"] > 0.5, expected["mask"] > 0.5)
+    alike = 1 - cosine <= MAX_DIFFERENCE and 1 - correlation <= MAX_MAP_DIFFERENCE
+    if not (alike and equal_masks and same):
+        raise ExportMismatch(
+            f"batch {batch}: between the trained net and its SavedModel, cosine of embeddings "
+            f"{cosine:.6f}, correlation of maps {correlation:.6f}, same masks {equal_masks}, equal "
+            f"outputs of two runs {same}, so nothing was exported: check that the run's weights "
+            "are complete, finite and below 65,504"
+        )
+
+
+def _least_cosine(rows: Float32, others: Float32) -> float:
+    """Returns the least cosine of two arrays' rows; NaN if one is not finite."""
+    one, other = (part.reshape(len(part), -1).astype(np.float64) for part in (rows, others))
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return float(((one * other).sum(axis=1) / lengths).min())
 
 
 def _code_revision() -> str:

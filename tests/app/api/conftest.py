@@ -11,12 +11,12 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.ensemble import Ensemble, TrainedTemplates
+from app.ensemble import Ensemble
 from app.main import create_app
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.matching.maps import MapShape, VeinMaps
-from app.matching.templates import MapFormat, NetKey
+from app.matching.templates import MapFormat, NetKey, TrainedTemplates
 from app.settings import Settings
 from tests.app.conftest import encode
 

@@ -35,7 +35,7 @@ def convolutions(model: keras.Model) -> list[keras.layers.Layer]:
 
 @pytest.mark.parametrize(("net", "count"), [("vgg16", 13), ("vgg19", 16)])
 def test_vgg_has_the_convolutions_and_filters_of_the_paper(net: str, count: int) -> None:
-    found = convolutions(build_net(net, 2, input_px=32))
+    found = convolutions(scoring_model(build_net(net, 2, input_px=32)))
     assert len(found) == count
     assert sorted({layer.filters for layer in found}) == [32, 64, 96, 128]
 
@@ -43,7 +43,7 @@ def test_vgg_has_the_convolutions_and_filters_of_the_paper(net: str, count: int)
 @pytest.mark.parametrize("net", ["vgg16", "vgg19"])
 def test_original_vgg_has_the_convolutions_of_kerass_own(net: str) -> None:
     recipe = Recipe(filters="original", normalization="none", input="rescaled", embedding_size=8)
-    ours = convolutions(build_net(net, 2, recipe, input_px=32))
+    ours = convolutions(scoring_model(build_net(net, 2, recipe, input_px=32)))
     theirs = convolutions(getattr(keras.applications, net.upper())(include_top=False, weights=None))
     assert [(x.name, x.kernel.shape) for x in ours] == [(x.name, x.kernel.shape) for x in theirs]
 
@@ -58,7 +58,7 @@ def test_normalization_is_where_the_recipe_says(net: str, normalization: str) ->
         "none": 2 if net == "alexnet" else 0,
         "weight": 2 if net == "alexnet" else 0,
         "bare": 0,
-        "batch": len(convolutions(model)),
+        "batch": len(convolutions(scoring_model(model))),
     }
     assert in_the_body == expected[normalization]
     assert isinstance(convolutions(model)[0], ScaledConv2D) == (normalization == "weight")
@@ -110,7 +110,9 @@ def test_folded_net_answers_as_the_trained_one_and_can_be_trained_again(net: str
     np.testing.assert_allclose(found["embedding"], expected["embedding"], atol=1e-4)
     np.testing.assert_allclose(found["similarity"], expected["similarity"], atol=1e-4)
     np.testing.assert_allclose(restored["embedding"], expected["embedding"], atol=1e-4)
-    for layer in convolutions(again):
+    np.testing.assert_allclose(found["map"], expected["map"], atol=1e-2)
+    np.testing.assert_allclose(restored["map"], expected["map"], atol=1e-2)
+    for layer in convolutions(scoring_model(again)):
         kernel = layer.get_weights()[0]
         expected_rms = np.sqrt(2 / np.prod(kernel.shape[:3]))
         np.testing.assert_allclose(kernel.std(axis=(0, 1, 2)), expected_rms, rtol=0.05)

@@ -1,0 +1,193 @@
+"""Calibrates nets on strangers: one case for each mean map, number of templates and of probes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.matching.calibration import Case, Trials, calibrate, comparisons_needed
+from app.matching.fusion import weighted_sum
+from app.matching.maps import Floats, VeinMaps
+from app.matching.mean_map import MIN_SUBJECTS, MapSum
+from training.database.palms import Palms
+from training.versions.compare import best_of_subject, compare_maps
+from training.versions.strangers import MAX_TEMPLATES, Strangers, comparisons
+
+TEMPLATES = (3, 1, MAX_TEMPLATES)
+"""Numbers of templates that are calibrated; the weights of a fusion are chosen by the first."""
+
+PROBES = (1, 2)
+"""Numbers of probe images that are calibrated."""
+
+MEAN_SUBJECTS = 100
+"""Strangers in the mean map, the first ones. As at a site, most probes are of people outside it."""
+
+
+_ByCount = dict[int, Floats]
+"""Similarities by the number of templates."""
+
+
+class CaseKind(NamedTuple):
+    """What a case is calibrated for; see `app.matching.calibration.Case`."""
+
+    mean_map: bool
+    templates: int
+    probes: int
+
+
+def choose_cases(strangers: Sequence[Strangers], fmr: float) -> tuple[CaseKind, ...]:
+    """Returns the cases in which every style of cameras measures an FMR, in order of calibration.
+
+    Every number of probes has cases of the same numbers of templates.
+
+    Args:
+        strangers: for each style, its strangers; they must measure `fmr` with one image each.
+        fmr: the false match rate, in (0, 1].
+    """
+    mean_maps = (True, False) if has_mean_map(strangers) else (False,)
+    templates = [n for n in TEMPLATES if _measures(strangers, n, 1, fmr)]
+    probes = [m for m in PROBES if all(_measures(strangers, n, m, fmr) for n in templates)]
+    return tuple(CaseKind(*one) for one in product(mean_maps, templates, probes))
+
+
+def has_mean_map(strangers: Sequence[Strangers]) -> bool:
+    """Returns whether every style has enough strangers for a mean map."""
+    return min(map(len, strangers)) >= MIN_SUBJECTS
+
+
+def describe_cases(kinds: Sequence[CaseKind]) -> str:
+    """Returns the cases in a few words, for a verdict."""
+    templates, probes = sorted({k.templates for k in kinds}), sorted({k.probes for k in kinds})
+    text = f"calibrated for {_join(templates)} templates and {_join(probes)} probe images"
+    if not any(kind.mean_map for kind in kinds):
+        text += f", without a mean map, which takes {MIN_SUBJECTS} strangers in each folder"
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerMaps:
+    """The maps of N strangers by one net.
+
+    Attributes:
+        strangers: the strangers.
+        templates: maps of their templates.
+        probes: maps of their probes.
+        name: name of the net, for progress bars.
+    """
+
+    strangers: Strangers
+    templates: VeinMaps
+    probes: VeinMaps
+    name: str
+
+    @classmethod
+    def of(cls, strangers: Strangers, maps: Callable[[Palms], VeinMaps], name: str) -> Self:
+        """Computes the maps."""
+        return cls(strangers, maps(strangers.templates), maps(strangers.probes), name)
+
+    def similarities(self, image: int, templates: Sequence[int], *, mean_map: bool) -> _ByCount:
+        """Returns the similarities float32 [N, N] by the number of templates, compared once.
+
+        Args:
+            image: number of the probe image, from 0; a stranger with fewer gives the last one.
+            templates: numbers of templates; a stranger with fewer has all of its own compared.
+            mean_map: whether a mean map is subtracted.
+        """
+        owners = self.strangers.templates.labels
+        rank = np.arange(len(owners)) - np.searchsorted(owners, owners)
+        mean = self._mean() if mean_map else None
+        found = compare_maps(self.probes[self._rows(image)], self.templates, mean, self.name)
+        return {
+            n: best_of_subject(found[:, rank < n], owners[rank < n], len(self.strangers))
+            for n in templates
+        }
+
+    def _rows(self, image: int) -> NDArray[np.int64]:
+        """Returns the row of each stranger's probe image [N]."""
+        counts = self.strangers.probe_counts
+        return np.cumsum(counts) - counts + np.minimum(image, counts - 1)
+
+    def _mean(self) -> Floats | None:
+        owners = self.strangers.templates.labels
+        total = MapSum.empty(self.templates.shape)
+        for subject in range(min(len(self.strangers), MEAN_SUBJECTS)):
+            total += MapSum.of(self.templates[owners == subject])
+        return total.mean()
+
+
+def trials_by_case(
+    nets: Sequence[Sequence[StrangerMaps]], kinds: Sequence[CaseKind]
+) -> Iterator[tuple[CaseKind, list[list[Trials]]]]:
+    """Yields every case with its trials, for each net and each style of cameras.
+
+    One mean map is in memory at a time: of 2,500 strangers, 25 MB for each net, style, probe image
+    and number of templates.
+
+    Args:
+        nets: for each net, its maps of every style.
+        kinds: the cases; the first one is yielded first.
+    """
+    for mean_map in dict.fromkeys(kind.mean_map for kind in kinds):
+        own = [kind for kind in kinds if kind.mean_map == mean_map]
+        templates = list(dict.fromkeys(kind.templates for kind in own))
+        sums: list[list[_ByCount]] = []
+        for probes in range(1, max(kind.probes for kind in own) + 1):
+            image = [
+                [maps.similarities(probes - 1, templates, mean_map=mean_map) for maps in styles]
+                for styles in nets
+            ]
+            sums = [*map(_add, sums, image)] if sums else image
+            for kind in (kind for kind in own if kind.probes == probes):
+                yield kind, [_trials_of(*one, kind) for one in zip(nets, sums, strict=True)]
+
+
+def fuse_trials(trials: Sequence[Sequence[Trials]], weights: Sequence[float]) -> list[Trials]:
+    """Returns the fused trials of every style.
+
+    Args:
+        trials: for each net, its trials of every style.
+        weights: one for each net.
+    """
+    return [
+        Trials(weighted_sum(weights, [one.similarities for one in style]), style[0].own)
+        for style in zip(*trials, strict=True)
+    ]
+
+
+def calibrate_net(maps: Sequence[StrangerMaps], kinds: Sequence[CaseKind]) -> tuple[Case, ...]:
+    """Returns the calibrated cases of one net, from its maps of every style."""
+    return tuple(
+        calibrate(trials, **kind._asdict()) for kind, (trials,) in trials_by_case([maps], kinds)
+    )
+
+
+def _measures(strangers: Sequence[Strangers], templates: int, probes: int, fmr: float) -> bool:
+    """Returns whether the strangers with so many images make enough comparisons, in each style."""
+    fewest = min(int(one.with_images(templates, probes).sum()) for one in strangers)
+    return comparisons(fewest) >= comparisons_needed(fmr)
+
+
+def _trials_of(
+    styles: Sequence[StrangerMaps], sums: Sequence[_ByCount], kind: CaseKind
+) -> list[Trials]:
+    """Returns a net's trials of every style among the strangers with the case's images."""
+    found: list[Trials] = []
+    for maps, sum_of_probes in zip(styles, sums, strict=True):
+        kept = np.flatnonzero(maps.strangers.with_images(kind.templates, kind.probes))
+        mean = sum_of_probes[kind.templates] / np.float32(kind.probes)
+        chosen = mean if len(kept) == len(mean) else mean[np.ix_(kept, kept)]
+        found.append(Trials(chosen, np.arange(len(kept))))
+    return found
+
+
+def _add(totals: list[_ByCount], image: list[_ByCount]) -> list[_ByCount]:
+    """Returns the sums of every style's similarities."""
+    return [{n: one[n] + other[n] for n in one} for one, other in zip(totals, image, strict=True)]
+
+
+def _join(numbers: Sequence[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} or {last}" if first else last
