@@ -57,7 +57,10 @@ def shadow(relief: Layers, depth: float, light_from: Float32) -> Float32:
     height = small.astype(np.float32) / 255
     slope_y, slope_x = np.gradient(height)
     dark = depth * (0.35 - height + light_from[0] * slope_x + light_from[1] * slope_y)
-    return enlarge(dark.astype(np.float32), CANVAS_PX)
+    # Not `enlarge`: at this size its matrix products would start threads.
+    size = (CANVAS_PX, CANVAS_PX)
+    enlarged = cv2.resize(dark.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(enlarged, np.float32)
 
 
 def rim(x: Float32, y: Float32) -> Float32:
