@@ -38,6 +38,8 @@ class PalmOptions:
         shots: images in each session, at least 1.
         seed: seed of the palms and the images, at least 0. Equal seeds give equal images.
         style: family of the cameras. No net is trained on any but training.
+        cameras: number of cameras, at least 0, which take turns from palm to palm. 0: each palm has
+            a camera of its own. Strangers before one camera are more alike, as at a site.
     """
 
     identities: int
@@ -45,10 +47,11 @@ class PalmOptions:
     shots: int
     seed: int = 1
     style: Literal["training", "held-out", "contact", "mobile", "polarized"] = "training"
+    cameras: int = 0
 
     def require_valid(self) -> None:
         """Raises ValueError if a number is out of range; the message names its option."""
-        require_at_least(asdict(self), identities=1, sessions=1, shots=1, seed=0)
+        require_at_least(asdict(self), identities=1, sessions=1, shots=1, seed=0, cameras=0)
 
     def photograph(self, identity: int) -> list[list[NDArray[np.uint8]]]:
         """Returns all images of one palm, as the function `photograph` does."""
@@ -58,6 +61,7 @@ class PalmOptions:
             style=STYLES[self.style],
             sessions=self.sessions,
             shots=self.shots,
+            cameras=self.cameras,
         )
 
 
@@ -100,7 +104,7 @@ def draw_palms(count: int, seed: int, scratch: Path) -> ImageFile:
 
 
 def photograph(
-    identity: int, *, seed: int, style: Style, sessions: int, shots: int
+    identity: int, *, seed: int, style: Style, sessions: int, shots: int, cameras: int = 0
 ) -> list[list[NDArray[np.uint8]]]:
     """Draws one palm and takes all its images with one camera.
 
@@ -110,12 +114,14 @@ def photograph(
         style: family of the palm's camera.
         sessions: number of sessions.
         shots: number of images in each session.
+        cameras: see `PalmOptions`.
 
     Returns:
         For each session, its images uint8 [128, 128].
     """
     palm = draw_identity(seed, identity)
-    camera = draw_camera(_generator(seed, identity, shot=1), style)
+    turn = identity % cameras if cameras else identity
+    camera = draw_camera(_generator(seed, turn, shot=1), style)
     images: list[list[NDArray[np.uint8]]] = []
     for number in range(1, sessions + 1):
         session = draw_session(_generator(seed, identity, number), style, camera)

@@ -10,7 +10,6 @@ from typing import Any, cast
 import keras
 import numpy as np
 import tensorflow as tf
-from app.palm.views import template_views
 from numpy.typing import NDArray
 from tqdm import tqdm
 
