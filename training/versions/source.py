@@ -7,9 +7,9 @@ from typing import Any, Self
 import keras
 
 from training.database.palms import DataOptions
-from training.fit.checkpoint import BEST, FINAL
+from training.fit.checkpoint import FINAL
 from training.fit.start import is_version, read_settings
-from training.nets.build import build_net, embedding_model, fold, scoring_model
+from training.nets.build import build_net, fold, select_outputs
 from training.nets.recipe import recipe_of
 from training.versions.read import Version
 
@@ -114,7 +114,8 @@ class Source:
         tuned = self._command == "finetune"  # which trains plain convolutions
         net = build_net(self.net, identities, recipe, input_px=input_px, folded=tuned)
         # A pre-training's prototypes are of synthetic palms and are not kept.
-        trained = embedding_model(net) if self._command == "pretrain" else scoring_model(net)
+        pretrained = self._command == "pretrain"
+        trained = select_outputs(net, "embedding", "map") if pretrained else net
         trained.load_weights(self._weights)
         return fold(net, recipe)
 
@@ -124,4 +125,4 @@ class Source:
 
     @property
     def _weights(self) -> Path:
-        return self.folder / (BEST if self._command == "train" else FINAL)
+        return self.folder / FINAL

@@ -50,7 +50,7 @@ def write_settings(folder: Path, **settings: Any) -> Path:
     [
         ({"head": "paper"}, r"paper's head, which gives no embedding.*--head embedding"),
         ({"split": "identity"}, r"split by identity.*--split session or seed"),
-        ({}, r"best\.weights\.h5 is missing, so the training has not ended: run its command"),
+        ({}, r"final\.weights\.h5 is missing, so the training has not ended: run its command"),
         ({"command": "pretrain"}, r"final\.weights\.h5 is missing"),
         ({"net": None, "nets": ["alexnet", "vgg16"]}, r"is the run of \['alexnet', 'vgg16'\]"),
     ],
