@@ -71,7 +71,7 @@ class MeanMap(_Answer):
     """The mean of the enrolled subjects' maps, which is subtracted from every map."""
 
     subjects: int = Field(
-        description="Subjects that it is the mean of; 0 if none is subtracted, because fewer than "
+        description="Number of subjects that it is the mean of; 0 if none is subtracted, because fewer than "
         f"{MIN_SUBJECTS} are enrolled.",
         examples=[240],
     )
@@ -83,16 +83,16 @@ class MeanMap(_Answer):
 class GalleryState(_Answer):
     """The gallery as it is searched now."""
 
-    subjects: int = Field(description="Subjects that can be identified.", examples=[400])
+    subjects: int = Field(description="Number of subjects that can be identified.", examples=[400])
     without_templates: int = Field(
-        description="Enrolled subjects that cannot be identified, because they have no templates "
+        description="Number of enrolled subjects that cannot be identified, because they have no templates "
         "of the nets in service: enroll them again with add=true.",
         examples=[0],
     )
-    mean_map: MeanMap
+    mean_map: MeanMap = Field(description="The mean map in use, never shown itself.")
     fpir: Fmr = Field(
         description="False positive identification rate that can be held among these subjects: "
-        "PALM_FPIR_TARGET, or more if the nets are not calibrated for so many.",
+        "PALM_FPIR_TARGET, or more if the nets are not calibrated for so many. 0 to 1.",
         examples=[0.01],
     )
 

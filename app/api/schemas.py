@@ -107,7 +107,7 @@ class Subjects(BaseModel):
         examples=["p100"],
     )
     without_templates: int | None = Field(
-        description="Enrolled subjects, on all pages, that cannot be identified, because they have "
+        description="Number of enrolled subjects, on all pages, that cannot be identified, because they have "
         "no templates of the nets in service: enroll them again with add=true. Null if the nets "
         "are not loaded.",
         examples=[0],
@@ -118,9 +118,11 @@ class CalibratedCase(BaseModel):
     """The thresholds of one case; each case was measured by itself."""
 
     mean_map: bool = Field(description="Whether a mean map is subtracted.")
-    templates: int = Field(description="Images enrolled of a subject.", examples=[3])
+    templates: int = Field(
+        description="Number of images enrolled of a subject, 1 or more.", examples=[3]
+    )
     probes: int = Field(
-        description="Images sent; the largest number also holds for more.", examples=[1]
+        description="Number of images sent; the largest also holds for more.", examples=[1]
     )
     thresholds: list[Threshold] = Field(
         description="Measured on strangers' palms, in the order of falling false match rate."
@@ -156,8 +158,8 @@ class Model(BaseModel):
         examples=["6f1d2c9be8a04375"],
     )
     input_px: int = Field(description="Side of its square input image, in pixels.", examples=[224])
-    map_side: int = Field(description="Places of its vein map in a row.", examples=[28])
-    map_channels: int = Field(description="Channels of its vein map.", examples=[16])
+    map_side: int = Field(description="Number of places in a row of its vein map.", examples=[28])
+    map_channels: int = Field(description="Number of channels of its vein map.", examples=[16])
     trained_identities: int = Field(
         description="Number of identities that it was trained on.", examples=[160]
     )
@@ -188,10 +190,12 @@ class Models(BaseModel):
         examples=[[0.3, 0.3, 0.4]],
     )
     cases: Cases
-    gallery: GalleryState
+    gallery: GalleryState | None = Field(
+        description="The gallery that they search; null if it cannot be used."
+    )
 
     @classmethod
-    def of(cls, ensemble: Ensemble, gallery: GalleryState) -> Self:
+    def of(cls, ensemble: Ensemble, gallery: GalleryState | None) -> Self:
         """Describes the nets, their fusion and the gallery."""
         return cls(
             nets=[Model.of(net) for net in ensemble.nets],
@@ -211,7 +215,8 @@ class Readiness(BaseModel):
     """The service can identify palms; in every other state the answer is a problem."""
 
     status: Literal["ready"] = Field(description="It can identify palms.", examples=["ready"])
-    subjects: int = Field(description="Subjects that can be identified.", examples=[400])
+    subjects: int = Field(description="Number of subjects that can be identified.", examples=[400])
     without_templates: int = Field(
-        description="Enrolled subjects that cannot: enroll them again with add=true.", examples=[0]
+        description="Number of enrolled subjects that cannot: enroll them again with add=true.",
+        examples=[0],
     )

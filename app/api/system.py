@@ -2,23 +2,29 @@
 
 from fastapi import APIRouter
 
+from app.answers import GalleryState
 from app.api.problems import NotReady, documented
 from app.api.schemas import Health, Models, Readiness
-from app.api.service import EnsembleDep, IdentifierDep
+from app.api.service import Broken, EnsembleDep, IdentifierDep, Service, ServiceDep
 from app.gallery.gallery import GalleryUnusable
 
 router = APIRouter()
 
 
-@router.get(
-    "/v1/models",
-    tags=["models"],
-    summary="List the nets",
-    responses=documented(NotReady, GalleryUnusable),
-)
-def list_models(ensemble: EnsembleDep, identifier: IdentifierDep) -> Models:
-    """Lists the nets that vote, with their thresholds, and the state of the gallery."""
-    return Models.of(ensemble, identifier.describe_gallery())
+@router.get("/v1/models", tags=["models"], summary="List the nets", responses=documented(NotReady))
+def list_models(ensemble: EnsembleDep, service: ServiceDep) -> Models:
+    """Lists the nets that vote, with their thresholds, and describes the gallery."""
+    return Models.of(ensemble, _describe_gallery(service))
+
+
+def _describe_gallery(service: Service) -> GalleryState | None:
+    """Describes the gallery; None if it cannot be used, which /health/ready explains."""
+    if isinstance(service.identifier, Broken):
+        return None
+    try:
+        return service.identifier.describe_gallery()
+    except GalleryUnusable:
+        return None
 
 
 @router.get("/health/live", tags=["health"], summary="Tell whether the process is alive")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from app.palm.views import TEMPLATE_VIEWS
 
 from app.nets.manifest import NetCorrupt
-from app.palm.views import TEMPLATE_VIEWS
 from tests.app.conftest import unit_rows
 
 SIDE, SIZE = 32, 16

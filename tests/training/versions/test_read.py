@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app.palm.views import template_views
 
 from app.nets.manifest import NetCorrupt, NetMissing
-from app.palm.views import template_views
 from training.database.palms import Palms, SplitKind, load_palms
 from training.database.split import Split, split_palms
 from training.nets.build import build_net
