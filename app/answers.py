@@ -71,8 +71,8 @@ class MeanMap(_Answer):
     """The mean of the enrolled subjects' maps, which is subtracted from every map."""
 
     subjects: int = Field(
-        description="Number of subjects that it is the mean of; 0 if none is subtracted, because fewer than "
-        f"{MIN_SUBJECTS} are enrolled.",
+        description="Number of subjects that it is the mean of; 0 if none is subtracted, because "
+        f"fewer than {MIN_SUBJECTS} are enrolled.",
         examples=[240],
     )
     revision: int = Field(
@@ -85,8 +85,8 @@ class GalleryState(_Answer):
 
     subjects: int = Field(description="Number of subjects that can be identified.", examples=[400])
     without_templates: int = Field(
-        description="Number of enrolled subjects that cannot be identified, because they have no templates "
-        "of the nets in service: enroll them again with add=true.",
+        description="Number of enrolled subjects that cannot be identified, because they have no "
+        "templates of the nets in service: enroll them again with add=true.",
         examples=[0],
     )
     mean_map: MeanMap = Field(description="The mean map in use, never shown itself.")

@@ -107,9 +107,9 @@ class Subjects(BaseModel):
         examples=["p100"],
     )
     without_templates: int | None = Field(
-        description="Number of enrolled subjects, on all pages, that cannot be identified, because they have "
-        "no templates of the nets in service: enroll them again with add=true. Null if the nets "
-        "are not loaded.",
+        description="Number of enrolled subjects, on all pages, that cannot be identified, because "
+        "they have no templates of the nets in service: enroll them again with add=true. Null if "
+        "the nets are not loaded.",
         examples=[0],
     )
 
