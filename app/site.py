@@ -120,7 +120,7 @@ def measure_site(
     """Compares every subject's first image with the templates of all others.
 
     Args:
-        subject_ids: the N subjects, at least two.
+        subject_ids: the N subjects.
         enrolled: their templates, for each net.
         template_ids: the nets' formats.
         weights: the nets' weights in the fused similarity.
@@ -128,12 +128,13 @@ def measure_site(
         may_lower: whether a threshold may be lower than the shipped one.
 
     Raises:
-        ValueError: if there are less than two subjects.
+        ValueError: if there are too few subjects to measure any rate.
     """
-    if len(subject_ids) < 2:
+    needed = comparisons_needed(FMRS[0])
+    if len(subject_ids) * (len(subject_ids) - 1) < needed:
         raise ValueError(
-            f"{len(subject_ids)} enrolled subjects cannot be compared with each other: enroll at "
-            "least two"
+            f"{len(subject_ids)} enrolled subjects make too few comparisons with each other to "
+            f"measure a false match rate, {needed} are needed: enroll more"
         )
     mean_map = all(net.mean is not None for net in enrolled)
     fused, genuine = _fused(enrolled, weights, len(subject_ids))
