@@ -15,6 +15,9 @@ from app.matching.templates import MapFormat
 
 _SUBJECTS_PER_PAGE = 200  # with three images and nets about 20 MB
 
+MIN_ERASED = 1000
+"""Least number of erased rows for which a table is built anew."""
+
 _NONE = np.iinfo(np.int32).max  # more maps than a subject has: none is appended
 
 Counts = NDArray[np.int32]
@@ -78,9 +81,9 @@ class Table:
 
     @property
     def is_sparse(self) -> bool:
-        """Whether a quarter of the rows are erased ones."""
+        """Whether more than a quarter of the rows, and `MIN_ERASED`, are erased ones."""
         rows = self._rows[0]
-        return rows.erased > max(1000, len(rows) // 4)
+        return rows.erased > max(MIN_ERASED, len(rows) // 4)
 
     def read_page(self, gallery: Gallery) -> bool:
         """Reads some of the gallery's changes; returns whether these were the last.
