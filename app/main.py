@@ -20,6 +20,7 @@ from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.logs import configure_logging
+from app.maintenance import calibrated_at_site
 from app.nets.manifest import NetUnusable
 from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
@@ -89,11 +90,20 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
+def open_gallery(url: str) -> Gallery:
+    """Opens the gallery of a URL, as `PALM_GALLERY_URL`.
+
+    Raises:
+        GalleryUnusable: if it cannot be opened.
+    """
+    scheme, _, _ = url.partition(":")
+    return GALLERIES[scheme](url)
+
+
 def _start(settings: Settings, load_ensemble: LoadEnsemble) -> Service:
     """Starts every part. If one cannot start, the service is up, but not ready."""
-    scheme, _, _ = settings.gallery_url.partition(":")
     ensemble = _attempt(lambda: load_ensemble(settings.models_dir, settings.nets, settings.engine))
-    gallery = _attempt(lambda: GALLERIES[scheme](settings.gallery_url))
+    gallery = _attempt(lambda: open_gallery(settings.gallery_url))
     if isinstance(ensemble, Broken) or isinstance(gallery, Broken):
         reasons = [part.reason for part in (ensemble, gallery) if isinstance(part, Broken)]
         identifier = Broken("; ".join(reasons))
@@ -115,7 +125,7 @@ def _attempt(start: Callable[[], Part]) -> Part | Broken:
 def _start_identifier(settings: Settings, ensemble: Ensemble, gallery: Gallery) -> Identifier:
     gallery.seed_trained(ensemble.identities)
     return Identifier(
-        ensemble,
+        calibrated_at_site(ensemble, gallery),
         gallery,
         image_limits=ImageLimits(max_pixels=settings.max_pixels),
         fpir_target=settings.fpir_target,

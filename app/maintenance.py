@@ -1,14 +1,20 @@
 """Commands for the operator: who must be enrolled again, and calibration at the site."""
 
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+from pydantic import ValidationError
 
 from app.ensemble import Ensemble
-from app.gallery.gallery import START, Gallery
+from app.gallery.gallery import START, Gallery, GalleryUnusable
 from app.matching.maps import VeinMaps, join_maps
 from app.matching.templates import MapFormat
-from app.site import Enrolled, SiteReport, measure_site
+from app.site import Enrolled, SiteReport, Suspect, measure_site
+from app.validation import in_one_line
+
+logger = logging.getLogger(__name__)
 
 _PAGE = 500  # subjects read at a time
 
@@ -21,7 +27,9 @@ def list_outdated(gallery: Gallery, formats: Sequence[MapFormat]) -> Iterator[st
         after = page[-1].subject_id
 
 
-def calibrate_site(gallery: Gallery, ensemble: Ensemble, *, may_lower: bool) -> SiteReport:
+def calibrate_site(
+    gallery: Gallery, ensemble: Ensemble, *, may_lower: bool
+) -> tuple[SiteReport, list[Suspect]]:
     """Measures the false match rate among the enrolled subjects; see `app.site`.
 
     Trained identities are left out: their palms were not photographed at the site.
@@ -54,8 +62,52 @@ def calibrate_site(gallery: Gallery, ensemble: Ensemble, *, may_lower: bool) -> 
     )
 
 
-def describe_report(report: SiteReport) -> str:
-    """Returns a report as lines of text."""
+def read_report(gallery: Gallery) -> SiteReport | None:
+    """Reads the last calibration at the site; None if there is none.
+
+    Raises:
+        GalleryUnusable: if it cannot be read.
+    """
+    stored = gallery.site_report()
+    if stored is None:
+        return None
+    try:
+        return SiteReport.model_validate_json(stored)
+    except ValidationError as error:
+        raise GalleryUnusable(
+            f"the gallery's calibration at the site is not of this release ({in_one_line(error)}): "
+            "run `python -m app calibrate --write` again"
+        ) from error
+
+
+def calibrated_at_site(ensemble: Ensemble, gallery: Gallery) -> Ensemble:
+    """Returns the ensemble with the thresholds that were calibrated at the site, if any were.
+
+    Raises:
+        GalleryUnusable: see `read_report`.
+    """
+    report = read_report(gallery)
+    if report is None:
+        return ensemble
+    if not is_of(report, ensemble):
+        logger.warning(
+            "the calibration at the site of %s is of other nets and not used: run `python -m app "
+            "calibrate --write` again",
+            report.created_at.date(),
+        )
+        return ensemble
+    fusion = ensemble.fusion
+    return replace(ensemble, fusion=replace(fusion, calibration=report.apply(fusion.calibration)))
+
+
+def is_of(report: SiteReport, ensemble: Ensemble) -> bool:
+    """Returns whether a site was calibrated with these nets and weights."""
+    formats = tuple(str(of) for of in ensemble.formats)
+    return (report.template_ids, report.weights) == (formats, tuple(ensemble.fusion.weights))
+
+
+def describe_report(report: SiteReport, suspects: Sequence[Suspect]) -> str:
+    """Returns a report and the suspected pairs as lines of text."""
     lines = [
         f"{report.subjects} enrolled subjects, {report.comparisons:,} comparisons of one's image "
         f"with another's templates, {'with' if report.mean_map else 'without'} a mean map",
@@ -69,12 +121,11 @@ def describe_report(report: SiteReport) -> str:
             f"{rate.fmr:>12.0e} {rate.observed:>10.2e} {low:>10.2e} to {high:.2e} "
             f"{rate.false_matches:>14} {rate.raised_by:>9.4f}"
         )
-    for suspect in report.suspects:
-        first, second = suspect.subject_ids
-        lines.append(
-            f"{first} and {second} are probably one palm (similarity {suspect.similarity:.3f}); "
-            "they are left out above: erase one of them"
-        )
+    lines += [
+        f"{one.first} and {one.second} are probably one palm (similarity {one.similarity:.3f}); "
+        "they are left out above: erase one of them"
+        for one in suspects
+    ]
     return "\n".join(lines)
 
 

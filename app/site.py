@@ -8,6 +8,7 @@ strangers would really be accepted.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,24 +33,23 @@ class SiteRate(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    fmr: float = Field(description="The false match rate stated for the threshold.")
-    observed: float = Field(description="The share of the site's comparisons that reach it.")
-    false_matches: int
+    fmr: float = Field(description="The false match rate stated for the threshold, 0 to 1.")
+    observed: float = Field(description="Share of the site's comparisons that reach it, 0 to 1.")
+    false_matches: int = Field(description="Number of comparisons that reach it.")
     interval: tuple[float, float] = Field(
         description="95 % interval of the observed rate, as if all comparisons were independent."
     )
     raised_by: float = Field(
         description="What `calibrate --write` adds to the threshold's similarity so that the "
-        "observed rate is the stated one; negative only with --force."
+        "observed rate is the stated one, 0 or more; below 0 only with --force."
     )
 
 
-class Suspect(BaseModel):
+class Suspect(NamedTuple):
     """Two subjects that are probably one palm."""
 
-    model_config = ConfigDict(frozen=True)
-
-    subject_ids: tuple[str, str]
+    first: str
+    second: str
     similarity: float
 
 
@@ -58,17 +58,24 @@ class SiteReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    created_at: datetime
-    template_ids: tuple[str, ...] = Field(description="The nets' formats, in their order.")
-    weights: tuple[float, ...]
-    mean_map: bool
-    subjects: int
-    comparisons: int
+    created_at: datetime = Field(description="When it was measured, UTC.")
+    template_ids: tuple[str, ...] = Field(
+        description="The nets and their template ids, in their order.",
+        examples=[["alexnet:0c1d2e3f4a5b6c7d", "vgg16:0123456789abcdef"]],
+    )
+    weights: tuple[float, ...] = Field(
+        description="Weights of the nets in the fused similarity, each 0 to 1."
+    )
+    mean_map: bool = Field(description="Whether a mean map was subtracted.")
+    subjects: int = Field(description="Number of enrolled subjects that were compared.")
+    comparisons: int = Field(
+        description="Number of comparisons of one subject's image with another's templates."
+    )
     rates: tuple[SiteRate, ...] = Field(
         description="In the order of falling FMR; none below 3 / comparisons."
     )
-    suspects: tuple[Suspect, ...] = Field(
-        description="Excluded from the rates: delete one of each two, if they are one palm."
+    suspect_pairs: int = Field(
+        description="Number of pairs of subjects that are probably one palm; they are excluded."
     )
 
     def apply(self, calibration: Calibration) -> Calibration:
@@ -116,7 +123,7 @@ def measure_site(
     calibration: Calibration,
     *,
     may_lower: bool = False,
-) -> SiteReport:
+) -> tuple[SiteReport, list[Suspect]]:
     """Compares every subject's first image with the templates of all others.
 
     Args:
@@ -126,6 +133,10 @@ def measure_site(
         weights: the nets' weights in the fused similarity.
         calibration: the shipped calibration of the fused similarity.
         may_lower: whether a threshold may be lower than the shipped one.
+
+    Returns:
+        The report, and the pairs of subjects that are probably one palm. The report does not name
+        them, so that it can outlive the erasure of a subject.
 
     Raises:
         ValueError: if there are too few subjects to measure any rate.
@@ -147,7 +158,7 @@ def measure_site(
             break
         limits = calibration.at(fmr, counts, probes=1, mean_map=mean_map)
         rates.append(_rate(fmr, (fused - limits.similarities)[compared], may_lower=may_lower))
-    return SiteReport(
+    report = SiteReport(
         created_at=datetime.now(UTC).replace(microsecond=0),
         template_ids=tuple(template_ids),
         weights=tuple(weights),
@@ -155,8 +166,9 @@ def measure_site(
         subjects=len(subject_ids),
         comparisons=int(compared.sum()),
         rates=tuple(rates),
-        suspects=tuple(suspects),
+        suspect_pairs=len(suspects),
     )
+    return report, suspects
 
 
 def _fused(
@@ -210,7 +222,7 @@ def _suspects(
         fused[row, column] = np.nan
         if column < len(fused):
             fused[column, row] = np.nan
-    return [Suspect(subject_ids=pair, similarity=value) for pair, value in found.items()]
+    return [Suspect(*pair, value) for pair, value in found.items()]
 
 
 def _rate(fmr: float, excess: NDArray[np.float64], *, may_lower: bool) -> SiteRate:

@@ -19,6 +19,7 @@ from app.answers import GalleryState, Threshold
 from app.ensemble import Ensemble, Net
 from app.gallery.gallery import Hand, Subject
 from app.matching.calibration import Calibration
+from app.site import SiteReport
 from app.validation import suggest
 
 # Control characters (not every database can store NUL), line separators, and Unicode's
@@ -203,6 +204,17 @@ class Models(BaseModel):
             cases=CalibratedCase.all_of(ensemble.fusion.calibration),
             gallery=gallery,
         )
+
+
+class Site(BaseModel):
+    """The calibration at the site, which only `python -m app calibrate --write` changes."""
+
+    report: SiteReport | None = Field(
+        description="Stated against observed false match rates; null if none was written."
+    )
+    used: bool = Field(
+        description="Whether it raises the thresholds: not if it was measured with other nets."
+    )
 
 
 class Health(BaseModel):

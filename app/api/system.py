@@ -4,9 +4,10 @@ from fastapi import APIRouter
 
 from app.answers import GalleryState
 from app.api.problems import NotReady, documented
-from app.api.schemas import Health, Models, Readiness
-from app.api.service import Broken, EnsembleDep, IdentifierDep, Service, ServiceDep
+from app.api.schemas import Health, Models, Readiness, Site
+from app.api.service import Broken, EnsembleDep, GalleryDep, IdentifierDep, Service, ServiceDep
 from app.gallery.gallery import GalleryUnusable
+from app.maintenance import is_of, read_report
 
 router = APIRouter()
 
@@ -25,6 +26,18 @@ def _describe_gallery(service: Service) -> GalleryState | None:
         return service.identifier.describe_gallery()
     except GalleryUnusable:
         return None
+
+
+@router.get(
+    "/v1/site",
+    tags=["models"],
+    summary="Show the calibration at the site",
+    responses=documented(NotReady, GalleryUnusable),
+)
+def show_site(ensemble: EnsembleDep, gallery: GalleryDep) -> Site:
+    """Shows the stated and observed false match rates that `python -m app calibrate` measured."""
+    report = read_report(gallery)
+    return Site(report=report, used=report is not None and is_of(report, ensemble))
 
 
 @router.get("/health/live", tags=["health"], summary="Tell whether the process is alive")

@@ -218,6 +218,14 @@ class Gallery(Protocol):
         """Returns the number of subjects that must be enrolled again; see `incomparable`."""
         ...
 
+    def site_report(self) -> str | None:
+        """Returns the last calibration at the site, as JSON; None if there is none."""
+        ...
+
+    def write_site_report(self, report: str) -> None:
+        """Replaces the calibration at the site."""
+        ...
+
     def close(self) -> None:
         """Releases the store; no other method may be called afterwards."""
         ...

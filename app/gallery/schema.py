@@ -68,3 +68,8 @@ REMOVED = Table(  # erased subjects, for the other processes' indexes; nothing p
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("revision", Integer, nullable=False, index=True),
 )
+SITE = Table(  # one row, if the site was calibrated
+    "site",
+    METADATA,
+    Column("report", String, nullable=False),  # JSON
+)

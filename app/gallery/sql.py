@@ -33,7 +33,7 @@ from app.gallery.gallery import (
     Subject,
     SubjectExists,
 )
-from app.gallery.schema import ERASED, GALLERY, MAPS, REMOVED, SUBJECTS
+from app.gallery.schema import ERASED, GALLERY, MAPS, REMOVED, SITE, SUBJECTS
 from app.gallery.subjects import read_subject, read_subjects
 from app.gallery.sums import read_shares, read_sum, replace_shares, summed_formats
 from app.matching.maps import VeinMaps
@@ -155,6 +155,17 @@ class SqlGallery:
         query = select(func.count()).select_from(SUBJECTS).where(_is_incomparable(formats))
         with self._reading() as connection:
             return connection.scalars(query).one()
+
+    def site_report(self) -> str | None:
+        """See `Gallery.site_report`."""
+        with self._reading() as connection:
+            return connection.scalars(select(SITE.c.report)).one_or_none()
+
+    def write_site_report(self, report: str) -> None:
+        """See `Gallery.write_site_report`."""
+        with self._reading() as connection:
+            connection.execute(delete(SITE))
+            _insert(connection, SITE, [{"report": report}])
 
     def close(self) -> None:
         """See `Gallery.close`."""
