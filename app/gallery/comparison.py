@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,13 @@ from app.matching.similarity import (
 )
 
 MAX_FULL_BYTES = 100_000_000
-"""Bytes that two cores compare in 10 ms. More are compared in two steps."""
+"""Bytes that two cores compare in about 10 ms. More are compared in two steps."""
+
+MASKED_COST = 4
+"""How much longer it takes to compare a probe with unusable places."""
 
 CANDIDATES = 128
-"""Subjects that coarse maps propose. The right one was first for every one of 1,200 probes of
-PolyU among 200 subjects, with one net (see `docs/`)."""
+"""Subjects that coarse maps propose: three images of each by three nets take about 3 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,18 @@ def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:
         probes: for each net the maps of the probe's images.
         proposer: index of the net whose coarse maps propose the candidates.
     """
-    bytes_of_nets = sum(one.codes.bits.size for one in view.rows) * (2 * SHIFT + 1) ** 2
     known = np.flatnonzero(view.counts > 0)
-    if bytes_of_nets > MAX_FULL_BYTES and len(known) > CANDIDATES:
+    if len(known) > CANDIDATES and _count_bytes(view, probes) > MAX_FULL_BYTES:
         of_coarse = _coarse_similarity(view, proposer, probes[proposer])[known]
         known = np.sort(known[np.argpartition(-of_coarse, CANDIDATES)[:CANDIDATES]])
     return search(view, probes, known)
+
+
+def _count_bytes(view: View, probes: Sequence[VeinMaps]) -> int:
+    """Returns how many bytes one image is compared with, or how many would take as long."""
+    bytes_per_shift = sum(rows.codes.bits.size for rows in view.rows)
+    cost = 1 if all(probe.usable.all() for probe in probes) else MASKED_COST
+    return bytes_per_shift * (2 * SHIFT + 1) ** 2 * cost
 
 
 def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> Found:
@@ -140,7 +149,8 @@ def _coarse_similarity(view: View, net: int, probe: VeinMaps) -> Floats:
     bits = 8 * rows.coarse.shape[1]
     of_images: list[Floats] = []
     for one in _one_by_one(Signs.coarse(probe, view.means.maps[net])):
-        differing = hamming(rows.coarse, probe_codes(one, COARSE_SHIFT).bits).min(axis=1)
+        by_shift = hamming(rows.coarse, probe_codes(one, COARSE_SHIFT).bits).T
+        differing = reduce(np.minimum, by_shift)  # a quarter of the time of min(axis=0)
         of_images.append((1 - differing * np.float32(2 / bits)) / rows.coarse_share)
     return _best_by_slot(of_images, owners, len(view.subjects))
 
