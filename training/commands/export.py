@@ -66,7 +66,7 @@ def export(config: ExportConfig) -> Verdict:
     source.require_same_data(split.train.sha256, config.data)
     strangers = choose_strangers(config.strangers, split, options.size_px, config.scratch)
     kinds = choose_cases(strangers, require_enough(strangers, len(split.train.identities)))
-    net = source.load(len(split.train.identities), options.size_px)
+    net = source.load(split.train)
     set_prototypes(net, split.train)
     trained = trained_templates(net, split.train)
     maps = [StrangerMaps.of(one, partial(compute_maps, net), net.name) for one in strangers]
