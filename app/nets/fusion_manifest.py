@@ -24,6 +24,9 @@ from app.nets.manifest import (
 
 FUSION_MANIFEST = "fusion.json"
 
+FUSION_SCHEMA = 2
+"""Of fusion.json. Version 1 calibrated embeddings."""
+
 _FUSE = "run `python -m training fuse`"
 
 
@@ -60,7 +63,7 @@ class FusionEntry(Calibrated):
 class FusionManifest(ManifestPart):
     """fusion.json of a models store; `seal_fusions` creates one."""
 
-    schema_version: Literal[2]  # 1 had one case
+    schema_version: Literal[2]  # FUSION_SCHEMA
     created_at: datetime
     sha256: str = Field(description="Of `fusions`.")
     fusions: tuple[FusionEntry, ...] = Field(description="The newest first.")
@@ -99,5 +102,8 @@ def seal_fusions(fusions: Sequence[FusionEntry], created_at: datetime) -> Fusion
     """Returns a fusion manifest with its checksum."""
     content = [entry.model_dump(mode="json") for entry in fusions]
     return FusionManifest(
-        schema_version=2, created_at=created_at, sha256=checksum(content), fusions=tuple(fusions)
+        schema_version=FUSION_SCHEMA,
+        created_at=created_at,
+        sha256=checksum(content),
+        fusions=tuple(fusions),
     )

@@ -240,7 +240,12 @@ def read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise NetMissing(f"{folder} is missing: give a version's folder, as models_store/vgg16/8")
     path = folder / MANIFEST
-    _require_schema(path)
+    if schema := earlier_schema(path, SCHEMA):
+        raise NetCorrupt(
+            f"{path} has schema_version {schema}: that release compared embeddings, and this one "
+            f"compares vein maps (schema_version {SCHEMA}); train the net with this release and "
+            "export the net again"
+        )
     manifest, content = read_file(path, Manifest, _RESTORE)
     if (manifest.net, str(manifest.version)) != folder.absolute().parts[-2:]:
         raise NetCorrupt(f"{path} is the manifest of {manifest.key}: move it to that folder")
@@ -249,21 +254,16 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _require_schema(path: Path) -> None:
-    """Refuses the manifest of an earlier release, which has other fields as well."""
+def earlier_schema(path: Path, current: int) -> int | None:
+    """Returns the schema version of a file of an earlier release; None for any other file."""
     try:
         content: Any = json.loads(path.read_bytes())
     except (OSError, ValueError):
-        return  # read_file says why
+        return None  # whoever reads the file says why
     if not isinstance(content, dict):
-        return
+        return None
     schema = cast(dict[str, Any], content).get("schema_version")
-    if isinstance(schema, int) and schema < SCHEMA:
-        raise NetCorrupt(
-            f"{path} has schema_version {schema}: that release compared embeddings, and this one "
-            f"compares vein maps (schema_version {SCHEMA}); train the net with this release and "
-            "export the net again"
-        )
+    return schema if isinstance(schema, int) and schema < current else None
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:

@@ -30,8 +30,9 @@ def read_trained(folder: Path, manifest: Manifest) -> TrainedTemplates:
     """
     path = folder / TEMPLATES
     try:
-        with np.load(path) as file:
-            owners, values, usable = file["owners"], file["values"], file["usable"]
+        # NumPy leaves a file open that it opened and that is no archive.
+        with path.open("rb") as file, np.load(file) as arrays:
+            owners, values, usable = arrays["owners"], arrays["values"], arrays["usable"]
     except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
         raise NetCorrupt(f"{path} cannot be read ({error}): export the net again") from error
     side, channels = manifest.map_format.shape

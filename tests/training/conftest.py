@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from app.matching.fusion import Fusion
 from app.nets.manifest import Manifest, seal_manifest
 from tests.training.toy_palms import make_palms
 from training.__main__ import main
@@ -40,17 +39,19 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "alexnet"
 
 
-def export_of(run: Path, database: Path, store: Path) -> list[str]:
-    """Returns the command that exports a run, with the database's own palms as strangers."""
-    places = ["--data", str(database), "--strangers", str(database), "--store", str(store)]
+def export_of(run: Path, database: Path, strangers: Path, store: Path) -> list[str]:
+    """Returns the command that exports a run."""
+    places = ["--data", str(database), "--strangers", str(strangers), "--store", str(store)]
     return ["export", "--run", str(run), *places]
 
 
 @pytest.fixture(scope="session")
-def exported(pretrained: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(
+    pretrained: Path, database: Path, strangers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Returns a store with that AlexNet as version 1, exported for the database's identities."""
     store = tmp_path_factory.mktemp("store")
-    assert main(export_of(pretrained, database, store)) == 0
+    assert main(export_of(pretrained, database, strangers, store)) == 0
     return store
 
 
@@ -86,15 +87,18 @@ def change_manifest() -> Callable[..., None]:
 def toy_store(
     toy_run: Path,
     database: Path,
+    strangers: Path,
     change_manifest: Callable[..., None],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Returns a store with the net of `toy_run` as alexnet/1 and as vgg16/1, and their fusion."""
     store = tmp_path_factory.mktemp("toy") / "store"
-    export(ExportConfig(run=toy_run, data=database, strangers=database, store=store))
+    export(ExportConfig(run=toy_run, data=database, strangers=(strangers,), store=store))
     shutil.copytree(store / "alexnet", store / "vgg16")
     change_manifest(store / "vgg16/1", net="vgg16")
     versions = [Version.open(store / net / "1") for net in ("alexnet", "vgg16")]
-    fusion = Fusion((0.75, 0.25), versions[0].calibration)
-    write_fusions(store, [fusion_entry([version.key for version in versions], fusion)])
+    keys = [version.key for version in versions]
+    manifest = versions[0].manifest
+    entry = fusion_entry(keys, (0.75, 0.25), manifest.cases, manifest.strangers)
+    write_fusions(store, [entry])
     return store

@@ -83,14 +83,13 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.guard import findings_of, make_guards
     from training.fit.interpolation import interpolate_weights
     from training.fit.loop import fit
-    from training.fit.map_fit import HEADS, fit_map, images_of
+    from training.fit.map_fit import fit_map, images_of
     from training.fit.monitors import OpenSetMonitor, ValidationAccuracy, monitored_strangers
     from training.fit.plan import Plan
     from training.fit.prototypes import set_prototypes
     from training.fit.rehearsal import REHEARSED_SEED, rehearse
     from training.fit.result import REPORT, Page, conclude
     from training.fit.settings import resolve_settings, write_settings
-    from training.fit.start import has_map, version_net
     from training.leakage.find import find_leaks, refuse_leaks
     from training.nets.build import (
         embedding_model,
@@ -128,9 +127,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 
     # Net, and its figures before
     keras.utils.set_random_seed(config.seed)
-    net = version_net(version, side_px, len(split.train.identities))
-    if not has_map(config.start):
-        fit_map(net, images_of(batches(0)))
+    net = version.model(side_px, len(split.train.identities))
     set_prototypes(net, split.train)
     before = evaluate(scoring_model(net), split)
     tqdm.write(f"before fine-tuning: {before}", file=sys.stderr)
@@ -140,9 +137,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     loss = PairLoss(config.scale, config.margin)
     losses = {"embedding": loss, "map": ShiftLoss(config.map_scale, config.map_margin)}
     with use_precision(settings["precision"]):
-        tuned = version_net(version, side_px, identities=1)
-        for layer in HEADS:
-            tuned.get_layer(layer).set_weights(net.get_layer(layer).get_weights())
+        tuned = version.model(side_px, identities=1)
         freeze_norms(tuned)  # a few palms are too few for new statistics
         trained = select_outputs(tuned, "embedding", "map")
         images, labels = batches(epochs_done(config.out))[0]

@@ -173,13 +173,8 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
         with use_precision(settings["precision"]), distribute(config.devices):
             nets = build(config.identities if prototypes else 1)
             if config.start:
-                go_on_from(
-                    config.start,
-                    nets,
-                    pair_of_each(epoch=0),
-                    prototypes=prototypes,
-                    resumed=done > 0,
-                )
+                templates_from = pair_of_each(epoch=0) if prototypes else None
+                go_on_from(config.start, nets, templates_from, resumed=done > 0)
             answer = "similarity" if prototypes else "embedding"
             trained = {name: select_outputs(net, answer, "map") for name, net in nets.items()}
             kept = {

@@ -14,11 +14,12 @@ from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
 from app.nets.fusion_manifest import (
     FUSION_MANIFEST,
+    FUSION_SCHEMA,
     FusionEntry,
     read_fusion_manifest,
     seal_fusions,
 )
-from app.nets.manifest import NetMissing, versions
+from app.nets.manifest import NetMissing, earlier_schema, versions
 from training.report.files import write_text
 from training.versions.calibrate import CaseKind, fuse_trials
 
@@ -116,12 +117,14 @@ def other_entries(store: Path, keys: Sequence[NetKey]) -> list[FusionEntry]:
     """Returns the entries of fusion.json to keep when fusions of these versions are added.
 
     These are the entries of other versions that are still in the store, in the order of the file.
-    The service needs them if earlier versions are pinned.
+    The service needs them if earlier versions are pinned. A file of an earlier release has none,
+    because its nets cannot be served any more.
 
     Raises:
         app.nets.manifest.NetCorrupt: if fusion.json was changed since it was written.
     """
-    if not (store / FUSION_MANIFEST).exists():
+    path = store / FUSION_MANIFEST
+    if not path.exists() or earlier_schema(path, FUSION_SCHEMA):
         return []
     replaced = {str(key) for key in keys}
     return [

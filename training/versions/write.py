@@ -231,7 +231,7 @@ def _least_cosine(rows: Float32, others: Float32) -> float:
     """Returns the least cosine of two arrays' rows; NaN if one is not finite."""
     one, other = (part.reshape(len(part), -1).astype(np.float64) for part in (rows, others))
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return float(((one * other).sum(axis=1) / lengths).min())
+    return float(((one * other).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
 
 
 def _code_revision() -> str:

@@ -1,4 +1,6 @@
-"""Thresholds, temperatures and likelihoods, against values worked out by hand."""
+"""Thresholds, temperatures and limits by cases, against values worked out by hand."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,12 +8,35 @@ import pytest
 from app.matching.calibration import (
     FPIR_TARGET,
     Calibration,
+    Case,
     Threshold,
+    Trials,
     calibrate,
+    comparisons_needed,
     negative_log_likelihood,
 )
 
-CALIBRATION = Calibration(0.1, (Threshold(0.2, 1e-1), Threshold(0.3, 1e-2), Threshold(0.5, 1e-4)))
+THRESHOLDS = (Threshold(0.2, 1e-1), Threshold(0.3, 1e-2), Threshold(0.5, 1e-4))
+CASE = Case(mean_map=False, templates=1, probes=1, temperature=0.1, thresholds=THRESHOLDS)
+
+
+def case(templates: int, rise: float, *, probes: int = 1, mean_map: bool = False) -> Case:
+    """A case whose thresholds lie higher by `rise`."""
+    raised = tuple(replace(one, similarity=one.similarity + rise) for one in THRESHOLDS)
+    return Case(mean_map, templates, probes, 0.1 + rise, raised)
+
+
+def trials(
+    probes: int, subjects: int, *, seed: int = 0, noise: float = 0.1, gain: float = 0.5
+) -> Trials:
+    rng, own = np.random.default_rng(seed), np.arange(probes) % subjects
+    found = rng.normal(0, noise, (probes, subjects)).astype(np.float32)
+    found[np.arange(probes), own] += gain
+    return Trials(found, own)
+
+
+def calibrate_one(*styles: Trials) -> Case:
+    return calibrate(styles, mean_map=False, templates=1, probes=1)
 
 
 @pytest.mark.parametrize(
@@ -19,71 +44,154 @@ CALIBRATION = Calibration(0.1, (Threshold(0.2, 1e-1), Threshold(0.3, 1e-2), Thre
     [(1e-1, 0.2), (1e-2, 0.3), (1e-4, 0.5), (1e-3, 0.4), (10**-1.5, 0.25), (10**-3.5, 0.45)],
 )
 def test_a_threshold_is_linear_in_the_logarithm_of_the_fmr(fmr: float, similarity: float) -> None:
-    threshold = CALIBRATION.threshold_at(fmr)
-
+    threshold = CASE.threshold_at(fmr)
     assert threshold.similarity == pytest.approx(similarity)
     assert threshold.fmr == pytest.approx(fmr)
 
 
-@pytest.mark.parametrize(
-    ("fmr", "end"), [(0.5, Threshold(0.2, 1e-1)), (1e-9, Threshold(0.5, 1e-4))]
-)
+@pytest.mark.parametrize(("fmr", "end"), [(0.5, THRESHOLDS[0]), (1e-9, THRESHOLDS[-1])])
 def test_outside_the_measured_range_a_threshold_is_that_of_the_end(
     fmr: float, end: Threshold
 ) -> None:
-    threshold = CALIBRATION.threshold_at(fmr)
-
+    threshold = CASE.threshold_at(fmr)
     assert threshold.similarity == pytest.approx(end.similarity)
     assert threshold.fmr == pytest.approx(end.fmr)
 
 
+def test_the_lowest_fmr_is_one_that_every_case_has() -> None:
+    shorter = replace(case(3, 0.1), thresholds=THRESHOLDS[:2])
+    assert Calibration((CASE, case(6, 0.1))).lowest_fmr == 1e-4
+    assert Calibration((CASE, shorter)).lowest_fmr == 1e-2
+
+
+def test_more_enrolled_images_need_a_higher_similarity() -> None:
+    calibration = Calibration((case(6, 0.06), case(1, 0.0), case(3, 0.04)))
+    limits = calibration.at(1e-2, np.array([1, 3, 6, 2]), probes=1, mean_map=False)
+    between = 0.3 + 0.04 * np.log(2) / np.log(3)
+    np.testing.assert_allclose(limits.similarities, [0.3, 0.34, 0.36, between])
+    np.testing.assert_allclose(limits.temperatures[:3], [0.1, 0.14, 0.16])
+    assert limits.fmr == pytest.approx(1e-2)
+
+
+def test_above_the_largest_number_of_images_limits_go_on_rising() -> None:
+    calibration = Calibration((case(1, 0.0), case(3, 0.04), case(6, 0.06)))
+    limits = calibration.at(1e-2, np.array([12, 24]), probes=1, mean_map=False)
+    np.testing.assert_allclose(limits.similarities, [0.38, 0.40])  # 0.02 for each doubling
+    np.testing.assert_allclose(limits.temperatures, [0.16, 0.16])
+
+
+def test_above_one_measured_number_of_images_limits_rise_by_the_union_bound() -> None:
+    limits = Calibration((CASE,)).at(1e-3, np.array([1, 10]), probes=1, mean_map=False)
+    # Ten images reach a threshold ten times as often; a tenth of the FMR costs 0.1 here.
+    np.testing.assert_allclose(limits.similarities, [0.4, 0.5])
+
+
+def test_limits_never_fall_with_the_number_of_images() -> None:
+    calibration = Calibration((case(1, 0.05), case(3, 0.0)))
+    limits = calibration.at(1e-2, np.array([3, 30]), probes=1, mean_map=False)
+    np.testing.assert_allclose(limits.similarities, [0.3, 0.3])
+
+
+def test_no_subjects_have_no_limits() -> None:
+    limits = Calibration((CASE,)).at(1e-2, np.zeros(0, int), probes=1, mean_map=False)
+    assert limits.similarities.shape == limits.temperatures.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("probes", "mean_map", "similarity"),
+    [
+        (1, False, 0.3),
+        (2, False, 0.29),
+        (5, False, 0.29),  # two measured ones hold for more
+        (1, True, 0.27),
+        (2, True, 0.27),  # not measured: that of one probe, which is stricter
+    ],
+)
+def test_each_case_has_its_own_limits(probes: int, mean_map: bool, similarity: float) -> None:
+    cases = (CASE, case(1, -0.01, probes=2), case(1, -0.03, mean_map=True))
+    limits = Calibration(cases).at(1e-2, np.array([1]), probes=probes, mean_map=mean_map)
+    assert limits.similarities == pytest.approx(similarity)
+
+
+def test_without_a_measured_mean_map_the_stricter_limits_hold() -> None:
+    limits = Calibration((CASE,)).at(1e-2, np.array([1]), probes=1, mean_map=True)
+    assert limits.similarities == pytest.approx(0.3)
+
+
+def test_an_fmr_below_the_measured_ones_is_named_as_the_nearest() -> None:
+    assert Calibration((CASE,)).at(
+        1e-7, np.array([1]), probes=1, mean_map=False
+    ).fmr == pytest.approx(1e-4)
+
+
+def test_trials_tell_genuine_from_impostors() -> None:
+    found = Trials(np.arange(6.0).reshape(2, 3), np.array([1, 0]))
+    assert found.genuine().tolist() == [1, 3]
+    assert found.impostors().tolist() == [[0, 2], [4, 5]]
+
+
 def test_thresholds_are_reached_by_their_share_of_impostors() -> None:
-    rng = np.random.default_rng(0)
-    impostors = rng.normal(0, 0.1, (500, 20))
-    genuine = rng.normal(0, 0.1, (200, 20))
-    labels = np.arange(200) % 20
-    genuine[np.arange(200), labels] += 0.8
-
-    thresholds = calibrate(genuine, labels, impostors).thresholds
-
+    style = trials(500, 21)  # 10,000 impostor comparisons
+    impostors = style.impostors()
+    thresholds = calibrate_one(style).thresholds
     assert [t.fmr for t in thresholds] == [1e-1, 1e-2, 1e-3]  # 1e-4: one expected of 10,000
     for threshold in thresholds:
-        # The sharpest quantile: the next lower similarity is reached by more than the rate.
+        # The lowest one: the next lower similarity is reached by more than the rate.
         assert (impostors >= threshold.similarity).mean() <= threshold.fmr
         lower = impostors[impostors < threshold.similarity].max()
         assert (impostors >= lower).mean() > threshold.fmr
         assert threshold.comparisons == 10_000
 
 
-def test_the_temperature_has_the_least_negative_log_likelihood() -> None:
-    rng = np.random.default_rng(0)
-    genuine, impostors = rng.normal(0.1, 0.1, (2, 300, 10))
-    labels = np.arange(300) % 10
-    genuine[np.arange(300), labels] += 0.3
+def test_equal_similarities_do_not_exceed_the_rate() -> None:
+    style = trials(100, 11)
+    coarse = Trials(np.round(style.similarities * 20) / np.float32(20), style.own)
+    for threshold in calibrate_one(coarse).thresholds:
+        assert (coarse.impostors() >= threshold.similarity).mean() <= threshold.fmr
 
-    found = calibrate(genuine, labels, impostors)
+
+def test_the_style_with_the_higher_similarities_counts() -> None:
+    low, high = trials(60, 60, seed=1), trials(60, 60, seed=2, noise=0.2)
+    assert calibrate_one(low, high).thresholds == calibrate_one(high).thresholds
+    assert (
+        calibrate_one(low).thresholds[0].similarity < calibrate_one(high).thresholds[0].similarity
+    )
+
+
+def test_the_smallest_style_limits_the_fmr() -> None:
+    found = calibrate_one(trials(60, 60), trials(20, 20))
+    assert [t.fmr for t in found.thresholds] == [1e-1, 1e-2]
+    assert {t.comparisons for t in found.thresholds} == {380}
+
+
+def test_the_temperature_has_the_least_negative_log_likelihood() -> None:
+    style = trials(300, 60, gain=0.4)
+    found = calibrate_one(style)
 
     def mean(temperature: float) -> float:
-        other = Calibration(temperature, found.thresholds)
-        return float(negative_log_likelihood(other, genuine, labels, impostors).mean())
+        return float(negative_log_likelihood(replace(found, temperature=temperature), style).mean())
 
-    assert 0.004 < found.temperature < 0.4
+    assert 0.002 < found.temperature < 0.2
     assert mean(found.temperature) < min(
         mean(0.9 * found.temperature), mean(1.1 * found.temperature)
     )
 
 
 def test_a_likelihood_is_that_of_the_posterior_at_the_operating_point() -> None:
-    genuine, impostors = np.array([[0.6, 0.1]]), np.array([[0.2, 0.1]])
-    threshold = CALIBRATION.threshold_at(FPIR_TARGET / 2).similarity
-
-    found = negative_log_likelihood(CALIBRATION, genuine, np.array([0]), impostors)
-
-    odds = np.exp((np.array([[threshold, 0.6, 0.1], [threshold, 0.2, 0.1]])) / 0.1)
-    expected = [odds[0, 1] / odds[0].sum(), odds[1, 0] / odds[1].sum()]
+    style = Trials(np.array([[0.6, 0.1]]), np.array([0]))
+    threshold = CASE.threshold_at(FPIR_TARGET / 2).similarity
+    found = negative_log_likelihood(CASE, style)
+    known = np.exp(np.array([threshold, 0.6, 0.1]) / 0.1)
+    strange = np.exp(np.array([threshold, 0.1]) / 0.1)
+    expected = [known[1] / known.sum(), strange[0] / strange.sum()]
     np.testing.assert_allclose(found, -np.log(expected), rtol=1e-9)
 
 
+@pytest.mark.parametrize(("fmr", "needed"), [(1e-1, 30), (1e-3, 3000), (5e-7, 6_000_000)])
+def test_a_rate_needs_three_false_matches(fmr: float, needed: int) -> None:
+    assert comparisons_needed(fmr) == needed
+
+
 def test_too_few_impostors_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"4 impostor comparisons are too few, 30 are needed"):
-        calibrate(np.eye(2), np.arange(2), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"20 impostor comparisons are too few, 30 are needed"):
+        calibrate_one(trials(5, 5))

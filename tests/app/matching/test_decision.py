@@ -65,7 +65,8 @@ def test_two_subjects_of_equal_similarity_are_inconclusive() -> None:
 
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.7])
 def test_a_similarity_exactly_at_the_threshold_is_a_match(threshold: float) -> None:
-    found = decide_one(threshold, threshold=threshold)
+    # Measured thresholds are similarities, which are float32.
+    found = decide_one(threshold, threshold=float(np.float32(threshold)))
 
     assert found.decisions.tolist() == ["match"]
     assert found.confidence.tolist() == [0.5]
@@ -97,3 +98,27 @@ def test_tiny_temperatures_do_not_overflow(similarity: float, surest: int) -> No
     found = posteriors(row(similarity, -1), THRESHOLD, 1e-4)
 
     assert found[0, surest] == pytest.approx(1)
+
+
+def test_each_subject_has_its_own_threshold_and_temperature() -> None:
+    thresholds, temperatures = np.array([0.4, 0.7]), np.array([0.1, 0.2])
+    total = 1 + exp(1) + exp(-1)
+
+    np.testing.assert_allclose(
+        posteriors(row(0.5, 0.5), thresholds, temperatures),
+        [[1 / total, exp(1) / total, exp(-1) / total]],
+        rtol=1e-5,
+    )
+
+
+def test_the_most_similar_subject_is_not_the_best_if_its_threshold_is_higher() -> None:
+    found = decide(row(0.55, 0.6), np.array([0.4, 0.65]), TEMPERATURE)
+
+    assert found.best.tolist() == [0]
+    assert found.decisions.tolist() == ["match"]
+
+
+def test_nobody_is_found_if_each_is_below_its_own_threshold() -> None:
+    found = decide(row(0.5, 0.6), np.array([0.55, 0.65]), TEMPERATURE)
+
+    assert found.decisions.tolist() == ["no_match"]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from app.matching.calibration import Calibration, Threshold
+from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 
-CALIBRATION = Calibration(0.1, (Threshold(0.2, 1e-1),))
+CALIBRATION = Calibration((Case(False, 1, 1, 0.1, (Threshold(0.2, 1e-1),)),))
 
 
 def row(*similarities: float) -> np.ndarray:

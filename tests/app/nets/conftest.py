@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,32 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from app.palm.views import TEMPLATE_VIEWS
 
 from app.nets.manifest import NetCorrupt
 from tests.app.conftest import unit_rows
 
 SIDE, SIZE = 32, 16
+MAP = (8, 8, 4)
 IDENTITIES = ("p001", "p002", "p003", "p004")
 TEMPERATURE = 0.1
+CASES = [
+    {
+        "mean_map": mean_map,
+        "templates": templates,
+        "probes": 1,
+        "temperature": TEMPERATURE,
+        "thresholds": [
+            {"fmr": 0.01, "similarity": 0.3, "comparisons": 640_000},
+            {"fmr": 0.0001, "similarity": 0.5, "comparisons": 640_000},
+        ],
+    }
+    for mean_map in (False, True)
+    for templates in (1, 3)
+]
 
 
 class ToyNet(tf.Module):
-    """One random convolution, one dense layer, a cosine classifier."""
+    """One random convolution with a map, one dense layer, a cosine classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,11 +46,17 @@ class ToyNet(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3], tf.uint8, name="images")])
     def serve(self, images: Any) -> dict[str, Any]:
         x = tf.cast(images, tf.float32) / 255 - 0.5
-        x = tf.nn.relu(tf.nn.conv2d(x, self.kernel, 4, "SAME"))
+        mask = tf.cast(tf.reduce_mean(x[:, ::4, ::4], -1) < 0.45, tf.float32)
+        x = tf.nn.conv2d(x, self.kernel, 4, "SAME")
+        mean, variance = tf.nn.moments(x, (1, 2), keepdims=True)
+        maps = (x - mean) * tf.math.rsqrt(variance + 1e-5) * mask[..., None]
+        x = tf.nn.relu(x)
         x = tf.reshape(x, [-1, 8 * 8 * 8]) @ self.dense
         embedding = tf.math.l2_normalize(x, axis=1)
         similarity = embedding @ tf.transpose(self.prototypes)
         return {
+            "map": maps[..., : MAP[2]],
+            "mask": mask,
             "embedding": embedding,
             "similarity": similarity,
             "probabilities": tf.nn.softmax(similarity / TEMPERATURE),
@@ -70,20 +89,25 @@ def add_version(models_dir: Path, net: str, version: int) -> None:
     seal(folder, net=net, version=version)
 
 
+def fusion_cases(temperature: float) -> list[dict[str, Any]]:
+    """Returns one case with one threshold."""
+    thresholds = [{"fmr": 0.01, "similarity": 0.4, "comparisons": 1000}]
+    return [{**CASES[0], "temperature": temperature, "thresholds": thresholds}]
+
+
 def write_fusions(models_dir: Path, *entries: dict[str, Any]) -> None:
     """Writes fusion.json; an entry's fields override those of toy/1 and other/1."""
     fusions = [
         {
             "nets": ["toy/1", "other/1"],
             "weights": [0.75, 0.25],
-            "temperature": 0.07,
-            "thresholds": [{"fmr": 0.01, "similarity": 0.4, "comparisons": 1000}],
+            "cases": fusion_cases(0.07),
             **entry,
         }
         for entry in entries
     ]
     content = {
-        "schema_version": 1,
+        "schema_version": 2,
         "created_at": "2026-01-02T03:04:05+00:00",
         "sha256": checksum(fusions),
         "fusions": fusions,
@@ -95,27 +119,31 @@ def export(folder: Path) -> None:
     """Writes the toy net as version `folder.name` of the net `folder.parent.name`."""
     net = ToyNet()
     tf.saved_model.save(net, str(folder), signatures={"serving_default": net.serve})
-    # The first are the graph's own.
-    plain = net.prototypes.numpy()
-    views = [np.roll(plain, i, axis=0) for i in range(math.prod(TEMPLATE_VIEWS))]
-    np.save(folder / "prototypes.npy", np.stack(views, 1).reshape(-1, *TEMPLATE_VIEWS, SIZE))
-    images = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
+    rng = np.random.default_rng(1)
+    owners = np.repeat(np.arange(len(IDENTITIES), dtype=np.int32), 2)
+    np.savez(
+        folder / "templates.npz",
+        owners=owners,
+        values=rng.integers(-40, 41, (len(owners), *MAP), dtype=np.int8),
+        usable=np.ones((len(owners), *MAP[:2]), bool),
+    )
+    images = rng.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
+    images[1, 8:16] = 255  # a reflection
     outputs = {name: value.numpy() for name, value in net.serve(tf.constant(images)).items()}
     np.savez(folder / "golden.npz", images=images, **outputs)
     manifest = {
-        "schema_version": 3,
+        "schema_version": 4,
         "net": folder.parent.name,
         "version": int(folder.name),
         "created_at": "2026-01-02T03:04:05+00:00",
         "input": {"height": SIDE, "width": SIDE, "channels": 3, "dtype": "uint8"},
         "embedding_size": SIZE,
+        "map_side": MAP[0],
+        "map_channels": MAP[2],
+        "template_id": "0123456789abcdef",
         "identities": list(IDENTITIES),
-        "prototypes_file": "prototypes.npy",
-        "temperature": TEMPERATURE,
-        "thresholds": [
-            {"fmr": 0.01, "similarity": 0.3, "comparisons": 640_000},
-            {"fmr": 0.0001, "similarity": 0.5, "comparisons": 640_000},
-        ],
+        "cases": CASES,
+        "strangers": ["1" * 64],
         "training": {"epochs": 0},
         "dataset": {
             "name": "noise",

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.matching.calibration import Calibration, Threshold
-from app.matching.templates import NetKey
+from app.matching.calibration import Calibration, Case, Threshold
+from app.matching.maps import MapShape
+from app.matching.templates import MapFormat, NetKey
 from app.nets.fusion_manifest import read_fusion_manifest
 from app.nets.manifest import (
     Manifest,
@@ -22,30 +23,34 @@ from app.nets.manifest import (
     verify_files,
     versions,
 )
-from tests.app.nets.conftest import add_version, assert_one_line, seal
+from tests.app.nets.conftest import CASES, add_version, assert_one_line, seal
 from tests.app.nets.conftest import checksum as reference_checksum
 
 SHIPPED = Path(__file__).parents[3] / "models_store"
-FILES = ("saved_model.pb", "variables/variables.index", "prototypes.npy", "golden.npz")
+FILES = ("saved_model.pb", "variables/variables.index", "templates.npz", "golden.npz")
 
 
 def test_a_manifest_is_read_with_all_it_says(exported: Path) -> None:
     manifest = read_manifest(exported / "toy/1")
 
     assert manifest.key == NetKey("toy", 1)
+    thresholds = (Threshold(0.3, 0.01, 640_000), Threshold(0.5, 0.0001, 640_000))
+    kinds = ((False, 1), (False, 3), (True, 1), (True, 3))
     assert manifest.calibration == Calibration(
-        0.1, (Threshold(0.3, 0.01, 640_000), Threshold(0.5, 0.0001, 640_000))
+        tuple(Case(mean, templates, 1, 0.1, thresholds) for mean, templates in kinds)
     )
+    assert manifest.map_format == MapFormat("toy", "0123456789abcdef", MapShape(8, 4))
+    assert manifest.strangers == ("1" * 64,)
     assert manifest.dataset.training_images == 8
     verify_files(exported / "toy/1", manifest)
 
 
 def test_thresholds_are_put_in_the_order_of_falling_fmr(models_dir: Path) -> None:
     folder = models_dir / "toy/1"
-    thresholds = json.loads((folder / "manifest.json").read_text())["thresholds"]
-    seal(folder, thresholds=thresholds[::-1])
+    seal(folder, cases=[{**CASES[0], "thresholds": CASES[0]["thresholds"][::-1]}])
 
-    assert [t.fmr for t in read_manifest(folder).calibration.thresholds] == [0.01, 0.0001]
+    (case,) = read_manifest(folder).calibration.cases
+    assert [t.fmr for t in case.thresholds] == [0.01, 0.0001]
 
 
 def test_settings_of_an_earlier_release_are_read_by_their_new_names(models_dir: Path) -> None:
@@ -57,16 +62,29 @@ def test_settings_of_an_earlier_release_are_read_by_their_new_names(models_dir: 
     assert training == {"degrade": True, "monitor": 128, "epochs": 3}
 
 
+def thresholds(content: list[dict[str, float]]) -> dict[str, Any]:
+    return {"cases": [{**CASES[0], "thresholds": content}]}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"schema_version": 1},
-        {"temperature": 0},
-        {"thresholds": []},
-        {"thresholds": [{"fmr": 0.01, "similarity": 0.5}]},
-        {"thresholds": [{"fmr": 2, "similarity": 0.5, "comparisons": 9}]},
-        {"thresholds": [{"fmr": 0.01, "similarity": float("nan"), "comparisons": 9}]},
-        {"thresholds": [{"fmr": 0.01, "similarity": 0.5, "comparisons": -9}]},
+        {"schema_version": 5},
+        {"cases": []},
+        {"cases": CASES[2:]},  # none without a mean map
+        {"cases": [*CASES, CASES[0]]},
+        {"cases": [{**CASES[0], "temperature": 0}]},
+        {"cases": [{**CASES[0], "templates": 0}]},
+        thresholds([]),
+        thresholds([{"fmr": 0.01, "similarity": 0.5}]),
+        thresholds([{"fmr": 2, "similarity": 0.5, "comparisons": 9}]),
+        thresholds([{"fmr": 0.01, "similarity": float("nan"), "comparisons": 9}]),
+        thresholds([{"fmr": 0.01, "similarity": 0.5, "comparisons": -9}]),
+        {"map_side": 4},
+        {"map_channels": 0},
+        {"map_side": None},
+        {"template_id": "0123"},
         {"identities": []},
         {"identities": ["p001", "p002", "p003", "p001"]},
         {"version": 7},
@@ -76,12 +94,12 @@ def test_settings_of_an_earlier_release_are_read_by_their_new_names(models_dir: 
         {"metrics": {"validation_accuracy": 1.5, "validation_images": 4}},
         {"input": {"height": 32, "width": 48, "channels": 3, "dtype": "uint8"}},
         {"unheard_of": 1},
-        {
-            "thresholds": [
+        thresholds(
+            [
                 {"fmr": 0.01, "similarity": 0.5, "comparisons": 9},
                 {"fmr": 0.001, "similarity": 0.4, "comparisons": 9},
             ]
-        },
+        ),
     ],
     ids=str,
 )
@@ -102,9 +120,9 @@ NO_DIGEST = "has SHA-256 [0-9a-f]{64}, not"
         (r".*", "{", ""),
         (r".*", "", ""),
         (r".*", "[]", ""),
-        (r".*", '{"schema_version": 3}', ""),
+        (r".*", '{"schema_version": 4}', ""),
         (r".*", "\x00", ""),
-        (r'"temperature": 0.1', '"temperature": 0.2', NO_DIGEST),
+        (r'"similarity": 0.3', '"similarity": 0.2', NO_DIGEST),
         (r', "sha256": "[^"]*"}$', "}", f"{NO_DIGEST} ''"),
     ],
     ids=["cut", "empty", "list", "incomplete", "binary", "changed digit", "no checksum"],
@@ -121,9 +139,10 @@ def test_a_damaged_manifest_is_corrupt(
 
 
 def test_a_manifest_of_an_earlier_release_is_to_be_exported_again(models_dir: Path) -> None:
-    seal(models_dir / "toy/1", schema_version=2)
+    seal(models_dir / "toy/1", schema_version=3)
 
-    with pytest.raises(NetCorrupt, match=r"schema_version.*export the net again"):
+    message = r"has schema_version 3: .* vein maps .*train the net .*export the net again"
+    with pytest.raises(NetCorrupt, match=message):
         read_manifest(models_dir / "toy/1")
 
 
@@ -160,8 +179,8 @@ def test_a_manifest_must_have_a_checksum_of_every_file_that_is_read(exported: Pa
 def test_a_sealed_manifest_is_read_back_as_it_was_written(models_dir: Path) -> None:
     folder = models_dir / "toy/1"
     content = json.loads((folder / "manifest.json").read_text())
-    (folder / "prototypes.npy").write_bytes(b"other prototypes")
-    unsealed = Manifest.model_validate(content | {"files": {}, "sha256": "", "temperature": 0.3})
+    (folder / "templates.npz").write_bytes(b"other templates")
+    unsealed = Manifest.model_validate(content | {"files": {}, "sha256": "", "embedding_size": 9})
 
     sealed = seal_manifest(unsealed, folder)
     (folder / "manifest.json").write_text(sealed.as_json())
@@ -169,7 +188,7 @@ def test_a_sealed_manifest_is_read_back_as_it_was_written(models_dir: Path) -> N
     found = read_manifest(folder)
     verify_files(folder, found)
     assert found == sealed
-    assert found.temperature == 0.3
+    assert found.embedding_size == 9
     assert found.files.keys() == content["files"].keys()
 
 

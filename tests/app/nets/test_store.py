@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from app.matching.calibration import Threshold
-from app.matching.templates import NetKey
+from app.matching.maps import MapShape
+from app.matching.templates import MapFormat, NetKey
 from app.nets.manifest import NetCorrupt, NetMissing, NetUnusable
 from app.nets.store import LoadedNet, NetMismatch, load_ensemble, load_nets
 from app.settings import Settings
-from tests.app.nets.conftest import add_version, seal, write_fusions
+from tests.app.nets.conftest import add_version, fusion_cases, seal, write_fusions
 
 both_engines = pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
 
@@ -28,7 +28,8 @@ def load(models_dir: Path, name: str = "toy", engine: str = "openvino") -> Loade
 def served(models_dir: Path, *names: str) -> list[str]:
     """Returns the versions in service, and the fusion's temperature."""
     ensemble = load_ensemble(models_dir, names, "openvino")
-    return [*(str(net.key) for net in ensemble.nets), str(ensemble.fusion.calibration.temperature)]
+    (first, *_) = ensemble.fusion.calibration.cases
+    return [*(str(net.key) for net in ensemble.nets), str(first.temperature)]
 
 
 @both_engines
@@ -38,11 +39,13 @@ def test_a_whole_version_is_served(engine: str, exported: Path) -> None:
     assert net.key == NetKey("toy", 1)
     assert net.identities == ("p001", "p002", "p003", "p004")
     assert net.input_px == 32
-    assert net.calibration.temperature == 0.1
-    assert net.calibration.threshold_at(1e-3).similarity == pytest.approx(0.4)
-    assert net.calibration.threshold_at(1e-9) == Threshold(0.5, pytest.approx(1e-4))
-    np.testing.assert_array_equal(net.prototypes, np.load(exported / "toy/1/prototypes.npy"))
-    assert net.embed(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 16)
+    assert net.calibration.cases[0].threshold_at(1e-3).similarity == pytest.approx(0.4)
+    assert net.format == MapFormat("toy", "0123456789abcdef", MapShape(8, 4))
+    with np.load(exported / "toy/1/templates.npz") as file:
+        np.testing.assert_array_equal(net.trained.owners, file["owners"])
+        np.testing.assert_array_equal(net.trained.maps.values, file["values"])
+    maps = net.maps(np.zeros((2, 32, 32, 3), np.uint8))
+    assert (len(maps), maps.shape) == (2, MapShape(8, 4))
 
 
 def test_one_net_takes_its_highest_version_unless_one_is_pinned(models_dir: Path) -> None:
@@ -102,37 +105,6 @@ def test_a_changed_file_is_refused_before_it_is_run(models_dir: Path) -> None:
         load(models_dir)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"embedding_size": 8}, {"identities": ["p001"]}], ids=["size", "identities"]
-)
-def test_prototypes_of_another_shape_than_the_manifest_s_are_corrupt(
-    models_dir: Path, changes: dict[str, Any]
-) -> None:
-    seal(models_dir / "toy/1", **changes)
-
-    with pytest.raises(NetCorrupt, match=r"prototypes\.npy has the shape \(4, 2, 5, 16\), not"):
-        load(models_dir)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"no array", np.array([{}]), np.array(["one"]), np.full((4, 2, 5, 16), np.nan)],
-    ids=["empty", "text", "objects", "words", "NaN"],
-)
-def test_prototypes_that_are_no_unit_vectors_are_corrupt(
-    models_dir: Path, content: bytes | NDArray[Any]
-) -> None:
-    path = models_dir / "toy/1/prototypes.npy"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        np.save(path, content)
-    seal(models_dir / "toy/1")
-
-    with pytest.raises(NetCorrupt, match=r"prototypes\.npy .* export the net again"):
-        load(models_dir)
-
-
 @both_engines
 def test_a_model_that_the_engine_cannot_run_is_corrupt(engine: str, models_dir: Path) -> None:
     (models_dir / "toy/1/variables/variables.index").write_bytes(b"no variables")
@@ -142,40 +114,65 @@ def test_a_model_that_the_engine_cannot_run_is_corrupt(engine: str, models_dir: 
         load(models_dir, engine=engine)
 
 
-def turn_all(golden: dict[str, Any]) -> None:
-    golden["embedding"] = np.roll(golden["embedding"], 1, axis=1)
+def change_all(golden: dict[str, Any]) -> None:
+    golden["map"] = golden["map"][..., ::-1]
 
 
-def turn_one(golden: dict[str, Any]) -> None:
-    golden["embedding"][2, 0] += 0.2
-    golden["embedding"][2] /= np.linalg.norm(golden["embedding"][2])
+def change_one(golden: dict[str, Any]) -> None:
+    golden["map"][2] += 0.1 * np.arange(8)[:, None]
 
 
-def reverse_the_order(golden: dict[str, Any]) -> None:
-    golden["similarity"] *= -1
+def lose_one(golden: dict[str, Any]) -> None:
+    golden["map"][3, 0, 0, 0] = np.nan
 
 
-@both_engines
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (turn_all, "cosine"),
-        (turn_one, "cosine"),
-        (reverse_the_order, "same best identity: False"),
-    ],
-)
-def test_other_outputs_than_the_golden_ones_are_a_mismatch(
-    models_dir: Path, engine: str, change: Callable[[dict[str, Any]], None], message: str
-) -> None:
-    folder = models_dir / "toy/1"
+def cover_a_place(golden: dict[str, Any]) -> None:
+    golden["mask"][0, 3, 3] = 0
+
+
+def change_golden(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     with np.load(folder / "golden.npz") as arrays:
         golden = dict(arrays)
     change(golden)
     np.savez(folder / "golden.npz", **golden)
     seal(folder)
 
+
+@both_engines
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (change_all, "correlation"),
+        (change_one, "correlation"),
+        (lose_one, "correlation nan"),
+        (cover_a_place, "same mask: False"),
+    ],
+)
+def test_other_outputs_than_the_golden_ones_are_a_mismatch(
+    models_dir: Path, engine: str, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    change_golden(models_dir / "toy/1", change)
+
     with pytest.raises(NetMismatch, match=f"{engine} does not reproduce .*toy/1.*{message}"):
         load(models_dir, engine=engine)
+
+
+def cut_the_map(golden: dict[str, Any]) -> None:
+    golden["map"] = golden["map"][:, :7]
+
+
+def leave_out_the_map(golden: dict[str, Any]) -> None:
+    del golden["map"]
+
+
+@pytest.mark.parametrize("change", [cut_the_map, leave_out_the_map])
+def test_golden_outputs_without_the_manifest_s_map_are_corrupt(
+    models_dir: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    change_golden(models_dir / "toy/1", change)
+
+    with pytest.raises(NetCorrupt, match=r"toy/1 cannot be run by openvino: .*export it again"):
+        load(models_dir)
 
 
 @both_engines
@@ -198,8 +195,8 @@ def test_nets_and_weights_have_the_order_of_the_names(
 
     assert [net.key.net for net in ensemble.nets] == names
     assert ensemble.fusion.weights == weights
-    assert ensemble.fusion.calibration.temperature == 0.07
-    assert ensemble.fusion.calibration.thresholds == (Threshold(0.4, 0.01, 1000),)
+    (case,) = ensemble.fusion.calibration.cases
+    assert (case.temperature, case.thresholds) == (0.07, (Threshold(0.4, 0.01, 1000),))
 
 
 def test_one_net_alone_needs_no_fusion(models_dir: Path) -> None:
@@ -210,7 +207,7 @@ def test_one_net_alone_needs_no_fusion(models_dir: Path) -> None:
 
 
 def test_a_version_is_served_once_fused(two_nets: Path, caplog: pytest.LogCaptureFixture) -> None:
-    old = {"temperature": 0.07}
+    old = {"cases": fusion_cases(0.07)}
     add_version(two_nets, "toy", 2)
     with caplog.at_level(logging.WARNING):
         assert served(two_nets, "toy", "other") == ["toy/1", "other/1", "0.07"]
@@ -219,7 +216,7 @@ def test_a_version_is_served_once_fused(two_nets: Path, caplog: pytest.LogCaptur
     add_version(two_nets, "other", 2)
     assert served(two_nets, "toy", "other") == ["toy/1", "other/1", "0.07"]
 
-    write_fusions(two_nets, {"nets": ["toy/2", "other/2"], "temperature": 0.02}, old)
+    write_fusions(two_nets, {"nets": ["toy/2", "other/2"], "cases": fusion_cases(0.02)}, old)
     caplog.clear()
     assert served(two_nets, "toy", "other") == ["toy/2", "other/2", "0.02"]
     assert served(two_nets, "toy:1", "other") == ["toy/1", "other/1", "0.07"]

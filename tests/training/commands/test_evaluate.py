@@ -12,24 +12,29 @@ from app.matching.calibration import FPIR_TARGET
 from training.__main__ import main
 from training.commands.evaluate import majority_vote
 from training.database.palms import load_palms
-from training.database.split import split_palms, split_strangers
+from training.database.split import split_palms
 from training.versions.fuse import read_fusion
 from training.versions.read import Version
 
 NETS = ("alexnet", "vgg16")
 
 
-def command(database: Path, store: Path, out: Path) -> list[str]:
-    places = ["--data", str(database), "--strangers", str(database), "--store", str(store)]
+def command(database: Path, strangers: Path, store: Path, out: Path) -> list[str]:
+    places = ["--data", str(database), "--strangers", str(strangers), "--store", str(store)]
     return ["evaluate", *places, "--out", str(out), "--size-px", "32", "--split", "seed",
             "--nets", *NETS]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def out(database: Path, toy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(
+    database: Path,
+    other_strangers: Path,
+    toy_store: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """The report of the two toy nets."""
     path = tmp_path_factory.mktemp("evaluation") / "new" / "report.json"
-    assert main(command(database, toy_store, path)) == 0
+    assert main(command(database, other_strangers, toy_store, path)) == 0
     return path
 
 
@@ -47,10 +52,10 @@ def test_two_files_are_written(out: Path, report: dict[str, Any]) -> None:
 
 
 def test_the_rates_are_those_of_the_service_s_answers(
-    report: dict[str, Any], database: Path, toy_store: Path
+    report: dict[str, Any], database: Path, other_strangers: Path, toy_store: Path
 ) -> None:
-    palms = load_palms(database, 32)
-    test, (_, strangers) = split_palms(palms, by="seed").test, split_strangers(palms)
+    test = split_palms(load_palms(database, 32), by="seed").test
+    strangers = load_palms(other_strangers, 32)
     versions = [Version.open(toy_store / net / "1") for net in NETS]
     fusion = read_fusion(toy_store, [version.key for version in versions])
     known, unknown = (
@@ -58,13 +63,13 @@ def test_the_rates_are_those_of_the_service_s_answers(
         for some in (test, strangers)
     )
     correct = known.argmax(axis=1) == test.labels
-    threshold = fusion.calibration.threshold_at(FPIR_TARGET / 4).similarity
+    limits = fusion.calibration.at(FPIR_TARGET / 4, np.full(4, 3), probes=1, mean_map=False)
+    threshold, temperature = limits.similarities[0], limits.temperatures[0]
 
     def accepted(similarities: np.ndarray) -> np.ndarray:
-        odds = np.exp(similarities.astype(np.float64) / fusion.calibration.temperature)
-        nobody = np.exp(threshold / fusion.calibration.temperature)
+        odds = np.exp((similarities.astype(np.float64) - threshold) / temperature)
         best = odds.max(axis=1)
-        return (best >= nobody) & (best >= odds.sum(axis=1) + nobody - best)
+        return (best >= 1) & (best >= odds.sum(axis=1) + 1 - best)
 
     found = report["nets"]["fused"]
     assert (report["test_images"], report["stranger_images"]) == (len(test), len(strangers))
@@ -80,10 +85,16 @@ def test_the_rates_are_those_of_the_service_s_answers(
 
 
 def test_the_last_line_has_the_path_and_the_verdict(
-    database: Path, toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    database: Path,
+    other_strangers: Path,
+    toy_store: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     store = Path(shutil.copytree(toy_store / "alexnet", tmp_path / "store/alexnet")).parent
-    arguments = command(database, store, tmp_path / "report.json")[:-1]  # AlexNet alone
+    arguments = command(database, other_strangers, store, tmp_path / "report.json")[
+        :-1
+    ]  # AlexNet alone
     assert main(arguments) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(f"{tmp_path}/report.json: alexnet identifies ")
@@ -91,12 +102,28 @@ def test_the_last_line_has_the_path_and_the_verdict(
 
 
 def test_nets_without_a_fusion_are_refused_and_no_report_is_written(
-    database: Path, toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    database: Path,
+    other_strangers: Path,
+    toy_store: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     store = Path(shutil.copytree(toy_store, tmp_path / "store"))
     (store / "fusion.json").unlink()
-    assert main(command(database, store, tmp_path / "out/report.json")) == 2
+    assert main(command(database, other_strangers, store, tmp_path / "out/report.json")) == 2
     assert "fusion.json is missing: run `python -m training fuse`" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_strangers_that_calibrated_do_not_measure(
+    database: Path,
+    strangers: Path,
+    toy_store: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(command(database, strangers, toy_store, tmp_path / "out/report.json")) == 2
+    assert "calibrated these nets, so it cannot measure them" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -11,18 +11,22 @@ import keras
 import numpy as np
 import pytest
 
+from app.matching.calibration import FPIR_TARGET
 from app.nets.manifest import read_manifest
 from training.__main__ import main
 from training.commands.export import ExportConfig, export
 from training.commands.synthesize import SynthesizeConfig, synthesize
+from training.nets.build import build_net, select_outputs
+from training.nets.recipe import PRESETS
 from training.versions.read import Version
 from training.versions.source import Source
 
 
 @pytest.fixture
-def config(toy_run: Path, database: Path, tmp_path: Path) -> ExportConfig:
+def config(toy_run: Path, database: Path, strangers: Path, tmp_path: Path) -> ExportConfig:
     """Exports the toy run into an empty store."""
-    return ExportConfig(run=toy_run, data=database, strangers=database, store=tmp_path / "store")
+    store = tmp_path / "store"
+    return ExportConfig(run=toy_run, data=database, strangers=(strangers,), store=store)
 
 
 @pytest.fixture
@@ -111,10 +115,13 @@ def test_a_version_is_exported_again_with_the_same_calibration(
     verdict = export(replace(config, run=version))
     assert verdict.path == config.store / "alexnet/2"
     assert "takes effect when `fuse` has written fusion.json" in verdict.summary
+    assert "calibrated for 1 templates and 1 or 2 probe images; the" in verdict.summary
     first, second = (read_manifest(folder) for folder in (version, verdict.path))
     assert second.identities == first.identities
     assert (second.metrics, second.dataset) == (first.metrics, first.dataset)
-    assert second.temperature == pytest.approx(first.temperature)
+    assert second.cases == first.cases
+    assert second.strangers == first.strangers
+    assert second.template_id == first.template_id
 
 
 def test_a_pretrained_version_is_exported_for_other_identities_and_keeps_its_net(
@@ -166,3 +173,37 @@ def test_decoded_images_are_kept_in_scratch(config: ExportConfig, tmp_path: Path
     nowhere = tmp_path / "nowhere"
     with pytest.raises(OSError, match=f"cannot be kept in {nowhere}.*with --scratch"):
         export(replace(config, scratch=nowhere))
+
+
+def test_the_fmr_that_the_identities_need_is_measured_in_every_case(toy_store: Path) -> None:
+    manifest = read_manifest(toy_store / "alexnet/1")
+    assert {(case.mean_map, case.probes) for case in manifest.cases} == {
+        (mean_map, probes) for mean_map in (False, True) for probes in (1, 2)
+    }
+    assert manifest.calibration.lowest_fmr <= FPIR_TARGET / len(manifest.identities)
+
+
+def test_too_few_strangers_are_refused_with_the_number_needed(
+    config: ExportConfig, other_strangers: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"6 strangers .*: give 56 or more strangers"):
+        export(replace(config, strangers=(*config.strangers, other_strangers)))
+    assert not config.store.exists()
+
+
+def test_the_database_s_own_people_do_not_calibrate(config: ExportConfig) -> None:
+    with pytest.raises(ValueError, match=r"is the same image as .* so these are no strangers"):
+        export(replace(config, strangers=(config.data,)))
+    assert not config.store.exists()
+
+
+def test_a_map_that_was_trained_is_exported_as_it_is(
+    toy_run: Path, config: ExportConfig, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(toy_run, tmp_path / "run"))
+    net = build_net("alexnet", 4, PRESETS["shipped"], input_px=32)
+    select_outputs(net, "similarity", "map", "mask").save_weights(run / "best.weights.h5")
+    exported = Version.open(export(replace(config, run=run)).path).model()
+    for name in ("map_local", "map_wide"):
+        kernel, found = (one.get_layer(name).get_weights()[0] for one in (net, exported))
+        np.testing.assert_allclose(found, kernel, atol=1e-3)

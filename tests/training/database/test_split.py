@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.toy_palms import make_palms
 from training.database.palms import DataOptions, Palms
-from training.database.split import Split, load_split, split_palms, split_strangers
+from training.database.split import Split, load_split, split_palms
 
 
 def assert_partition(split: Split, palms: Palms) -> None:
@@ -167,9 +167,3 @@ def test_unknown_split_is_refused_before_anything_is_read(tmp_path: Path) -> Non
         load_split(DataOptions(data=tmp_path / "nowhere", split="random"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="--split-seed -1 is negative"):
         load_split(DataOptions(data=tmp_path / "nowhere", split_seed=-1))
-
-
-def test_strangers_are_halved_by_identity() -> None:
-    validation, test = split_strangers(make_palms(5, sessions=0, shots=2))
-    assert set(validation.labels.tolist()) == {0, 1}
-    assert set(test.labels.tolist()) == {2, 3, 4}

@@ -5,12 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.matching.calibration import Calibration, Threshold, calibrate, negative_log_likelihood
+from app.matching.calibration import (
+    Calibration,
+    Case,
+    Threshold,
+    Trials,
+    calibrate,
+    negative_log_likelihood,
+)
 from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
-from app.nets.fusion_manifest import read_fusion_manifest
+from app.nets.fusion_manifest import FusionEntry, read_fusion_manifest
 from app.nets.manifest import NetCorrupt, NetMissing
+from training.versions.calibrate import CaseKind, fuse_trials
 from training.versions.fuse import (
+    find_fusion,
     fusion_entry,
     other_entries,
     read_fusion,
@@ -20,19 +29,25 @@ from training.versions.fuse import (
 )
 
 ALEXNET, VGG16, VGG19 = (NetKey(net, 1) for net in ("alexnet", "vgg16", "vgg19"))
-CALIBRATION = Calibration(0.05, (Threshold(0.2, 0.1, 1000), Threshold(0.7093388349, 1e-05, 1000)))
-FUSION = Fusion((0.75, 0.25), CALIBRATION)
+THRESHOLDS = (Threshold(0.2, 0.1, 1000), Threshold(0.7093388349, 1e-05, 1000))
+CASES = (Case(False, 1, 1, 0.05, THRESHOLDS), Case(True, 3, 1, 0.04, THRESHOLDS))
+FUSION = Fusion((0.75, 0.25), Calibration(CASES))
+
+
+def entry_of(*keys: NetKey) -> FusionEntry:
+    return fusion_entry(keys, FUSION.weights, CASES, ["0" * 64])
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A models store with fusion.json alone."""
-    write_fusions(tmp_path, [fusion_entry([ALEXNET, VGG16], FUSION)])
+    write_fusions(tmp_path, [entry_of(ALEXNET, VGG16)])
     return tmp_path
 
 
 def test_a_fusion_is_read_as_it_was_written(store: Path) -> None:
     assert read_fusion(store, [ALEXNET, VGG16]) == FUSION
+    assert find_fusion(store, [ALEXNET, VGG16]).strangers == ("0" * 64,)
 
 
 def test_weights_follow_the_order_of_the_keys(store: Path) -> None:
@@ -56,7 +71,7 @@ def test_a_changed_digit_is_refused(store: Path) -> None:
 
 def test_entries_of_other_versions_stay_while_those_are_in_the_store(tmp_path: Path) -> None:
     kept, replaced, removed = (
-        fusion_entry(keys, FUSION)
+        entry_of(*keys)
         for keys in ((ALEXNET, VGG19), (ALEXNET, VGG16), (ALEXNET, NetKey("vgg16", 3)))
     )
     for key in (ALEXNET, VGG16, VGG19):
@@ -69,45 +84,45 @@ def test_a_store_without_fusions_has_no_other_entries(tmp_path: Path) -> None:
     assert other_entries(tmp_path, [ALEXNET, VGG16]) == []
 
 
+def test_the_file_of_an_earlier_release_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "fusion.json").write_text('{"schema_version": 1, "fusions": []}')
+    assert other_entries(tmp_path, [ALEXNET, VGG16]) == []
+
+
 def test_the_first_entry_is_the_newest(store: Path) -> None:
-    newer = fusion_entry([NetKey("alexnet", 2), NetKey("vgg16", 2)], FUSION)
+    newer = entry_of(NetKey("alexnet", 2), NetKey("vgg16", 2))
     write_fusions(store, [newer, *read_fusion_manifest(store).fusions])
     found = read_fusion_manifest(store).find({"alexnet": None, "vgg16": None})
     assert found == newer
 
 
-def similarities(rng: np.random.Generator, rows: int, noise: float) -> np.ndarray:
-    found = rng.normal(0, noise, (rows, 10))
-    found[np.arange(rows), np.arange(rows) % 10] += 0.5
-    return found.astype(np.float32)
+KIND = CaseKind(mean_map=False, templates=1, probes=1)
 
 
-def impostors(rng: np.random.Generator, rows: int, noise: float) -> np.ndarray:
-    return rng.normal(0, noise, (rows, 10)).astype(np.float32)
+def trials(rng: np.random.Generator, noise: float, subjects: int = 60) -> Trials:
+    found = rng.normal(0, noise, (subjects, subjects)).astype(np.float32)
+    return Trials(found + 0.5 * np.eye(subjects, dtype=np.float32), np.arange(subjects))
 
 
 def test_a_net_with_fewer_errors_weighs_more() -> None:
-    rng, labels = np.random.default_rng(0), np.arange(200, dtype=np.int32) % 10
-    known = [similarities(rng, 200, noise) for noise in (0.15, 0.22)]
-    unknown = [impostors(rng, 300, noise) for noise in (0.15, 0.22)]
-    fusion = weigh(known, labels, unknown, np.arange(300, dtype=np.int32))
-    assert fusion.weights[0] > 0.5
-    assert sum(fusion.weights) == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    nets = [[trials(rng, noise) for _ in range(2)] for noise in (0.12, 0.25)]
+    weights = weigh(nets, KIND)
+    assert weights[0] > 0.5
+    assert sum(weights) == pytest.approx(1)
 
-    def loss(calibration: Calibration, genuine: np.ndarray, impostors: np.ndarray) -> float:
-        return float(negative_log_likelihood(calibration, genuine, labels, impostors).mean())
+    def loss(styles: list[Trials]) -> float:
+        case = calibrate(styles, **KIND._asdict())
+        return float(np.mean([negative_log_likelihood(case, one) for one in styles]))
 
-    fused = loss(fusion.calibration, fusion.combine(known), fusion.combine(unknown))
-    assert fused < loss(calibrate(known[0], labels, unknown[0]), known[0], unknown[0])
+    assert loss(fuse_trials(nets, weights)) < loss(nets[0])
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nets_that_differ_by_chance_weigh_the_same(seed: int) -> None:
-    rng, labels = np.random.default_rng(seed), np.arange(300, dtype=np.int32) % 10
-    known = [similarities(rng, 300, 0.12) for _ in range(3)]
-    unknown = [impostors(rng, 450, 0.12) for _ in range(3)]
-    fusion = weigh(known, labels, unknown, np.arange(450, dtype=np.int32))
-    assert fusion.weights == pytest.approx([1 / 3] * 3)
+    rng = np.random.default_rng(seed)
+    weights = weigh([[trials(rng, 0.12)] for _ in range(3)], KIND)
+    assert weights == pytest.approx([1 / 3] * 3)
 
 
 def test_more_images_of_the_same_palms_do_not_lower_the_standard_error() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app.palm.views import template_views
 
 from app.nets.manifest import NetCorrupt, NetMissing
 from training.database.palms import Palms, SplitKind, load_palms
 from training.database.split import Split, split_palms
 from training.nets.build import build_net
+from training.versions.compare import compare_maps
 from training.versions.read import Version, copy_body, open_highest, open_highest_of_split
 
 SIZE_PX = 32
@@ -35,7 +35,7 @@ def test_a_version_has_what_its_manifest_says(version: Version, palms: Palms) ->
     assert version.input_px == SIZE_PX
     assert (version.dataset.sha256, version.dataset.split) == (palms.sha256, "seed")
     assert version.recipe.normalization == "weight"
-    assert version.calibration.thresholds[0].fmr == 0.1
+    assert version.calibration.lowest_fmr == 1e-3
 
 
 def test_a_missing_version_is_named(tmp_path: Path) -> None:
@@ -53,24 +53,33 @@ def test_a_changed_file_is_refused(toy_store: Path, tmp_path: Path) -> None:
         Version.open(copy)
 
 
-def test_palms_are_compared_in_all_views(version: Version, palms: Palms) -> None:
-    embeddings = version.embeddings(palms, template_views)
-    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1, atol=1e-5)
-    upright_and_mirrored = embeddings[:, :, 0]
-    cosines = np.einsum("pvd,tvmd->ptvm", upright_and_mirrored, version.prototypes)
-    expected = cosines.max(axis=-1).mean(axis=-1)
-    np.testing.assert_allclose(version.similarities(palms), expected, atol=1e-5)
-    assert (expected - cosines[..., 0].mean(axis=-1)).max() > 1e-3, "shifts make no difference"
+def test_maps_are_compared_with_the_trained_identities_templates(
+    version: Version, palms: Palms
+) -> None:
+    maps = version.maps(palms)
+    assert len(maps) == len(palms)
+    assert maps.shape == version.manifest.map_format.shape
+    assert version.trained.counts.tolist() == [3] * 4
+    found = version.similarities(palms)
+    assert found.shape == (len(palms), 4)
+    every = compare_maps(maps, version.trained.maps, None, "toy")
+    for identity in range(4):
+        own = every[:, version.trained.owners == identity]
+        np.testing.assert_array_equal(found[:, identity], own.max(axis=1))
+
+
+def test_embeddings_have_unit_length(version: Version, palms: Palms) -> None:
+    found = version.embeddings(palms)
+    assert found.shape == (len(palms), 256)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
 
 def test_the_keras_net_answers_as_the_saved_model(version: Version) -> None:
     with np.load(version.folder / "golden.npz") as golden:
-        images, embedding, similarity = (
-            golden[name] for name in ("images", "embedding", "similarity")
-        )
-    found = version.model()(images, training=False)
-    np.testing.assert_allclose(found["embedding"], embedding, atol=1e-5)
-    np.testing.assert_allclose(found["similarity"], similarity, atol=1e-5)
+        expected = dict(golden)
+    found = version.model()(expected["images"], training=False)
+    for name in ("map", "mask", "embedding", "similarity"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-4)
 
 
 def test_with_other_identities_only_the_prototypes_differ(version: Version) -> None:
@@ -83,15 +92,24 @@ def test_with_other_identities_only_the_prototypes_differ(version: Version) -> N
                 np.testing.assert_array_equal(one, two)
 
 
-def test_a_trainable_net_with_the_body_has_the_same_embeddings(
+def test_a_trainable_net_with_the_body_has_the_same_embeddings_and_maps(
     version: Version, palms: Palms
 ) -> None:
     images = np.repeat(palms.images(slice(4))[..., None], 3, axis=-1)
     source = version.model(identities=2)
     target = build_net("alexnet", 2, version.recipe, input_px=SIZE_PX)
     copy_body(source, target)
-    found, expected = (net(images, training=False)["embedding"] for net in (target, source))
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    found, expected = (net(images, training=False) for net in (target, source))
+    np.testing.assert_allclose(found["embedding"], expected["embedding"], atol=1e-3)
+    np.testing.assert_allclose(found["map"], expected["map"], atol=2e-2)
+
+
+def test_a_version_of_an_earlier_release_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "vgg16/8"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text('{"schema_version": 3, "net": "vgg16"}')
+    with pytest.raises(NetCorrupt, match=r"schema_version 3: .*vein maps.*; train the net with"):
+        Version.open(folder)
 
 
 def test_weights_of_another_net_are_refused(
