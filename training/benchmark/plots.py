@@ -123,8 +123,10 @@ def draw_reliability(matchers: Sequence[Matcher]) -> Chart:
         return Chart(title, None, caption)
     figure, axes = new_axes(chart.LARGE_IN)
     axes.plot([0, 1], [0, 1], color=chart.INK, linewidth=0.8, linestyle=chart.DOTTED)
-    for i, one in enumerate(calibrated):
+    for i, one in enumerate(matchers):
         found = one["reliability"]
+        if not found:
+            continue
         columns = zip(found["confidence"], found["right"], found["counts"], strict=True)
         bins = np.array([row for row in columns if row[2]])
         confidence, right, counts = bins.T

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from app.matching.fusion import Fusion
 from app.matching.maps import Floats, Signs, VeinMaps
-from app.matching.mean_map import MapSum
+from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from app.matching.similarity import probe_codes, similarities, template_codes
 from tests.training.toy_trials import make_calibration, make_trials
 from training.benchmark import map_similarities
 from training.benchmark.comparisons import Trials
 from training.benchmark.map_similarities import (
+    ENROLLED,
     MapSimilarities,
     MeanSplit,
     compare_embeddings,
@@ -137,6 +138,10 @@ def test_identities_are_enrolled_as_far_as_strangers_remain(
     for fewer, more in pairwise(splits):
         assert np.isin(fewer.enrolled, more.enrolled).all()
         assert np.isin(more.strangers, fewer.strangers).all()
+
+
+def test_every_number_of_identities_has_a_mean_map_or_none_is_meant() -> None:
+    assert all(count == 0 or count >= MIN_SUBJECTS for count in ENROLLED)
 
 
 def test_a_fused_similarity_is_the_weighted_sum_in_every_case() -> None:

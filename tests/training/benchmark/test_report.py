@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from training.benchmark.plots import draw_det
+from training.benchmark.plots import draw_det, draw_reliability
 from training.benchmark.report import as_html, as_markdown
 from training.benchmark.tables import (
     name_rate,
@@ -13,6 +13,7 @@ from training.benchmark.tables import (
     tabulate_outside,
     tabulate_stated,
 )
+from training.report.chart import BLUE, GREEN, ORANGE
 
 Report = dict[str, Any]
 
@@ -190,6 +191,17 @@ def test_a_matcher_without_errors_is_named_below_the_det_chart() -> None:
     chart = draw_det([make_matcher("vgg16"), perfect])
     assert chart.svg
     assert "Not drawn: fused. " in chart.caption
+
+
+def test_a_net_s_map_and_embedding_have_one_colour_in_every_chart() -> None:
+    names = ("alexnet/1 map", "alexnet/1 embedding", "vgg16/1 map", "vgg16/1 embedding")
+    matchers = [make_matcher(name, calibrated=name.endswith("map")) for name in names]
+    for draw, kinds in ((draw_det, 2), (draw_reliability, 1)):
+        svg = draw(matchers).svg
+        assert svg
+        for colour in (BLUE, ORANGE):
+            assert svg.count(colour) >= kinds
+        assert GREEN not in svg
 
 
 def test_too_few_comparisons_are_explained_with_the_number_that_suffices() -> None:
