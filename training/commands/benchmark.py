@@ -31,8 +31,8 @@ class BenchmarkConfig(ReadingOptions):
 
     Nothing is trained. The images of each identity's first session, or the first half of its
     shots, are its templates, enrolled as in the service; all other images are probes. Time grows
-    with probes x templates: 4,500 of each take a net about 4 minutes of one core.
-    docs/benchmark.md defines every rate.
+    with probes x templates: 4,500 of each take a net 200 s of one core, and longer
+    if places of the maps are unusable. docs/benchmark.md defines every rate.
 
     Attributes:
         store: the models store.
