@@ -18,13 +18,13 @@ from typing import Any
 
 import httpx
 import numpy as np
+from app.palm.views import probe_views
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.nets.store import LoadedNet, load_nets
 from app.palm.decode import ImageLimits, decode
 from app.palm.roi import prepare
-from app.palm.views import probe_views
 from app.settings import Settings
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.server import serve

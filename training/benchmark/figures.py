@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.matching.calibration import FPIR_TARGET, Calibration
+from app.matching.calibration import FPIR_TARGET
 from training.benchmark import verification
 from training.benchmark.comparisons import Comparisons, Trials
+from training.benchmark.false_matches import (
+    MAX_RATIO,
+    OUTSIDE_FMRS,
+    STATED_FMRS,
+    count_false_matches,
+)
 from training.benchmark.identification import cmc, gallery_sizes, open_set, ranks
-from training.benchmark.matchers import Matcher
-from training.benchmark.report import name_rate
+from training.benchmark.matchers import STATED_WITHIN, Matcher
 from training.benchmark.resampling import Rate, Weights, share
+from training.benchmark.tables import name_rate
 from training.database.palms import Palms, ReadingOptions
 from training.metrics.calibration_curves import identify_probes, measure_reliability
 from training.metrics.rates import equal_error_rate
@@ -36,11 +42,11 @@ def measure_matcher(matcher: Matcher, weights: Weights, seed: int) -> dict[str, 
         weights: [1 + B, S], from `draw_subjects`.
         seed: seed of the galleries.
     """
-    comparisons = matcher.comparisons
+    comparisons, evidence = matcher.comparisons, matcher.evidence()
     trials = comparisons.trials
-    found = ranks(comparisons)
+    found = ranks(evidence)
     sizes = gallery_sizes(trials.own, len(trials.owners))
-    galleries = open_set(comparisons, sizes, seed=seed, weights=weights)
+    galleries = open_set(evidence, sizes, seed=seed, weights=weights)
     return {
         "name": matcher.name,
         "made_of": matcher.made_of,
@@ -48,14 +54,15 @@ def measure_matcher(matcher: Matcher, weights: Weights, seed: int) -> dict[str, 
         "rank_1": asdict(share(found == 1, trials.subjects, weights)),
         "cmc": cmc(found, min(CMC_DEPTH, len(trials.owners))).tolist(),
         "open_set": [asdict(one) | {"fnir": _by_name(one.fnir)} for one in galleries],
-        "reliability": matcher.calibration
-        and _reliability(comparisons, matcher.calibration, weights, seed),
+        "reliability": _reliability(matcher, weights, seed),
+        "stated": _stated(matcher, comparisons, STATED_FMRS, weights, mean_map=matcher.mean_map)
+        if matcher.compares_maps
+        else None,
+        "mean_map": _mean_map(matcher, weights) if matcher.compares_maps else None,
     }
 
 
-def describe_database(
-    options: ReadingOptions, palms: Palms, trials: Trials, *, views: bool
-) -> dict[str, Any]:
+def describe_database(options: ReadingOptions, palms: Palms, trials: Trials) -> dict[str, Any]:
     """Returns the name, settings and counts of the database, without names of files or persons."""
     first = np.full(len(palms.identities), len(palms.session_names))
     np.minimum.at(first, palms.labels, palms.sessions)
@@ -65,13 +72,16 @@ def describe_database(
         "sha256": palms.sha256,
         "classes": f"{options.classes}s",
         "size_px": options.size_px,
-        "views": views,
         "identities": len(palms.identities),
         "persons": len(np.unique(trials.owners)),
         "persons_with_probes": trials.subject_count,
         "sessions": len(palms.session_names),
         "images": len(palms),
-        "templates": int(trials.templates.sum()),
+        "templates": len(trials.templates),
+        "templates_of_an_identity": [
+            int(trials.template_counts.min()),
+            int(trials.template_counts.max()),
+        ],
         "probes": len(trials.own),
         "templates_are": "each identity's first session"
         if by_session
@@ -101,7 +111,14 @@ def find_warnings(
             found.append(
                 f"{one['name']} has no threshold for an FPIR of {FPIR_TARGET:.0%} in this gallery: "
                 "its confidences are those at the lowest FMR that it was calibrated for, "
-                f"{one['reliability']['lowest_fmr']:g}"
+                f"{one['reliability']['lowest_fmr']:.2g}"
+            )
+        exceeded = [name for name, at in (one["stated"] or {}).items() if at and at["exceeded"]]
+        if exceeded:
+            found.append(
+                f"{one['name']} accepts more impostors of this database than its calibration "
+                f"states, more than {MAX_RATIO} times as many at FMR {', '.join(exceeded)}: its "
+                "thresholds do not hold here"
             )
     return found
 
@@ -157,14 +174,52 @@ def _distributions(counted: verification.Tally) -> dict[str, list[float]]:
     return found
 
 
-def _reliability(
-    comparisons: Comparisons, calibration: Calibration, weights: Weights, seed: int
-) -> dict[str, Any]:
-    answers = identify_probes(comparisons, calibration, seed)
+def _reliability(matcher: Matcher, weights: Weights, seed: int) -> dict[str, Any] | None:
+    if matcher.calibration is None:
+        return None
+    comparisons = matcher.comparisons
+    answers = identify_probes(comparisons, matcher.calibration, seed, mean_map=matcher.mean_map)
     found = measure_reliability(answers, comparisons.trials.subjects, weights)
-    asked = FPIR_TARGET / answers.enrolled
-    lowest = calibration.thresholds[-1].fmr
-    return asdict(found) | {"lowest_fmr": lowest if asked < lowest else None}
+    reached = answers.fmr <= FPIR_TARGET / answers.enrolled * (1 + STATED_WITHIN)
+    return asdict(found) | {"lowest_fmr": None if reached else answers.fmr}
+
+
+def _stated(
+    matcher: Matcher,
+    comparisons: Comparisons,
+    fmrs: Sequence[float],
+    weights: Weights,
+    *,
+    mean_map: bool,
+) -> dict[str, dict[str, Any] | None]:
+    """Returns the errors at the calibrated threshold for each FMR; None if there is none."""
+    found = {}
+    for fmr in fmrs:
+        limits = matcher.limits(fmr, comparisons, mean_map=mean_map)
+        counted = limits and count_false_matches(comparisons, limits, fmr, weights)
+        found[name_rate(fmr)] = counted and asdict(counted)
+    return found
+
+
+def _mean_map(matcher: Matcher, weights: Weights) -> dict[str, Any]:
+    """Returns the rates without the mean map, and those of strangers outside it."""
+    plain = matcher.without_mean and _verification(matcher.without_mean, weights)
+    outside = [
+        {
+            "enrolled": one.enrolled,
+            "strangers": len(one.comparisons.trials.owners),
+            "stated": _stated(
+                matcher, one.comparisons, OUTSIDE_FMRS, weights, mean_map=one.enrolled > 0
+            ),
+        }
+        for one in matcher.outside
+        if len(one.comparisons.trials.own)
+    ]
+    return {
+        "subtracted": matcher.mean_map,
+        "without": plain and {name: plain[name] for name in ("eer", "fnmr")},
+        "outside": outside,
+    }
 
 
 def _by_name(rates: dict[float, Rate | None]) -> dict[str, dict[str, Any] | None]:

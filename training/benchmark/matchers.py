@@ -1,21 +1,40 @@
-"""The matchers of a benchmark: each net, the fused nets, and the untrained classical matcher."""
+"""The matchers of a benchmark: maps and embeddings of nets, the fused maps, the classical one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from app.palm.views import probe_views, template_views
-from numpy.typing import NDArray
 
-from app.matching.calibration import Calibration
+from app.matching.calibration import FPIR_TARGET, Calibration, Limits
 from app.matching.fusion import Fusion
-from app.matching.templates import mean_templates
+from app.matching.similarity import SHIFT
 from training.benchmark.classical import correlate, filter_images
 from training.benchmark.comparisons import Comparisons, Trials
+from training.benchmark.map_similarities import (
+    MapSimilarities,
+    MeanSplit,
+    compare_embeddings,
+    compare_net_maps,
+    fuse_maps,
+)
 from training.database.palms import Palms
-from training.versions.read import Version, compare
+from training.versions.read import Version
 
-Float32 = NDArray[np.float32]
+STATED_WITHIN = 1e-6
+"""Relative rounding error of an interpolated FMR."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Strangers outside the mean map, compared with each other.
+
+    Attributes:
+        enrolled: number of identities in the mean map; 0 for no mean map.
+        comparisons: the strangers' similarities.
+    """
+
+    enrolled: int
+    comparisons: Comparisons
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,76 +42,126 @@ class Matcher:
     """One matcher and its similarities.
 
     Attributes:
-        name: name of the net, "fused" or "classical".
-        made_of: the version, or versions with their weights, such as "0.50 vgg16/8 + 0.50 vgg19/8";
-            for the classical matcher, a description.
-        comparisons: the matcher's similarities.
+        name: such as "vgg16/9 map", "vgg16/9 embedding", "fused" or "classical".
+        made_of: a description; of the fused maps, their weights.
+        comparisons: the matcher's similarities, of maps as the service computes them.
         calibration: calibration of these similarities; None if they are not calibrated.
+        compares_maps: whether it compares maps.
+        mean_map: whether the mean map of all identities was subtracted.
+        without_mean: the similarities without the mean map; None if none was subtracted.
+        outside: for each number of identities in the mean map, strangers outside it.
     """
 
     name: str
     made_of: str
     comparisons: Comparisons
-    calibration: Calibration | None
+    calibration: Calibration | None = None
+    compares_maps: bool = False
+    mean_map: bool = False
+    without_mean: Comparisons | None = None
+    outside: tuple[Outside, ...] = ()
+
+    def limits(self, fmr: float, comparisons: Comparisons, *, mean_map: bool) -> Limits | None:
+        """Returns the thresholds that the calibration states; None if it states none for this FMR.
+
+        Args:
+            fmr: the false match rate.
+            comparisons: their identities' numbers of templates decide.
+            mean_map: whether a mean map was subtracted from these.
+        """
+        if self.calibration is None:
+            return None
+        counts = comparisons.trials.template_counts
+        found = self.calibration.at(fmr, counts, probes=1, mean_map=mean_map)
+        return found if found.fmr <= fmr * (1 + STATED_WITHIN) else None
+
+    def evidence(self) -> Comparisons:
+        """Returns what the service ranks identities by.
+
+        That is (similarity - threshold) / temperature. If all identities have equally many
+        templates, similarities rank them the same and are returned.
+        """
+        found, counts = self.comparisons, self.comparisons.trials.template_counts
+        if self.calibration is None or np.ptp(counts) == 0:
+            return found
+        fmr = FPIR_TARGET / len(counts)
+        limits = self.calibration.at(fmr, counts, probes=1, mean_map=self.mean_map)
+        evidence = np.empty_like(found.similarities)
+        for rows in found.blocks():
+            above = found.similarities[rows] - limits.similarities
+            evidence[rows] = above / limits.temperatures
+        return Comparisons(evidence, found.trials)
 
 
 def compare_nets(
-    nets: Sequence[Version], fusion: Fusion | None, palms: Palms, trials: Trials, *, views: bool
+    nets: Sequence[Version],
+    fusion: Fusion | None,
+    palms: Palms,
+    trials: Trials,
+    splits: Sequence[MeanSplit],
+    *,
+    shift: int = SHIFT,
 ) -> Iterator[Matcher]:
-    """Yields the matcher of each net, and then the fused matcher.
+    """Yields the matchers of each net's maps and embeddings, and then the fused maps.
 
     Args:
         nets: the nets.
         fusion: fusion of these nets, in their order; None for no fused matcher.
         palms: all images.
         trials: the templates and probes among them.
-        views: embed images in the views of `app.palm.views`, as the service does. Otherwise each
-            image is embedded once, and the matchers are not calibrated.
+        splits: the identities in and outside the mean map, from `split_identities`.
+        shift: largest shift of the maps in places; the nets are calibrated only for `SHIFT`.
+
+    Raises:
+        ValueError: if the shift does not fit a map.
     """
-    found: list[Float32] = []
+    found: list[MapSimilarities] = []
     for net in nets:
-        compare_images = _compare_views if views else _compare_single_images
-        found.append(compare_images(net, palms, trials))
-        calibration = net.calibration if views else None
-        yield Matcher(net.key.net, str(net.key), Comparisons(found[-1], trials), calibration)
+        maps = net.maps(palms)
+        side, channels = maps.shape
+        found.append(compare_net_maps(maps, trials, splits, str(net.key), shift=shift))
+        del maps
+        calibration = net.calibration if shift == SHIFT else None
+        made_of = f"signs of a map of {side} x {side} x {channels}"
+        yield _match_maps(f"{net.key} map", made_of, found[-1], trials, splits, calibration)
+        cosines = compare_embeddings(net.embeddings(palms), trials)
+        yield Matcher(f"{net.key} embedding", "cosine of embeddings", Comparisons(cosines, trials))
     if fusion:
         parts = zip(fusion.weights, nets, strict=True)
-        made_of = " + ".join(f"{weight:.2f} {net.key}" for weight, net in parts)
-        calibration = fusion.calibration if views else None
-        yield Matcher("fused", made_of, _fuse(fusion, found, trials), calibration)
+        made_of = " + ".join(f"{weight:.2f} {net.key} map" for weight, net in parts)
+        calibration = fusion.calibration if shift == SHIFT else None
+        fused = fuse_maps(fusion, found)
+        yield _match_maps("fused", made_of, fused, trials, splits, calibration)
 
 
 def compare_classically(palms: Palms, trials: Trials) -> Matcher:
     """Returns the classical matcher, which uses the best template image of each identity."""
     filtered = filter_images(palms)
-    labels = palms.labels[trials.templates]
-    found = correlate(
-        filtered[~trials.templates], filtered[trials.templates], labels, len(palms.identities)
+    templates, probes = filtered[trials.templates], filtered[trials.probes]
+    found = correlate(probes, templates, trials.enrolled, len(trials.owners))
+    return Matcher("classical", "band-pass correlation, untrained", Comparisons(found, trials))
+
+
+def _match_maps(
+    name: str,
+    made_of: str,
+    found: MapSimilarities,
+    trials: Trials,
+    splits: Sequence[MeanSplit],
+    calibration: Calibration | None,
+) -> Matcher:
+    mean_map = found.with_mean is not None
+    outside = tuple(
+        Outside(len(split.enrolled), Comparisons(similarities, trials.among(split.strangers)[2]))
+        for split, similarities in zip(splits, found.outside, strict=True)
     )
     return Matcher(
-        "classical", "band-pass correlation, untrained", Comparisons(found, trials), None
+        name,
+        made_of,
+        Comparisons(found.as_service, trials),
+        calibration,
+        compares_maps=True,
+        mean_map=mean_map,
+        without_mean=Comparisons(found.without_mean, trials) if mean_map else None,
+        outside=outside,
     )
-
-
-def _compare_views(net: Version, palms: Palms, trials: Trials) -> Float32:
-    """Returns a net's similarities [P, I] as the service computes them."""
-    enrolled, probes = palms.select(trials.templates), palms.select(~trials.templates)
-    embeddings = net.embeddings(enrolled, template_views)
-    templates = mean_templates(embeddings, enrolled.labels, len(palms.identities))
-    return compare(net.embeddings(probes, probe_views), templates, str(net.key))
-
-
-def _compare_single_images(net: Version, palms: Palms, trials: Trials) -> Float32:
-    """Returns a net's similarities [P, I] of unchanged images."""
-    embeddings = net.embeddings(palms, lambda images: images)
-    labels = palms.labels[trials.templates]
-    templates = mean_templates(embeddings[trials.templates], labels, len(palms.identities))
-    return embeddings[~trials.templates] @ templates.T
-
-
-def _fuse(fusion: Fusion, similarities: Sequence[Float32], trials: Trials) -> Comparisons:
-    """Combines the nets' similarities in blocks, because float64 sums of all may not fit memory."""
-    fused = Comparisons(np.empty_like(similarities[0]), trials)
-    for rows in fused.blocks():
-        fused.similarities[rows] = fusion.combine([one[rows] for one in similarities])
-    return fused

@@ -117,14 +117,16 @@ def draw_reliability(matchers: Sequence[Matcher]) -> Chart:
     calibrated = [one for one in matchers if one["reliability"]]
     if not calibrated:
         caption = (
-            "No matcher here has calibrated confidences. Nets have them if images are also "
-            "compared mirrored and shifted: run the benchmark with --nets and without --no-views."
+            "No matcher here has calibrated confidences. Only maps have them: run the benchmark "
+            "with --nets and without --shift."
         )
         return Chart(title, None, caption)
     figure, axes = new_axes(chart.LARGE_IN)
     axes.plot([0, 1], [0, 1], color=chart.INK, linewidth=0.8, linestyle=chart.DOTTED)
-    for i, one in enumerate(calibrated):
+    for i, one in enumerate(matchers):
         found = one["reliability"]
+        if not found:
+            continue
         columns = zip(found["confidence"], found["right"], found["counts"], strict=True)
         bins = np.array([row for row in columns if row[2]])
         confidence, right, counts = bins.T
@@ -172,5 +174,8 @@ def _explain_unstated(galleries: Sequence[dict[str, Any]], fpirs: Sequence[str])
 
 
 def _style(name: str, index: int) -> dict[str, Any]:
-    colour, line, width = STYLES.get(name, (COLOURS[index % len(COLOURS)], "-", 1.6))
+    """Returns how a matcher is drawn: a net's map and embedding in one colour."""
+    of_net = COLOURS[index // 2 % len(COLOURS)]
+    default = (of_net, chart.DOTTED if name.endswith(" embedding") else "-", 1.6)
+    colour, line, width = STYLES.get(name, default)
     return {"color": colour, "linestyle": line, "linewidth": width, "label": name}

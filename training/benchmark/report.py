@@ -3,15 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from app.palm.views import STEP
-
+from app.matching.similarity import SHIFT
 from training.benchmark.identification import FPIRS
+from training.benchmark.tables import (
+    NOT_CALIBRATED,
+    TOO_FEW,
+    Table,
+    map_tables,
+    name_rate,
+    write_rate,
+)
 from training.benchmark.verification import FMRS, MIN_ERRORS
 from training.report.template import render
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-
-TOO_FEW = "too few comparisons"
 
 Report = dict[str, Any]
 """Content of benchmark.json."""
@@ -31,6 +36,7 @@ def as_html(report: Report) -> str:
         header=_header(report),
         rows=_rows(report),
         notes=_notes(report),
+        tables=map_tables(matchers),
         galleries=_galleries(report),
         distributions=[plots.draw_distributions(one) for one in matchers],
         charts=[draw(matchers) for draw in draws],
@@ -38,24 +44,21 @@ def as_html(report: Report) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """Returns the counts, the table, the notes and the warnings."""
+    """Returns the counts, the warnings, and the tables with their notes."""
     counts = ", ".join(f"{value} {name}" for name, value in _counts(report))
+    main = Table("All matchers", _header(report), _rows(report), _notes(report))
     lines = [
         f"{report['database']['name']}: {counts}.",
-        "",
-        f"| {' | '.join(_header(report))} |",
-        "|" + "---|" * len(_header(report)),
-        *(f"| {' | '.join(row)} |" for row in _rows(report)),
-        "",
-        " ".join(_notes(report)),
         *(f"\n**{warning}.**" for warning in report["warnings"]),
+        *(_write_table(table) for table in (main, *map_tables(report["matchers"]))),
     ]
     return "\n".join(lines) + "\n"
 
 
-def name_rate(rate: float) -> str:
-    """Returns a rate as the report writes it, such as 1e-3."""
-    return f"{rate:.0e}".replace("e-0", "e-")
+def _write_table(table: Table) -> str:
+    rows = (table.header, ["---"] * len(table.header), *table.rows)
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"\n**{table.title}**\n\n{lines}\n\n{' '.join(table.notes)}"
 
 
 def _header(report: Report) -> list[str]:
@@ -77,9 +80,9 @@ def _rows(report: Report) -> list[list[str]]:
     for one in report["matchers"]:
         galleries = {gallery["size"]: gallery["fnir"] for gallery in one["open_set"]}
         fnir = None if size is None else galleries[size][name_rate(FPIRS[0])]
-        ece = _cell(one["reliability"]["ece"]) if one["reliability"] else "not calibrated"
+        ece = write_rate(one["reliability"]["ece"]) if one["reliability"] else NOT_CALIBRATED
         rates = [one["eer"], *one["fnmr"].values(), one["rank_1"], fnir]
-        rows.append([one["name"], *(_cell(rate) for rate in rates), ece])
+        rows.append([one["name"], *(write_rate(rate) for rate in rates), ece])
     return rows
 
 
@@ -88,13 +91,6 @@ def _stated_size(report: Report) -> int | None:
     name = name_rate(FPIRS[0])
     stated = [one["size"] for one in report["matchers"][0]["open_set"] if one["fnir"][name]]
     return max(stated, default=None)
-
-
-def _cell(rate: dict[str, Any] | None) -> str:
-    if rate is None:
-        return TOO_FEW
-    mark = "†" if rate["rule_of_three"] else ""
-    return f"{rate['value']:.2%} ({rate['low']:.2%} to {rate['high']:.2%}{mark})"
 
 
 def _counts(report: Report) -> list[tuple[str, str]]:
@@ -121,7 +117,7 @@ def _galleries(report: Report) -> list[dict[str, Any]]:
             "size": f"{gallery['size']:,}",
             "probes": f"{gallery['stranger_probes']:,}",
             "fpir": name,
-            "cells": [_cell(one["open_set"][i]["fnir"][name]) for one in report["matchers"]],
+            "cells": [write_rate(one["open_set"][i]["fnir"][name]) for one in report["matchers"]],
         }
         for i, gallery in enumerate(report["matchers"][0]["open_set"])
         for name in gallery["fnir"]
@@ -134,9 +130,7 @@ def _notes(report: Report) -> list[str]:
     cells = [cell for row in _rows(report) for cell in row]
     notes = [
         f"Templates: {database['templates_are']}. Probes: all other images.",
-        _describe_comparison(views=database["views"]),
-        "The classical matcher compares a probe with every template image and takes the highest "
-        "similarity.",
+        _describe_comparison(report),
         f"In brackets: 95 % intervals from {sampling['resamples']} bootstrap resamples of the "
         f"{database['persons_with_probes']:,} subjects with probes, each with all of its probes; "
         f"the templates stay the same (seed {sampling['seed']}).",
@@ -154,15 +148,18 @@ def _notes(report: Report) -> list[str]:
     return notes
 
 
-def _describe_comparison(*, views: bool) -> str:
-    template = "A net's template is the mean of an identity's embeddings, at unit length."
-    if not views:
-        return f"{template} Images are compared upright only, neither mirrored nor shifted."
-    return (
-        f"{template} Each probe is embedded upright and mirrored, and the two similarities are "
-        f"averaged. Each template is also shifted by {STEP:.0%} towards every corner, and the "
-        "highest similarity counts."
+def _describe_comparison(report: Report) -> str:
+    shift, limit = report["comparison"]["shift"], report["comparison"]["templates"]
+    fewest, most = report["database"]["templates_of_an_identity"]
+    count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    text = (
+        f"Each identity has {count} templates (at most {limit}), and its most similar one counts. "
+        f"Maps are compared at shifts of up to {shift} places, minus the mean map of all "
+        "identities if one is subtracted."
     )
+    if shift == SHIFT:
+        return text
+    return f"{text} The service shifts by {SHIFT}, so these maps are not calibrated."
 
 
 def _explain_too_few() -> str:

@@ -25,9 +25,10 @@ class Rate:
         value: the rate, 0 to 1.
         low: lower end of the interval.
         high: upper end of the interval.
-        count: number of probes; for the ECE, number of answers.
+        count: number of probes; for the ECE, of answers; for an FMR, of comparisons.
         subjects: number of subjects with such a probe.
-        rule_of_three: whether the interval is from the rule of three, 3 / subjects wide.
+        rule_of_three: whether the interval is from the rule of three, 3 / subjects wide; for an
+            FMR, 3 / comparisons.
     """
 
     value: float
@@ -38,7 +39,15 @@ class Rate:
     rule_of_three: bool
 
     @classmethod
-    def of(cls, value: float, resampled: Weights, count: int, subjects: int) -> "Rate":
+    def of(
+        cls,
+        value: float,
+        resampled: Weights,
+        count: int,
+        subjects: int,
+        *,
+        independent: int | None = None,
+    ) -> "Rate":
         """Returns a rate with the interval of the bootstrap or, at 0 and 1, of the rule of three.
 
         Resamples of data without errors have no errors, so their interval would be empty. With no
@@ -50,8 +59,9 @@ class Rate:
             resampled: float64 [B], the rate of each resample.
             count: number of probes.
             subjects: number of subjects.
+            independent: number of independent trials; by default the subjects.
         """
-        bound = min(3 / subjects, 1.0)
+        bound = min(3 / (independent or subjects), 1.0)
         if value in (0, 1):
             low, high = (0.0, bound) if value == 0 else (1 - bound, 1.0)
         else:

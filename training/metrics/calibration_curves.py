@@ -35,6 +35,8 @@ class IdentificationAnswers:
         enrolled: number of identities in the gallery.
         strangers: number of probes of identities that are not enrolled.
         inconclusive: number of inconclusive answers.
+        fmr: false match rate at the thresholds: the one that the service asks for, or the nearest
+            that was calibrated.
     """
 
     confidence: Floats
@@ -42,6 +44,7 @@ class IdentificationAnswers:
     enrolled: int
     strangers: int
     inconclusive: int
+    fmr: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Reliability:
 
 
 def identify_probes(
-    comparisons: Comparisons, calibration: Calibration, seed: int
+    comparisons: Comparisons, calibration: Calibration, seed: int, *, mean_map: bool
 ) -> IdentificationAnswers:
     """Enrolls a random half of the identities and decides on every probe as the service does.
 
@@ -72,22 +75,28 @@ def identify_probes(
         comparisons: the similarities of one matcher.
         calibration: the calibration of that matcher.
         seed: seed of the choice of enrolled identities.
+        mean_map: whether a mean map was subtracted.
     """
     own, identities = comparisons.trials.own, comparisons.similarities.shape[1]
     count = max(round(ENROLLED_SHARE * identities), 1)
     chosen = np.random.default_rng(seed).permutation(identities)[:count]
-    threshold = calibration.threshold_at(FPIR_TARGET / count).similarity
+    limits = calibration.at(
+        FPIR_TARGET / count,
+        comparisons.trials.template_counts[chosen],
+        probes=1,
+        mean_map=mean_map,
+    )
     unknown = ~np.isin(own, chosen)
     parts = []
     for rows in comparisons.blocks():
         similarities = comparisons.similarities[rows][:, chosen]
-        answers = decide(similarities, threshold, calibration.temperature)
+        answers = decide(similarities, limits.similarities, limits.temperatures)
         named = answers.decisions != "no_match"
         right = np.where(named, chosen[answers.best] == own[rows], unknown[rows])
         parts.append((answers.confidence, right, answers.decisions == "inconclusive"))
     confidence, right, inconclusive = (np.concatenate(part) for part in zip(*parts, strict=True))
     return IdentificationAnswers(
-        confidence, right, count, int(unknown.sum()), int(inconclusive.sum())
+        confidence, right, count, int(unknown.sum()), int(inconclusive.sum()), limits.fmr
     )
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.benchmark.comparisons import Comparisons, Trials
+from tests.training.toy_trials import make_trials
+from training.benchmark.comparisons import Comparisons
 from training.benchmark.identification import (
     FPIRS,
     cmc,
@@ -22,13 +23,8 @@ Array = NDArray[np.floating]
 
 def compared(similarities: Any, own: Any, pairs_at_once: int = 1 << 22) -> Comparisons:
     """Comparisons in which every identity is another person."""
-    count = np.asarray(similarities).shape[1]
-    mine, owners = np.asarray(own, np.int32), np.arange(count, dtype=np.int32)
-    return Comparisons(
-        np.asarray(similarities, np.float32),
-        Trials(np.zeros(0, bool), mine, mine, owners),
-        pairs_at_once,
-    )
+    found = np.asarray(similarities, np.float32)
+    return Comparisons(found, make_trials(own, np.arange(found.shape[1])), pairs_at_once)
 
 
 def equally(own: Array, strangers: Array) -> tuple[Weights, Weights]:

@@ -1,28 +1,31 @@
-"""Similarities of nets that look their embeddings up in a table."""
+"""Similarities of nets that look their maps and embeddings up in a table."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.matching.calibration import Calibration, Threshold
+from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
+from app.matching.maps import VeinMaps
 from app.matching.templates import NetKey
 from tests.training.toy_palms import make_palms
-from training.benchmark.comparisons import Trials
-from training.benchmark.matchers import compare_nets
+from tests.training.toy_trials import make_calibration, make_case, make_trials
+from training.benchmark.comparisons import Comparisons, Trials
+from training.benchmark.map_similarities import split_identities
+from training.benchmark.matchers import Matcher, compare_nets
 from training.database.palms import Palms
 from training.metrics.protocol import is_template
-from training.versions.read import Views
 
 SIZE = 6
-CALIBRATION = Calibration(0.05, (Threshold(0.2, 0.1, 1000),))
+CALIBRATION = make_calibration((0.2, 0.1))
 
 
 @dataclass(frozen=True)
 class TableNet:
-    """A net whose embedding depends on an image's pixel, its view and the net's seed alone.
+    """A net whose map and embedding depend on an image's pixel and the net's seed alone.
 
     The images that `make_palms` makes have one pixel, whose value is the image's number.
     """
@@ -31,63 +34,134 @@ class TableNet:
     seed: int
     calibration: Calibration = CALIBRATION
 
-    def embeddings(self, palms: Palms, views: Views) -> NDArray[np.float32]:
-        shape = views(np.zeros((1, 4, 4, 3), np.uint8)).shape[1:-3]
-        numbers = palms.images()[:, 0, 0]
-        rows = [self.embedding(int(number), shape) for number in numbers]
-        return np.stack(rows)
+    def maps(self, palms: Palms) -> VeinMaps:
+        found = np.stack([one.normal(size=(7, 7, 2)) for one in self._rngs(palms)])
+        return VeinMaps.of(found.astype(np.float32), np.ones(found.shape[:3], np.float32))
 
-    def embedding(self, number: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        rng = np.random.default_rng([self.seed, number])
-        found = rng.normal(size=(*shape, SIZE)).astype(np.float32)
+    def embeddings(self, palms: Palms) -> NDArray[np.float32]:
+        found = np.stack([one.normal(size=SIZE) for one in self._rngs(palms)]).astype(np.float32)
         return found / np.linalg.norm(found, axis=-1, keepdims=True)
 
+    def _rngs(self, palms: Palms) -> list[np.random.Generator]:
+        return [np.random.default_rng([self.seed, int(n)]) for n in palms.images()[:, 0, 0]]
 
-NETS = [TableNet(NetKey("alexnet", 1), 1), TableNet(NetKey("vgg16", 3), 2)]
+
+NETS: Any = [TableNet(NetKey("alexnet", 1), 1), TableNet(NetKey("vgg16", 3), 2)]
 FUSION = Fusion((0.75, 0.25), CALIBRATION)
 
 
-@pytest.fixture
-def palms() -> Palms:
-    return make_palms(3, sessions=2, shots=2)
+def compare(palms: Palms, shift: int = 2, most: int | None = None) -> dict[str, Matcher]:
+    trials = Trials.of(palms, is_template(palms), most)
+    splits = split_identities(len(palms.identities), seed=1)
+    found = compare_nets(NETS, FUSION, palms, trials, splits, shift=shift)
+    return {one.name: one for one in found}
 
 
-def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+@pytest.fixture(scope="module")
+def few() -> dict[str, Matcher]:
+    """Matchers of three identities."""
+    return compare(make_palms(3, sessions=2, shots=2))
 
 
-def test_a_net_is_compared_as_in_the_service(palms: Palms) -> None:
-    trials = Trials.of(palms, is_template(palms))
-    (matcher,) = compare_nets(NETS[:1], None, palms, trials, views=True)
-    assert (matcher.name, matcher.made_of) == ("alexnet", "alexnet/1")
-    assert matcher.calibration == CALIBRATION
-    found = matcher.comparisons.similarities
-    for row, probe in enumerate(np.flatnonzero(palms.sessions == 1)):
-        embedding = NETS[0].embedding(int(probe), (2,))
-        for identity in range(3):
-            own = np.flatnonzero((palms.labels == identity) & (palms.sessions == 0))
-            embeddings = [NETS[0].embedding(int(one), (2, 5)) for one in own]
-            template = unit(np.mean(embeddings, axis=0))
-            best = (template @ embedding[..., None])[..., 0].max(axis=1)
-            assert found[row, identity] == pytest.approx(best.mean(), abs=1e-5)
+@pytest.fixture(scope="module")
+def many() -> dict[str, Matcher]:
+    """Matchers of 42 identities."""
+    return compare(make_palms(42, sessions=2, shots=2))
 
 
-def test_without_views_every_image_is_embedded_once_and_nothing_is_calibrated(palms: Palms) -> None:
-    trials = Trials.of(palms, is_template(palms))
-    matchers = list(compare_nets(NETS, FUSION, palms, trials, views=False))
-    assert [matcher.calibration for matcher in matchers] == [None] * 3
-    embeddings = NETS[0].embeddings(palms, lambda images: images)
-    templates = np.stack(
-        [unit(embeddings[(palms.labels == i) & trials.templates].mean(axis=0)) for i in range(3)]
+def test_every_net_has_a_row_for_its_map_and_one_for_its_embedding(few: dict[str, Matcher]) -> None:
+    names = ["alexnet/1 map", "alexnet/1 embedding", "vgg16/3 map", "vgg16/3 embedding", "fused"]
+    assert list(few) == names
+    assert [one.compares_maps for one in few.values()] == [True, False, True, False, True]
+    assert few["vgg16/3 map"].made_of == "signs of a map of 7 x 7 x 2"
+    assert few["fused"].made_of == "0.75 alexnet/1 map + 0.25 vgg16/3 map"
+
+
+def test_only_maps_are_calibrated(few: dict[str, Matcher]) -> None:
+    calibrated = [name for name, one in few.items() if one.calibration]
+    assert calibrated == ["alexnet/1 map", "vgg16/3 map", "fused"]
+
+
+def test_all_matchers_have_the_same_trials(few: dict[str, Matcher]) -> None:
+    first, *others = (one.comparisons.trials for one in few.values())
+    assert all(one is first for one in others)
+
+
+def test_a_probe_has_the_similarity_of_the_best_template(few: dict[str, Matcher]) -> None:
+    palms = make_palms(3, sessions=2, shots=2)
+    embeddings = NETS[1].embeddings(palms)
+    cosines = embeddings[palms.sessions == 1] @ embeddings[palms.sessions == 0].T
+    found = few["vgg16/3 embedding"].comparisons.similarities
+    np.testing.assert_allclose(found, cosines.reshape(6, 3, 2).max(axis=2), atol=1e-6)
+
+
+def test_one_template_of_each_identity_is_its_first(few: dict[str, Matcher]) -> None:
+    palms = make_palms(3, sessions=2, shots=2)
+    one = compare(palms, most=1)["vgg16/3 embedding"].comparisons.similarities
+    embeddings = NETS[1].embeddings(palms)
+    first = (palms.sessions == 0) & (palms.shots == 0)
+    np.testing.assert_allclose(
+        one, embeddings[palms.sessions == 1] @ embeddings[first].T, atol=1e-6
     )
-    expected = embeddings[~trials.templates] @ templates.T
-    np.testing.assert_allclose(matchers[0].comparisons.similarities, expected, atol=1e-5)
 
 
-def test_the_fused_similarity_is_the_weighted_sum_of_the_nets(palms: Palms) -> None:
-    trials = Trials.of(palms, is_template(palms))
-    one, other, fused = compare_nets(NETS, FUSION, palms, trials, views=True)
-    assert (fused.name, fused.made_of) == ("fused", "0.75 alexnet/1 + 0.25 vgg16/3")
-    expected = 0.75 * one.comparisons.similarities + 0.25 * other.comparisons.similarities
-    np.testing.assert_allclose(fused.comparisons.similarities, expected, atol=1e-6)
-    assert np.abs(one.comparisons.similarities - other.comparisons.similarities).max() > 0.1
+def test_the_fused_similarity_is_the_weighted_sum_of_the_maps(many: dict[str, Matcher]) -> None:
+    one, other = (many[name].comparisons.similarities for name in ("alexnet/1 map", "vgg16/3 map"))
+    fused = many["fused"].comparisons.similarities
+    np.testing.assert_allclose(fused, 0.75 * one + 0.25 * other, atol=1e-6)
+    assert np.abs(one - other).max() > 0.1
+
+
+def test_few_identities_have_no_mean_map(few: dict[str, Matcher]) -> None:
+    for one in few.values():
+        assert (one.mean_map, one.without_mean, one.outside) == (False, None, ())
+
+
+def test_many_identities_have_a_mean_map_and_strangers_outside_it(many: dict[str, Matcher]) -> None:
+    for name in ("vgg16/3 map", "fused"):
+        one = many[name]
+        assert one.mean_map
+        assert one.without_mean
+        assert not np.array_equal(one.without_mean.similarities, one.comparisons.similarities)
+        assert [outside.enrolled for outside in one.outside] == [0, 20]
+        shapes = [outside.comparisons.similarities.shape for outside in one.outside]
+        assert shapes == [(84, 42), (44, 22)]
+    assert not many["vgg16/3 embedding"].mean_map
+
+
+def test_another_shift_is_not_calibrated(few: dict[str, Matcher]) -> None:
+    found = compare(make_palms(3, sessions=2, shots=2), shift=1)
+    assert not any(one.calibration for one in found.values())
+    ours, shipped = (one["fused"].comparisons.similarities for one in (found, few))
+    assert not np.array_equal(ours, shipped)
+
+
+def test_limits_are_those_of_the_case() -> None:
+    cases = (
+        make_case((0.3, 1e-3)),
+        make_case((0.5, 1e-3), mean_map=True),
+        make_case((0.6, 1e-3), mean_map=True, templates=4),
+    )
+    trials = make_trials([0, 1], [0, 1], templates=[1, 4])
+    found = Comparisons(np.zeros((2, 2), np.float32), trials)
+    one = Matcher("", "", found, Calibration(cases))
+    limits = one.limits(1e-3, found, mean_map=True)
+    assert limits
+    assert limits.similarities.tolist() == [0.5, 0.6]
+    without = one.limits(1e-3, found, mean_map=False)
+    assert without
+    assert without.similarities.tolist() == [0.3, 0.3]
+    assert one.limits(1e-4, found, mean_map=True) is None
+    assert Matcher("", "", found).limits(1e-3, found, mean_map=True) is None
+
+
+def test_evidence_is_the_distance_from_the_threshold_in_temperatures() -> None:
+    # Of two identities FPIR 1 % is an FMR of 5e-3.
+    cases = make_case((0.3, 5e-3)), make_case((0.5, 5e-3), templates=2, temperature=0.1)
+    similarities = np.array([[0.4, 0.7]], np.float32)
+    unequal = Comparisons(similarities, make_trials([0], [0, 1], templates=[1, 2]))
+    found = Matcher("", "", unequal, Calibration(cases)).evidence()
+    np.testing.assert_allclose(found.similarities, [[0.1 / 0.05, 0.2 / 0.1]], rtol=1e-5)
+    equal = Comparisons(similarities, make_trials([0], [0, 1], templates=2))
+    assert Matcher("", "", equal, Calibration(cases)).evidence() is equal
+    assert Matcher("", "", unequal).evidence() is unequal

@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
-from training.benchmark.plots import draw_det
-from training.benchmark.report import as_html, as_markdown, name_rate
+from training.benchmark.plots import draw_det, draw_reliability
+from training.benchmark.report import as_html, as_markdown
+from training.benchmark.tables import (
+    name_rate,
+    tabulate_mean_map,
+    tabulate_outside,
+    tabulate_stated,
+)
+from training.report.chart import BLUE, GREEN, ORANGE
 
 Report = dict[str, Any]
 
@@ -14,6 +21,27 @@ Report = dict[str, Any]
 def rate(value: float) -> dict[str, Any]:
     return {"value": value, "low": value / 2, "high": min(2 * value, 1), "count": 600,
             "subjects": 300, "rule_of_three": value in (0, 1)}  # fmt: skip
+
+
+def counted(matches: int, *, exceeded: bool = False) -> dict[str, Any]:
+    """Errors at a calibrated threshold."""
+    return {"comparisons": 20_000, "matches": matches, "fmr": rate(matches / 20_000),
+            "fnmr": rate(0.09), "exceeded": exceeded}  # fmt: skip
+
+
+def make_map_matcher(name: str, *, mean_map: bool = True) -> dict[str, Any]:
+    """A matcher of maps, with the rates without the mean map if one is subtracted."""
+    fnmr = {"1e-2": rate(0.11), "1e-3": rate(0.12), "1e-4": None}
+    stated = {"1e-3": counted(80, exceeded=True), "1e-4": None}
+    return make_matcher(name) | {
+        "stated": {"1e-2": counted(100), **stated, "1e-5": counted(0)},
+        "mean_map": {
+            "subtracted": mean_map,
+            "without": {"eer": rate(0.1), "fnmr": fnmr} if mean_map else None,
+            "outside": [{"enrolled": 0, "strangers": 300, "stated": stated},
+                        {"enrolled": 20, "strangers": 280, "stated": stated}],
+        },
+    }  # fmt: skip
 
 
 def make_matcher(name: str, *, calibrated: bool = True) -> dict[str, Any]:
@@ -38,6 +66,8 @@ def make_matcher(name: str, *, calibrated: bool = True) -> dict[str, Any]:
             {"size": 150, "stranger_probes": 300, "fnir": {"1e-2": rate(0.08), "1e-3": None}},
         ],
         "reliability": reliability if calibrated else None,
+        "stated": None,
+        "mean_map": None,
     }
 
 
@@ -49,7 +79,6 @@ def make_report(*matchers: dict[str, Any], **database: Any) -> Report:
             "sha256": "0123456789abcdef",
             "classes": "palms",
             "size_px": 224,
-            "views": True,
             "identities": 300,
             "persons": 300,
             "persons_with_probes": 300,
@@ -57,9 +86,11 @@ def make_report(*matchers: dict[str, Any], **database: Any) -> Report:
             "images": 1200,
             "templates": 600,
             "probes": 600,
+            "templates_of_an_identity": [2, 2],
             "templates_are": "each identity's first session",
             **database,
         },
+        "comparison": {"templates": 6, "shift": 2},
         "sampling": {
             "seed": 1,
             "resamples": 500,
@@ -85,7 +116,7 @@ def make_tiny_report() -> Report:
             "det": {"fmr": [1, 0.5, 0, 0], "fnmr": [0, 0, 0, 1]},
             "open_set": [{"size": 3, "stranger_probes": 6, "fnir": {"1e-2": None, "1e-3": None}}],
         }
-    return make_report(*matchers, identities=4, persons=4, persons_with_probes=4, views=False)
+    return make_report(*matchers, identities=4, persons=4, persons_with_probes=4)
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +193,17 @@ def test_a_matcher_without_errors_is_named_below_the_det_chart() -> None:
     assert "Not drawn: fused. " in chart.caption
 
 
+def test_a_net_s_map_and_embedding_have_one_colour_in_every_chart() -> None:
+    names = ("alexnet/1 map", "alexnet/1 embedding", "vgg16/1 map", "vgg16/1 embedding")
+    matchers = [make_matcher(name, calibrated=name.endswith("map")) for name in names]
+    for draw, kinds in ((draw_det, 2), (draw_reliability, 1)):
+        svg = draw(matchers).svg
+        assert svg
+        for colour in (BLUE, ORANGE):
+            assert svg.count(colour) >= kinds
+        assert GREEN not in svg
+
+
 def test_too_few_comparisons_are_explained_with_the_number_that_suffices() -> None:
     table = as_markdown(make_tiny_report())
     assert "| too few comparisons |" in table
@@ -176,16 +218,66 @@ def test_without_an_error_the_rule_of_three_is_marked() -> None:
     assert "†" not in as_markdown(make_report(make_matcher("vgg16")))
 
 
-@pytest.mark.parametrize("views", [True, False])
-def test_the_notes_say_how_images_were_compared(views: bool) -> None:
-    text = as_markdown(make_report(make_matcher("vgg16"), views=views))
-    assert ("embedded upright and mirrored" in text) == views
-    assert ("neither mirrored nor shifted" in text) != views
+def test_the_notes_say_how_images_were_compared() -> None:
+    report = make_report(make_matcher("vgg16"))
+    text = as_markdown(report)
+    assert "Each identity has 2 templates (at most 6), and its most similar one counts." in text
+    assert "not calibrated." not in text
+    report["database"]["templates_of_an_identity"] = [1, 4]
+    report["comparison"]["shift"] = 3
+    text = as_markdown(report)
+    assert "Each identity has 1 to 4 templates" in text
+    assert "at shifts of up to 3 places" in text
+    assert "The service shifts by 2, so these maps are not calibrated." in text
 
 
 def test_the_page_has_the_notes_of_the_table(page: str, tiny_page: str) -> None:
-    assert "Each probe is embedded upright and mirrored" in text_of(page)
+    assert "its most similar one counts" in text_of(page)
     assert "“Too few comparisons”" in text_of(tiny_page)
+
+
+def test_stated_rates_stand_beside_the_observed_ones() -> None:
+    table = tabulate_stated([make_map_matcher("vgg16/9 map")])
+    percent = "9.00% (4.50% to 18.00%)"
+    assert table.rows == [
+        ["vgg16/9 map", "1e-2", "5.0e-3 (2.5e-3 to 1.0e-2)", "100 of 20,000", percent],
+        ["vgg16/9 map", "1e-3", "4.0e-3 (2.0e-3 to 8.0e-3) ⚠", "80 of 20,000", percent],
+        ["vgg16/9 map", "1e-4", *["not calibrated"] * 3],
+        ["vgg16/9 map", "1e-5", "0 (0 to 0†)", "0 of 20,000", percent],
+    ]
+
+
+def test_rates_with_the_mean_map_stand_above_those_without() -> None:
+    found = [make_map_matcher("one"), make_map_matcher("other", mean_map=False)]
+    assert [row[:4] for row in tabulate_mean_map(found).rows] == [
+        ["one", "subtracted", "3.00% (1.50% to 6.00%)", "5.00% (2.50% to 10.00%)"],
+        ["one", "none", "10.00% (5.00% to 20.00%)", "12.00% (6.00% to 24.00%)"],
+        ["other", "none", "3.00% (1.50% to 6.00%)", "5.00% (2.50% to 10.00%)"],
+    ]
+    assert tabulate_mean_map(found).rows[1][4] == "too few comparisons"
+
+
+def test_strangers_outside_the_mean_map_have_a_column_for_every_number_enrolled() -> None:
+    table = tabulate_outside([make_map_matcher("one")])
+    assert table.header[2:] == ["0 enrolled", "20 enrolled", "100 enrolled", "500 enrolled"]
+    cell = "4.0e-3 (2.0e-3 to 8.0e-3) ⚠, 80 of 20,000"
+    none = "too few identities"
+    assert table.rows == [
+        ["one", "1e-3", cell, cell, none, none],
+        ["one", "1e-4", "not calibrated", "not calibrated", none, none],
+    ]
+
+
+def test_tables_on_maps_stand_on_the_page_and_in_the_text_if_there_are_maps() -> None:
+    titles = ("Stated against observed FMR", "With and without the mean map",
+              "FMR of strangers outside the mean map")  # fmt: skip
+    for names in ([], titles):
+        matchers = [make_matcher("classical")] + [make_map_matcher("vgg16/9 map")] * bool(names)
+        report = make_report(*matchers)
+        page, text = as_html(report), as_markdown(report)
+        for title in titles:
+            assert (f"<h2>{title}</h2>" in page) == bool(names)
+            assert (f"**{title}**" in text) == bool(names)
 
 
 def test_warnings_stand_on_the_page_and_below_the_table() -> None:

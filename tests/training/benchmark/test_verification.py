@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from tests.training.toy_palms import make_palms
+from tests.training.toy_trials import make_trials
 from training.benchmark.comparisons import Comparisons, Trials
 from training.benchmark.resampling import Rate, draw_subjects, share
 from training.benchmark.verification import (
@@ -32,8 +33,8 @@ def comparisons(decimals: int = 7) -> Comparisons:
     owners = np.minimum(np.arange(21), 19).astype(np.int32)
     similarities = rng.normal(0, 0.15, (len(own), 21))
     similarities[np.arange(len(own)), own] += 0.5
-    trials = Trials(np.zeros(0, bool), own, owners[own], owners)
-    return Comparisons(similarities.round(decimals).astype(np.float32), trials)
+    found = similarities.round(decimals).astype(np.float32)
+    return Comparisons(found, make_trials(own, owners))
 
 
 def by_scikit_learn(one: Comparisons) -> tuple[Array, Array, Array]:
@@ -138,6 +139,30 @@ def test_subjects_without_a_probe_are_numbered_last() -> None:
     assert (trials.owners.tolist(), trials.subject_count) == ([2, 0, 1], 2)
 
 
+@pytest.mark.parametrize(
+    ("most", "kept"), [(1, [0, 6]), (2, [0, 1, 6, 7]), (9, [0, 1, 2, 6, 7, 8])]
+)
+def test_the_first_templates_of_each_identity_are_enrolled(most: int, kept: list[int]) -> None:
+    palms = make_palms(2, sessions=2, shots=3)
+    trials = Trials.of(palms, palms.sessions == 0, most)
+    assert trials.templates.tolist() == kept
+    assert trials.enrolled.tolist() == palms.labels[kept].tolist()
+    assert trials.template_counts.tolist() == [len(kept) // 2] * 2
+    # Templates that are not enrolled are no probes.
+    assert trials.probes.tolist() == [3, 4, 5, 9, 10, 11]
+    assert trials.own.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_trials_among_some_identities_keep_their_subjects() -> None:
+    trials = make_trials([0, 1, 2, 3, 3], [0, 1, 2, 2], templates=[1, 2, 1, 3])
+    rows, columns, found = trials.among(np.array([1, 3]))
+    assert (rows.tolist(), columns.tolist()) == ([1, 3, 4], [1, 2, 4, 5, 6])
+    assert (found.own.tolist(), found.subjects.tolist()) == ([0, 1, 1], [1, 2, 2])
+    assert (found.owners.tolist(), found.enrolled.tolist()) == ([1, 2], [0, 0, 1, 1, 1])
+    assert found.templates.tolist() == trials.templates[columns].tolist()
+    assert found.probes.tolist() == trials.probes[rows].tolist()
+
+
 def test_a_subject_is_drawn_with_all_its_probes() -> None:
     weights = draw_subjects(2, seed=3, resamples=2000)
     np.testing.assert_array_equal(weights[0], 1)
@@ -161,3 +186,4 @@ def test_without_errors_the_interval_is_that_of_the_rule_of_three() -> None:
     all_right = Rate.of(1.0, np.ones(9), 500, 60)
     assert (all_right.low, all_right.high, all_right.rule_of_three) == (0.95, 1, True)
     assert Rate.of(0.0, np.zeros(9), 4, 2).high == 1
+    assert Rate.of(0.0, np.zeros(9), 600, 60, independent=600).high == 0.005

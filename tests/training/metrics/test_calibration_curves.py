@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from app.matching.calibration import Calibration, Threshold
+from app.matching.calibration import Calibration
 from app.matching.decision import posteriors
-from training.benchmark.comparisons import Comparisons, Trials
+from tests.training.toy_trials import make_case, make_trials
+from training.benchmark.comparisons import Comparisons
 from training.benchmark.resampling import draw_subjects
 from training.metrics.calibration_curves import (
     BINS,
@@ -15,7 +16,13 @@ from training.metrics.calibration_curves import (
     measure_reliability,
 )
 
-CALIBRATION = Calibration(0.05, (Threshold(0.2, 0.1), Threshold(0.6, 1e-5)))
+CALIBRATION = Calibration(
+    (
+        make_case((0.2, 0.1), (0.6, 1e-5), mean_map=True),
+        make_case((0.3, 0.1), (0.7, 1e-5), mean_map=True, templates=4, temperature=0.08),
+        make_case((0.5, 0.1), (0.9, 1e-5)),
+    )
+)
 
 
 def test_bins_hold_their_upper_end() -> None:
@@ -36,31 +43,45 @@ def compared(count: int = 40, probes: int = 50, seed: int = 3) -> Comparisons:
     own = np.repeat(np.arange(count), probes).astype(np.int32)
     similarities = rng.normal(0, 0.15, (len(own), count))
     similarities[np.arange(len(own)), own] += 0.55
-    owners = np.arange(count, dtype=np.int32)
-    return Comparisons(similarities.astype(np.float32), Trials(np.zeros(0, bool), own, own, owners))
+    templates = np.where(np.arange(count) % 2, 1, 4)
+    trials = make_trials(own, np.arange(count), templates)
+    return Comparisons(similarities.astype(np.float32), trials)
 
 
 def test_answers_are_those_of_the_service() -> None:
     one = compared()
-    found = identify_probes(one, CALIBRATION, seed=5)
+    found = identify_probes(one, CALIBRATION, seed=5, mean_map=True)
     chosen = np.random.default_rng(5).permutation(40)[:20]
-    threshold = CALIBRATION.threshold_at(0.01 / 20).similarity
+    of_one, of_four, _ = CALIBRATION.cases
+    several = chosen % 2 == 0
+    stated = [case.threshold_at(0.01 / 20).similarity for case in (of_one, of_four)]
+    thresholds = np.where(several, stated[1], stated[0])
+    temperatures = np.where(several, 0.08, 0.05)
     assert (found.enrolled, found.strangers) == (20, 20 * 50)
+    assert found.fmr == pytest.approx(0.01 / 20)
+    refused = 0
     for row in range(0, 2000, 37):
         similarities, own = one.similarities[row, chosen], one.trials.own[row]
-        odds = posteriors(similarities[None], threshold, CALIBRATION.temperature)[0]
-        best = int(similarities.argmax())
-        if similarities[best] < threshold:
+        odds = posteriors(similarities[None], thresholds, temperatures)[0]
+        best = int(odds[1:].argmax())
+        if (similarities < thresholds).all():
+            refused += 1
             assert found.confidence[row] == pytest.approx(odds[0])
             assert found.right[row] == (own not in chosen)
         else:
             assert found.confidence[row] == pytest.approx(odds[1 + best])
             assert found.right[row] == (own == chosen[best])
+    assert 0 < refused < 54
+
+
+def test_the_lowest_calibrated_fmr_is_used_if_the_service_asks_for_a_lower_one() -> None:
+    found = identify_probes(compared(), Calibration((make_case((0.2, 0.1)),)), 5, mean_map=False)
+    assert found.fmr == pytest.approx(0.1)
 
 
 def test_the_bins_hold_all_answers() -> None:
     one = compared()
-    answers = identify_probes(one, CALIBRATION, seed=5)
+    answers = identify_probes(one, CALIBRATION, seed=5, mean_map=True)
     found = measure_reliability(answers, one.trials.subjects, draw_subjects(40, 1))
     assert sum(found.counts) == 2000 == found.ece.count
     used = [i for i, n in enumerate(found.counts) if n]
