@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select, tuple_
 
 from app.gallery.gallery import Changes, Position, StoredMaps
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, REMOVED, SUBJECTS
-from app.gallery.subjects import read_subjects
+from app.gallery.subjects import as_subjects
 from app.matching.templates import MapFormat
 
 _LAST_NUMBER = 2**63 - 1
@@ -21,18 +21,19 @@ def read_changes(
     revision = connection.scalars(select(GALLERY.c.revision)).one()
     order = (SUBJECTS.c.changed, SUBJECTS.c.number)
     page = select(SUBJECTS).where(tuple_(*order) > tuple_(*after)).order_by(*order).limit(limit)
-    places = [tuple(row) for row in connection.execute(page.with_only_columns(*order))]
-    subjects = read_subjects(connection, page)
-    complete = len(places) < limit
-    numbers = tuple(number for _, number in places)
+    rows = connection.execute(page).mappings().all()
+    complete = len(rows) < limit
+    numbers = tuple(row["number"] for row in rows)
     gone = select(REMOVED.c.number).where(REMOVED.c.revision > after.revision)
     return Changes(
-        subjects=tuple(subjects),
+        subjects=tuple(as_subjects(connection, rows)),
         numbers=numbers,
         maps=tuple(_read_maps(connection, numbers, one) for one in formats),
         removed=tuple(connection.scalars(gone)),
         summed=min((_count_summed(connection, one) for one in formats), default=0),
-        position=Position(revision, _LAST_NUMBER) if complete else Position(*places[-1]),
+        position=Position(revision, _LAST_NUMBER)
+        if complete
+        else Position(rows[-1]["changed"], rows[-1]["number"]),
         complete=complete,
     )
 
