@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 import numpy as np
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, select, tuple_
 
 from app.gallery.gallery import Changes, Position, StoredMaps
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, REMOVED, SUBJECTS
-from app.gallery.subjects import read_subjects
+from app.gallery.subjects import as_subjects
 from app.matching.templates import MapFormat
 
 _LAST_NUMBER = 2**63 - 1
@@ -21,18 +21,19 @@ def read_changes(
     revision = connection.scalars(select(GALLERY.c.revision)).one()
     order = (SUBJECTS.c.changed, SUBJECTS.c.number)
     page = select(SUBJECTS).where(tuple_(*order) > tuple_(*after)).order_by(*order).limit(limit)
-    places = [tuple(row) for row in connection.execute(page.with_only_columns(*order))]
-    subjects = read_subjects(connection, page)
-    complete = len(places) < limit
-    numbers = tuple(number for _, number in places)
+    rows = connection.execute(page).mappings().all()
+    complete = len(rows) < limit
+    numbers = tuple(row["number"] for row in rows)
     gone = select(REMOVED.c.number).where(REMOVED.c.revision > after.revision)
     return Changes(
-        subjects=tuple(subjects),
+        subjects=tuple(as_subjects(connection, rows)),
         numbers=numbers,
         maps=tuple(_read_maps(connection, numbers, one) for one in formats),
         removed=tuple(connection.scalars(gone)),
-        summed=min((_count_summed(connection, one) for one in formats), default=0),
-        position=Position(revision, _LAST_NUMBER) if complete else Position(*places[-1]),
+        summed=_count_summed(connection, formats),
+        position=Position(revision, _LAST_NUMBER)
+        if complete
+        else Position(rows[-1]["changed"], rows[-1]["number"]),
         complete=complete,
     )
 
@@ -56,9 +57,9 @@ def _read_maps(connection: Connection, numbers: Sequence[int], of: MapFormat) ->
     return StoredMaps(owners, tuple(stored for _, stored in rows))
 
 
-def _count_summed(connection: Connection, of: MapFormat) -> int:
-    """Returns the number of subjects in the sum of a format."""
-    query = select(func.coalesce(func.max(MAP_SUMS.c.subjects), 0)).where(
-        MAP_SUMS.c.net == of.net, MAP_SUMS.c.template_id == of.template_id
-    )
-    return connection.scalars(query).one()
+def _count_summed(connection: Connection, formats: Sequence[MapFormat]) -> int:
+    """Returns the least number of subjects in the sums of some formats."""
+    keys = [(one.net, one.template_id) for one in formats]
+    own = tuple_(MAP_SUMS.c.net, MAP_SUMS.c.template_id).in_(keys)
+    found = connection.scalars(select(MAP_SUMS.c.subjects).where(own)).all()
+    return min(found, default=0) if len(found) == len(formats) else 0

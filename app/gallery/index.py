@@ -164,7 +164,7 @@ class GalleryIndex:
             while True:
                 rebuilt = self._build(table)
                 with self._changing:
-                    if rebuilt is not None and self._catch_up(rebuilt):
+                    if rebuilt is not None:  # the next call reads what has changed meanwhile
                         self._table = table = rebuilt
                         self._view = table.view()
                     if self._closing.is_set() or not _needs_rebuild(table):
@@ -182,14 +182,10 @@ class GalleryIndex:
             table.means = means
             return None
         rebuilt = Table(self._nets, means, self._proposer)
-        return rebuilt if self._catch_up(rebuilt) else None
-
-    def _catch_up(self, table: Table) -> bool:
-        """Reads all changes into a table; returns false if the index is closed meanwhile."""
         while not self._closing.is_set():
-            if table.read_page(self._gallery):
-                return True
-        return False
+            if rebuilt.read_page(self._gallery):
+                return rebuilt
+        return None
 
 
 def _needs_rebuild(table: Table) -> bool:

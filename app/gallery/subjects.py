@@ -27,7 +27,11 @@ def read_subject(connection: Connection, subject_id: str) -> Subject:
 
 def read_subjects(connection: Connection, query: Select[Any]) -> list[Subject]:
     """Reads the subjects that a query of `SUBJECTS` selects."""
-    rows = connection.execute(query).mappings().all()
+    return as_subjects(connection, connection.execute(query).mappings().all())
+
+
+def as_subjects(connection: Connection, rows: Sequence[RowMapping]) -> list[Subject]:
+    """Reads the template counts of the subjects in some rows of `SUBJECTS`."""
     counts = _template_counts(connection, [row["subject_id"] for row in rows])
     return [_subject(row, counts[row["subject_id"]]) for row in rows]
 

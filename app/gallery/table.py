@@ -139,7 +139,8 @@ class Table:
         first = usable & (np.array([self._counts[slot] for slot in slots], np.int32) == 0)
         held = np.array([self._held[slot] for slot in slots], np.int32).reshape(enrolled.shape)
         for i, stored in enumerate(changes.maps):
-            self._append_shipped(i, slots[first], identities[first])
+            if (identities[first] >= 0).any():
+                self._append_shipped(i, slots[first], identities[first])
             self._append_enrolled(i, stored, slots, np.where(usable, held[:, i], _NONE))
         for i in np.flatnonzero(usable).tolist():
             self._held[slots[i]] = enrolled[i].tolist()

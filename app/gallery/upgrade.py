@@ -8,8 +8,7 @@ UPGRADED_VERSION = 1
 
 STATEMENTS = (
     "CREATE TABLE former_subjects AS SELECT * FROM subjects",
-    "DELETE FROM templates",  # overwrites the rows; the table's pages are overwritten later
-    "DROP TABLE templates",
+    "DROP TABLE templates",  # its pages are overwritten, see secure_delete
     "DROP TABLE subjects",
     "DROP TABLE gallery",
 )

@@ -14,7 +14,7 @@ from app.gallery.comparison import Found
 from app.gallery.gallery import Changes, Gallery, GalleryUnusable, Position
 from app.gallery.index import GalleryIndex
 from app.matching.maps import Signs, VeinMaps, join_maps
-from app.matching.similarity import probe_codes, similarities, template_codes
+from app.matching.similarity import MIN_OVERLAP, probe_codes, similarities, template_codes
 from app.matching.templates import MapFormat
 from tests.app.conftest import execute
 from tests.app.gallery.conftest import ALEXNET, VGG16, Open, ToyNet, vein_maps
@@ -146,6 +146,7 @@ def test_trained_identities_are_compared_with_shipped_and_added_templates(
     expected = {"p001": joined(shipped(0), palm(4)), "p002": shipped(1)}
     check(index.search(probe(3)), expected, probe(3))
     check(GalleryIndex(gallery, NETS).search(probe(3)), expected, probe(3))
+    assert [len(one) for one in index._current().rows] == [4, 4]
 
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["at the start", "after a change"])
@@ -197,6 +198,8 @@ def test_random_changes_leave_what_a_new_index_reads(open_gallery: Open) -> None
         if step % 3 == 0:
             check(index.search(probe(99)), expected, probe(99))
     check(GalleryIndex(here, NETS).search(probe(99)), expected, probe(99))
+    images = sum(len(own[VGG16]) for own in expected.values())
+    assert [int((one.owners != rows.FREE).sum()) for one in index._current().rows] == [images] * 2
 
 
 class MeteredGallery:
@@ -204,7 +207,7 @@ class MeteredGallery:
 
     def __init__(self, gallery: Gallery) -> None:
         self.store = gallery
-        self.read = 0
+        self.read = self.pages = 0
         self.after_page: Callable[[], object] = lambda: None
 
     def __getattr__(self, name: str) -> object:
@@ -213,6 +216,7 @@ class MeteredGallery:
     def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
         changes = self.store.changes(after, formats, limit)
         self.read += len(changes.subjects)
+        self.pages += 1
         self.after_page()
         return changes
 
@@ -273,7 +277,7 @@ def test_of_many_callers_one_reads_the_gallery(gallery: Gallery) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert [f.result() for f in [pool.submit(count) for _ in range(8)]] == [5] * 8
-    assert metered.read == 5
+    assert (metered.read, metered.pages) == (5, 1)
 
 
 def nearly(maps: VeinMaps, seed: int, noise: float = 0.5) -> VeinMaps:
@@ -310,15 +314,25 @@ def test_coarse_maps_propose_the_right_subject_of_a_large_gallery(
         check(found, proposed, probes, means)
 
 
-def test_a_template_with_few_usable_places_is_proposed_too(
-    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+def test_the_coarse_similarity_is_the_agreement_per_usable_place_at_the_best_shift(
+    gallery: Gallery, index: GalleryIndex
 ) -> None:
-    monkeypatch.setattr(comparison, "MAX_FULL_BYTES", 0)
-    monkeypatch.setattr(comparison, "CANDIDATES", 3)
-    for i in range(30):
-        gallery.enroll(f"s{i}", None, None, palm(i, masked=0.25), add=False)
-    found = GalleryIndex(gallery, NETS).search(probe(7))
-    assert "s7" in {subject.subject_id for subject in found.subjects}
+    for i in range(8):
+        gallery.enroll(f"s{i}", None, None, palm(i, masked=0.4), add=False)
+    view, probes = index._current(), probe(50)
+    found = comparison.coarse_similarity(view, 0, probes[0])
+    windows = Signs.coarse(probes[0]).positive[0]
+    for i in range(8):
+        signs = Signs.coarse(palm(i, masked=0.4)[VGG16])
+        own, usable = signs.positive[0, 1:3, 1:3], signs.usable[0, 1:3, 1:3].mean()
+        agreements = [
+            1 - 2 * np.mean(own != windows[down : down + 2, right : right + 2])
+            for down in range(3)
+            for right in range(3)
+        ]
+        expected = max(agreements) / max(usable, MIN_OVERLAP)
+        assert found[view.slots[f"s{i}"]] == pytest.approx(expected)
+    assert found.dtype == np.float32
 
 
 def memory(index: GalleryIndex) -> bytes:
