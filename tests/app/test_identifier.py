@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from app.palm.views import probe_views, template_views
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble, NetsDisagree
@@ -15,7 +16,6 @@ from app.matching.fusion import Fusion
 from app.matching.templates import mean_template
 from app.palm.decode import ImageLimits, decode
 from app.palm.roi import prepare
-from app.palm.views import probe_views, template_views
 from tests.app.api.conftest import IDENTITIES, SIZE_PX, ToyNet
 from tests.app.api.conftest import png as palm
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from app.palm.views import probe_views
 
 from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
@@ -16,7 +17,6 @@ from app.matching.templates import NetKey
 from app.nets.manifest import NetCorrupt, read_manifest
 from app.nets.store import load_ensemble, load_nets
 from app.palm.decode import ImageLimits
-from app.palm.views import probe_views
 from training.__main__ import main
 from training.commands.synthesize import SynthesizeConfig, synthesize
 from training.database.palms import Palms, load_palms

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from app.palm.views import template_views
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,7 +17,6 @@ from app.main import create_app
 from app.matching.calibration import Calibration, Threshold
 from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
-from app.palm.views import template_views
 from app.settings import Settings
 from tests.app.conftest import encode
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from app.palm.views import TEMPLATE_VIEWS
 from fastapi.testclient import TestClient
 from threadpoolctl import threadpool_info  # pyright: ignore[reportMissingTypeStubs]
 
 from app.ensemble import Ensemble
 from app.main import create_app
 from app.nets.manifest import NetCorrupt
-from app.palm.views import TEMPLATE_VIEWS
 from app.settings import Settings
 from tests.app.api.conftest import (
     EMBEDDING_SIZE,

@@ -166,7 +166,8 @@ def bfloat16() -> Iterator[None]:
 
 @pytest.mark.usefixtures("bfloat16")
 def test_a_net_is_loaded_in_float32_after_a_training_in_bfloat16(toy_run: Path) -> None:
-    net = Source.open(toy_run).load(palms_of(np.zeros((4, 32, 32)), np.arange(4)))
+    images = np.random.default_rng(0).integers(60, 120, (4, 32, 32))
+    net = Source.open(toy_run).load(palms_of(images, np.arange(4)))
     assert {layer.compute_dtype for layer in net.layers if layer.weights} == {"float32"}
 
 
@@ -195,6 +196,20 @@ def test_too_few_strangers_are_refused_with_the_number_needed(
 def test_the_database_s_own_people_do_not_calibrate(config: ExportConfig) -> None:
     with pytest.raises(ValueError, match=r"is the same image as .* so these are no strangers"):
         export(replace(config, strangers=(config.data,)))
+    assert not config.store.exists()
+
+
+def test_weights_beyond_float16_are_refused(
+    toy_run: Path, config: ExportConfig, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(toy_run, tmp_path / "run"))
+    net = select_outputs(build_net("alexnet", 4, PRESETS["shipped"], input_px=32), "similarity")
+    net.load_weights(run / "best.weights.h5")
+    dense = net.get_layer("dense")
+    dense.set_weights([1e7 * dense.get_weights()[0]])
+    net.save_weights(run / "best.weights.h5")
+    with pytest.raises(ValueError, match=r"dense/kernel cannot be stored in float16, so nothing"):
+        export(replace(config, run=run))
     assert not config.store.exists()
 
 
