@@ -1,4 +1,4 @@
-"""Serves palm-vein identification: `python -m app`."""
+"""The command line: `python -m app` serves, and has commands that maintain the gallery."""
 
 import argparse
 import errno
@@ -6,34 +6,47 @@ import logging
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import uvicorn
 
+from app.ensemble import NetsDisagree
+from app.gallery.gallery import GalleryUnusable
 from app.logs import configure_logging
-from app.main import create_app
+from app.main import create_app, open_gallery
+from app.maintenance import calibrate_site, describe_report, list_outdated
+from app.nets.store import load_ensemble
 from app.settings import Settings, read_settings, variable
 
 logger = logging.getLogger("app")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until the process is told to stop.
+    """Runs one command: serves until the process is told to stop, or maintains the gallery.
 
     Args:
         arguments: the command line's; None takes those of the process.
 
     Returns:
-        The exit status: 0 after a normal stop, 2 if a setting is wrong or the address cannot be
-        listened on, 1 if the service failed to start for another reason.
+        The exit status: 0 after success or a normal stop; 2 if a setting is wrong, the address
+        cannot be listened on, or a command cannot be carried out; 1 if the service failed to start
+        for another reason.
     """
-    _parse(arguments)
+    chosen = _parse(arguments)
     try:
         settings = read_settings()
+        if chosen.command == "outdated":
+            return _list_outdated(settings)
+        if chosen.command == "calibrate":
+            return _calibrate(settings, write=chosen.write, force=chosen.force)
         listener = _listen(settings.host, settings.port)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, NetsDisagree, GalleryUnusable) as error:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
+    return _serve(settings, listener)
+
+
+def _serve(settings: Settings, listener: socket.socket) -> int:
     configure_logging(settings.log_level)
     logger.info("starting on http://%s:%d", settings.host, settings.port)
     server = uvicorn.Server(
@@ -49,18 +62,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if server.started else 1
 
 
-def _parse(arguments: Sequence[str] | None) -> None:
-    """Answers --help and refuses every other argument."""
+def _list_outdated(settings: Settings) -> int:
+    """Prints the ids of the subjects that must be enrolled again, one on each line."""
+    ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
+    with closing(open_gallery(settings.gallery_url)) as gallery:
+        for subject_id in list_outdated(gallery, ensemble.formats):
+            print(subject_id)
+    return 0
+
+
+def _calibrate(settings: Settings, *, write: bool, force: bool) -> int:
+    """Prints stated against observed false match rates at the site, and stores them if asked to."""
+    ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
+    with closing(open_gallery(settings.gallery_url)) as gallery:
+        report, suspects = calibrate_site(gallery, ensemble, may_lower=force)
+        print(describe_report(report, suspects))
+        if write:
+            gallery.write_site_report(report.model_dump_json())
+            print("written: the thresholds take effect when the service restarts")
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Returns the command and its options; answers --help and refuses anything else."""
     settings = "\n".join(
         f"  {variable(name)}\n      {field.description}"
         for name, field in Settings.model_fields.items()
     )
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m app",
-        description="Serves palm-vein identification over HTTP.",
+        description="Serves palm-vein identification over HTTP, or maintains its gallery.",
         epilog=f"settings, each an environment variable or a line of .env:\n{settings}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args(arguments)
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.add_parser("serve", help="serve over HTTP; the default")
+    commands.add_parser(
+        "outdated",
+        help="list the subjects that must be enrolled again, because they have no templates of the "
+        "nets in service",
+    )
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="compare the enrolled subjects with each other: stated against observed false match "
+        "rate on the site's own camera",
+    )
+    calibrate.add_argument(
+        "--write",
+        action="store_true",
+        help="raise the thresholds where the observed rate is higher",
+    )
+    calibrate.add_argument(
+        "--force",
+        action="store_true",
+        help="also lower thresholds below the shipped ones where the observed rate is lower",
+    )
+    return parser.parse_args(arguments)
 
 
 def _listen(host: str, port: int) -> socket.socket:

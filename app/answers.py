@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from app.gallery.gallery import Subject
 from app.matching import calibration
 from app.matching.decision import Decision
+from app.matching.mean_map import MIN_SUBJECTS
 from app.palm.quality import Quality
 
 MAX_SHOWN_CONFIDENCE = 0.9999
@@ -64,6 +65,36 @@ class Threshold(_Answer):
     def of(cls, threshold: calibration.Threshold) -> Self:
         """Returns a calibrated threshold as part of an answer."""
         return cls(similarity=threshold.similarity, fmr=threshold.fmr)
+
+
+class MeanMap(_Answer):
+    """The mean of the enrolled subjects' maps, which is subtracted from every map."""
+
+    subjects: int = Field(
+        description="Number of subjects that it is the mean of; 0 if none is subtracted, because "
+        f"fewer than {MIN_SUBJECTS} are enrolled.",
+        examples=[240],
+    )
+    revision: int = Field(
+        description="Number of times that it was computed since the service started.", examples=[3]
+    )
+
+
+class GalleryState(_Answer):
+    """The gallery as it is searched now."""
+
+    subjects: int = Field(description="Number of subjects that can be identified.", examples=[400])
+    without_templates: int = Field(
+        description="Number of enrolled subjects that cannot be identified, because they have no "
+        "templates of the nets in service: enroll them again with add=true.",
+        examples=[0],
+    )
+    mean_map: MeanMap = Field(description="The mean map in use, never shown itself.")
+    fpir: Fmr = Field(
+        description="False positive identification rate that can be held among these subjects: "
+        "PALM_FPIR_TARGET, or more if the nets are not calibrated for so many. 0 to 1.",
+        examples=[0.01],
+    )
 
 
 class Candidate(_Answer):
@@ -145,6 +176,11 @@ class Identification(_Answer):
         "subjects."
     )
     quality: Qualities
+    explanation: str | None = Field(
+        default=None,
+        description="With explain=true and a match: a PNG, base64, of the first image's vein map, "
+        "green where it agrees with the match and red where it does not.",
+    )
     timings_ms: Timings
 
     @property

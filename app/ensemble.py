@@ -42,6 +42,11 @@ class Net(Protocol):
         ...
 
     @property
+    def test_pairs(self) -> VeinMaps:
+        """Maps of test images; rows 2 i and 2 i + 1 are of one palm."""
+        ...
+
+    @property
     def calibration(self) -> Calibration:
         """The meaning of its similarities."""
         ...
@@ -93,6 +98,11 @@ class Ensemble:
     def identities(self) -> Sequence[str]:
         """The identities that the nets were trained on."""
         return self.nets[0].identities
+
+    @property
+    def formats(self) -> list[MapFormat]:
+        """The formats of the nets' maps, in their order."""
+        return [net.format for net in self.nets]
 
     @property
     def input_px(self) -> int:

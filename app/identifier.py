@@ -1,24 +1,36 @@
 """The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.answers import Candidate, Enrollment, Identification, Threshold, Verification, Vote
+from app.answers import (
+    Candidate,
+    Enrollment,
+    GalleryState,
+    Identification,
+    MeanMap,
+    Threshold,
+    Verification,
+    Vote,
+)
 from app.clock import Clock
 from app.ensemble import Ensemble
+from app.explanation import draw_explanation
 from app.gallery.gallery import Gallery, Hand
-from app.gallery.index import GalleryIndex
+from app.gallery.index import Found, GalleryIndex
 from app.matching.calibration import Calibration
 from app.matching.decision import Answers, Decision, decide
-from app.matching.similarity import similarities
-from app.matching.templates import Floats, NetKey, are_unit, mean_template
+from app.matching.maps import Floats, VeinMaps, join_maps
+from app.matching.templates import NetKey
 from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
-from app.palm.views import Images, probe_views, template_views
+
+Images = NDArray[np.uint8]
 
 
 class TemplatesMissing(Exception):
@@ -54,18 +66,30 @@ class Identifier:
         """
         self._ensemble = ensemble
         self._gallery = gallery
-        self._index = GalleryIndex(gallery, ensemble.nets)
+        self._index = GalleryIndex(gallery, ensemble.nets, ensemble.fusion.weights)
         self._limits = image_limits
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
 
-    def count_subjects(self) -> int:
-        """Returns how many subjects can be identified; reads the gallery as identification does.
+    def close(self) -> None:
+        """Stops work in the background; call it before the gallery's `close`."""
+        self._index.close()
+
+    def describe_gallery(self) -> GalleryState:
+        """Describes the gallery; reads it as identification does.
 
         Raises:
-            GalleryUnusable: if nobody can be identified or verified; see `GalleryIndex.current`.
+            GalleryUnusable: if nobody can be identified or verified; see `GalleryIndex`.
         """
-        return len(self._index.current().subjects)
+        subjects = self._index.count_subjects()
+        mean_map = self._index.mean_map
+        lowest = self._ensemble.fusion.calibration.lowest_fmr
+        return GalleryState(
+            subjects=subjects,
+            without_templates=self._gallery.count_incomparable(self._ensemble.formats),
+            mean_map=MeanMap(subjects=mean_map.subjects, revision=mean_map.revision),
+            fpir=max(self._fpir_target, subjects * lowest),
+        )
 
     def enroll(
         self,
@@ -85,19 +109,22 @@ class Identifier:
         clock = Clock()
         pixels, quality = self._read(images)
         clock.lap("decode")
-        keys = [net.key for net in self._ensemble.nets]
-        templates = dict(zip(keys, self._embed(template_views(pixels)), strict=True))
+        formats = [net.format for net in self._ensemble.nets]
+        templates = dict(zip(formats, self._maps(pixels), strict=True))
         clock.lap("nets")
         subject = self._gallery.enroll(subject_id, name, hand, templates, add=add)
         clock.lap("gallery")
         return Enrollment(subject=subject, quality=quality, timings_ms=clock.timings_ms())
 
-    def identify(self, images: Sequence[bytes], *, candidates: int = 5) -> Identification:
+    def identify(
+        self, images: Sequence[bytes], *, candidates: int = 5, explain: bool = False
+    ) -> Identification:
         """Finds the subject whose palm the images show.
 
         Args:
             images: files, all of one palm.
             candidates: number of best subjects to return, whatever the decision.
+            explain: whether to draw which veins agree with a match.
 
         Raises:
             PalmImageError: if an image cannot be used.
@@ -105,26 +132,26 @@ class Identifier:
         clock = Clock()
         pixels, quality = self._read(images)
         clock.lap("decode")
-        probes = self._probes(pixels)
+        probes = self._maps(pixels)
         clock.lap("nets")
-        gallery = self._index.current()
-        fmr = self._fpir_target / max(len(gallery.subjects), 1)  # FPIR is about N times FMR
-        by_net = _compare(probes, gallery.matrices)
-        fused = self._ensemble.fusion.combine(by_net)
-        answers, threshold = _decide(fused, self._ensemble.fusion.calibration, fmr)
-        ranked = _rank(fused[0], answers.posteriors[0, 1:], gallery.subject_ids, candidates)
-        decision = _decision(answers)
-        best = int(answers.best[0])
-        votes = self._votes(by_net, gallery.subject_ids, fmr)
+        found = self._index.search(probes)
+        fmr = self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
+        fused, answers, votes = self._decide(found, fmr)
+        decision, best = _decision(answers), int(answers.best[0])
         clock.lap("search")
+        explanation = None
+        if explain and decision == "match":
+            explanation = self._explain(found.subjects[best].subject_id, probes)
+            clock.lap("explain")
         return Identification(
             decision=decision,
-            identity=gallery.subjects[best] if decision == "match" else None,
+            identity=found.subjects[best] if decision == "match" else None,
             confidence=float(answers.confidence[0]),
-            candidates=ranked,
+            candidates=_rank(fused, answers, found, candidates),
             nets=votes,
-            threshold=threshold,
+            threshold=_threshold(self._ensemble.fusion.calibration, found, best, fmr),
             quality=quality,
+            explanation=explanation,
             timings_ms=clock.timings_ms(),
         )
 
@@ -138,28 +165,23 @@ class Identifier:
         """
         clock = Clock()
         subject = self._gallery.subject(subject_id)
-        gallery = self._index.current()
-        try:
-            row = gallery.subject_ids.index(subject_id)
-        except ValueError:
-            raise TemplatesMissing(subject_id) from None
         clock.lap("gallery")
         pixels, quality = self._read(images)
         clock.lap("decode")
-        probes = self._probes(pixels)
+        probes = self._maps(pixels)
         clock.lap("nets")
-        by_net = _compare(probes, [matrix[row : row + 1] for matrix in gallery.matrices])
-        fused = self._ensemble.fusion.combine(by_net)
-        answers, threshold = _decide(fused, self._ensemble.fusion.calibration, self._fmr_target)
-        votes = self._votes(by_net, (subject_id,), self._fmr_target)
+        found = self._index.verify(subject_id, probes)
+        if found is None:
+            raise TemplatesMissing(subject_id)
+        fused, answers, votes = self._decide(found, self._fmr_target)
         clock.lap("search")
         return Verification(
             decision=_decision(answers),
             identity=subject,
             confidence=float(answers.confidence[0]),
-            similarity=float(fused[0, 0]),
+            similarity=float(fused[0]),
             nets=votes,
-            threshold=threshold,
+            threshold=_threshold(self._ensemble.fusion.calibration, found, 0, self._fmr_target),
             quality=quality,
             timings_ms=clock.timings_ms(),
         )
@@ -178,81 +200,82 @@ class Identifier:
                 raise type(error)(f"image {position} of {len(images)}: {error}") from error
         return np.stack(pixels), quality
 
-    def _probes(self, pixels: Images) -> list[Floats]:
-        """Returns each net's probe [2, D]: the mean embedding of all images, by view."""
-        return [mean_template(rows) for rows in self._embed(probe_views(pixels))]
-
-    def _embed(self, views: Images) -> list[Floats]:
-        """Returns each net's embeddings [B, ..., D] of the views [B, ..., H, W, 3] of B images.
+    def _maps(self, pixels: Images) -> list[VeinMaps]:
+        """Returns each net's maps of the images [B, H, W, 3].
 
         Raises:
-            ArithmeticError: if an embedding is not of unit length; every answer would be wrong.
+            ArithmeticError: if a map is not finite; every answer would be wrong.
         """
-        by_image = views.reshape(len(views), -1, *views.shape[-3:])
         # One image at a time: an engine keeps memory for the largest batch that it has seen.
-        embeddings = [
-            np.stack([net.embed(batch) for batch in by_image]).reshape(*views.shape[:-3], -1)
+        return [
+            join_maps([net.maps(image[np.newaxis]) for image in pixels])
             for net in self._ensemble.nets
         ]
-        for net, rows in zip(self._ensemble.nets, embeddings, strict=True):
-            if not are_unit(rows).all():
-                raise ArithmeticError(f"{net.key} computed an embedding that is not of unit length")
-        return embeddings
 
-    def _votes(
-        self, by_net: Sequence[Floats], subject_ids: Sequence[str], fmr: float
-    ) -> list[Vote]:
-        return [
-            _vote(net.key, net.calibration, similarities_of_net, subject_ids, fmr)
-            for net, similarities_of_net in zip(self._ensemble.nets, by_net, strict=True)
+    def _explain(self, subject_id: str, probes: Sequence[VeinMaps]) -> str | None:
+        """Draws the first image's maps; None if the subject was erased meanwhile."""
+        first = [maps[:1] for maps in probes]
+        agreements = self._index.agreement(subject_id, first)
+        if not agreements:
+            return None
+        return b64encode(draw_explanation(first, agreements)).decode()
+
+    def _decide(self, found: Found, fmr: float) -> tuple[Floats, Answers, list[Vote]]:
+        """Returns the fused similarities [N], the decision on them, and each net's own answer."""
+        fusion = self._ensemble.fusion
+        fused = fusion.combine(found.by_net)
+        votes = [
+            _vote(net.key, net.calibration, own, found, fmr)
+            for net, own in zip(self._ensemble.nets, found.by_net, strict=True)
         ]
+        return fused, _answers(fused, fusion.calibration, found, fmr), votes
 
 
-def _compare(probes: Sequence[Floats], matrices: Sequence[Floats]) -> list[Floats]:
-    """Returns each net's similarities [1, N] of its probe [2, D] to its templates [N, 2, M, D]."""
-    return [
-        similarities(probe[None], matrix) for probe, matrix in zip(probes, matrices, strict=True)
-    ]
+def _answers(similarities: Floats, calibration: Calibration, found: Found, fmr: float) -> Answers:
+    """Decides on the similarities [N] to the subjects found."""
+    limits = calibration.at(
+        fmr, found.template_counts, probes=found.probe_images, mean_map=found.mean_map
+    )
+    return decide(similarities[np.newaxis], limits.similarities, limits.temperatures)
 
 
-def _decide(found: Floats, calibration: Calibration, fmr: float) -> tuple[Answers, Threshold]:
-    """Decides on similarities [1, N]; returns the threshold as well."""
-    threshold = calibration.threshold_at(fmr)
-    answers = decide(found, threshold.similarity, calibration.temperature)
-    return answers, Threshold.of(threshold)
+def _threshold(calibration: Calibration, found: Found, best: int, fmr: float) -> Threshold:
+    """Returns the threshold of the best subject or, in an empty gallery, of one image."""
+    count = found.template_counts[best : best + 1] if found.subjects else np.ones(1, np.int64)
+    limits = calibration.at(fmr, count, probes=found.probe_images, mean_map=found.mean_map)
+    return Threshold(similarity=float(limits.similarities[0]), fmr=limits.fmr)
 
 
 def _decision(answers: Answers) -> Decision:
     return cast(Decision, str(answers.decisions[0]))
 
 
-def _rank(
-    found: Floats, confidences: NDArray[np.float64], subject_ids: Sequence[str], count: int
-) -> list[Candidate]:
-    """Returns the `count` most similar of N subjects, each array [N]."""
-    best: list[int] = np.argsort(-found, kind="stable")[:count].tolist()
+def _rank(fused: Floats, answers: Answers, found: Found, count: int) -> list[Candidate]:
+    """Returns the `count` most probable of the N subjects found."""
+    confidences = answers.posteriors[0, 1:]
+    best: list[int] = np.lexsort((-fused, -confidences))[:count].tolist()
     return [
         Candidate(
-            subject_id=subject_ids[i],
+            subject_id=found.subjects[i].subject_id,
             confidence=float(confidences[i]),
-            similarity=float(found[i]),
+            similarity=float(fused[i]),
         )
         for i in best
     ]
 
 
 def _vote(
-    key: NetKey, calibration: Calibration, found: Floats, subject_ids: Sequence[str], fmr: float
+    key: NetKey, calibration: Calibration, similarities: Floats, found: Found, fmr: float
 ) -> Vote:
-    """Returns what one net alone would answer, from its similarities [1, N]."""
-    answers, threshold = _decide(found, calibration, fmr)
+    """Returns what one net alone would answer, from its similarities [N]."""
+    answers = _answers(similarities, calibration, found, fmr)
     best = int(answers.best[0])
     return Vote(
         net=key.net,
         version=key.version,
-        subject_id=subject_ids[best] if subject_ids else None,
+        subject_id=found.subjects[best].subject_id if found.subjects else None,
         decision=_decision(answers),
         confidence=float(answers.confidence[0]),
-        similarity=float(found[0, best]) if subject_ids else None,
-        threshold=threshold,
+        similarity=float(similarities[best]) if found.subjects else None,
+        threshold=_threshold(calibration, found, best, fmr),
     )

@@ -20,6 +20,7 @@ from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.logs import configure_logging
+from app.maintenance import calibrated_at_site
 from app.nets.manifest import NetUnusable
 from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
@@ -50,6 +51,8 @@ def create_app(settings: Settings, *, load_ensemble: LoadEnsemble = load_ensembl
         app.state.service = service = _start(settings, load_ensemble)
         _log_start(settings, service)
         yield
+        if not isinstance(service.identifier, Broken):
+            service.identifier.close()
         if not isinstance(service.gallery, Broken):
             service.gallery.close()
 
@@ -87,18 +90,27 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
+def open_gallery(url: str) -> Gallery:
+    """Opens the gallery of a URL, as `PALM_GALLERY_URL`.
+
+    Raises:
+        GalleryUnusable: if it cannot be opened.
+    """
+    scheme, _, _ = url.partition(":")
+    return GALLERIES[scheme](url)
+
+
 def _start(settings: Settings, load_ensemble: LoadEnsemble) -> Service:
     """Starts every part. If one cannot start, the service is up, but not ready."""
-    scheme, _, _ = settings.gallery_url.partition(":")
     ensemble = _attempt(lambda: load_ensemble(settings.models_dir, settings.nets, settings.engine))
-    gallery = _attempt(lambda: GALLERIES[scheme](settings.gallery_url))
+    gallery = _attempt(lambda: open_gallery(settings.gallery_url))
     if isinstance(ensemble, Broken) or isinstance(gallery, Broken):
         reasons = [part.reason for part in (ensemble, gallery) if isinstance(part, Broken)]
         identifier = Broken("; ".join(reasons))
     else:
         identifier = _attempt(lambda: _start_identifier(settings, ensemble, gallery))
     admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
-    return Service(ensemble, gallery, identifier, admission)
+    return Service(ensemble, gallery, identifier, admission, settings.explain)
 
 
 def _attempt(start: Callable[[], Part]) -> Part | Broken:
@@ -113,7 +125,7 @@ def _attempt(start: Callable[[], Part]) -> Part | Broken:
 def _start_identifier(settings: Settings, ensemble: Ensemble, gallery: Gallery) -> Identifier:
     gallery.seed_trained(ensemble.identities)
     return Identifier(
-        ensemble,
+        calibrated_at_site(ensemble, gallery),
         gallery,
         image_limits=ImageLimits(max_pixels=settings.max_pixels),
         fpir_target=settings.fpir_target,
@@ -126,7 +138,7 @@ def _log_start(settings: Settings, service: Service) -> None:
     if isinstance(service.ensemble, Broken) or isinstance(service.identifier, Broken):
         return  # the reason is logged already
     try:
-        subjects = service.identifier.count_subjects()
+        state = service.identifier.describe_gallery()
     except GalleryUnusable as error:  # the service stays up: deleting those subjects helps
         logger.error("not ready: %s", error)
         return
@@ -134,8 +146,23 @@ def _log_start(settings: Settings, service: Service) -> None:
         "nets": [str(net.key) for net in service.ensemble.nets],
         "engine": settings.engine,
         "gallery": without_password(settings.gallery_url),
-        "subjects": subjects,
+        "subjects": state.subjects,
+        "without_templates": state.without_templates,
         "fpir_target": settings.fpir_target,
         "fmr_target": settings.fmr_target,
     }
+    if state.without_templates:
+        logger.warning(
+            "%d subjects have no templates of these nets and cannot be identified: `python -m app "
+            "outdated` lists them; enroll them again with add=true",
+            state.without_templates,
+        )
+    if state.fpir > settings.fpir_target:
+        logger.warning(
+            "the nets are not calibrated for %d subjects at PALM_FPIR_TARGET=%g: the false "
+            "positive identification rate that can be held is %.3g",
+            state.subjects,
+            settings.fpir_target,
+            state.fpir,
+        )
     logger.info("ready", extra={"fields": served})

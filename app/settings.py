@@ -131,6 +131,10 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a further request waits for its turn, in seconds; then it gets 503.",
     )
+    explain: bool = Field(
+        default=False,
+        description="Whether identify?explain=true may draw which veins agree with the match.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
         description="Least severe level that is logged, as JSON lines on standard error.",

@@ -18,9 +18,12 @@ from tqdm import tqdm
 
 from benchmarks.machine import as_sentence, describe_machine
 from training.report.files import write_text
-from training.synthetic.canvas import CANVAS_PX
-from training.synthetic.capture import IMAGE_PX, TRAINING, draw_camera, draw_session, shoot
+from training.synthetic.cameras import draw_camera
+from training.synthetic.canvas import CANVAS_PX, IMAGE_PX
+from training.synthetic.capture import shoot
 from training.synthetic.palms import draw_identity
+from training.synthetic.sessions import draw_session
+from training.synthetic.styles import TRAINING
 
 
 def main() -> None:

@@ -4,17 +4,17 @@ import logging
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request, Response, UploadFile, status
+from fastapi import APIRouter, Form, Query, Request, Response, UploadFile, status
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
 from app.answers import show_confidence, show_similarity
 from app.api.middleware import SEND_IMAGES
-from app.api.problems import KINDS, documented
+from app.api.problems import KINDS, ExplanationOff, documented
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import Enrollment, Identification, Name, RequestBody, Verification
-from app.api.service import AdmittedIdentifierDep
+from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.gallery.gallery import Hand, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
@@ -90,9 +90,9 @@ class VerifyForm(RequestBody):
 
 MULTIPART = Form(media_type="multipart/form-data")
 IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
-# Problems that each of these routes may answer with.
-_OF_SUBJECTS = (SubjectUnknown, SubjectExists, TemplatesMissing)
-_ERRORS = [error for error in KINDS if error not in _OF_SUBJECTS]
+# Problems that each of these routes may answer with are all but these.
+_OF_SOME = (SubjectUnknown, SubjectExists, TemplatesMissing, ExplanationOff)
+_ERRORS = [error for error in KINDS if error not in _OF_SOME]
 
 router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY])
 
@@ -125,15 +125,22 @@ def enroll(
 @router.post(
     "/identify",
     summary="Identify a palm",
-    responses=documented(*_ERRORS, invalid=IMAGES_MISSING),
+    responses=documented(ExplanationOff, *_ERRORS, invalid=IMAGES_MISSING),
 )
 def identify(
     identifier: AdmittedIdentifierDep,
+    service: ServiceDep,
     request: Request,
     form: Annotated[IdentifyForm, MULTIPART],
+    explain: Annotated[
+        bool,
+        Query(description="Whether to draw which veins agree with a match; needs PALM_EXPLAIN."),
+    ] = False,
 ) -> Identification:
     """Compares one palm with every subject. That nobody matches is a result, not an error."""
-    found = identifier.identify(_read(form.images))
+    if explain and not service.may_explain:
+        raise ExplanationOff
+    found = identifier.identify(_read(form.images), explain=explain)
     _log_decision("identify", request, found)
     return Identification.of(found, request.state.request_id)
 

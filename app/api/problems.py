@@ -24,6 +24,16 @@ class NotReady(Exception):
         super().__init__(f"{reason}; then restart the service")
 
 
+class ExplanationOff(Exception):
+    """An explanation is asked for, and the operator has not switched explanations on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "explanations are switched off: leave explain out, or set PALM_EXPLAIN=true and "
+            "restart the service"
+        )
+
+
 class Overloaded(Exception):
     """No place to compute became free in time."""
 
@@ -72,6 +82,7 @@ def detail_of(error: Exception) -> str:
 INVALID = Kind(422, "request-invalid", "Invalid request")
 KINDS: Mapping[type[Exception], Kind] = {
     FormIncomplete: plain(400),
+    ExplanationOff: Kind(403, "explanation-off", "Explanations are switched off"),
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
     SubjectExists: Kind(409, "subject-exists", "Subject exists already"),
     TemplatesMissing: Kind(409, "templates-missing", "Subject lacks templates"),
@@ -89,6 +100,7 @@ KINDS: Mapping[type[Exception], Kind] = {
 # An error of each kind, for the documentation.
 _EXAMPLES = [
     FormIncomplete(),
+    ExplanationOff(),
     SubjectUnknown(_SUBJECT),
     SubjectExists(_SUBJECT),
     TemplatesMissing(_SUBJECT),

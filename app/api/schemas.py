@@ -15,10 +15,11 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers
-from app.answers import Threshold
+from app.answers import GalleryState, Threshold
 from app.ensemble import Ensemble, Net
 from app.gallery.gallery import Hand, Subject
 from app.matching.calibration import Calibration
+from app.site import SiteReport
 from app.validation import suggest
 
 # Control characters (not every database can store NUL), line separators, and Unicode's
@@ -106,11 +107,45 @@ class Subjects(BaseModel):
         description="Send it as `after` for the next page; null on the last one.",
         examples=["p100"],
     )
+    without_templates: int | None = Field(
+        description="Number of enrolled subjects, on all pages, that cannot be identified, because "
+        "they have no templates of the nets in service: enroll them again with add=true. Null if "
+        "the nets are not loaded.",
+        examples=[0],
+    )
 
 
-Thresholds = Annotated[
-    list[Threshold],
-    Field(description="Measured on strangers' palms, in the order of falling false match rate."),
+class CalibratedCase(BaseModel):
+    """The thresholds of one case; each case was measured by itself."""
+
+    mean_map: bool = Field(description="Whether a mean map is subtracted.")
+    templates: int = Field(
+        description="Number of images enrolled of a subject, 1 or more.", examples=[3]
+    )
+    probes: int = Field(
+        description="Number of images sent; the largest also holds for more.", examples=[1]
+    )
+    thresholds: list[Threshold] = Field(
+        description="Measured on strangers' palms, in the order of falling false match rate."
+    )
+
+    @classmethod
+    def all_of(cls, calibration: Calibration) -> list[Self]:
+        """Describes every case of a calibration."""
+        return [
+            cls(
+                mean_map=case.mean_map,
+                templates=case.templates,
+                probes=case.probes,
+                thresholds=[Threshold.of(threshold) for threshold in case.thresholds],
+            )
+            for case in calibration.cases
+        ]
+
+
+Cases = Annotated[
+    list[CalibratedCase],
+    Field(description="Thresholds by number of images, with and without a mean map."),
 ]
 
 
@@ -118,13 +153,18 @@ class Model(BaseModel):
     """One net in service."""
 
     net: str = Field(description="The net's name.", examples=["vgg16"])
-    version: int = Field(description="The net's version, 1 or higher.", examples=[8])
+    version: int = Field(description="The net's version, 1 or higher.", examples=[9])
+    template_id: str = Field(
+        description="Which templates can be compared: those of an equal id.",
+        examples=["6f1d2c9be8a04375"],
+    )
     input_px: int = Field(description="Side of its square input image, in pixels.", examples=[224])
-    embedding_size: int = Field(description="Length of its embedding.", examples=[512])
+    map_side: int = Field(description="Number of places in a row of its vein map.", examples=[28])
+    map_channels: int = Field(description="Number of channels of its vein map.", examples=[16])
     trained_identities: int = Field(
         description="Number of identities that it was trained on.", examples=[160]
     )
-    thresholds: Thresholds
+    cases: Cases
 
     @classmethod
     def of(cls, net: Net) -> Self:
@@ -132,15 +172,17 @@ class Model(BaseModel):
         return cls(
             net=net.key.net,
             version=net.key.version,
+            template_id=net.format.template_id,
             input_px=net.input_px,
-            embedding_size=net.prototypes.shape[-1],
+            map_side=net.format.shape.side,
+            map_channels=net.format.shape.channels,
             trained_identities=len(net.identities),
-            thresholds=_thresholds(net.calibration),
+            cases=CalibratedCase.all_of(net.calibration),
         )
 
 
 class Models(BaseModel):
-    """The nets that vote, and how their similarities are fused."""
+    """The nets that vote, how their similarities are fused, and the gallery that they search."""
 
     nets: list[Model] = Field(description="The nets, in the order of PALM_NETS.")
     weights: list[float] = Field(
@@ -148,26 +190,45 @@ class Models(BaseModel):
         "0 to 1; their sum is 1.",
         examples=[[0.3, 0.3, 0.4]],
     )
-    thresholds: Thresholds
+    cases: Cases
+    gallery: GalleryState | None = Field(
+        description="The gallery that they search; null if it cannot be used."
+    )
 
     @classmethod
-    def of(cls, ensemble: Ensemble) -> Self:
-        """Describes the nets and their fusion."""
+    def of(cls, ensemble: Ensemble, gallery: GalleryState | None) -> Self:
+        """Describes the nets, their fusion and the gallery."""
         return cls(
             nets=[Model.of(net) for net in ensemble.nets],
             weights=list(ensemble.fusion.weights),
-            thresholds=_thresholds(ensemble.fusion.calibration),
+            cases=CalibratedCase.all_of(ensemble.fusion.calibration),
+            gallery=gallery,
         )
 
 
-def _thresholds(calibration: Calibration) -> list[Threshold]:
-    return [Threshold.of(threshold) for threshold in calibration.thresholds]
+class Site(BaseModel):
+    """The calibration at the site, which only `python -m app calibrate --write` changes."""
+
+    report: SiteReport | None = Field(
+        description="Stated against observed false match rates; null if none was written."
+    )
+    used: bool = Field(
+        description="Whether it raises the thresholds: not if it was measured with other nets."
+    )
 
 
 class Health(BaseModel):
     """The service's state; in every other state the answer is a problem."""
 
-    status: Literal["alive", "ready"] = Field(
-        description="alive: the process answers. ready: it can identify palms.",
-        examples=["ready"],
+    status: Literal["alive"] = Field(description="The process answers.", examples=["alive"])
+
+
+class Readiness(BaseModel):
+    """The service can identify palms; in every other state the answer is a problem."""
+
+    status: Literal["ready"] = Field(description="It can identify palms.", examples=["ready"])
+    subjects: int = Field(description="Number of subjects that can be identified.", examples=[400])
+    without_templates: int = Field(
+        description="Number of enrolled subjects that cannot: enroll them again with add=true.",
+        examples=[0],
     )

@@ -55,12 +55,21 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that all requests share; a request that needs a broken part gets 503."""
+    """The parts that all requests share; a request that needs a broken part gets 503.
+
+    Attributes:
+        ensemble: the nets.
+        gallery: the subjects.
+        identifier: the use cases.
+        admission: places to compute in.
+        may_explain: whether an answer may show which veins agree with a match.
+    """
 
     ensemble: Ensemble | Broken
     gallery: Gallery | Broken
     identifier: Identifier | Broken
     admission: Admission
+    may_explain: bool
 
 
 def _working(part: Part | Broken) -> Part:

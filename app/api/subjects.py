@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, status
 from app.api.problems import NotReady, documented
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import SubjectChanges, Subjects
-from app.api.service import GalleryDep
+from app.api.service import Broken, GalleryDep, ServiceDep
 from app.gallery.gallery import GalleryUnusable, Subject, SubjectUnknown
 
 MAX_SUBJECT_ID_LENGTH = 255
@@ -37,6 +37,7 @@ router = APIRouter(prefix="/v1/subjects", tags=["subjects"], dependencies=[KNOWN
     ),
 )
 def list_subjects(
+    service: ServiceDep,
     gallery: GalleryDep,
     after: Annotated[
         str | None,
@@ -49,7 +50,14 @@ def list_subjects(
     """Lists all subjects, trained or enrolled, in the order of their ids."""
     found = gallery.subjects(after=after, limit=limit + 1)
     page = found[:limit]
-    return Subjects(subjects=page, next=page[-1].subject_id if len(found) > limit else None)
+    nets = service.ensemble
+    return Subjects(
+        subjects=page,
+        next=page[-1].subject_id if len(found) > limit else None,
+        without_templates=None
+        if isinstance(nets, Broken)
+        else gallery.count_incomparable(nets.formats),
+    )
 
 
 @router.get(

@@ -2,18 +2,42 @@
 
 from fastapi import APIRouter
 
+from app.answers import GalleryState
 from app.api.problems import NotReady, documented
-from app.api.schemas import Health, Models
-from app.api.service import EnsembleDep, IdentifierDep
+from app.api.schemas import Health, Models, Readiness, Site
+from app.api.service import Broken, EnsembleDep, GalleryDep, IdentifierDep, Service, ServiceDep
 from app.gallery.gallery import GalleryUnusable
+from app.maintenance import is_of, read_report
 
 router = APIRouter()
 
 
 @router.get("/v1/models", tags=["models"], summary="List the nets", responses=documented(NotReady))
-async def list_models(ensemble: EnsembleDep) -> Models:
-    """Lists the nets that vote, with their thresholds."""
-    return Models.of(ensemble)
+def list_models(ensemble: EnsembleDep, service: ServiceDep) -> Models:
+    """Lists the nets that vote, with their thresholds, and describes the gallery."""
+    return Models.of(ensemble, _describe_gallery(service))
+
+
+def _describe_gallery(service: Service) -> GalleryState | None:
+    """Describes the gallery; None if it cannot be used, which /health/ready explains."""
+    if isinstance(service.identifier, Broken):
+        return None
+    try:
+        return service.identifier.describe_gallery()
+    except GalleryUnusable:
+        return None
+
+
+@router.get(
+    "/v1/site",
+    tags=["models"],
+    summary="Show the calibration at the site",
+    responses=documented(NotReady, GalleryUnusable),
+)
+def show_site(ensemble: EnsembleDep, gallery: GalleryDep) -> Site:
+    """Shows the stated and observed false match rates that `python -m app calibrate` measured."""
+    report = read_report(gallery)
+    return Site(report=report, used=report is not None and is_of(report, ensemble))
 
 
 @router.get("/health/live", tags=["health"], summary="Tell whether the process is alive")
@@ -28,7 +52,9 @@ async def live() -> Health:
     summary="Tell whether palms can be identified",
     responses=documented(NotReady, GalleryUnusable),
 )
-def ready(identifier: IdentifierDep) -> Health:
+def ready(identifier: IdentifierDep) -> Readiness:
     """Tells whether every net is loaded and the gallery can be used; if not, 503 says why."""
-    identifier.count_subjects()
-    return Health(status="ready")
+    gallery = identifier.describe_gallery()
+    return Readiness(
+        status="ready", subjects=gallery.subjects, without_templates=gallery.without_templates
+    )

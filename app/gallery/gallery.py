@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.matching.templates import NetKey
+from app.matching.maps import VeinMaps
+from app.matching.mean_map import MapSum
+from app.matching.templates import MapFormat
 
 Hand = Literal["left", "right"]
 Origin = Literal["trained", "enrolled"]
@@ -36,24 +38,62 @@ class Subject(BaseModel):
         description="When the subject was stored, UTC.", examples=["2026-11-28T00:06:23.374396Z"]
     )
     template_counts: dict[str, int] = Field(
-        description="Number of enrolled templates by net and version, each 1 or more. The "
-        "template that a trained subject has from training is not counted.",
-        examples=[{"alexnet/8": 3, "vgg16/8": 3, "vgg19/8": 3}],
+        description="Number of enrolled templates by net and template id, each 1 or more. The "
+        "templates that a trained subject has from training are not counted.",
+        examples=[{"alexnet:0c1d2e3f4a5b6c7d": 3, "vgg16:0123456789abcdef": 3}],
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Templates:
-    """Every enrolled template of one net.
+class Position(NamedTuple):
+    """How far a reader has read the changes of a gallery, in order.
 
     Attributes:
-        subject_ids: the owner of each vector; a subject may own several.
-        vectors: float32 [K] each, the enrolled templates, flattened; of different sizes if nets of
-            different releases wrote them.
+        revision: revision of the last change that was read.
+        number: number of the last subject that was read of those with that revision.
     """
 
-    subject_ids: tuple[str, ...]
-    vectors: tuple[NDArray[np.float32], ...]
+    revision: int
+    number: int
+
+
+START = Position(0, 0)
+"""The position before the first change."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMaps:
+    """Maps of one net, as they are stored.
+
+    Attributes:
+        owners: int64 [T], rising; each map's subject, as an index.
+        maps: T maps as `VeinMaps.to_bytes` wrote them, each subject's in the order of enrolment.
+    """
+
+    owners: NDArray[np.int64]
+    maps: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Subjects that have changed, as they are now, and subjects that were erased.
+
+    Attributes:
+        subjects: the changed subjects.
+        numbers: the number of each. A number is never used again, an id may be.
+        maps: for each format all maps of these subjects.
+        removed: numbers of erased subjects; the reader may never have seen some.
+        summed: least number of subjects in the formats' sums of maps.
+        position: where to go on reading.
+        complete: whether these are the last changes at present.
+    """
+
+    subjects: tuple[Subject, ...]
+    numbers: tuple[int, ...]
+    maps: tuple[StoredMaps, ...]
+    removed: tuple[int, ...]
+    summed: int
+    position: Position
+    complete: bool
 
 
 class SubjectExists(Exception):
@@ -90,13 +130,9 @@ class Gallery(Protocol):
     def seed_trained(self, subject_ids: Sequence[str]) -> None:
         """Adds the identities that the nets were trained on, except the erased ones.
 
-        A subject that was enrolled under one of these ids before stays as it is. The prototype of
-        that id is never used, because it may show another palm.
+        A subject that was enrolled under one of these ids before stays as it is. The templates that
+        the nets have of that id are never used, because they may show another palm.
         """
-        ...
-
-    def trained(self) -> frozenset[str]:
-        """Returns the trained identities that are not erased; their prototypes may be used."""
         ...
 
     def enroll(
@@ -104,7 +140,7 @@ class Gallery(Protocol):
         subject_id: str,
         name: str | None,
         hand: Hand | None,
-        templates: Mapping[NetKey, NDArray[np.float32]],
+        templates: Mapping[MapFormat, VeinMaps],
         *,
         add: bool,
     ) -> Subject:
@@ -115,7 +151,7 @@ class Gallery(Protocol):
                 again; it then is an ordinary enrolled subject.
             name: None keeps an existing subject's name.
             hand: None keeps an existing subject's hand.
-            templates: for each net float32 [T, ...], T templates.
+            templates: the images' maps by each net, before any mean map is subtracted.
             add: whether to add the templates if the subject exists.
 
         Raises:
@@ -147,15 +183,47 @@ class Gallery(Protocol):
     def delete(self, subject_id: str) -> None:
         """Erases a subject and its templates, beyond recovery from the store's files.
 
-        The id of a trained identity is kept, so that its prototype is never used again.
+        Its share of the sums of maps is subtracted. The id of a trained identity is kept, so that
+        the templates that the nets have of it are never used again.
 
         Raises:
             SubjectUnknown: if there is no subject of that id.
         """
         ...
 
-    def templates(self, key: NetKey) -> Templates:
-        """Returns all enrolled templates of one net, without those of erased subjects."""
+    def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
+        """Reads what has changed, or from `START` everything, without what was erased.
+
+        Args:
+            after: `START`, or the `position` of the changes that were read before.
+            formats: formats of the maps to read.
+            limit: largest number of subjects to read.
+        """
+        ...
+
+    def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
+        """Returns for each format the sum over the subjects of origin "enrolled"."""
+        ...
+
+    def incomparable(
+        self, formats: Sequence[MapFormat], *, after: str | None, limit: int
+    ) -> list[Subject]:
+        """Returns the subjects that must be enrolled again, in pages like `subjects`.
+
+        These are the subjects of origin "enrolled" that have no template of at least one format.
+        """
+        ...
+
+    def count_incomparable(self, formats: Sequence[MapFormat]) -> int:
+        """Returns the number of subjects that must be enrolled again; see `incomparable`."""
+        ...
+
+    def site_report(self) -> str | None:
+        """Returns the last calibration at the site, as JSON; None if there is none."""
+        ...
+
+    def write_site_report(self, report: str) -> None:
+        """Replaces the calibration at the site."""
         ...
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
-"""The gallery's index in memory: one template for each subject and net."""
+"""The index of the gallery in memory: it follows every change and finds whose palm a probe is."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,103 +8,189 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.ensemble import Net
-from app.gallery.gallery import Gallery, GalleryUnusable, Subject
-from app.matching.templates import Floats, NetKey, are_unit, mean_template
+from app.gallery.comparison import Found, locate, search, search_all
+from app.gallery.gallery import Gallery, GalleryUnusable
+from app.gallery.means import Means
+from app.gallery.table import Table, View
+from app.matching.maps import Floats, VeinMaps
 
-_PAGE = 1000  # subjects read at a time
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The gallery at one revision.
+class MeanMapState:
+    """The mean maps in use.
 
     Attributes:
-        revision: the gallery's.
-        subjects: every subject that has a template of every net.
-        subject_ids: their ids, in the same order.
-        matrices: for each net float32 [N, 2, M, D], in that order, of unit length along D: the
-            mean of the subject's templates and, if it is a trained one, its prototype.
+        subjects: number of subjects in them; 0 if no mean map is subtracted.
+        revision: rises whenever this process takes other mean maps into use.
     """
 
+    subjects: int
     revision: int
-    subjects: tuple[Subject, ...]
-    subject_ids: tuple[str, ...]
-    matrices: tuple[Floats, ...]
 
 
 class GalleryIndex:
-    """Keeps the newest snapshot of the gallery; safe for concurrent callers."""
+    """Keeps every template in memory, in the form in which it is compared.
 
-    def __init__(self, gallery: Gallery, nets: Sequence[Net]) -> None:
-        """Creates the index; the first call of `current` reads the gallery."""
+    Safe for concurrent callers. A change by any process is seen by the next call; only what has
+    changed is read. Every method that reads raises `GalleryUnusable` if the gallery cannot be
+    read, or if a template in it is damaged. The latter until the subjects that the message names
+    are deleted; no restart is needed.
+    """
+
+    def __init__(
+        self, gallery: Gallery, nets: Sequence[Net], weights: Sequence[float] = ()
+    ) -> None:
+        """Creates the index; the first call reads the whole gallery.
+
+        Args:
+            gallery: the subjects.
+            nets: at least one, all of the same identities.
+            weights: the nets' weights in the fusion. The first net of the greatest weight proposes
+                the candidates of a large gallery.
+        """
         self._gallery = gallery
         self._nets = nets
-        self._snapshot: Snapshot | None = None
-        self._loading = threading.Lock()
+        self._proposer = int(np.argmax(weights)) if weights else 0
+        self._table: Table | None = None
+        self._view: View | None = None
+        self._changing = threading.Lock()
+        self._rebuilding: threading.Thread | None = None
+        self._closing = threading.Event()
 
-    def current(self) -> Snapshot:
-        """Returns the gallery as it is now; reads it only if any process has changed it.
-
-        Raises:
-            GalleryUnusable: if it cannot be read, or if a template in it is damaged. One NaN would
-                make every probability NaN, so this is raised until the subjects that the message
-                names are deleted. No restart is needed.
-        """
-        revision, snapshot = self._gallery.revision(), self._snapshot
-        if snapshot is not None and snapshot.revision == revision:
-            return snapshot
-        with self._loading:
-            revision, snapshot = self._gallery.revision(), self._snapshot
-            # Another caller may have loaded the gallery while this one waited.
-            if snapshot is None or snapshot.revision != revision:
-                self._snapshot = snapshot = self._load(revision)
-            return snapshot
-
-    def _load(self, revision: int) -> Snapshot:
-        trained = self._gallery.trained()
-        templates = [_mean_templates(net, self._gallery, trained) for net in self._nets]
-        subjects = {subject.subject_id: subject for subject in _all_subjects(self._gallery)}
-        known = sorted(set(subjects).intersection(*templates))
-        matrices = tuple(
-            np.stack([own[subject_id] for subject_id in known])
-            if known
-            else np.zeros((0, *net.prototypes.shape[1:]), np.float32)
-            for net, own in zip(self._nets, templates, strict=True)
+    @property
+    def mean_map(self) -> MeanMapState:
+        """The state of the mean maps as of the last call."""
+        view = self._view
+        return (
+            MeanMapState(view.means.subjects, view.means.revision) if view else MeanMapState(0, 0)
         )
-        return Snapshot(revision, tuple(subjects[i] for i in known), tuple(known), matrices)
+
+    def refresh(self) -> None:
+        """Applies the changes since the last call; the next search then need not."""
+        self._current()
+
+    def count_subjects(self) -> int:
+        """Returns how many subjects can be searched."""
+        return int((self._current().counts > 0).sum())
+
+    def search(self, probes: Sequence[VeinMaps]) -> Found:
+        """Compares a palm with all subjects that have templates of every net.
+
+        In a large gallery coarse maps propose `CANDIDATES` subjects, and only these are compared.
+
+        Args:
+            probes: for each net the maps of the probe's images, at least one.
+        """
+        return search_all(self._current(), probes, self._proposer)
+
+    def verify(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found | None:
+        """Compares a palm with one subject.
+
+        Args:
+            subject_id: the subject.
+            probes: see `search`.
+
+        Returns:
+            The similarities to this subject alone; None if it does not exist or lacks templates of
+            a net.
+        """
+        view = self._current()
+        slot = view.slots.get(subject_id, len(view.counts))
+        if slot >= len(view.counts) or not view.counts[slot]:
+            return None
+        found = search(view, probes, np.array([slot]))
+        return found if found.subjects else None
+
+    def agreement(self, subject_id: str, probes: Sequence[VeinMaps]) -> list[Floats]:
+        """Returns where one image agrees with a subject, for each net.
+
+        Args:
+            subject_id: the subject.
+            probes: for each net the map of the image.
+
+        Returns:
+            See `app.gallery.comparison.locate`; empty if there is no such subject.
+        """
+        view = self._current()
+        slot = view.slots.get(subject_id)
+        return [] if slot is None else locate(view, probes, slot)
+
+    def settle(self) -> None:
+        """Waits for the change of mean maps that is under way, if any."""
+        thread = self._rebuilding
+        if thread is not None:
+            thread.join()
+
+    def close(self) -> None:
+        """Stops the change of mean maps that is under way; call it before the gallery's `close`."""
+        self._closing.set()
+        self.settle()
+
+    def _current(self) -> View:
+        """Returns the view of the newest revision."""
+        revision, view = self._gallery.revision(), self._view
+        if view is None or view.revision < revision:
+            with self._changing:
+                view = self._view
+                # Another caller may have read the changes while this one waited.
+                if view is None or view.revision < revision:
+                    view = self._read_changes()
+        if view.damage is not None:
+            raise GalleryUnusable(view.damage)
+        return view
+
+    def _read_changes(self) -> View:
+        """Applies all changes; the caller holds the lock."""
+        if self._table is None:
+            sums = self._gallery.map_sums([net.format for net in self._nets])
+            means = Means.none(self._nets).following(self._nets, sums)
+            self._table = Table(self._nets, means, self._proposer)
+        table = self._table
+        while not table.read_page(self._gallery):
+            pass
+        self._view = view = table.view()
+        if self._rebuilding is None and _needs_rebuild(table) and not self._closing.is_set():
+            self._rebuilding = threading.Thread(
+                target=self._rebuild, args=(table,), name="gallery-index", daemon=True
+            )
+            self._rebuilding.start()
+        return view
+
+    def _rebuild(self, table: Table) -> None:
+        """Replaces the table by one with new mean maps and without erased rows, until it fits."""
+        try:
+            while True:
+                rebuilt = self._build(table)
+                with self._changing:
+                    if rebuilt is not None and self._catch_up(rebuilt):
+                        self._table = table = rebuilt
+                        self._view = table.view()
+                    if self._closing.is_set() or not _needs_rebuild(table):
+                        self._rebuilding = None
+                        return
+        except GalleryUnusable:
+            self._rebuilding = None  # the next change of the gallery tries again
+            logger.exception("the mean map was not changed")
+
+    def _build(self, table: Table) -> Table | None:
+        """Builds a table with new mean maps; None if the old table must stay."""
+        sums = self._gallery.map_sums([net.format for net in self._nets])
+        means = table.means.following(self._nets, sums)
+        if means.maps is table.means.maps and not table.is_sparse:
+            table.means = means
+            return None
+        rebuilt = Table(self._nets, means, self._proposer)
+        return rebuilt if self._catch_up(rebuilt) else None
+
+    def _catch_up(self, table: Table) -> bool:
+        """Reads all changes into a table; returns false if the index is closed meanwhile."""
+        while not self._closing.is_set():
+            if table.read_page(self._gallery):
+                return True
+        return False
 
 
-def _mean_templates(net: Net, gallery: Gallery, trained: frozenset[str]) -> dict[str, Floats]:
-    """Returns every subject's mean template [2, M, D] of one net."""
-    rows = {
-        identity: [prototype]
-        for identity, prototype in zip(net.identities, net.prototypes, strict=True)
-        if identity in trained
-    }
-    shape = net.prototypes.shape[1:]
-    damaged: set[str] = set()
-    templates = gallery.templates(net.key)
-    for subject_id, vector in zip(templates.subject_ids, templates.vectors, strict=True):
-        if vector.size == np.prod(shape) and are_unit(vector.reshape(shape)).all():
-            rows.setdefault(subject_id, []).append(vector.reshape(shape))
-        else:
-            damaged.add(subject_id)
-    if damaged:
-        raise GalleryUnusable(_describe_damage(net.key, sorted(damaged)))
-    return {subject_id: mean_template(np.stack(own)) for subject_id, own in rows.items()}
-
-
-def _describe_damage(key: NetKey, damaged: Sequence[str]) -> str:
-    named = ", ".join(map(repr, damaged[:3])) + (", ..." if len(damaged) > 3 else "")
-    return (
-        f"the gallery is damaged or of an earlier release: the templates of {key} of subject "
-        f"{named} ({len(damaged)} in all) have a wrong size or are not of unit length; delete and "
-        "enroll these subjects again, or restore a backup"
-    )
-
-
-def _all_subjects(gallery: Gallery) -> list[Subject]:
-    found: list[Subject] = []
-    while page := gallery.subjects(after=found[-1].subject_id if found else None, limit=_PAGE):
-        found += page
-    return found
+def _needs_rebuild(table: Table) -> bool:
+    return table.is_sparse or table.means.are_due(table.summed)

@@ -5,75 +5,40 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import (
-    Column,
+    ColumnElement,
     Connection,
     Engine,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    RowMapping,
-    String,
+    Select,
     Table,
+    and_,
     delete,
+    exists,
+    false,
     func,
     insert,
+    or_,
     select,
     update,
 )
 from sqlalchemy.exc import DBAPIError
 
+from app.gallery.changes import read_changes
 from app.gallery.gallery import (
+    Changes,
     GalleryUnusable,
     Hand,
     Origin,
+    Position,
     Subject,
     SubjectExists,
-    SubjectUnknown,
-    Templates,
 )
-from app.matching.templates import NetKey
-
-SCHEMA_VERSION = 1
-STORED_DTYPE = np.dtype("<f4")  # fixed, because a database can be moved to another machine
-
-METADATA = MetaData()
-GALLERY = Table(  # one row
-    "gallery",
-    METADATA,
-    Column("schema_version", Integer, nullable=False),
-    Column("revision", Integer, nullable=False),
-)
-SUBJECTS = Table(
-    "subjects",
-    METADATA,
-    Column("subject_id", String, primary_key=True),
-    Column("name", String),
-    Column("hand", String),
-    Column("origin", String, nullable=False),
-    Column("created_at", String, nullable=False),  # ISO 8601, UTC
-)
-TEMPLATES = Table(
-    "templates",
-    METADATA,
-    Column("template_id", Integer, primary_key=True),
-    Column(
-        "subject_id", String, ForeignKey("subjects.subject_id", ondelete="CASCADE"), nullable=False
-    ),
-    Column("net", String, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("vector", LargeBinary, nullable=False),
-    Index("templates_by_subject", "subject_id"),
-)
-ERASED = Table(  # trained identities whose prototypes must never be used again
-    "erased",
-    METADATA,
-    Column("subject_id", String, primary_key=True),
-)
+from app.gallery.schema import ERASED, GALLERY, MAPS, REMOVED, SITE, SUBJECTS
+from app.gallery.subjects import read_subject, read_subjects
+from app.gallery.sums import read_shares, read_sum, replace_shares, summed_formats
+from app.matching.maps import VeinMaps
+from app.matching.mean_map import MapSum
+from app.matching.templates import MapFormat
 
 
 class SqlGallery:
@@ -97,89 +62,110 @@ class SqlGallery:
     def seed_trained(self, subject_ids: Sequence[str]) -> None:
         """See `Gallery.seed_trained`."""
         query = select(SUBJECTS.c.subject_id, SUBJECTS.c.origin)
-        with self._writing() as connection:
+        with self._writing() as (connection, revision):
             erased = set(connection.scalars(select(ERASED.c.subject_id)))
             origins = {row.subject_id: row.origin for row in connection.execute(query)}
             wanted = set(subject_ids) - erased
             missing = wanted - origins.keys()
             taken = {subject_id for subject_id in wanted if origins.get(subject_id) == "enrolled"}
-            _insert(connection, SUBJECTS, [_new_subject(i, None, None, "trained") for i in missing])
+            _insert_subjects(connection, revision, sorted(missing), "trained")
             _insert(connection, ERASED, [{"subject_id": subject_id} for subject_id in taken])
-            if not (missing or taken):  # else every process would load the gallery again
+            if not (missing or taken):  # else every process would look for changes
                 connection.rollback()
-
-    def trained(self) -> frozenset[str]:
-        """See `Gallery.trained`."""
-        query = select(SUBJECTS.c.subject_id).where(SUBJECTS.c.origin == "trained")
-        with self._reading() as connection:
-            return frozenset(connection.scalars(query))
 
     def enroll(
         self,
         subject_id: str,
         name: str | None,
         hand: Hand | None,
-        templates: Mapping[NetKey, NDArray[np.float32]],
+        templates: Mapping[MapFormat, VeinMaps],
         *,
         add: bool,
     ) -> Subject:
         """See `Gallery.enroll`."""
-        with self._writing() as connection:
+        given = {"name": name, "hand": hand}
+        with self._writing() as (connection, revision):
             if not _exists(connection, subject_id):
-                new = _new_subject(subject_id, name, hand, "enrolled")
-                _insert(connection, SUBJECTS, [new])
-            elif add:
-                given = {"name": name, "hand": hand}
-                _change(connection, subject_id, {k: v for k, v in given.items() if v is not None})
-            else:
+                _insert_subjects(connection, revision, [subject_id], "enrolled")
+            elif not add:
                 raise SubjectExists(subject_id)
-            _insert(connection, TEMPLATES, _template_rows(subject_id, templates))
-            return _read_subject(connection, subject_id)
+            changes = {key: value for key, value in given.items() if value is not None}
+            _change(connection, revision, subject_id, changes)
+            before = read_shares(connection, subject_id, templates)
+            _insert(connection, MAPS, _map_rows(subject_id, templates))
+            subject = read_subject(connection, subject_id)
+            if subject.origin == "enrolled":
+                after = read_shares(connection, subject_id, templates)
+                replace_shares(connection, before, after)
+            return subject
 
     def subject(self, subject_id: str) -> Subject:
         """See `Gallery.subject`."""
         with self._reading() as connection:
-            return _read_subject(connection, subject_id)
+            return read_subject(connection, subject_id)
 
     def subjects(self, *, after: str | None, limit: int) -> list[Subject]:
         """See `Gallery.subjects`."""
-        query = select(SUBJECTS).order_by(SUBJECTS.c.subject_id).limit(limit)
-        if after is not None:
-            query = query.where(SUBJECTS.c.subject_id > after)
         with self._reading() as connection:
-            rows = connection.execute(query).mappings().all()
-            counts = _template_counts(connection, [row["subject_id"] for row in rows])
-        return [_subject(row, counts[row["subject_id"]]) for row in rows]
+            return read_subjects(connection, _page(select(SUBJECTS), after, limit))
 
     def update(self, subject_id: str, changes: Mapping[str, str | None]) -> Subject:
         """See `Gallery.update`."""
         if unknown := changes.keys() - {"name", "hand"}:
             raise ValueError(f"only name and hand can be changed, not {sorted(unknown)}")
-        with self._writing() as connection:
-            _change(connection, subject_id, changes)
-            return _read_subject(connection, subject_id)
+        with self._writing() as (connection, revision):
+            _change(connection, revision, subject_id, changes)
+            return read_subject(connection, subject_id)
 
     def delete(self, subject_id: str) -> None:
         """See `Gallery.delete`."""
-        with self._writing() as connection:
-            subject = _read_subject(connection, subject_id)
-            connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id))
+        row = SUBJECTS.c.subject_id == subject_id
+        with self._writing() as (connection, revision):
+            subject = read_subject(connection, subject_id)
+            number = connection.scalars(select(SUBJECTS.c.number).where(row)).one()
+            formats = summed_formats(connection) if subject.origin == "enrolled" else []
+            before = read_shares(connection, subject_id, formats)
+            connection.execute(delete(SUBJECTS).where(row))
+            _insert(connection, REMOVED, [{"number": number, "revision": revision}])
+            replace_shares(connection, before, read_shares(connection, subject_id, formats))
             if subject.origin == "trained":
                 _insert(connection, ERASED, [{"subject_id": subject_id}])
         self._purge()
 
-    def templates(self, key: NetKey) -> Templates:
-        """See `Gallery.templates`."""
-        query = (
-            select(TEMPLATES.c.subject_id, TEMPLATES.c.vector)
-            .where(TEMPLATES.c.net == key.net, TEMPLATES.c.version == key.version)
-            .order_by(TEMPLATES.c.template_id)
-        )
+    def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
+        """See `Gallery.changes`."""
         with self._reading() as connection:
-            rows = connection.execute(query).all()
-        return Templates(
-            tuple(row.subject_id for row in rows), tuple(_read_vector(row.vector) for row in rows)
-        )
+            return read_changes(connection, after, formats, limit)
+
+    def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
+        """See `Gallery.map_sums`."""
+        with self._reading() as connection:
+            return [read_sum(connection, one) for one in formats]
+
+    def incomparable(
+        self, formats: Sequence[MapFormat], *, after: str | None, limit: int
+    ) -> list[Subject]:
+        """See `Gallery.incomparable`."""
+        query = select(SUBJECTS).where(_is_incomparable(formats))
+        with self._reading() as connection:
+            return read_subjects(connection, _page(query, after, limit))
+
+    def count_incomparable(self, formats: Sequence[MapFormat]) -> int:
+        """See `Gallery.count_incomparable`."""
+        query = select(func.count()).select_from(SUBJECTS).where(_is_incomparable(formats))
+        with self._reading() as connection:
+            return connection.scalars(query).one()
+
+    def site_report(self) -> str | None:
+        """See `Gallery.site_report`."""
+        with self._reading() as connection:
+            return connection.scalars(select(SITE.c.report)).one_or_none()
+
+    def write_site_report(self, report: str) -> None:
+        """See `Gallery.write_site_report`."""
+        with self._reading() as connection:
+            connection.execute(delete(SITE))
+            _insert(connection, SITE, [{"report": report}])
 
     def close(self) -> None:
         """See `Gallery.close`."""
@@ -192,15 +178,15 @@ class SqlGallery:
             yield connection
 
     @contextmanager
-    def _writing(self) -> Generator[Connection]:
-        """Opens a transaction and increments the revision.
+    def _writing(self) -> Generator[tuple[Connection, int]]:
+        """Opens a transaction, increments the revision and returns both.
 
         Writers wait for each other at this first statement. So what a writer reads afterwards
         cannot change before it writes.
         """
         with self._reading() as connection:
             connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
-            yield connection
+            yield connection, connection.scalars(select(GALLERY.c.revision)).one()
 
 
 @contextmanager
@@ -227,73 +213,54 @@ def _exists(connection: Connection, subject_id: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def _change(connection: Connection, subject_id: str, changes: Mapping[str, str | None]) -> None:
-    if changes:
-        row = SUBJECTS.c.subject_id == subject_id
-        connection.execute(update(SUBJECTS).where(row).values(dict(changes)))
-
-
-def _new_subject(
-    subject_id: str, name: str | None, hand: Hand | None, origin: Origin
-) -> dict[str, str | None]:
-    return {
-        "subject_id": subject_id,
-        "name": name,
-        "hand": hand,
-        "origin": origin,
-        "created_at": datetime.now(UTC).isoformat(),
-    }
-
-
-def _template_rows(
-    subject_id: str, templates: Mapping[NetKey, NDArray[np.float32]]
-) -> list[dict[str, Any]]:
-    return [
+def _insert_subjects(
+    connection: Connection, revision: int, subject_ids: Sequence[str], origin: Origin
+) -> None:
+    """Adds subjects without a name, hand or templates, and numbers them."""
+    first = connection.scalars(select(GALLERY.c.next_number)).one()
+    connection.execute(update(GALLERY).values(next_number=first + len(subject_ids)))
+    now = datetime.now(UTC).isoformat()
+    rows = [
         {
             "subject_id": subject_id,
-            "net": key.net,
-            "version": key.version,
-            "vector": vector.astype(STORED_DTYPE).tobytes(),
+            "origin": origin,
+            "created_at": now,
+            "number": number,
+            "changed": revision,
         }
-        for key, vectors in templates.items()
-        for vector in vectors
+        for number, subject_id in enumerate(subject_ids, start=first)
+    ]
+    _insert(connection, SUBJECTS, rows)
+
+
+def _change(
+    connection: Connection, revision: int, subject_id: str, changes: Mapping[str, str | None]
+) -> None:
+    row = SUBJECTS.c.subject_id == subject_id
+    connection.execute(update(SUBJECTS).where(row).values(changed=revision, **changes))
+
+
+def _map_rows(subject_id: str, templates: Mapping[MapFormat, VeinMaps]) -> list[dict[str, Any]]:
+    return [
+        {"subject_id": subject_id, "net": of.net, "template_id": of.template_id, "map": one}
+        for of, maps in templates.items()
+        for one in maps.to_bytes()
     ]
 
 
-def _read_subject(connection: Connection, subject_id: str) -> Subject:
-    query = select(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id)
-    row = connection.execute(query).mappings().first()
-    if row is None:
-        raise SubjectUnknown(subject_id)
-    return _subject(row, _template_counts(connection, [subject_id])[subject_id])
+def _page(query: Select[Any], after: str | None, limit: int) -> Select[Any]:
+    ordered = query.order_by(SUBJECTS.c.subject_id).limit(limit)
+    return ordered if after is None else ordered.where(SUBJECTS.c.subject_id > after)
 
 
-def _read_vector(blob: bytes) -> NDArray[np.float32]:
-    whole = len(blob) // STORED_DTYPE.itemsize * STORED_DTYPE.itemsize  # less, if damaged
-    return np.frombuffer(blob[:whole], STORED_DTYPE).astype(np.float32)
-
-
-def _template_counts(
-    connection: Connection, subject_ids: Sequence[str]
-) -> dict[str, dict[str, int]]:
-    columns = (TEMPLATES.c.subject_id, TEMPLATES.c.net, TEMPLATES.c.version)
-    query = (
-        select(*columns, func.count().label("templates"))
-        .where(TEMPLATES.c.subject_id.in_(subject_ids))
-        .group_by(*columns)
-    )
-    counts: dict[str, dict[str, int]] = {subject_id: {} for subject_id in subject_ids}
-    for row in connection.execute(query):
-        counts[row.subject_id][str(NetKey(row.net, row.version))] = row.templates
-    return counts
-
-
-def _subject(row: RowMapping, template_counts: dict[str, int]) -> Subject:
-    return Subject(
-        subject_id=row["subject_id"],
-        name=row["name"],
-        hand=row["hand"],
-        origin=row["origin"],
-        created_at=datetime.fromisoformat(row["created_at"]),
-        template_counts=template_counts,
-    )
+def _is_incomparable(formats: Sequence[MapFormat]) -> ColumnElement[bool]:
+    """Returns the condition that an enrolled subject has no map of at least one format."""
+    lacking = [
+        ~exists().where(
+            MAPS.c.subject_id == SUBJECTS.c.subject_id,
+            MAPS.c.net == of.net,
+            MAPS.c.template_id == of.template_id,
+        )
+        for of in formats
+    ]
+    return and_(SUBJECTS.c.origin == "enrolled", or_(false(), *lacking))

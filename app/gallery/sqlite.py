@@ -9,7 +9,9 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
 
 from app.gallery.gallery import GalleryUnusable
-from app.gallery.sql import GALLERY, METADATA, SCHEMA_VERSION, SqlGallery, named_failures
+from app.gallery.schema import GALLERY, METADATA, SCHEMA_VERSION
+from app.gallery.sql import SqlGallery, named_failures
+from app.gallery.upgrade import UPGRADED_VERSION, upgrade
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +22,9 @@ ADVICE = f"restore a backup or {ELSEWHERE}"
 
 def open_sqlite(url: str) -> SqlGallery:
     """Opens a gallery file, or creates it and its folder; several processes may share it.
+
+    A gallery of the schema version before is upgraded. Its templates, which cannot be compared any
+    more, are erased. Its subjects are kept.
 
     Args:
         url: "sqlite:///relative/path.db" or "sqlite:////absolute/path.db".
@@ -77,7 +82,7 @@ def _check_content(path: Path) -> None:
         raise GalleryUnusable(f"gallery {path} cannot be read: {error}; {ADVICE}") from error
     if tables and schema is None:
         raise GalleryUnusable(f"{path} is not a gallery, it has the tables {tables}; {ADVICE}")
-    if schema and schema != (SCHEMA_VERSION,):
+    if schema and schema[0] not in (UPGRADED_VERSION, SCHEMA_VERSION):
         raise GalleryUnusable(
             f"gallery {path} has schema version {schema[0]}, not {SCHEMA_VERSION}; {ADVICE}"
         )
@@ -105,10 +110,12 @@ def _engine(url: str) -> Engine:
 
 def _create_tables(engine: Engine) -> None:
     """Creates the missing tables in one transaction, so that a crash leaves none of them."""
+    first = {"schema_version": SCHEMA_VERSION, "revision": 0, "next_number": 1}
     with engine.execution_options(begin="IMMEDIATE").begin() as connection:
+        upgrade(connection)
         METADATA.create_all(connection)
         if connection.execute(select(GALLERY)).first() is None:
-            connection.execute(insert(GALLERY), {"schema_version": SCHEMA_VERSION, "revision": 0})
+            connection.execute(insert(GALLERY), first)
 
 
 def _purge(engine: Engine) -> None:

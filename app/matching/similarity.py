@@ -62,7 +62,7 @@ class Codes:
         """Returns T."""
         return len(self.bits)
 
-    def __getitem__(self, rows: slice | NDArray[np.integer] | Bools) -> "Codes":
+    def __getitem__(self, rows: slice | list[int] | NDArray[np.integer] | Bools) -> "Codes":
         """Returns some of the windows."""
         return Codes(self.bits[rows], self.places[rows], self.whole[rows])
 
@@ -117,6 +117,35 @@ def similarities(probe: Codes, templates: Codes, shape: tuple[int, int]) -> Floa
 
 def _agreement(differing: NDArray[np.integer], compared: NDArray[np.integer] | int) -> Floats:
     return (1 - 2 * (differing / compared)).astype(np.float32)
+
+
+def agreement(probe: Signs, templates: Codes) -> Floats:
+    """Returns where one probe agrees with the most similar of several templates.
+
+    Args:
+        probe: one map.
+        templates: at least one, from `template_codes`.
+
+    Returns:
+        float32 [S, S]: at each place of the probe that lies under the template's window at the best
+        shift, the share of channels with the same sign, 0 to 1; NaN elsewhere and at places that
+        are unusable in either.
+    """
+    side, channels = probe.positive.shape[1], probe.positive.shape[3]
+    window = side - 2 * SHIFT
+    shape = (window**2, channels)
+    windows = probe_codes(probe)
+    best = int(similarities(windows, templates, shape).argmax())
+    template = templates[[best]]
+    scores = [float(similarities(windows[[i]], template, shape)[0]) for i in range(len(windows))]
+    down, right = divmod(int(np.argmax(scores)), 2 * SHIFT + 1)
+    cut = np.s_[down : down + window, right : right + window]
+    positive = np.unpackbits(template.bits, count=window**2 * channels).astype(bool)
+    usable = np.unpackbits(template.places, count=window**2).astype(bool).reshape(window, window)
+    same = (probe.positive[0][cut] == positive.reshape(window, window, channels)).mean(axis=-1)
+    found = np.full((side, side), np.nan, np.float32)
+    found[cut] = np.where(usable & probe.usable[0][cut], same, np.nan)
+    return found
 
 
 def _masked(

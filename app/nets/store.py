@@ -63,6 +63,7 @@ class LoadedNet:
     manifest: Manifest
     calibration: Calibration
     trained: TrainedTemplates
+    test_pairs: VeinMaps
     engine: Engine
 
     @property
@@ -194,7 +195,9 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
     except Exception as error:  # every engine raises errors of its own
         why = " ".join(str(error).split())
         raise NetCorrupt(f"{folder} cannot be run by {engine}: {why}; export it again") from error
-    return LoadedNet(manifest, manifest.calibration, trained, running)
+    with np.load(folder / GOLDEN) as golden:
+        pairs = VeinMaps.of(golden["map"], golden["mask"])
+    return LoadedNet(manifest, manifest.calibration, trained, pairs, running)
 
 
 def _compare_with_golden(folder: Path, manifest: Manifest, engine: Engine, name: str) -> None:

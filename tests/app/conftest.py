@@ -26,12 +26,6 @@ def encode(
     return file.getvalue()
 
 
-def unit_rows(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    """Random vectors of unit length along the last axis."""
-    rows = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
 def execute(path: Path, statement: str, *values: object) -> list[Any]:
     """Executes a statement on a gallery's file, behind its back."""
     with closing(sqlite3.connect(path)) as connection, connection:

@@ -63,6 +63,15 @@ def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_argument_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["--port", "8001"])
+        main(["serve", "--port", "8001"])
     assert ended.value.code == 2
     assert "--port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["outdated"], ["calibrate", "--write"]])
+def test_a_command_that_cannot_be_carried_out_says_why_in_one_line(
+    capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "models_store/alexnet" in line

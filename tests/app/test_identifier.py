@@ -5,18 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from app.palm.views import probe_views, template_views
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble, NetsDisagree
-from app.gallery.gallery import Gallery
+from app.gallery.gallery import START, Gallery
 from app.identifier import Identifier, TemplatesMissing
-from app.matching.calibration import Calibration, Threshold
+from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
-from app.matching.templates import mean_template
+from app.matching.maps import Signs, VeinMaps
+from app.matching.similarity import SHIFT, probe_codes, similarities, template_codes
 from app.palm.decode import ImageLimits, decode
 from app.palm.roi import prepare
-from tests.app.api.conftest import IDENTITIES, SIZE_PX, ToyNet
+from tests.app.api.conftest import IDENTITIES, SHAPE, SIZE_PX, ToyNet
 from tests.app.api.conftest import png as palm
 
 LIMITS = ImageLimits()
@@ -26,23 +26,25 @@ def pixels_of(image: bytes) -> NDArray[np.uint8]:
     return prepare(decode(image, LIMITS), SIZE_PX)[np.newaxis]
 
 
-def embed(net: ToyNet, views: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Embeddings [..., D] of views [..., H, W, 3]."""
-    return net.embed(views.reshape(-1, *views.shape[-3:])).reshape(*views.shape[:-3], -1)
+def maps_of(net: ToyNet, *files: bytes) -> VeinMaps:
+    return net.maps(np.concatenate([pixels_of(file) for file in files]))
 
 
-def templates(net: ToyNet, image: bytes) -> NDArray[np.float32]:
-    return embed(net, template_views(pixels_of(image)))
-
-
-def similarity(probe: NDArray[np.float32], template: NDArray[np.float32]) -> float:
-    """Computes the similarity of a probe [2, D] to a template [2, M, D] in plain steps."""
-    best = [(moves @ view).max() for view, moves in zip(probe, template, strict=True)]
-    return float(np.mean(best))
+def similarity(probe: VeinMaps, templates: VeinMaps) -> float:
+    """Compares one map with the templates of one subject in plain steps."""
+    window = (SHAPE.side - 2 * SHIFT) ** 2
+    codes = probe_codes(Signs.of(probe)), template_codes(Signs.of(templates))
+    return float(similarities(*codes, (window, SHAPE.channels)).max())
 
 
 def calibration(temperature: float) -> Calibration:
-    return Calibration(temperature, (Threshold(0.6, 1e-1), Threshold(0.8, 1e-5)))
+    """Three images need more than one, and two probes less."""
+    cases = [
+        Case(False, 1, 1, temperature, (Threshold(0.6, 1e-1), Threshold(0.8, 1e-5))),
+        Case(False, 3, 1, temperature, (Threshold(0.64, 1e-1), Threshold(0.84, 1e-5))),
+        Case(False, 1, 2, temperature, (Threshold(0.5, 1e-1), Threshold(0.7, 1e-5))),
+    ]
+    return Calibration(tuple(cases))
 
 
 def make_nets() -> list[ToyNet]:
@@ -98,9 +100,9 @@ def test_candidates_are_ranked_and_limited(identifier: Identifier) -> None:
 
 def test_the_threshold_grows_with_the_gallery(identifier: Identifier, gallery: Gallery) -> None:
     alone = identifier.identify([palm(1)]).threshold
-    vectors = {net.key: net.prototypes[:1] for net in make_nets()}
+    templates = {net.format: net.trained.maps[:1] for net in make_nets()}
     for i in range(7):
-        gallery.enroll(f"e{i}", None, None, vectors, add=False)
+        gallery.enroll(f"e{i}", None, None, templates, add=False)
 
     crowded = identifier.identify([palm(1)]).threshold
 
@@ -120,22 +122,35 @@ def test_the_answer_is_the_fusion_of_the_votes(identifier: Identifier) -> None:
     assert found.confidence == found.candidates[0].confidence
 
 
-def test_a_probe_of_several_images_is_their_mean(gallery: Gallery) -> None:
+def test_a_probe_of_several_images_is_the_mean_of_their_similarities(gallery: Gallery) -> None:
     net = make_nets()[0]
     images = [palm(1, 1), palm(1, 2), palm(1, 3)]
 
     found = make_identifier(gallery, [net]).identify(images)
 
-    mean = mean_template(np.stack([embed(net, probe_views(pixels_of(i)))[0] for i in images]))
-    assert found.similarity == pytest.approx(similarity(mean, net.prototypes[0]))
+    own = net.trained.maps[:1]
+    mean = np.mean([similarity(maps_of(net, image), own) for image in images])
+    assert found.similarity == pytest.approx(mean)
     assert len(found.quality) == 3
+    assert found.threshold.similarity == pytest.approx(0.55)  # of two probes, at an FMR of 1e-2
+
+
+def test_more_enrolled_images_need_a_higher_similarity(identifier: Identifier) -> None:
+    images = [palm(77, shot) for shot in range(3)]
+    identifier.enroll("eve", None, None, images, add=False)
+
+    one, three = (identifier.verify(subject, [palm(77)]) for subject in ("p001", "eve"))
+
+    assert three.decision == "match"
+    assert three.similarity == 1  # that of the best of the three
+    assert three.threshold.similarity == pytest.approx(one.threshold.similarity + 0.04)
 
 
 def test_two_subjects_of_one_palm_are_inconclusive(
     identifier: Identifier, gallery: Gallery
 ) -> None:
-    prototypes = {net.key: net.prototypes[:1] for net in make_nets()}
-    gallery.enroll("copy", None, None, prototypes, add=False)
+    templates = {net.format: net.trained.maps[:1] for net in make_nets()}
+    gallery.enroll("copy", None, None, templates, add=False)
 
     found = identifier.identify([palm(1)])
 
@@ -173,7 +188,7 @@ def test_a_subject_unknown_to_one_net_is_not_compared(
     identifier: Identifier, gallery: Gallery
 ) -> None:
     net = make_nets()[0]
-    gallery.enroll("eve", None, None, {net.key: templates(net, palm(77))}, add=False)
+    gallery.enroll("eve", None, None, {net.format: maps_of(net, palm(77))}, add=False)
 
     assert identifier.identify([palm(77)]).decision == "no_match"
     with pytest.raises(TemplatesMissing, match=r"'eve'.*add=true"):
@@ -200,16 +215,17 @@ def test_verify_refuses_another_palm(identifier: Identifier, other: bytes) -> No
     assert {vote.subject_id for vote in found.nets} == {"p001"}
 
 
-def test_enroll_stores_templates_of_each_net(identifier: Identifier, gallery: Gallery) -> None:
+def test_enroll_stores_the_maps_of_each_net(identifier: Identifier, gallery: Gallery) -> None:
     identifier.enroll("eve", "Eve", "right", [palm(77, 1), palm(77, 2)], add=False)
 
     subject = gallery.subject("eve")
     assert (subject.name, subject.hand) == ("Eve", "right")
-    for net in make_nets():
-        stored = gallery.templates(net.key)
-        assert stored.subject_ids == ("eve", "eve")
-        expected = np.concatenate([templates(net, palm(77, s)) for s in (1, 2)])
-        np.testing.assert_allclose(stored.vectors, expected.reshape(2, -1), atol=1e-6)
+    nets = make_nets()
+    changes = gallery.changes(START, [net.format for net in nets], limit=10)
+    owner = [one.subject_id for one in changes.subjects].index("eve")
+    for net, stored in zip(nets, changes.maps, strict=True):
+        own = [m for i, m in zip(stored.owners, stored.maps, strict=True) if i == owner]
+        assert own == maps_of(net, palm(77, 1), palm(77, 2)).to_bytes()
 
 
 def test_no_images_at_all_are_refused(identifier: Identifier) -> None:

@@ -18,7 +18,7 @@ from app.palm.decode import ImageLimits
 from training.__main__ import main
 from training.database.palms import Palms, load_palms
 from training.fit.batches import as_colour
-from training.nets.build import build_net, select_outputs
+from training.nets.build import build_net
 from training.versions.fuse import read_fusion
 from training.versions.read import Version
 
@@ -94,11 +94,10 @@ def test_numbers_that_float16_cannot_hold_survive_export(
 ) -> None:
     run = Path(shutil.copytree(store.parent / "alexnet", tmp_path / "run"))
     net = build_net("alexnet", identities=4, input_px=SIDE_PX)
-    trained = select_outputs(net, "similarity")
-    trained.load_weights(run / "best.weights.h5")
+    net.load_weights(run / "final.weights.h5")
     net.get_layer("dense_norm").moving_variance.assign(np.full(256, 1e6, np.float32))
     net.get_layer("dense_norm").gamma.assign(np.full(256, 1e3, np.float32))
-    trained.save_weights(run / "best.weights.h5")
+    net.save_weights(run / "final.weights.h5")
     assert export(run, database, strangers, tmp_path / "store") == 0
     expected = np.asarray(net(as_colour(palms.images()))["embedding"])
     found = Version.open(tmp_path / "store/alexnet/1").embeddings(palms)

@@ -13,7 +13,7 @@ from tests.training.toy_palms import make_palms
 from training.__main__ import main
 from training.commands.export import ExportConfig, export
 from training.database.palms import Palms, load_palms
-from training.nets.build import build_net, scoring_model
+from training.nets.build import build_net
 from training.nets.recipe import PRESETS
 from training.versions.fuse import fusion_entry, write_fusions
 from training.versions.read import Version
@@ -63,8 +63,8 @@ def toy_run(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns the folder of a run of `train` at 32 px, split by seed; its AlexNet is untrained."""
     folder = tmp_path_factory.mktemp("toy") / "run"
     folder.mkdir()
-    net = scoring_model(build_net("alexnet", 4, PRESETS["shipped"], input_px=TOY_PX))
-    net.save_weights(folder / "best.weights.h5")
+    net = build_net("alexnet", 4, PRESETS["shipped"], input_px=TOY_PX)
+    net.save_weights(folder / "final.weights.h5")
     settings = {"net": "alexnet", "data": str(database), "size_px": TOY_PX, "split": "seed"}
     digest = load_palms(database, TOY_PX).sha256
     (folder / "config.json").write_text(json.dumps({**settings, "dataset_sha256": digest}))

@@ -45,7 +45,8 @@ def make_palms(identities: int, sessions: int, shots: int, bands: int = 1) -> Pa
 def pixel_net(kernel: tuple[float, float] = (1.0, 0.0)) -> keras.Model:
     """Returns a net from an image of one pixel x, 0 to 1, to a point on a circle.
 
-    The point has the direction of x * kernel + (0, 0.3); there are three random prototypes.
+    The point has the direction of x * kernel + (0, 0.3); there are three random prototypes. The map
+    has one place, with the point's coordinates as its channels.
     """
     images = keras.Input((1, 1, 3), dtype="uint8", name="images")
     x = keras.layers.Rescaling(1 / 255, name="rescaled")(images)
@@ -53,7 +54,9 @@ def pixel_net(kernel: tuple[float, float] = (1.0, 0.0)) -> keras.Model:
     x = keras.layers.Dense(2, name="dense")(x)
     embedding = keras.layers.UnitNormalization(name="embedding")(x)
     similarity = CosineClassifier(3, name="similarity")(embedding)
-    net = keras.Model(images, {"embedding": embedding, "similarity": similarity})
+    outputs = {"embedding": embedding, "similarity": similarity}
+    outputs["map"] = keras.layers.Reshape((1, 1, 2), name="map")(embedding)
+    net = keras.Model(images, outputs)
     weights = np.array([kernel, (0, 0), (0, 0)], np.float32)
     net.get_layer("dense").set_weights([weights, np.array([0, 0.3], np.float32)])
     return net

@@ -66,7 +66,7 @@ def export(config: ExportConfig) -> Verdict:
     source.require_same_data(split.train.sha256, config.data)
     strangers = choose_strangers(config.strangers, split, options.size_px, config.scratch)
     kinds = choose_cases(strangers, require_enough(strangers, len(split.train.identities)))
-    net = source.load(split.train)
+    net = source.load(len(split.train.identities), options.size_px)
     set_prototypes(net, split.train)
     round_weights(net)
     trained = trained_templates(net, split.train)

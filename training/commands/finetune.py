@@ -17,7 +17,7 @@ from training.database.palms import DataOptions
 from training.fit.options import RunOptions, require_at_least
 from training.fit.verdict import Verdict
 from training.nets.recipe import Recipe, require_valid
-from training.synthetic.capture import TRAINING
+from training.synthetic.styles import TRAINING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,12 @@ class FinetuneConfig(DataOptions, RunOptions):
         learning_rate: Adam's peak learning rate, above 0.
         scale: factor from similarity to logit, above 0.
         margin: similarity by which the other image of the same palm must win, from 0 to 1.
+        map_scale: factor from similarity to logit for vein maps, above 0.
+        map_margin: similarity by which the palm's other map must win, from 0 to 1.
         rehearsed: number of synthetic palms that fill half of every batch; 0 for none.
-        monitor: number of synthetic strangers, at least 2, whose equal error rate decides how much
-            of the change is kept.
-        may_rise: allowed rise of the strangers' equal error rate, from 0 to 1.
+        monitor: number of synthetic strangers, at least 2. The equal error rate of their vein maps
+            decides how much of the change is kept.
+        may_rise: allowed rise of that equal error rate, from 0 to 1.
         allow_leaks: train even if training and test hold copies of one photograph.
     """
 
@@ -49,6 +51,8 @@ class FinetuneConfig(DataOptions, RunOptions):
     learning_rate: float = 3e-4
     scale: float = 24.0
     margin: float = 0.15
+    map_scale: float = 24.0
+    map_margin: float = 0.2
     rehearsed: int = 1000
     monitor: int = 600
     may_rise: float = 0.0
@@ -79,15 +83,23 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.guard import findings_of, make_guards
     from training.fit.interpolation import interpolate_weights
     from training.fit.loop import fit
+    from training.fit.map_fit import HEADS, fit_map, images_of
     from training.fit.monitors import OpenSetMonitor, ValidationAccuracy, monitored_strangers
     from training.fit.plan import Plan
     from training.fit.prototypes import set_prototypes
     from training.fit.rehearsal import REHEARSED_SEED, rehearse
     from training.fit.result import REPORT, Page, conclude
     from training.fit.settings import resolve_settings, write_settings
+    from training.fit.start import has_map, version_net
     from training.leakage.find import find_leaks, refuse_leaks
-    from training.nets.build import embedding_model, freeze_norms, scoring_model, working_side
-    from training.nets.losses import PairLoss
+    from training.nets.build import (
+        embedding_model,
+        freeze_norms,
+        scoring_model,
+        select_outputs,
+        working_side,
+    )
+    from training.nets.losses import PairLoss, ShiftLoss
     from training.synthetic.palms import draw_palms
     from training.versions.read import Version
 
@@ -101,8 +113,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     open_set = split.kind == "identity"
     leakage = find_leaks(split)
     refuse_leaks(leakage, allow=config.allow_leaks)
-    chosen = {"learning_rate": config.learning_rate, "scale": config.scale, "margin": config.margin}
-    recipe = replace(version.recipe, augment="palm", **chosen)
+    recipe = replace(version.recipe, augment="palm", **_numbers(config))
     settings = resolve_settings(
         asdict(recipe)
         | asdict(config)
@@ -117,7 +128,9 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 
     # Net, and its figures before
     keras.utils.set_random_seed(config.seed)
-    net = version.model(side_px, len(split.train.identities))
+    net = version_net(version, side_px, len(split.train.identities))
+    if not has_map(config.start):
+        fit_map(net, images_of(batches(0)))
     set_prototypes(net, split.train)
     before = evaluate(scoring_model(net), split)
     tqdm.write(f"before fine-tuning: {before}", file=sys.stderr)
@@ -125,34 +138,45 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     # Fit
     write_settings(settings, config.out)
     loss = PairLoss(config.scale, config.margin)
+    losses = {"embedding": loss, "map": ShiftLoss(config.map_scale, config.map_margin)}
     with use_precision(settings["precision"]):
-        tuned = version.model(side_px, identities=1)
+        tuned = version_net(version, side_px, identities=1)
+        for layer in HEADS:
+            tuned.get_layer(layer).set_weights(net.get_layer(layer).get_weights())
         freeze_norms(tuned)  # a few palms are too few for new statistics
-        embedder = embedding_model(tuned)
+        trained = select_outputs(tuned, "embedding", "map")
         images, labels = batches(epochs_done(config.out))[0]
         guards = make_guards(
-            {name: embedder}, images, labels, loss, recipe, mode=config.guard, out=config.out
+            {name: embedding_model(tuned)},
+            images,
+            labels,
+            loss,
+            recipe,
+            mode=config.guard,
+            out=config.out,
         )
         if open_set:
-            monitor = OpenSetMonitor(split.validation)
+            monitor = OpenSetMonitor(split.validation, net=tuned, maps=True)
         else:
-            monitor = ValidationAccuracy(split.train, split.validation)
+            monitor = ValidationAccuracy(tuned, split.train, split.validation)
         rows = fit(
-            {name: embedder},
+            {name: trained},
             batches,
-            loss,
+            losses,
             Plan.of(recipe, config.epochs),
             seed=config.seed,
             callbacks=[*callbacks, monitor, *guards],
             checkpoint=Checkpoint(config.out, "val_rank_1" if open_set else "val_accuracy"),
         )
-        load_best(embedder, config.out)
+        load_best(trained, config.out)
 
     # Keep as much of the change as strangers allow
     strangers = monitored_strangers(config.monitor, TRAINING, side_px)
     kept = interpolate_weights(net, tuned, strangers, config.may_rise)
+    if kept.share_kept:
+        fit_map(net, images_of(batches(config.epochs)), trained=True)
     set_prototypes(net, split.train)
-    save_weights(scoring_model(net), config.out / FINAL)
+    save_weights(net, config.out / FINAL)
     after = evaluate(scoring_model(net), split)
     tqdm.write(f"after fine-tuning: {after}\n{kept}", file=sys.stderr)
 
@@ -169,5 +193,10 @@ def _require_sensible(config: FinetuneConfig) -> None:
     require_at_least(options, batch_size=4, epochs=1, monitor=2, rehearsed=0, seed=0)
     if not 0 <= config.may_rise <= 1:
         raise ValueError(f"--may-rise must be from 0 to 1, not {config.may_rise}")
-    numbers = {name: options[name] for name in ("learning_rate", "scale", "margin")}
-    require_valid(Recipe(**numbers))
+    require_valid(Recipe(**_numbers(config)))
+
+
+def _numbers(config: FinetuneConfig) -> dict[str, Any]:
+    """Returns the numbers of the recipe that the command sets."""
+    names = ("learning_rate", "scale", "margin", "map_scale", "map_margin")
+    return {name: getattr(config, name) for name in names}

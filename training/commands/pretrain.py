@@ -1,4 +1,7 @@
-"""Trains nets to distinguish palms, on synthetic images that are each used once."""
+"""Trains nets to distinguish palms, on synthetic images that are each used once.
+
+Every net learns an embedding and a vein map of each palm, in the same steps.
+"""
 
 import json
 from collections.abc import Sequence
@@ -14,8 +17,8 @@ from training.database.image_files import default_scratch
 from training.fit.options import NetName, RunOptions, require_at_least
 from training.fit.verdict import Verdict
 from training.nets.recipe import Recipe, require_valid
-from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.pairs import SERVED_PX
+from training.synthetic.styles import HELD_OUT, TRAINING
 
 UNSEEN_SEED = 3_000_003
 """Seed of the images for prototypes and whitening; no epoch draws with it."""
@@ -52,6 +55,7 @@ class PretrainConfig(RunOptions):
             resolution, displace.
         contrast_px: approximate side in px of the local contrast, at least 1.
         embedding_size: numbers in an embedding, at least 1.
+        map_channels: channels of the vein map, an even number from 2 to 64.
         devices: one, or all devices of this machine, which share each batch.
         processes: number of processes that draw images in advance. 0 draws them between the
             training steps, which is best if the nets train on the same few cores.
@@ -62,6 +66,9 @@ class PretrainConfig(RunOptions):
         learning_rate: Adam's peak learning rate, above 0.
         scale: factor from similarity to logit, above 0.
         margin: similarity by which the true identity must win, from 0 to 1.
+        map_scale: factor from similarity to logit for vein maps, above 0. Maps are always compared
+            with the other maps of the batch.
+        map_margin: similarity by which the palm's other map must win, from 0 to 1.
     """
 
     nets: tuple[NetName, ...] = ("alexnet", "vgg16", "vgg19")
@@ -73,6 +80,7 @@ class PretrainConfig(RunOptions):
     degrade: bool = True
     contrast_px: int = 112
     embedding_size: int = 256
+    map_channels: int = 16
     devices: Literal["one", "all"] = "one"
     processes: int = 0
     monitor: int = 250
@@ -80,6 +88,8 @@ class PretrainConfig(RunOptions):
     learning_rate: float = 1e-3
     scale: float = 24.0
     margin: float = 0.15
+    map_scale: float = 24.0
+    map_margin: float = 0.2
 
 
 def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
@@ -101,14 +111,21 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.devices import device_count, distribute, require_divisible, use_precision
     from training.fit.guard import make_guards
     from training.fit.loop import fit, rows_of
+    from training.fit.map_fit import fit_map, images_of
     from training.fit.monitors import measure_strangers, monitored_strangers, open_set_monitors
     from training.fit.outputs import layer_outputs
     from training.fit.plan import Plan
     from training.fit.result import RESULT, conclude
     from training.fit.settings import resolve_settings, write_settings
     from training.fit.start import go_on_from, require_start, stage_after
-    from training.nets.build import build_net, embedding_model, scoring_model, working_side
-    from training.nets.losses import MarginLoss, PairLoss
+    from training.nets.build import (
+        build_net,
+        embedding_model,
+        scoring_model,
+        select_outputs,
+        working_side,
+    )
+    from training.nets.losses import MarginLoss, PairLoss, ShiftLoss
     from training.nets.whitening import whiten
     from training.synthetic.palms import draw_palms, start_processes
     from training.synthetic.stream import PalmStream
@@ -156,16 +173,27 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
         with use_precision(settings["precision"]), distribute(config.devices):
             nets = build(config.identities if prototypes else 1)
             if config.start:
-                templates_from = pair_of_each(epoch=0) if prototypes else None
-                go_on_from(config.start, nets, templates_from, resumed=done > 0)
-            trained_part = scoring_model if prototypes else embedding_model
-            trained = {name: trained_part(net) for name, net in nets.items()}
-            embedders = {config.out / name: embedding_model(net) for name, net in nets.items()}
+                go_on_from(
+                    config.start,
+                    nets,
+                    pair_of_each(epoch=0),
+                    prototypes=prototypes,
+                    resumed=done > 0,
+                )
+            answer = "similarity" if prototypes else "embedding"
+            trained = {name: select_outputs(net, answer, "map") for name, net in nets.items()}
+            kept = {
+                config.out / name: select_outputs(net, "embedding", "map")
+                for name, net in nets.items()
+            }
             loss = (MarginLoss if prototypes else PairLoss)(config.scale, config.margin)
+            losses = {answer: loss, "map": ShiftLoss(config.map_scale, config.map_margin)}
             # Without the pool, which would draw further batches that nobody uses.
             images, labels = batches(epoch=done, pool=None)[0]
+            guarded_part = scoring_model if prototypes else embedding_model
+            guarded = {name: guarded_part(net) for name, net in nets.items()}
             guards = make_guards(
-                trained, images, labels, loss, recipe, mode=config.guard, out=config.out
+                guarded, images, labels, loss, recipe, mode=config.guard, out=config.out
             )
 
             # Fit
@@ -176,21 +204,22 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             rows = fit(
                 trained,
                 batches,
-                loss,
+                losses,
                 Plan.of(recipe, config.epochs),
                 seed=config.seed,
                 callbacks=[*callbacks, *monitors, *guards],
-                checkpoint=Checkpoint(config.out, parts=embedders),
+                checkpoint=Checkpoint(config.out, parts=kept),
             )
 
         # Whiten on images that no epoch used, and conclude
         with use_precision(settings["precision"]):
             nets = build(1)
             for name, net in nets.items():
-                load_best(embedding_model(net), config.out / name)
+                load_best(select_outputs(net, "embedding", "map"), config.out / name)
             features, _ = layer_outputs(nets, "dense_norm", pair_of_each(epoch=1))
             for name, net in nets.items():
                 whiten(net, features[name].reshape(-1, 2, features[name].shape[1]))
+                fit_map(net, images_of(pair_of_each(epoch=1)), trained=True)
                 own = rows_of(name, config.nets, rows)
                 figures = {
                     "monitor": {"identities": config.monitor, "sessions": 2, "shots": 2},
@@ -198,7 +227,8 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
                     "whitened": measure_strangers(net, monitored),
                     "images": len(own) * 2 * config.identities * config.pairs,
                 }
-                save_weights(embedding_model(net), config.out / name / FINAL)
+                whitened = select_outputs(net, "embedding", "map")
+                save_weights(whitened, config.out / name / FINAL)
                 conclude(config.out / name, {**settings, "net": name}, own, figures)
     return _verdict(config.out, config.nets)
 
@@ -220,9 +250,12 @@ def _recipe(config: PretrainConfig) -> Recipe:
         dropout=0.0,  # every image is used once, so the net cannot overfit to single images
         contrast_px=config.contrast_px,
         embedding_size=config.embedding_size,
+        map_channels=config.map_channels,
         learning_rate=config.learning_rate,
         scale=config.scale,
         margin=config.margin,
+        map_scale=config.map_scale,
+        map_margin=config.map_margin,
     )
 
 
@@ -233,6 +266,9 @@ def _verdict(out: Path, nets: Sequence[str]) -> Verdict:
     sentences: list[str] = []
     for net in nets:
         result = json.loads((out / net / RESULT).read_text())
-        eers = {prefix: figures["eer"] for prefix, figures in result["whitened"].items()}
-        sentences.append(f"{net} {eers['val']:.2%} ({eers['held_out']:.2%} in held-out style)")
-    return Verdict(out, f"equal error rates on synthetic strangers: {', '.join(sentences)}.")
+        val, held_out = (result["whitened"][prefix] for prefix in ("val", "held_out"))
+        sentences.append(
+            f"{net} {val['eer']:.2%} ({held_out['eer']:.2%} in held-out style), "
+            f"maps {val['map_eer']:.2%} ({held_out['map_eer']:.2%})"
+        )
+    return Verdict(out, f"equal error rates on synthetic strangers: {'; '.join(sentences)}.")

@@ -17,8 +17,9 @@ class TrainConfig(DataOptions, Recipe, RunOptions):
     """Trains one net on your palms alone. 4,000 images take AlexNet 8 minutes on two cores.
 
     VGG16 takes 6 to 50 minutes, depending on the processor. Prefer `finetune` if you have fewer
-    images, which are too few to train a net from scratch. The same command resumes a run that was
-    stopped. docs/training.md explains the recipes.
+    images, which are too few to train a net from scratch. The vein map is not trained: its channels
+    are the principal components of the trained net's features. The same command resumes a run that
+    was stopped. docs/training.md explains the recipes.
 
     Attributes:
         net: net to train.
@@ -59,13 +60,14 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.database.split import load_split
     from training.fit.augmentation import augment
     from training.fit.batches import Batches, Ordered
-    from training.fit.checkpoint import Checkpoint, epochs_done, load_best
+    from training.fit.checkpoint import FINAL, Checkpoint, epochs_done, load_best, save_weights
     from training.fit.devices import device_count, distribute, require_divisible, use_precision
     from training.fit.evaluation import evaluate
     from training.fit.guard import findings_of, make_guards
     from training.fit.input_check import check_inputs
     from training.fit.layer_inspector import spread_images
     from training.fit.loop import fit
+    from training.fit.map_fit import fit_map, spread_batches
     from training.fit.monitors import OpenSetMonitor
     from training.fit.plan import Plan, loss_of
     from training.fit.result import REPORT, Page, conclude
@@ -100,9 +102,8 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     with use_precision(settings["precision"]), distribute(config.devices):
         # Net
         identities = len(split.train.identities)
-        net = scoring_model(
-            build_from_recipe(config.net, identities, recipe, input_px=config.size_px)
-        )
+        whole = build_from_recipe(config.net, identities, recipe, input_px=config.size_px)
+        net = scoring_model(whole)
         if recipe.weights == "imagenet" and not epochs_done(config.out):
             load_imagenet(net, config.weights_file)
         guards = make_guards(
@@ -133,6 +134,9 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             checkpoint=Checkpoint(config.out, "val_rank_1" if open_set else "val_accuracy"),
         )
         load_best(net, config.out)
+        if recipe.head == "embedding":
+            fit_map(whole, spread_batches(split.train))
+        save_weights(whole, config.out / FINAL)
 
     # Conclude
     evaluation = evaluate(net, split)

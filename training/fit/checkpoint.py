@@ -15,7 +15,8 @@ from training.report.files import replacing, write_text
 HISTORY = "history.csv"
 BEST = "best.weights.h5"
 FINAL = "final.weights.h5"
-"""Weights that `export` reads: whitened by `pretrain`, interpolated by `finetune`."""
+"""Weights that `export` reads: whitened by `pretrain`, interpolated by `finetune`, and with a map
+head by `train`."""
 _STATE = "state-{:04}.weights.h5"  # weights and optimizer after so many epochs
 
 

@@ -19,9 +19,14 @@ from training.synthetic.canvas import (
     smooth_noise,
     to_full_range,
 )
+from training.synthetic.mesh import draw_mesh
+from training.synthetic.relief import draw_relief
 from training.synthetic.vessels import DEPTH_MM, VesselTree, grow_vessels
 
-LAYERS = ("deep_veins", "shallow_veins", "principal_lines", "wrinkles", "texture")
+FROZEN_LAYERS = ("deep_veins", "shallow_veins", "principal_lines", "wrinkles", "texture")
+"""The layers that the held-out style shows. They never change, so that its figures compare."""
+
+LAYERS = (*FROZEN_LAYERS, "mesh", "mottle", "relief")
 """Layers in the order of `draw_palm`."""
 
 SKIN_SCATTERING_PER_MM = 4.6 * (850 / 500) ** -1.421
@@ -55,13 +60,16 @@ def draw_palm(rng: np.random.Generator) -> Layers:
         rng: a generator used for this identity only; equal generators draw equal palms.
 
     Returns:
-        uint8 [5, CANVAS_PX, CANVAS_PX] in the order of `LAYERS`. Veins, lines and wrinkles are
-        0 (none) to 255 (darkest); texture has mean 128 and standard deviation 32.
+        uint8 [8, CANVAS_PX, CANVAS_PX] in the order of `LAYERS`. Veins, lines, wrinkles and mesh
+        are 0 (none) to 255 (darkest); texture and mottle have mean 128 and a standard deviation of
+        about 32; relief is the height of the skin, 0 to 255.
     """
     deep, shallow = _draw_vessels(grow_vessels(rng), rng)
     skin = (_draw_principal_lines(rng), _draw_wrinkles(rng), _draw_texture(rng))
-    palm = np.stack([deep, shallow, *skin])
-    return palm[:, :, ::-1].copy() if rng.random() < 0.5 else palm  # left or right hand
+    mirrored = rng.random() < 0.5  # left or right hand
+    # Drawn last: what is drawn above stays as it is.
+    palm = np.stack([deep, shallow, *skin, draw_mesh(rng), _draw_mottle(rng), draw_relief(rng)])
+    return palm[:, :, ::-1].copy() if mirrored else palm
 
 
 def _draw_vessels(tree: VesselTree, rng: np.random.Generator) -> tuple[Layers, Layers]:
@@ -129,6 +137,13 @@ def _draw_texture(rng: np.random.Generator) -> Layers:
     )
     levels = 128 + 32 * np.asarray(total) / np.linalg.norm(amounts)
     return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def _draw_mottle(rng: np.random.Generator) -> Layers:
+    """Draws blotches of 2 to 4 mm: skin holds unequal amounts of blood."""
+    fine, wide = smooth_noise(rng, rng.uniform(2.5, 4)), smooth_noise(rng, rng.uniform(5, 8))
+    levels = 128 + 50 * np.tanh(0.6 * fine + rng.uniform(0.3, 0.9) * wide)
+    return levels.astype(np.uint8)
 
 
 def _draw_curve(

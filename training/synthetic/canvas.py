@@ -13,7 +13,10 @@ PX_PER_MM = 2.0
 """A region of interest of 64 mm is 128 px wide, about as in palm databases."""
 
 CANVAS_PX = 176
-"""Side of the canvas in px, 88 mm; an image shows its middle 128 px."""
+"""Side of the canvas in px, 88 mm."""
+
+IMAGE_PX = 128
+"""Side of an image in px. At zoom 1 it shows the middle of the canvas."""
 
 
 def smooth_noise(rng: np.random.Generator, sigma_px: float) -> Float32:

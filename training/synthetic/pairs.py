@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from training.database.image_files import ImageFile
 from training.fit.augmentation import degrade
 from training.synthetic.anatomy import LAYERS
-from training.synthetic.canvas import CANVAS_PX
-from training.synthetic.capture import IMAGE_PX, TRAINING, draw_camera, draw_session, shoot
+from training.synthetic.cameras import draw_camera
+from training.synthetic.canvas import CANVAS_PX, IMAGE_PX
+from training.synthetic.capture import shoot
+from training.synthetic.sessions import draw_session
+from training.synthetic.styles import TRAINING
 
 Pixels = NDArray[np.uint8]
 
@@ -23,7 +26,7 @@ SERVED_PX = 224
 MISPLACED = replace(
     TRAINING, displace=lambda rng: np.clip(rng.normal(0, 0.055 * IMAGE_PX, 2), -11, 11)
 )
-"""The training style with larger displacements of the region of interest, 5.5 % instead of 4 %."""
+"""The training style with regions of interest displaced by 5.5 % instead of 2.5 %."""
 
 
 def photograph_pairs(
@@ -49,13 +52,13 @@ def photograph_pairs(
     """
     style = MISPLACED if degraded else TRAINING
     # As many numbers as for the shots below, whose last number is 0 or 1: no key occurs twice.
-    shades = draw_camera(np.random.default_rng([*rng_key, camera, 2]), style)
+    shared = draw_camera(np.random.default_rng([*rng_key, camera, 2]), style)
     images = np.empty((2 * len(identities), side_px, side_px), np.uint8)
     for slot, identity in enumerate(identities):
         palm = palms[np.array([identity])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
         for shot in (0, 1):
             rng = np.random.default_rng([*rng_key, int(identity), shot])
-            session = draw_session(rng, style, shades)
+            session = draw_session(rng, style, shared)
             image = shoot(palm, session, rng, style)
             if degraded:
                 image = degrade(image, rng)

@@ -21,8 +21,11 @@ from tqdm import tqdm
 from training.database.image_files import ImageFile
 from training.fit.options import require_at_least
 from training.synthetic.anatomy import LAYERS, draw_palm
+from training.synthetic.cameras import draw_camera
 from training.synthetic.canvas import CANVAS_PX, Layers
-from training.synthetic.capture import STYLES, Style, draw_camera, draw_session, shoot
+from training.synthetic.capture import shoot
+from training.synthetic.sessions import draw_session
+from training.synthetic.styles import STYLES, Style
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +37,21 @@ class PalmOptions:
         sessions: sessions of each palm, at least 1.
         shots: images in each session, at least 1.
         seed: seed of the palms and the images, at least 0. Equal seeds give equal images.
-        style: family of the cameras: training, or held-out, which no net is trained on.
+        style: family of the cameras. No net is trained on any but training.
+        cameras: number of cameras, at least 0, which take turns from palm to palm. 0: each palm has
+            a camera of its own. Strangers before one camera are more alike, as at a site.
     """
 
     identities: int
     sessions: int
     shots: int
     seed: int = 1
-    style: Literal["training", "held-out"] = "training"
+    style: Literal["training", "held-out", "contact", "mobile", "polarized"] = "training"
+    cameras: int = 0
 
     def require_valid(self) -> None:
         """Raises ValueError if a number is out of range; the message names its option."""
-        require_at_least(asdict(self), identities=1, sessions=1, shots=1, seed=0)
+        require_at_least(asdict(self), identities=1, sessions=1, shots=1, seed=0, cameras=0)
 
     def photograph(self, identity: int) -> list[list[NDArray[np.uint8]]]:
         """Returns all images of one palm, as the function `photograph` does."""
@@ -55,6 +61,7 @@ class PalmOptions:
             style=STYLES[self.style],
             sessions=self.sessions,
             shots=self.shots,
+            cameras=self.cameras,
         )
 
 
@@ -66,7 +73,7 @@ def draw_identity(seed: int, identity: int) -> Layers:
         identity: number of the palm, from 0.
 
     Returns:
-        uint8 [5, CANVAS_PX, CANVAS_PX]; see `training.synthetic.anatomy.draw_palm`.
+        uint8 [8, CANVAS_PX, CANVAS_PX]; see `training.synthetic.anatomy.draw_palm`.
     """
     cv2.setNumThreads(1)
     return draw_palm(_generator(seed, identity))
@@ -78,10 +85,10 @@ def draw_palms(count: int, seed: int, scratch: Path) -> ImageFile:
     Args:
         count: number of palms, at least 1.
         seed: seed of the palms.
-        scratch: folder of the file, which needs 0.15 MiB for each palm.
+        scratch: folder of the file, which needs 0.24 MiB for each palm.
 
     Returns:
-        uint8 [count, 5 * CANVAS_PX, CANVAS_PX].
+        uint8 [count, 8 * CANVAS_PX, CANVAS_PX].
 
     Raises:
         OSError: if the palms do not fit into the folder.
@@ -97,7 +104,7 @@ def draw_palms(count: int, seed: int, scratch: Path) -> ImageFile:
 
 
 def photograph(
-    identity: int, *, seed: int, style: Style, sessions: int, shots: int
+    identity: int, *, seed: int, style: Style, sessions: int, shots: int, cameras: int = 0
 ) -> list[list[NDArray[np.uint8]]]:
     """Draws one palm and takes all its images with one camera.
 
@@ -107,12 +114,14 @@ def photograph(
         style: family of the palm's camera.
         sessions: number of sessions.
         shots: number of images in each session.
+        cameras: see `PalmOptions`.
 
     Returns:
         For each session, its images uint8 [128, 128].
     """
     palm = draw_identity(seed, identity)
-    camera = draw_camera(_generator(seed, identity, shot=1), style)
+    turn = identity % cameras if cameras else identity
+    camera = draw_camera(_generator(seed, turn, shot=1), style)
     images: list[list[NDArray[np.uint8]]] = []
     for number in range(1, sessions + 1):
         session = draw_session(_generator(seed, identity, number), style, camera)

@@ -4,9 +4,9 @@ import numpy as np
 from tqdm import tqdm
 
 from training.database.palms import Palms
-from training.synthetic.capture import Style
 from training.synthetic.pairs import resize
 from training.synthetic.palms import photograph
+from training.synthetic.styles import Style
 
 
 def draw_strangers(

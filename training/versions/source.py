@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
 import keras
 
-from training.database.palms import DataOptions, Palms
-from training.fit.checkpoint import BEST, FINAL
-from training.fit.map_fit import fit_map, spread_batches
+from training.database.palms import DataOptions
+from training.fit.checkpoint import FINAL
 from training.fit.start import is_version, read_settings
 from training.nets.build import build_net, fold, select_outputs
 from training.nets.recipe import recipe_of
@@ -100,33 +98,26 @@ class Source:
                 f"{sha256[:12]}, not {trained[:12]}; give the training's --data, or train again"
             )
 
-    def load(self, train: Palms) -> keras.Model:
+    def load(self, identities: int, input_px: int) -> keras.Model:
         """Builds the net with plain convolutions, in float32, and loads its weights.
 
-        A run whose training had no vein map gets one by principal components; see
-        `training.fit.map_fit.fit_map`.
-
         Args:
-            train: images of the identities that the net will know. Their prototypes are loaded only
-                from a run of `train` or `finetune`, and random otherwise.
+            identities: number of prototypes. They are loaded only from a run of `train` or
+                `finetune`, and random otherwise.
+            input_px: side of the input images.
         """
         # A training in the same process may have set bfloat16, which is not precise enough.
         keras.config.set_dtype_policy("float32")
-        identities, input_px = len(train.identities), train.pixels.shape[1]
         if is_version(self.folder):
             return Version.open(self.folder).model(input_px, identities)
         recipe = recipe_of(self.settings)
         tuned = self._command == "finetune"  # which trains plain convolutions
         net = build_net(self.net, identities, recipe, input_px=input_px, folded=tuned)
         # A pre-training's prototypes are of synthetic palms and are not kept.
-        head = "embedding" if self._command == "pretrain" else "similarity"
-        with_map = select_outputs(net, head, "map", "mask")
-        has_map = _count_weights(self._weights) == len(with_map.weights)
-        (with_map if has_map else select_outputs(net, head)).load_weights(self._weights)
-        folded = fold(net, recipe)
-        if not has_map:
-            fit_map(folded, spread_batches(train))
-        return folded
+        pretrained = self._command == "pretrain"
+        trained = select_outputs(net, "embedding", "map") if pretrained else net
+        trained.load_weights(self._weights)
+        return fold(net, recipe)
 
     @property
     def _command(self) -> str:
@@ -134,12 +125,4 @@ class Source:
 
     @property
     def _weights(self) -> Path:
-        return self.folder / (BEST if self._command == "train" else FINAL)
-
-
-def _count_weights(path: Path) -> int:
-    """Returns the number of arrays in a file of weights."""
-    found: list[str] = []
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.append(name) if hasattr(item, "shape") else None)
-    return len(found)
+        return self.folder / FINAL

@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app.palm.views import template_views
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
 from app.ensemble import Ensemble
 from app.main import create_app
-from app.matching.calibration import Calibration, Threshold
+from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
-from app.matching.templates import NetKey
+from app.matching.maps import MapShape, VeinMaps
+from app.matching.templates import MapFormat, NetKey, TrainedTemplates
 from app.settings import Settings
 from tests.app.conftest import encode
 
 SIZE_PX = 32
 IDENTITIES = ("p001", "p002", "p003")
-EMBEDDING_SIZE = 24
+SHAPE = MapShape(16, 4)
 
 
 def palm(seed: int, shot: int = 0) -> NDArray[np.uint8]:
@@ -53,26 +53,39 @@ def assert_problem(response: Any, status: int, *words: str) -> None:
         assert word in problem["detail"]
 
 
+def standardised(maps: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Standardises each channel of each map [B, S, S, C]."""
+    centred = maps - maps.mean(axis=(1, 2), keepdims=True)
+    return (centred / (centred.std(axis=(1, 2), keepdims=True) + 1e-6)).astype(np.float32)
+
+
 class ToyNet:
-    """A random projection: the same palm stays alike, two palms do not."""
+    """Mixes of brightness and its gradients: the same palm stays alike, two palms do not."""
 
     input_px = SIZE_PX
     identities = IDENTITIES
-    calibration = Calibration(0.05, (Threshold(0.5, 1e-2), Threshold(0.6, 1e-4)))
+    calibration = Calibration(
+        (Case(False, 1, 1, 0.05, (Threshold(0.5, 1e-2), Threshold(0.6, 1e-4))),)
+    )
 
     def __init__(self, net: str, seed: int) -> None:
         self.key = NetKey(net, 1)
-        self._weights = np.random.default_rng(seed).normal(size=(SIZE_PX**2, EMBEDDING_SIZE))
+        self.format = MapFormat(net, f"{seed:016x}", SHAPE)
+        mix = np.random.default_rng(seed).normal(size=(4, SHAPE.channels))
+        self._mix = np.linalg.qr(mix)[0]
         faces = [np.asarray(Image.fromarray(palm(i + 1)).resize((SIZE_PX,) * 2)) for i in range(3)]
-        views = template_views(np.stack([np.stack([f] * 3, axis=-1) for f in faces]))
-        # Not a subclass's own embed: that is for requests.
-        rows = ToyNet.embed(self, views.reshape(-1, SIZE_PX, SIZE_PX, 3))
-        self.prototypes = rows.reshape(*views.shape[:3], -1)
+        # Not a subclass's own maps: those are for requests.
+        maps = ToyNet.maps(self, np.stack([np.stack([f] * 3, axis=-1) for f in faces]))
+        self.trained = TrainedTemplates(np.arange(3, dtype=np.int32), maps)
+        self.test_pairs = maps[np.array([0, 0])]
 
-    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        grey = images.astype(np.float32).mean(axis=-1).reshape(len(images), -1)
-        raw = (grey - grey.mean(axis=1, keepdims=True)) @ self._weights
-        return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    def maps(self, images: NDArray[np.uint8]) -> VeinMaps:
+        grey = images.astype(np.float32).mean(axis=-1)
+        step = SIZE_PX // SHAPE.side
+        places = grey.reshape(len(grey), SHAPE.side, step, SHAPE.side, step).mean(axis=(2, 4))
+        down, right = np.gradient(places, axis=(1, 2))
+        features = standardised(np.stack([places, down, right, down * right], axis=-1))
+        return VeinMaps.of(standardised(features @ self._mix), np.ones(places.shape, np.float32))
 
 
 Load = Callable[[Path, Sequence[str], str], Ensemble]

@@ -1,8 +1,10 @@
 """Enroll, identify and verify over HTTP."""
 
+import base64
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -57,7 +59,7 @@ def test_an_enrolled_stranger_is_found_after_a_restart_too(
     assert response.headers["location"] == "/v1/subjects/ada"
     subject = response.json()["subject"]
     assert (subject["name"], subject["hand"], subject["origin"]) == ("Ada", "left", "enrolled")
-    assert subject["template_counts"]["vgg16/1"] == 3
+    assert subject["template_counts"][f"vgg16:{1:016x}"] == 3
     with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as restarted:
         for running in (client, restarted):
             answer = identify(running, png(50, 7)).json()
@@ -97,7 +99,7 @@ def test_enrolling_an_existing_subject_needs_add(
     added = enroll(client, subject_id, png(50, 1), add="true")
     assert added.status_code == 201
     assert added.json()["subject"]["origin"] == origin
-    assert added.json()["subject"]["template_counts"]["alexnet/1"] == count
+    assert added.json()["subject"]["template_counts"][f"alexnet:{0:016x}"] == count
 
 
 @pytest.mark.parametrize(
@@ -312,3 +314,23 @@ def test_the_gallery_file_holds_no_image(client: TestClient, tmp_path: Path) -> 
     assert b"ada" in stored
     assert png(50)[100:200] not in stored
     assert b"secret-file-name" not in stored
+
+
+def test_an_explanation_shows_a_picture_of_the_match(settings: Settings) -> None:
+    willing = settings.model_copy(update={"explain": True})
+    with TestClient(create_app(willing, load_ensemble=load_toy_ensemble)) as client:
+        files = images(png(2, shot=5))
+        answer = client.post("/v1/identify?explain=true", files=files).json()
+        drawn = Image.open(BytesIO(base64.b64decode(answer["explanation"])))
+        assert (drawn.format, drawn.mode) == ("PNG", "RGB")
+        plain = client.post("/v1/identify", files=files).json()
+        assert plain["explanation"] is None
+        nobody = client.post("/v1/identify?explain=true", files=images(png(50))).json()
+        assert nobody["explanation"] is None
+
+
+def test_an_explanation_is_refused_unless_the_operator_allows_it(
+    shared_client: TestClient,
+) -> None:
+    response = shared_client.post("/v1/identify?explain=true", files=images(png(2)))
+    assert_problem(response, 403, "PALM_EXPLAIN=true")

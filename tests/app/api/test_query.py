@@ -23,7 +23,7 @@ from tests.app.api.conftest import assert_problem, images, png
         (
             "POST",
             "/v1/identify?candidates=2",
-            "candidates: is not a query parameter; none are known here",
+            "candidates: is not a query parameter; known are explain",
         ),
         (
             "POST",

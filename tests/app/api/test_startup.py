@@ -1,24 +1,23 @@
 """The start: what is logged, and a service with broken parts."""
 
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from app.palm.views import TEMPLATE_VIEWS
 from fastapi.testclient import TestClient
 from threadpoolctl import threadpool_info  # pyright: ignore[reportMissingTypeStubs]
 
 from app.ensemble import Ensemble
 from app.main import create_app
+from app.matching.fusion import Fusion
 from app.nets.manifest import NetCorrupt
 from app.settings import Settings
 from tests.app.api.conftest import (
-    EMBEDDING_SIZE,
+    SHAPE,
     Load,
+    ToyNet,
     assert_problem,
     enroll,
     identify,
@@ -68,6 +67,7 @@ def test_the_start_logs_what_is_served(
         "engine": "openvino",
         "gallery": settings.gallery_url,
         "subjects": 3,
+        "without_templates": 0,
         "fpir_target": 0.01,
         "fmr_target": 0.001,
     }
@@ -99,7 +99,7 @@ def test_with_a_broken_gallery_the_service_is_not_ready(
     before = gallery_path.read_bytes()
     with start(settings) as client:
         assert client.get("/health/live").status_code == 200
-        assert client.get("/v1/models").status_code == 200
+        assert client.get("/v1/models").json()["gallery"] is None
         for response in [
             *requests_for_palms(client),
             client.get("/v1/subjects"),
@@ -120,18 +120,12 @@ def test_blas_s_threads_leave_the_cores_to_the_nets(settings: Settings) -> None:
 
 def damage(path: Path, template: bytes) -> None:
     """Overwrites one net's template of the subject who was enrolled first."""
-    first = "(SELECT min(rowid) FROM templates WHERE net = 'vgg16')"
-    execute(path, f"UPDATE templates SET vector = ? WHERE rowid = {first}", template)
+    first = "(SELECT min(map_id) FROM maps WHERE net = 'vgg16')"
+    execute(path, f"UPDATE maps SET map = ? WHERE map_id = {first}", template)
 
 
-VECTORS = np.full((math.prod(TEMPLATE_VIEWS), EMBEDDING_SIZE), EMBEDDING_SIZE**-0.5, "<f4")
-SOUND = VECTORS.tobytes()
-DAMAGED = {
-    "not a number": (VECTORS * np.nan).tobytes(),
-    "not of unit length": (2 * VECTORS).tobytes(),
-    "of an earlier release, which mirrored nothing": SOUND[: len(SOUND) // 2],
-    "cut short": SOUND[:-3],
-}
+SOUND = b"\x11" * SHAPE.stored_bytes
+DAMAGED = {"empty": b"", "cut short": SOUND[:-3], "too long": SOUND + b"x"}
 
 
 @pytest.mark.parametrize("stored", DAMAGED.values(), ids=DAMAGED)
@@ -147,14 +141,52 @@ def test_a_damaged_template_keeps_everybody_from_a_wrong_answer_until_it_is_dele
         enroll(client, "bob", png(52))
     with start(settings) as client:
         (reason,) = messages(caplog, logging.WARNING)
-        assert "vgg16/1" in reason
+        assert "vgg16" in reason
         for response in (
             client.get("/health/ready"),
             identify(client, png(1)),
             verify(client, "p001", png(1)),
         ):
-            assert_problem(response, 503, "subject 'ada' (1 in all)", "vgg16/1", "delete")
+            assert_problem(response, 503, "'ada'", "vgg16", "delete")
         assert client.get("/health/live").status_code == 200
         assert client.delete("/v1/subjects/ada").status_code == 204
         assert client.get("/health/ready").status_code == 200
         assert identify(client, png(1)).json()["decision"] == "match"
+
+
+def renamed(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+    """Loads nets whose maps cannot be compared with those of the toy ensemble."""
+    nets = tuple(ToyNet(name, seed) for name, seed in (("alexnet", 7), ("vgg16", 8)))
+    return Ensemble(nets, Fusion((0.5, 0.5), ToyNet.calibration))
+
+
+def test_after_a_change_of_nets_it_is_said_who_must_be_enrolled_again(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with start(settings) as client:
+        enroll(client, "ada", png(50))
+        enroll(client, "p001", png(1), add="true")
+    with start(settings, renamed) as client:
+        (warning,) = messages(caplog, logging.WARNING)
+        assert "1 subjects" in warning
+        assert "python -m app outdated" in warning
+        ready = client.get("/health/ready").json()
+        assert (ready["subjects"], ready["without_templates"]) == (3, 1)
+        assert client.get("/v1/models").json()["gallery"]["without_templates"] == 1
+        assert client.get("/v1/subjects").json()["without_templates"] == 1
+        assert identify(client, png(50)).json()["decision"] == "no_match"
+        assert_problem(verify(client, "ada", png(50)), 409, "add=true")
+        enroll(client, "ada", png(50, 1), add="true")
+        assert client.get("/v1/subjects").json()["without_templates"] == 0
+        assert identify(client, png(50)).json()["decision"] == "match"
+
+
+def test_a_gallery_that_is_too_large_for_the_calibration_is_reported(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    strict = settings.model_copy(update={"fpir_target": 1e-4})  # the lowest FMR is 1e-4
+    with start(strict) as client:
+        (warning,) = messages(caplog, logging.WARNING)
+        assert "3 subjects" in warning
+        assert "0.0003" in warning
+        assert client.get("/v1/models").json()["gallery"]["fpir"] == 0.0003

@@ -11,9 +11,10 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
 from app.main import create_app
+from app.matching.maps import VeinMaps
 from app.settings import Settings
 from tests.app.api.conftest import (
-    EMBEDDING_SIZE,
+    SHAPE,
     ToyNet,
     assert_problem,
     enroll,
@@ -26,7 +27,8 @@ from tests.app.api.conftest import (
 
 def test_health(shared_client: TestClient) -> None:
     assert shared_client.get("/health/live").json() == {"status": "alive"}
-    assert shared_client.get("/health/ready").json() == {"status": "ready"}
+    ready = {"status": "ready", "subjects": 3, "without_templates": 0}
+    assert shared_client.get("/health/ready").json() == ready
 
 
 def test_the_nets_are_listed(shared_client: TestClient) -> None:
@@ -34,13 +36,22 @@ def test_the_nets_are_listed(shared_client: TestClient) -> None:
     nets = models["nets"]
     assert [net["net"] for net in nets] == ["alexnet", "vgg16", "vgg19"]
     assert nets[0]["trained_identities"] == 3
-    assert nets[0]["embedding_size"] == EMBEDDING_SIZE
-    assert nets[0]["thresholds"] == [
-        {"similarity": 0.5, "fmr": 0.01},
-        {"similarity": 0.6, "fmr": 0.0001},
-    ]
+    assert nets[0]["template_id"] == "0" * 16
+    assert (nets[0]["map_side"], nets[0]["map_channels"]) == SHAPE
+    thresholds = [{"similarity": 0.5, "fmr": 0.01}, {"similarity": 0.6, "fmr": 0.0001}]
+    case = {"mean_map": False, "templates": 1, "probes": 1, "thresholds": thresholds}
+    assert nets[0]["cases"] == models["cases"] == [case]
     assert models["weights"] == [0.25, 0.25, 0.5]
-    assert models["thresholds"] == nets[0]["thresholds"]
+
+
+def test_the_gallery_is_described_without_any_map(shared_client: TestClient) -> None:
+    gallery = shared_client.get("/v1/models").json()["gallery"]
+    assert gallery == {
+        "subjects": 3,
+        "without_templates": 0,
+        "mean_map": {"subjects": 0, "revision": 0},
+        "fpir": 0.01,
+    }
 
 
 def test_head_is_get_without_the_body(shared_client: TestClient) -> None:
@@ -100,20 +111,23 @@ def test_a_callers_request_id_is_kept_unless_it_is_odd(shared_client: TestClient
     assert re.fullmatch("[0-9a-f]{32}", replaced.headers["x-request-id"])
 
 
-def raise_an_error(_images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def raise_an_error(_images: NDArray[np.uint8]) -> VeinMaps:
     raise RuntimeError("secret internals")
 
 
-def compute_nonsense(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.full((len(images), EMBEDDING_SIZE), np.nan, np.float32)
+def compute_nonsense(images: NDArray[np.uint8]) -> VeinMaps:
+    shape = (len(images), SHAPE.side, SHAPE.side)
+    return VeinMaps.of(
+        np.full((*shape, SHAPE.channels), np.nan, np.float32), np.ones(shape, np.float32)
+    )
 
 
-@pytest.mark.parametrize("embed", [raise_an_error, compute_nonsense])
+@pytest.mark.parametrize("maps", [raise_an_error, compute_nonsense])
 def test_a_net_that_fails_is_a_problem_that_gives_nothing_away_and_stores_nothing(
-    settings: Settings, embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    settings: Settings, maps: Callable[[NDArray[np.uint8]], VeinMaps]
 ) -> None:
     net = ToyNet("alexnet", 0)
-    net.embed = embed
+    net.maps = maps
     app = create_app(settings, load_ensemble=load_only(net))
     with TestClient(app, raise_server_exceptions=False) as client:
         for response in (identify(client, png(1)), enroll(client, "ada", png(50))):
@@ -126,10 +140,10 @@ def test_more_requests_than_places_are_refused(settings: Settings) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     class SlowNet(ToyNet):
-        def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        def maps(self, images: NDArray[np.uint8]) -> VeinMaps:
             entered.set()
             assert leave.wait(20)
-            return super().embed(images)
+            return super().maps(images)
 
     one_place = settings.model_copy(update={"max_concurrent": 1})
     app = create_app(one_place, load_ensemble=load_only(SlowNet("alexnet", 0)))

@@ -1,19 +1,21 @@
-"""A gallery in a file of its own, and something to put into it."""
+"""A gallery in a file of its own, toy nets, and something to put into it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from app.ensemble import TrainedTemplates
 from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
-from app.matching.templates import NetKey
-from tests.app.conftest import unit_rows
+from app.matching.maps import MapShape, VeinMaps
+from app.matching.templates import MapFormat, NetKey
 
-VGG16 = NetKey("vgg16", 1)
-ALEXNET = NetKey("alexnet", 2)
+SHAPE = MapShape(8, 4)
+VGG16 = MapFormat("vgg16", "0123456789abcdef", SHAPE)
+ALEXNET = MapFormat("alexnet", "0c1d2e3f4a5b6c7d", MapShape(9, 3))
 
 Open = Callable[[], Gallery]
 
@@ -41,10 +43,34 @@ def gallery(open_gallery: Open) -> Gallery:
     return open_gallery()
 
 
-def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
-    return unit_rows(count, 16, seed=seed)
+def vein_maps(count: int, seed: int = 0, of: MapFormat = VGG16, masked: float = 0.0) -> VeinMaps:
+    """Random maps, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    side, channels = of.shape
+    maps = rng.normal(size=(count, side, side, channels)).astype(np.float32)
+    return VeinMaps.of(maps, (rng.random((count, side, side)) >= masked).astype(np.float32))
 
 
 def enroll(gallery: Gallery, subject_id: str, seed: int = 0, *, add: bool = False) -> None:
-    templates = {VGG16: vectors(2, seed), ALEXNET: vectors(1, seed + 1)}
+    templates = {VGG16: vein_maps(2, seed), ALEXNET: vein_maps(1, seed, ALEXNET)}
     gallery.enroll(subject_id, None, None, templates, add=add)
+
+
+@dataclass(frozen=True)
+class ToyNet:
+    """What the index reads of a net."""
+
+    format: MapFormat
+    identities: Sequence[str] = ("p001", "p002")
+    test_pairs: VeinMaps = field(default_factory=lambda: VeinMaps.empty(SHAPE))
+    trained_seed: int = 1000
+
+    @property
+    def key(self) -> NetKey:
+        return NetKey(self.format.net, 1)
+
+    @property
+    def trained(self) -> TrainedTemplates:
+        """Two templates of the first identity, one of every other."""
+        owners = np.array([0, *range(len(self.identities))], np.int32)
+        return TrainedTemplates(owners, vein_maps(len(owners), self.trained_seed, self.format))

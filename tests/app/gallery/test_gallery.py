@@ -7,29 +7,39 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from app.gallery.gallery import Gallery, SubjectExists, SubjectUnknown
-from app.matching.templates import NetKey
-from tests.app.gallery.conftest import ALEXNET, VGG16, Open, enroll, vectors
+from app.gallery.gallery import START, Gallery, SubjectExists, SubjectUnknown
+from app.matching.maps import VeinMaps
+from tests.app.gallery.conftest import ALEXNET, VGG16, Open, enroll, vein_maps
+
+COUNTS = {str(VGG16): 2, str(ALEXNET): 1}
 
 
-def test_an_enrolled_subject_is_found_with_its_templates(gallery: Gallery) -> None:
-    templates = {VGG16: vectors(3), ALEXNET: vectors(1)}
-    stored = gallery.enroll("ada", "Ada Lovelace", "left", templates, add=False)
-    assert stored == gallery.subject("ada")
-    assert (stored.name, stored.hand, stored.origin) == ("Ada Lovelace", "left", "enrolled")
-    assert stored.created_at.utcoffset() is not None
-    assert stored.template_counts == {"vgg16/1": 3, "alexnet/2": 1}
-    found = gallery.templates(VGG16)
-    assert found.subject_ids == ("ada", "ada", "ada")
-    assert {vector.dtype for vector in found.vectors} == {np.dtype(np.float32)}
-    np.testing.assert_array_equal(found.vectors, vectors(3))
+def stored(gallery: Gallery, subject_id: str) -> VeinMaps:
+    """Reads a subject's maps of VGG16."""
+    changes = gallery.changes(START, [VGG16], 100)
+    assert changes.complete
+    owner = [subject.subject_id for subject in changes.subjects].index(subject_id)
+    (found,) = changes.maps
+    own = [one for i, one in zip(found.owners, found.maps, strict=True) if i == owner]
+    return VeinMaps.from_bytes(own, VGG16.shape)
 
 
-def test_a_net_without_templates_has_none(gallery: Gallery) -> None:
+def test_an_enrolled_subject_is_found_with_its_maps(gallery: Gallery) -> None:
+    templates = {VGG16: vein_maps(3, masked=0.1), ALEXNET: vein_maps(1, of=ALEXNET)}
+    enrolled = gallery.enroll("ada", "Ada Lovelace", "left", templates, add=False)
+    assert enrolled == gallery.subject("ada")
+    assert (enrolled.name, enrolled.hand, enrolled.origin) == ("Ada Lovelace", "left", "enrolled")
+    assert enrolled.created_at.utcoffset() is not None
+    assert enrolled.template_counts == {"vgg16:0123456789abcdef": 3, str(ALEXNET): 1}
+    found = stored(gallery, "ada")
+    np.testing.assert_array_equal(found.values, templates[VGG16].values)
+    np.testing.assert_array_equal(found.usable, templates[VGG16].usable)
+
+
+def test_maps_of_another_template_id_are_not_read(gallery: Gallery) -> None:
     enroll(gallery, "ada")
-    found = gallery.templates(NetKey("vgg16", 2))
-    assert found.subject_ids == ()
-    assert found.vectors == ()
+    changes = gallery.changes(START, [VGG16._replace(template_id="f" * 16)], 9)
+    assert changes.maps[0].maps == ()
 
 
 def test_enrolling_twice_without_add_changes_nothing(gallery: Gallery) -> None:
@@ -38,14 +48,14 @@ def test_enrolling_twice_without_add_changes_nothing(gallery: Gallery) -> None:
     with pytest.raises(SubjectExists, match=r"'ada'.*add=true"):
         enroll(gallery, "ada", seed=7)
     assert gallery.revision() == revision
-    assert len(gallery.templates(VGG16).subject_ids) == 2
+    assert gallery.subject("ada").template_counts == COUNTS
 
 
 def test_add_appends_templates_and_keeps_what_is_not_given(gallery: Gallery) -> None:
-    gallery.enroll("ada", "Ada", "left", {VGG16: vectors(1)}, add=True)
-    stored = gallery.enroll("ada", None, None, {VGG16: vectors(2, seed=1)}, add=True)
-    assert (stored.name, stored.hand) == ("Ada", "left")
-    assert stored.template_counts == {"vgg16/1": 3}
+    gallery.enroll("ada", "Ada", "left", {VGG16: vein_maps(1)}, add=True)
+    added = gallery.enroll("ada", None, None, {VGG16: vein_maps(2, seed=1)}, add=True)
+    assert (added.name, added.hand) == ("Ada", "left")
+    assert added.template_counts == {str(VGG16): 3}
 
 
 def test_everything_survives_reopening(open_gallery: Open) -> None:
@@ -57,7 +67,7 @@ def test_everything_survives_reopening(open_gallery: Open) -> None:
     first.close()
     second = open_gallery()
     assert (second.subjects(after=None, limit=9), second.revision()) == before
-    np.testing.assert_array_equal(second.templates(VGG16).vectors, vectors(2))
+    np.testing.assert_array_equal(stored(second, "ada").values, vein_maps(2).values)
 
 
 def test_subjects_are_paged_in_order(gallery: Gallery) -> None:
@@ -65,13 +75,13 @@ def test_subjects_are_paged_in_order(gallery: Gallery) -> None:
         enroll(gallery, subject_id)
     first = gallery.subjects(after=None, limit=3)
     assert [subject.subject_id for subject in first] == ["a", "b", "c"]
-    assert all(subject.template_counts["vgg16/1"] == 2 for subject in first)
+    assert all(subject.template_counts[str(VGG16)] == 2 for subject in first)
     assert [s.subject_id for s in gallery.subjects(after="c", limit=3)] == ["d"]
     assert gallery.subjects(after="d", limit=3) == []
 
 
 def test_update_sets_and_clears(gallery: Gallery) -> None:
-    gallery.enroll("ada", "Ada", "left", {VGG16: vectors(1)}, add=False)
+    gallery.enroll("ada", "Ada", "left", {VGG16: vein_maps(1)}, add=False)
     changed = gallery.update("ada", {"name": None, "hand": "right"})
     assert (changed.name, changed.hand) == (None, "right")
     assert gallery.update("ada", {}) == changed
@@ -106,7 +116,8 @@ def test_what_changes_nothing_leaves_the_revision(gallery: Gallery) -> None:
     gallery.seed_trained(["ada", "p001"])
     before = gallery.revision()
     gallery.subjects(after=None, limit=9)
-    gallery.templates(VGG16)
+    gallery.changes(START, [VGG16], 9)
+    gallery.map_sums([VGG16])
     gallery.seed_trained(["ada", "p001"])
     assert gallery.revision() == before
 
@@ -127,7 +138,7 @@ def test_of_many_enrolling_one_id_exactly_one_wins(open_gallery: Open, shared: b
     with ThreadPoolExecutor(8) as pool:
         outcomes = pool.map(race, galleries, range(8))
     assert sorted(outcomes) == ["exists"] * 7 + ["won"]
-    assert galleries[0].subject("ada").template_counts == {"vgg16/1": 2, "alexnet/2": 1}
+    assert galleries[0].subject("ada").template_counts == COUNTS
 
 
 def test_concurrent_additions_are_all_kept(gallery: Gallery) -> None:
@@ -137,7 +148,12 @@ def test_concurrent_additions_are_all_kept(gallery: Gallery) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(add_ten, range(6)))
-    assert gallery.subject("ada").template_counts == {"vgg16/1": 120, "alexnet/2": 60}
+    assert gallery.subject("ada").template_counts == {str(VGG16): 120, str(ALEXNET): 60}
+
+
+def trained(gallery: Gallery) -> set[str]:
+    found = gallery.subjects(after=None, limit=99)
+    return {subject.subject_id for subject in found if subject.origin == "trained"}
 
 
 def test_seeding_adds_trained_identities_and_keeps_known_ones(gallery: Gallery) -> None:
@@ -146,7 +162,7 @@ def test_seeding_adds_trained_identities_and_keeps_known_ones(gallery: Gallery) 
     assert (named.origin, named.template_counts) == ("trained", {})
     gallery.seed_trained(["p002", "p001"])
     assert gallery.subject("p001") == named
-    assert gallery.trained() == {"p001", "p002"}
+    assert trained(gallery) == {"p001", "p002"}
 
 
 def test_an_erased_trained_identity_stays_erased(open_gallery: Open) -> None:
@@ -156,20 +172,20 @@ def test_an_erased_trained_identity_stays_erased(open_gallery: Open) -> None:
     first.close()
     gallery = open_gallery()
     gallery.seed_trained(["p001", "p002"])
-    assert gallery.trained() == {"p002"}
+    assert trained(gallery) == {"p002"}
     with pytest.raises(SubjectUnknown):
         gallery.subject("p001")
 
 
-def test_an_erased_trained_id_can_be_enrolled_without_its_prototype(gallery: Gallery) -> None:
+def test_an_erased_trained_id_can_be_enrolled_and_is_no_trained_one(gallery: Gallery) -> None:
     gallery.seed_trained(["p001"])
     gallery.delete("p001")
     enroll(gallery, "p001")
     assert gallery.subject("p001").origin == "enrolled"
-    assert gallery.trained() == frozenset()
+    assert trained(gallery) == set()
     gallery.delete("p001")
     gallery.seed_trained(["p001"])
-    assert gallery.trained() == frozenset()
+    assert trained(gallery) == set()
 
 
 def test_an_enrolled_id_is_not_taken_over_by_a_net_trained_later(gallery: Gallery) -> None:
@@ -178,4 +194,59 @@ def test_an_enrolled_id_is_not_taken_over_by_a_net_trained_later(gallery: Galler
     assert gallery.subject("p200").origin == "enrolled"
     gallery.delete("p200")
     gallery.seed_trained(["p200"])
-    assert gallery.trained() == frozenset()
+    assert trained(gallery) == set()
+
+
+def test_changes_are_read_in_pages_and_then_only_what_is_new(gallery: Gallery) -> None:
+    for subject_id in ("a", "b", "c"):
+        enroll(gallery, subject_id)
+    gallery.update("a", {"name": "Ada"})
+    first = gallery.changes(START, [VGG16], 2)
+    second = gallery.changes(first.position, [VGG16], 2)
+    assert [s.subject_id for s in first.subjects] == ["b", "c"]
+    assert [s.name for s in second.subjects] == ["Ada"]
+    assert (first.complete, second.complete) == (False, True)
+    assert second.position.revision == gallery.revision()
+
+    enroll(gallery, "b", seed=5, add=True)
+    third = gallery.changes(second.position, [VGG16], 2)
+    assert [s.subject_id for s in third.subjects] == ["b"]
+    assert len(third.maps[0].maps) == 4
+    assert gallery.changes(third.position, [VGG16], 2).subjects == ()
+
+
+def test_subjects_of_one_change_are_split_between_pages(gallery: Gallery) -> None:
+    gallery.seed_trained([f"p{i}" for i in range(5)])
+    position, found = START, []
+    for _ in range(3):
+        changes = gallery.changes(position, [], 2)
+        found += [subject.subject_id for subject in changes.subjects]
+        position = changes.position
+    assert found == [f"p{i}" for i in range(5)]
+    assert changes.complete
+
+
+def test_an_erased_subject_is_told_by_a_number_that_is_not_used_again(gallery: Gallery) -> None:
+    enroll(gallery, "ada")
+    before = gallery.changes(START, [VGG16], 9)
+    gallery.delete("ada")
+    enroll(gallery, "ada")
+    after = gallery.changes(before.position, [VGG16], 9)
+    assert after.removed == before.numbers
+    assert not set(after.numbers) & set(before.numbers)
+
+
+def test_only_enrolled_subjects_that_lack_a_format_are_incomparable(gallery: Gallery) -> None:
+    other = ALEXNET._replace(template_id="f" * 16)
+    gallery.seed_trained(["p001"])
+    enroll(gallery, "both")
+    gallery.enroll("one", None, None, {VGG16: vein_maps(1)}, add=False)
+    gallery.enroll("old", None, None, {VGG16: vein_maps(1), other: vein_maps(1)}, add=False)
+
+    def ids(after: str | None, limit: int) -> list[str]:
+        found = gallery.incomparable([VGG16, ALEXNET], after=after, limit=limit)
+        return [subject.subject_id for subject in found]
+
+    assert gallery.count_incomparable([VGG16, ALEXNET]) == 2
+    assert gallery.count_incomparable([VGG16]) == 0
+    assert (ids(None, 1), ids("old", 9)) == (["old"], ["one"])

@@ -2,52 +2,55 @@
 
 import os
 import random
+import re
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
 from sqlalchemy import create_engine
 
-from app.gallery.gallery import Gallery, GalleryUnusable, SubjectUnknown
+from app.gallery import upgrade
+from app.gallery.gallery import START, Gallery, GalleryUnusable, SubjectUnknown
 from app.gallery.sql import named_failures
 from app.gallery.sqlite import open_sqlite
-from app.matching.templates import NetKey
+from app.matching.maps import MapShape
+from app.matching.templates import MapFormat
 from tests.app.conftest import execute
-from tests.app.gallery.conftest import VGG16, Open, enroll, vectors
+from tests.app.gallery.conftest import ALEXNET, VGG16, Open, enroll, vein_maps
+
+TINY = MapFormat("a", "0", MapShape(5, 1))
 
 
 def test_what_was_committed_survives_a_killed_process(open_gallery: Open, path: Path) -> None:
     script = (
-        "import os, sys, numpy as np\n"
+        "import os, sys\n"
         "from app.gallery.sqlite import open_sqlite\n"
-        "from app.matching.templates import NetKey\n"
-        "gallery = open_sqlite(f'sqlite:///{sys.argv[1]}')\n"
-        "templates = {NetKey('vgg16', 1): np.ones((1, 4), np.float32)}\n"
-        "gallery.enroll('ada', None, None, templates, add=False)\n"
+        "from tests.app.gallery.conftest import enroll\n"
+        "enroll(open_sqlite(f'sqlite:///{sys.argv[1]}'), 'ada')\n"
         "os._exit(9)\n"
     )
     killed = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
     assert killed.returncode == 9
-    assert open_gallery().subject("ada").template_counts == {"vgg16/1": 1}
+    assert open_gallery().subject("ada").template_counts[str(VGG16)] == 2
 
 
 def test_nothing_of_an_erased_subject_remains_in_the_files(gallery: Gallery, path: Path) -> None:
-    templates = {VGG16: vectors(3, seed=5)}
+    templates = {VGG16: vein_maps(3, seed=5)}
     for i in range(40):
         enroll(gallery, f"somebody-else-{i * 7919 % 40}", seed=100 + i)
     gallery.enroll("ada-lovelace", "Ada Byron", "left", templates, add=False)
     traces = [b"ada-lovelace", b"Ada Byron"]
-    traces += [vector.tobytes()[i : i + 16] for vector in templates[VGG16] for i in (0, 16, 48)]
+    maps = templates[VGG16].to_bytes()
+    traces += [one[i : i + 16] for one in maps for i in (0, 16, 48, 240)]
     assert all(trace in file_bytes(path) for trace in traces)
     gallery.delete("ada-lovelace")
     assert not [trace for trace in traces if trace in file_bytes(path)]
-    assert len(gallery.templates(VGG16).subject_ids) == 80
+    assert len(gallery.changes(START, [VGG16], 99).maps[0].maps) == 80
 
 
 def test_an_id_in_a_rebalanced_page_is_erased_too(gallery: Gallery, path: Path) -> None:
@@ -56,7 +59,7 @@ def test_an_id_in_a_rebalanced_page_is_erased_too(gallery: Gallery, path: Path) 
     alive: list[str] = []
     for step in range(63):
         alive.append(f"s{draw.randrange(10**9)}")
-        templates = {NetKey("a", 1): np.ones((draw.randint(1, 9), 16), np.float32)}
+        templates = {TINY: vein_maps(draw.randint(1, 9), of=TINY)}
         gallery.enroll(alive[-1], None, None, templates, add=False)
         if step % 3 == 2:
             erased = alive.pop(draw.randrange(len(alive)))
@@ -78,7 +81,7 @@ def spoil(path: Path, how: str) -> None:
     elif how == "overwritten in the middle":
         path.write_bytes(intact[:4096] + b"\xff" * 4096 + intact[8192:])
     elif how == "overwritten within a page":
-        ((page,),) = execute(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'templates'")
+        ((page,),) = execute(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'maps'")
         cells = 4096 * (page - 1) + 8
         path.write_bytes(intact[:cells] + b"\xff" * 4 + intact[cells + 4 :])
     elif how == "of another application":
@@ -98,7 +101,7 @@ def spoil(path: Path, how: str) -> None:
         ("overwritten in the middle", "cannot be read: .*; restore a backup"),
         ("overwritten within a page", "cannot be read: .*; restore a backup"),
         ("of another application", r"is not a gallery, it has the tables \['recipes'\]"),
-        ("of another schema version", "has schema version 99, not 1"),
+        ("of another schema version", "has schema version 99, not 2"),
         ("read-only", "read-only"),
     ],
 )
@@ -179,9 +182,90 @@ def test_a_place_where_no_file_can_be_is_named(tmp_path: Path, place: str) -> No
 
 
 def test_a_failure_while_running_names_only_the_file(gallery: Gallery, path: Path) -> None:
-    execute(path, "DROP TABLE templates")
+    execute(path, "DROP TABLE maps")
     with pytest.raises(GalleryUnusable, match=str(path)) as failure:
         enroll(gallery, "ada")
     assert "[SQL" not in str(failure.value)
     with pytest.raises(SubjectUnknown):
         gallery.subject("nobody")
+
+
+FORMER = """
+CREATE TABLE gallery (schema_version INTEGER NOT NULL, revision INTEGER NOT NULL);
+CREATE TABLE subjects (
+    subject_id VARCHAR NOT NULL, name VARCHAR, hand VARCHAR, origin VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL, PRIMARY KEY (subject_id)
+);
+CREATE TABLE templates (
+    template_id INTEGER NOT NULL, subject_id VARCHAR NOT NULL, net VARCHAR NOT NULL,
+    version INTEGER NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (template_id),
+    FOREIGN KEY(subject_id) REFERENCES subjects (subject_id) ON DELETE CASCADE
+);
+CREATE INDEX templates_by_subject ON templates (subject_id);
+CREATE TABLE erased (subject_id VARCHAR NOT NULL, PRIMARY KEY (subject_id));
+INSERT INTO gallery VALUES (1, 7);
+INSERT INTO subjects VALUES
+    ('p001', NULL, NULL, 'trained', '2026-01-02T03:04:05+00:00'),
+    ('eve', 'Eve', 'left', 'enrolled', '2026-01-02T03:04:06+00:00');
+INSERT INTO templates VALUES (1, 'eve', 'vgg16', 1, CAST('an embedding of the palm' AS BLOB));
+INSERT INTO erased VALUES ('p002');
+"""
+
+
+@pytest.fixture
+def former(path: Path) -> Path:
+    """A gallery as the release before wrote it."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(FORMER)
+    return path
+
+
+def test_a_gallery_of_the_release_before_is_upgraded(former: Path, open_gallery: Open) -> None:
+    gallery = open_gallery()
+    eve, p001 = gallery.subjects(after=None, limit=9)
+    assert (eve.subject_id, eve.name, eve.hand, eve.origin) == ("eve", "Eve", "left", "enrolled")
+    assert eve.created_at.isoformat() == "2026-01-02T03:04:06+00:00"
+    assert (eve.template_counts, p001.origin) == ({}, "trained")
+    assert gallery.incomparable([VGG16], after=None, limit=9) == [eve]
+    changes = gallery.changes(START, [VGG16, ALEXNET], 9)
+    assert len(set(changes.numbers)) == 2
+    assert b"an embedding" not in file_bytes(former)
+
+    gallery.seed_trained(["p001", "p002"])
+    enroll(gallery, "eve", add=True)
+    enroll(gallery, "ada")
+    numbers = gallery.changes(START, [], 9).numbers
+    assert len(set(numbers)) == 3
+    assert [s.subject_id for s in open_gallery().subjects(after=None, limit=9)] == [
+        "ada",
+        "eve",
+        "p001",
+    ]
+
+
+def test_an_upgraded_file_is_like_a_new_one(former: Path, open_gallery: Open) -> None:
+    open_gallery()
+    new = former.with_name("another.db")
+    open_sqlite(f"sqlite:///{new}").close()
+
+    def schema(path: Path) -> list[tuple[str, str]]:
+        found = execute(path, "SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")
+        return [(name, re.sub(r"\s", "", sql)) for name, sql in found]
+
+    assert schema(former) == schema(new)
+
+
+def test_an_upgrade_that_fails_leaves_the_former_gallery(
+    former: Path, open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = (*upgrade.STATEMENTS, "DROP TABLE not_there")
+    monkeypatch.setattr(upgrade, "STATEMENTS", failing)
+    with pytest.raises(GalleryUnusable, match="not_there"):
+        open_gallery()
+    assert execute(former, "SELECT * FROM gallery") == [(1, 7)]
+    assert execute(former, "SELECT CAST(vector AS TEXT) FROM templates") == [
+        ("an embedding of the palm",)
+    ]
+    monkeypatch.undo()
+    assert open_gallery().subject("eve").name == "Eve"

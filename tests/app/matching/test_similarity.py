@@ -11,6 +11,7 @@ from app.matching.similarity import (
     MIN_OVERLAP,
     NO_SCORE,
     SHIFT,
+    agreement,
     probe_codes,
     similarities,
     template_codes,
@@ -118,3 +119,20 @@ def test_hamming_counts_differing_bits_on_any_number_of_threads() -> None:
 def test_hamming_refuses_rows_of_different_length() -> None:
     with pytest.raises(ValueError, match="3 and 4 bytes"):
         hamming(np.zeros((1, 3), np.uint8), np.zeros((1, 4), np.uint8))
+
+
+def test_agreement_shows_where_a_probe_is_like_its_best_template() -> None:
+    maps = random_maps(3, 10)
+    values = maps.values.copy()
+    values[0] = values[2]  # like the third map, but for one place
+    values[0, 4, 4] = np.where(values[2, 4, 4] > 0, -64, 64)
+    usable = maps.usable.copy()
+    usable[0, 2, 2] = False
+    probe = Signs.of(VeinMaps(values, usable)[:1])
+    templates = template_codes(Signs.of(maps[1:]))
+    found = agreement(probe, templates)
+    assert found.shape == (9, 9)
+    assert found[4, 4] == 0
+    assert (found[3, 3:6] > 0.6).all()  # the levels of the two differ a little
+    assert np.isnan(found[2, 2])
+    assert np.isnan(found[0]).all()  # outside the window

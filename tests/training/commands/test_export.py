@@ -13,11 +13,10 @@ import pytest
 
 from app.matching.calibration import FPIR_TARGET
 from app.nets.manifest import read_manifest
-from tests.training.toy_palms import palms_of
 from training.__main__ import main
 from training.commands.export import ExportConfig, export
 from training.commands.synthesize import SynthesizeConfig, synthesize
-from training.nets.build import build_net, select_outputs
+from training.nets.build import build_net
 from training.nets.recipe import PRESETS
 from training.versions.read import Version
 from training.versions.source import Source
@@ -55,7 +54,7 @@ def write_settings(folder: Path, **settings: Any) -> Path:
     [
         ({"head": "paper"}, r"paper's head, which gives no embedding.*--head embedding"),
         ({"split": "identity"}, r"split by identity.*--split session or seed"),
-        ({}, r"best\.weights\.h5 is missing, so the training has not ended: run its command"),
+        ({}, r"final\.weights\.h5 is missing, so the training has not ended: run its command"),
         ({"command": "pretrain"}, r"final\.weights\.h5 is missing"),
         ({"net": None, "nets": ["alexnet", "vgg16"]}, r"is the run of \['alexnet', 'vgg16'\]"),
     ],
@@ -166,8 +165,7 @@ def bfloat16() -> Iterator[None]:
 
 @pytest.mark.usefixtures("bfloat16")
 def test_a_net_is_loaded_in_float32_after_a_training_in_bfloat16(toy_run: Path) -> None:
-    images = np.random.default_rng(0).integers(60, 120, (4, 32, 32))
-    net = Source.open(toy_run).load(palms_of(images, np.arange(4)))
+    net = Source.open(toy_run).load(4, 32)
     assert {layer.compute_dtype for layer in net.layers if layer.weights} == {"float32"}
 
 
@@ -203,23 +201,11 @@ def test_weights_beyond_float16_are_refused(
     toy_run: Path, config: ExportConfig, tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(toy_run, tmp_path / "run"))
-    net = select_outputs(build_net("alexnet", 4, PRESETS["shipped"], input_px=32), "similarity")
-    net.load_weights(run / "best.weights.h5")
+    net = build_net("alexnet", 4, PRESETS["shipped"], input_px=32)
+    net.load_weights(run / "final.weights.h5")
     dense = net.get_layer("dense")
     dense.set_weights([1e7 * dense.get_weights()[0]])
-    net.save_weights(run / "best.weights.h5")
+    net.save_weights(run / "final.weights.h5")
     with pytest.raises(ValueError, match=r"dense/kernel cannot be stored in float16, so nothing"):
         export(replace(config, run=run))
     assert not config.store.exists()
-
-
-def test_a_map_that_was_trained_is_exported_as_it_is(
-    toy_run: Path, config: ExportConfig, tmp_path: Path
-) -> None:
-    run = Path(shutil.copytree(toy_run, tmp_path / "run"))
-    net = build_net("alexnet", 4, PRESETS["shipped"], input_px=32)
-    select_outputs(net, "similarity", "map", "mask").save_weights(run / "best.weights.h5")
-    exported = Version.open(export(replace(config, run=run)).path).model()
-    for name in ("map_local", "map_wide"):
-        kernel, found = (one.get_layer(name).get_weights()[0] for one in (net, exported))
-        np.testing.assert_allclose(found, kernel, atol=1e-3)

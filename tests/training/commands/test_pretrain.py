@@ -14,7 +14,7 @@ from tests.training.conftest import export_of
 from training.__main__ import main
 from training.commands.pretrain import STAGE_STEP, UNSEEN_SEED, PretrainConfig, pretrain
 from training.fit.checkpoint import epochs_done, read_history
-from training.nets.build import build_net, embedding_model, scoring_model
+from training.nets.build import build_net, embedding_model, select_outputs
 from training.nets.recipe import Recipe
 from training.synthetic.palms import draw_palms
 from training.synthetic.stream import PalmStream
@@ -49,7 +49,7 @@ def configure(tmp_path: Path) -> Configure:
 
 def build(run: Path, weights: str = "best", input_px: int = 32) -> keras.Model:
     net = build_net("alexnet", 1, Recipe(contrast_px=32, augment="none"), input_px=input_px)
-    embedding_model(net).load_weights(run / f"{weights}.weights.h5")
+    select_outputs(net, "embedding", "map").load_weights(run / f"{weights}.weights.h5")
     return net
 
 
@@ -64,13 +64,21 @@ class Stop(keras.callbacks.Callback):
 def test_a_run_has_figures_of_every_epoch_and_of_the_whitened_net(pretrained: Path) -> None:
     rows = read_history(pretrained.parent)
     assert len(rows) == 2
-    figures = {"loss", "alexnet_val_eer", "alexnet_val_rank_1", "alexnet_held_out_eer"}
+    figures = {"loss", "embedding_loss", "map_loss"}
+    measured = {"eer", "rank_1", "map_eer", "map_rank_1"}
+    figures |= {f"alexnet_{part}_{name}" for part in ("val", "held_out") for name in measured}
     assert figures <= rows[0].keys()
     result = json.loads((pretrained / "result.json").read_text())
     assert result["images"] == 2 * 2 * 8
     assert result["last"]["epoch"] == 2
     assert result["last"]["val_eer"] == rows[1]["alexnet_val_eer"]
-    assert result["whitened"]["val"].keys() == {"eer", "rank_1"}
+    assert result["whitened"]["val"].keys() == measured
+
+
+def test_vein_maps_are_trained(configure: Configure) -> None:
+    pretrain(configure(epochs=2, pairs=15, contrast_px=64, degrade=False))
+    first, second = (row["map_loss"] for row in read_history(configure().out))
+    assert second < first - 0.1
 
 
 def test_each_of_several_nets_has_a_folder_and_figures_of_its_own(configure: Configure) -> None:
@@ -83,8 +91,11 @@ def test_each_of_several_nets_has_a_folder_and_figures_of_its_own(configure: Con
         assert result["last"]["val_eer"] == row[f"{net}_val_eer"]
         assert not any(name.startswith(("alexnet", "vgg16")) for name in result["last"])
         assert f"{net} {result['whitened']['val']['eer']:.2%}" in verdict
-        embedder = embedding_model(build_net(net, 1, Recipe(contrast_px=32), input_px=32))
-        embedder.load_weights(config.out / net / "final.weights.h5")
+        losses = [result["last"][f"{output}_loss"] for output in ("embedding", "map")]
+        assert result["last"]["loss"] == pytest.approx(sum(losses), rel=1e-4)
+        whole = build_net(net, 1, Recipe(contrast_px=32), input_px=32)
+        final = config.out / net / "final.weights.h5"
+        select_outputs(whole, "embedding", "map").load_weights(final)
     assert verdict.startswith(f"{config.out}: equal error rates on synthetic strangers: alexnet ")
 
 
@@ -169,7 +180,8 @@ def test_every_stage_has_images_of_its_own(second: PretrainConfig, tmp_path: Pat
 def test_prototypes_start_as_mean_embeddings_of_a_pair_of_each_palm(
     pretrained: Path, second: PretrainConfig, tmp_path: Path
 ) -> None:
-    trained = scoring_model(build_net("alexnet", 8, Recipe(contrast_px=32), input_px=32))
+    trained = build_net("alexnet", 8, Recipe(contrast_px=32), input_px=32)
+    trained = select_outputs(trained, "similarity", "map")
     trained.load_weights(second.out / "state-0001.weights.h5")
     stream = PalmStream(
         draw_palms(8, 1, tmp_path),

@@ -29,7 +29,7 @@ def test_all_of_a_change_is_kept_that_costs_strangers_nothing(strangers: Palms) 
         model.get_layer("dense").get_weights()[0], tuned.get_layer("dense").get_weights()[0]
     )
     assert str(kept).startswith(
-        "All of the change is kept: the equal error rate on 4 synthetic strangers is 0.000%"
+        "All of the change is kept: the maps' equal error rate on 4 synthetic strangers is 0.000%"
     )
 
 
@@ -55,7 +55,7 @@ def test_a_part_of_a_change_is_kept_if_more_costs_strangers(strangers: Palms) ->
     kept = interpolate_weights(model, pixel_net(BLIND), strangers)
     assert kept.share_kept == 0.75
     assert model.get_layer("dense").get_weights()[0][0, 0] == pytest.approx(0.25)
-    assert "75% of the change is kept: 100% of it raises the equal error rate" in str(kept)
+    assert "75% of the change is kept: 100% of it raises the maps' equal error rate" in str(kept)
 
 
 def test_more_is_kept_where_the_rate_may_rise(strangers: Palms) -> None:

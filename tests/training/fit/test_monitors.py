@@ -36,8 +36,7 @@ def test_validation_accuracy_is_the_share_nearest_to_their_own_template(
 ) -> None:
     palms.pixels[2:4] = 110  # the first identity's second session looks like the second identity
     train, validation = palms.select(palms.sessions == 0), palms.select(palms.sessions == 1)
-    monitor, logs = ValidationAccuracy(train, validation), {}
-    monitor.set_model(keras.Model(net.input, net.output["embedding"]))
+    monitor, logs = ValidationAccuracy(net, train, validation), {}
     monitor.on_epoch_end(0, logs)
     assert logs == {"val_accuracy": pytest.approx(4 / 6)}
 

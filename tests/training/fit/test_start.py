@@ -1,16 +1,28 @@
 """Starting points of a pre-training: runs and versions."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 
 from app.matching.calibration import Threshold
 from app.nets.manifest import Dataset, InputSpec, Manifest, Metrics, seal_manifest
-from training.fit.start import is_version, read_settings, require_start, stage_after
+from training.fit.start import (
+    go_on_from,
+    has_map,
+    is_version,
+    read_settings,
+    require_start,
+    stage_after,
+)
+from training.nets.build import build_net, embedding_model, fold, select_outputs
 from training.nets.recipe import Recipe
+from training.versions.write import write_saved_model
 
 
 def write(path: Path, content: Any) -> Path:
@@ -100,3 +112,65 @@ def test_a_version_must_be_of_the_net_and_built_alike(
     require_start(version(tmp_path), ("vgg16",), Recipe(contrast_px=32))
     with pytest.raises(ValueError, match=message):
         require_start(version(tmp_path), nets, recipe)
+
+
+SMALL = Recipe(contrast_px=32)
+
+
+def mapped(net: keras.Model) -> np.ndarray:
+    """The channels of one head for noise, whose variance a fit makes 1."""
+    images = np.random.default_rng(1).integers(60, 120, (4, 32, 32, 1)).repeat(3, axis=-1)
+    head = keras.Model(net.input, net.get_layer("map_local").output)
+    return np.asarray(head(images.astype(np.uint8), training=False))
+
+
+class Noise(keras.utils.PyDataset):
+    """Two batches of noise."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        grey = np.random.default_rng(index).integers(60, 120, (8, 32, 32, 1))
+        return grey.repeat(3, axis=-1).astype(np.uint8), np.arange(8, dtype=np.int32)
+
+
+@pytest.mark.parametrize("kind", ["a run", "a version"])
+def test_a_start_without_a_map_head_gets_a_fitted_one(kind: str, tmp_path: Path) -> None:
+    bare = replace(SMALL, map_channels=0)
+    older = build_net("vgg16", 2, bare, input_px=32)
+    if kind == "a version":
+        start = version(tmp_path)
+        write_saved_model(fold(older, bare), 0.1, start)
+        (start / "manifest.json").unlink()
+        for name in ("golden.npz", "prototypes.npy"):
+            (start / name).touch()
+        version(tmp_path)  # with the checksums of all files
+    else:
+        start = write(tmp_path / "config.json", {"nets": ["vgg16"]})
+        (start / "vgg16").mkdir()
+        embedding_model(older).save_weights(start / "vgg16/best.weights.h5")
+    assert not has_map(start)
+    net = build_net("vgg16", 1, SMALL, input_px=32)
+    go_on_from(start, {"vgg16": net}, Noise(), prototypes=False, resumed=False)
+    images = Noise()[0][0]
+    expected = embedding_model(older)(images, training=False)
+    np.testing.assert_allclose(embedding_model(net)(images, training=False), expected, atol=0.02)
+    np.testing.assert_allclose(mapped(net).std(axis=(1, 2)).mean(axis=0), 1, atol=0.2)
+
+
+def test_a_start_with_a_map_head_keeps_it(tmp_path: Path) -> None:
+    older = build_net("vgg16", 2, SMALL, input_px=32)
+    start = write(tmp_path / "config.json", {"nets": ["vgg16"], "map_channels": 16})
+    (start / "vgg16").mkdir()
+    select_outputs(older, "embedding", "map").save_weights(start / "vgg16/best.weights.h5")
+    net = build_net("vgg16", 1, SMALL, input_px=32)
+    go_on_from(start, {"vgg16": net}, Noise(), prototypes=False, resumed=False)
+    np.testing.assert_allclose(mapped(net), mapped(older), atol=1e-5)
+
+
+def test_only_a_version_with_a_map_head_fixes_its_channels(tmp_path: Path) -> None:
+    recipe = replace(SMALL, map_channels=8)
+    require_start(version(tmp_path), ("vgg16",), recipe)
+    with pytest.raises(ValueError, match="is built with --map-channels 16, not 8"):
+        require_start(version(tmp_path, map_channels=16), ("vgg16",), recipe)

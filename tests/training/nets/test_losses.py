@@ -1,8 +1,18 @@
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 
-from training.nets.losses import MarginLoss, PairLoss, ShiftLoss, shifted_similarities
+from training.nets.losses import (
+    MarginLoss,
+    PairLoss,
+    ShiftLoss,
+    best_by_convolution,
+    best_by_products,
+    shifted_similarities,
+)
 
 
 def test_margin_loss_is_cross_entropy_of_the_reduced_true_similarity() -> None:
@@ -66,6 +76,15 @@ def test_shift_loss_does_not_depend_on_a_shift_of_one_image(row: int, column: in
     assert np.asarray(ShiftLoss(24, 0.2, 3).call(labels, maps))[:3].max() < found_every_time
     if (row, column) != (3, 3):
         assert np.asarray(ShiftLoss(24, 0.2, 0).call(labels, maps))[:3].max() > 1
+
+
+@pytest.mark.parametrize("compare", [best_by_convolution, best_by_products])
+def test_both_ways_to_compare_at_all_shifts_are_those_of_plain_loops(
+    compare: Callable[..., Any],
+) -> None:
+    maps = np.random.default_rng(0).normal(size=(4, 7, 7, 2)).astype(np.float32)
+    found = compare(keras.ops.convert_to_tensor(maps), 2)
+    np.testing.assert_allclose(found, best_shifts(maps, 2), atol=1e-5)
 
 
 def test_the_shift_is_cut_to_what_a_small_map_allows() -> None:

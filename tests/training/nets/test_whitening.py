@@ -7,8 +7,8 @@ from training.metrics.open_set import compiled_embedder, measure_open_set
 from training.nets.build import build_net
 from training.nets.recipe import Recipe
 from training.nets.whitening import SHRINKAGE, whiten, within_class_whitening
-from training.synthetic.capture import TRAINING
 from training.synthetic.strangers import draw_strangers
+from training.synthetic.styles import TRAINING
 
 
 def draw_pairs(count: int, size: int = 6) -> np.ndarray:

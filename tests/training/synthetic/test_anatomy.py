@@ -21,11 +21,14 @@ def test_vessels_obey_murrays_law_and_form_two_trees() -> None:
 
 def test_layers_of_a_palm_are_in_range() -> None:
     palm = draw_palm(np.random.default_rng(1))
-    assert palm.shape == (5, CANVAS_PX, CANVAS_PX)
+    assert palm.shape == (8, CANVAS_PX, CANVAS_PX)
     assert palm.dtype == np.uint8
     assert (palm[:4].max(axis=(1, 2)) == 255).all()
     assert (np.median(palm[:4], axis=(1, 2)) < 60).all()
     assert abs(palm[4].mean() - 128) < 10
+    assert palm[5].max() == 255
+    assert abs(palm[6].mean() - 128) < 10
+    assert 24 < palm[6].std() < 40
 
 
 def test_vessels_lie_within_the_skin_and_deep_ones_are_more_blurred() -> None:

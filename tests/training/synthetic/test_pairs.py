@@ -8,10 +8,13 @@ import pytest
 from app.palm.roi import prepare
 from training.database.image_files import ImageFile
 from training.synthetic.anatomy import LAYERS
+from training.synthetic.cameras import draw_camera
 from training.synthetic.canvas import CANVAS_PX
-from training.synthetic.capture import TRAINING, draw_camera, draw_session, shoot
+from training.synthetic.capture import shoot
 from training.synthetic.pairs import SERVED_PX, photograph_pairs, resize
 from training.synthetic.palms import draw_palms
+from training.synthetic.sessions import draw_session
+from training.synthetic.styles import TRAINING
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +33,11 @@ def take(palms: ImageFile) -> Callable[..., np.ndarray]:
 def test_images_that_are_not_degraded_are_what_the_camera_takes(
     palms: ImageFile, take: Callable[..., np.ndarray]
 ) -> None:
-    shades = draw_camera(np.random.default_rng([1, 0, 0, 0, 2]), TRAINING)
+    shared = draw_camera(np.random.default_rng([1, 0, 0, 0, 2]), TRAINING)
     palm = palms[np.array([2])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
     for shot, image in enumerate(take(2)):
         rng = np.random.default_rng([1, 0, 0, 2, shot])
-        expected = shoot(palm, draw_session(rng, TRAINING, shades), rng, TRAINING)
+        expected = shoot(palm, draw_session(rng, TRAINING, shared), rng, TRAINING)
         np.testing.assert_array_equal(image, expected)
 
 

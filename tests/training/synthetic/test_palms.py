@@ -3,18 +3,19 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 
-from training.synthetic.capture import STYLES, TRAINING
 from training.synthetic.palms import PalmOptions, draw_identity, draw_palms, photograph
+from training.synthetic.styles import STYLES, TRAINING
 
 
 def test_drawn_palms_are_those_of_the_seed(tmp_path: Path) -> None:
     palms = draw_palms(3, 7, tmp_path)[np.arange(3)]
     for identity, palm in enumerate(palms):
-        np.testing.assert_array_equal(palm.reshape(5, 176, 176), draw_identity(7, identity))
+        np.testing.assert_array_equal(palm.reshape(8, 176, 176), draw_identity(7, identity))
     assert not np.array_equal(palms[0], palms[1])
     assert not np.array_equal(draw_identity(7, 0), draw_identity(8, 0))
 
@@ -27,6 +28,10 @@ def test_images_are_repeatable_and_differ_from_session_to_session(name: str) -> 
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0][0], first[1][0])
     assert not np.array_equal(first[0][0], first[0][1])
+
+
+def test_every_style_has_an_option() -> None:
+    assert get_args(get_type_hints(PalmOptions)["style"]) == tuple(STYLES)
 
 
 def test_more_sessions_and_shots_leave_the_first_ones_as_they_are() -> None:

@@ -1,8 +1,8 @@
 import numpy as np
 
-from training.synthetic.capture import HELD_OUT, TRAINING
 from training.synthetic.palms import photograph
 from training.synthetic.strangers import draw_strangers
+from training.synthetic.styles import HELD_OUT, TRAINING
 
 
 def test_strangers_are_in_the_order_of_identities_sessions_and_shots() -> None:

@@ -1,0 +1,170 @@
+"""Compares probes with a view of the table: all rows, or in two steps if there are many."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.gallery.gallery import Subject
+from app.gallery.rows import RowsView, Slots, window_shape
+from app.gallery.table import View
+from app.matching.hamming import hamming
+from app.matching.maps import Floats, Signs, VeinMaps
+from app.matching.similarity import (
+    COARSE_SHIFT,
+    NO_SCORE,
+    SHIFT,
+    agreement,
+    probe_codes,
+    similarities,
+)
+
+MAX_FULL_BYTES = 100_000_000
+"""Bytes that two cores compare in about 10 ms. More are compared in two steps."""
+
+MASKED_COST = 4
+"""How much longer it takes to compare a probe with unusable places."""
+
+CANDIDATES = 128
+"""Subjects that coarse maps propose: three images of each by three nets take about 3 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Similarities of a probe to N subjects: to all, or to the candidates of a large gallery.
+
+    Attributes:
+        subjects: the N subjects.
+        template_counts: int64 [N], number of images that each is compared with, 1 or more.
+        by_net: for each net float32 [N], the mean over the probe's images of the best similarity
+            to any of the subject's templates.
+        gallery_size: number of subjects that can be searched.
+        mean_map: whether a mean map is subtracted.
+        probe_images: number of the probe's images.
+    """
+
+    subjects: tuple[Subject, ...]
+    template_counts: NDArray[np.int64]
+    by_net: list[Floats]
+    gallery_size: int
+    mean_map: bool
+    probe_images: int
+
+
+def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:
+    """Compares with all subjects, or with `CANDIDATES` of them.
+
+    Args:
+        view: the table.
+        probes: for each net the maps of the probe's images.
+        proposer: index of the net whose coarse maps propose the candidates.
+    """
+    known = np.flatnonzero(view.counts > 0)
+    if len(known) > CANDIDATES and _count_bytes(view, probes) > MAX_FULL_BYTES:
+        of_coarse = _coarse_similarity(view, proposer, probes[proposer])[known]
+        known = np.sort(known[np.argpartition(-of_coarse, CANDIDATES)[:CANDIDATES]])
+    return search(view, probes, known)
+
+
+def _count_bytes(view: View, probes: Sequence[VeinMaps]) -> int:
+    """Returns how many bytes one image is compared with, or how many would take as long."""
+    bytes_per_shift = sum(rows.codes.bits.size for rows in view.rows)
+    cost = 1 if all(probe.usable.all() for probe in probes) else MASKED_COST
+    return bytes_per_shift * (2 * SHIFT + 1) ** 2 * cost
+
+
+def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> Found:
+    """Compares with the subjects in some slots; those erased meanwhile are left out."""
+    by_net = [
+        _similarity(rows, probe, mean, slots, len(view.subjects))
+        for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True)
+    ]
+    erased = np.array(list(view.erased), np.int64)  # only now, see `View.erased`
+    kept = ~np.isin(slots, erased)
+    left: list[int] = slots[kept].tolist()
+    return Found(
+        tuple(subject for slot in left if (subject := view.subjects[slot]) is not None),
+        view.counts[slots[kept]].astype(np.int64),
+        [one[kept] for one in by_net],
+        int((view.counts > 0).sum()) - int((view.counts[_within(erased, view)] > 0).sum()),
+        view.means.subjects > 0,
+        len(probes[0]),
+    )
+
+
+def locate(view: View, probes: Sequence[VeinMaps], slot: int) -> list[Floats]:
+    """Returns where one image agrees with a subject's most similar template.
+
+    Args:
+        view: the table.
+        probes: for each net the map of the image.
+        slot: the subject's slot.
+
+    Returns:
+        For each net float32 [S, S]; see `app.matching.similarity.agreement`. Empty if the subject
+        was erased meanwhile.
+    """
+    found: list[Floats] = []
+    for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True):
+        own = rows.codes[np.flatnonzero(rows.owners == slot)]
+        if len(own):
+            found.append(agreement(Signs.of(probe, mean), own))
+    return [] if slot in view.erased else found
+
+
+def _within(slots: NDArray[np.int64], view: View) -> NDArray[np.int64]:
+    """Returns the slots that the view has."""
+    return slots[slots < len(view.counts)]
+
+
+def _similarity(
+    rows: RowsView,
+    probe: VeinMaps,
+    mean: Floats | None,
+    slots: NDArray[np.int64],
+    slot_count: int,
+) -> Floats:
+    """Returns one net's similarity [N] of a probe's images to the subjects in N slots."""
+    wanted = np.zeros(slot_count + 1, np.bool_)  # the last is that of free rows
+    wanted[slots] = True
+    chosen = np.flatnonzero(wanted[rows.owners])
+    codes, owners = rows.codes[chosen], rows.owners[chosen]
+    of_images = [
+        similarities(probe_codes(one), codes, window_shape(probe.shape))
+        for one in _one_by_one(Signs.of(probe, mean))
+    ]
+    return _best_by_slot(of_images, owners, slot_count)[slots]
+
+
+def _coarse_similarity(view: View, net: int, probe: VeinMaps) -> Floats:
+    """Returns the approximate similarity [S] of a probe's images to the subjects in all slots.
+
+    Unusable places hold zeros, which differ from half of another map's signs: they count as places
+    without correlation. This takes a third of the time of leaving them out.
+    """
+    rows = view.rows[net]
+    owners = rows.owners.copy()  # rows may be erased meanwhile
+    bits = 8 * rows.coarse.shape[1]
+    of_images: list[Floats] = []
+    for one in _one_by_one(Signs.coarse(probe, view.means.maps[net])):
+        by_shift = hamming(rows.coarse, probe_codes(one, COARSE_SHIFT).bits).T
+        differing = reduce(np.minimum, by_shift)  # a quarter of the time of min(axis=0)
+        of_images.append((1 - differing * np.float32(2 / bits)) / rows.coarse_share)
+    return _best_by_slot(of_images, owners, len(view.subjects))
+
+
+def _one_by_one(signs: Signs) -> Iterator[Signs]:
+    for i in range(len(signs.usable)):
+        yield Signs(signs.positive[i : i + 1], signs.usable[i : i + 1])
+
+
+def _best_by_slot(of_images: Sequence[Floats], owners: Slots, slot_count: int) -> Floats:
+    """Returns the mean over images of the best similarity of each slot's rows, [S]."""
+    total = np.zeros(slot_count, np.float32)
+    for found in of_images:
+        best = np.full(slot_count + 1, NO_SCORE, np.float32)  # the last is that of free rows
+        np.maximum.at(best, owners, found)
+        total += best[:-1]
+    return total / np.float32(max(len(of_images), 1))

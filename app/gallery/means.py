@@ -1,0 +1,96 @@
+"""The mean maps in use: when they change, and when a change is refused."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from app.ensemble import Net
+from app.gallery.rows import window_shape
+from app.matching.maps import Floats, MapShape, Signs, VeinMaps
+from app.matching.mean_map import MIN_SUBJECTS, MapSum
+from app.matching.similarity import probe_codes, similarities, template_codes
+
+logger = logging.getLogger(__name__)
+
+MAX_CHANGE = 0.02
+"""Largest change of the test pairs' mean similarity that another mean map may cause.
+
+A mean map removes what all palms share before one camera. One that also changes how alike two
+images of one palm are would make the calibrated thresholds wrong.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The mean maps of all nets.
+
+    Attributes:
+        maps: for each net float32 [S, S, C], the mean map to subtract; None if none is.
+        subjects: number of subjects in the mean maps; 0 if none is subtracted.
+        revision: rises by one whenever other mean maps are taken into use.
+        considered: number of subjects that could have been in them when they were chosen.
+    """
+
+    maps: tuple[Floats | None, ...]
+    subjects: int
+    revision: int
+    considered: int
+
+    @classmethod
+    def none(cls, nets: Sequence[Net]) -> Self:
+        """Returns no mean maps."""
+        return cls((None,) * len(nets), 0, 0, 0)
+
+    def are_due(self, subjects: int) -> bool:
+        """Tells whether other mean maps are needed.
+
+        That is so if the number of subjects has changed by a quarter, or has passed the least
+        number that mean maps need.
+
+        Args:
+            subjects: number of subjects that can be in the mean maps now.
+        """
+        crossed = (subjects >= MIN_SUBJECTS) != (self.considered >= MIN_SUBJECTS)
+        changed = 4 * abs(subjects - self.considered) >= max(self.considered, 1)
+        return crossed or (subjects >= MIN_SUBJECTS and changed)
+
+    def following(self, nets: Sequence[Net], sums: Sequence[MapSum]) -> "Means":
+        """Returns the mean maps of other sums; these ones if the change is refused.
+
+        Args:
+            nets: the nets.
+            sums: each net's sum of maps.
+        """
+        subjects = min((one.subjects for one in sums), default=0)
+        maps = tuple(one.mean() if subjects >= MIN_SUBJECTS else None for one in sums)
+        if all(one is None for one in (*maps, *self.maps)):
+            return Means(self.maps, 0, self.revision, subjects)
+        for net, old, new in zip(nets, self.maps, maps, strict=True):
+            change = abs(_pair_similarity(net, new) - _pair_similarity(net, old))
+            if change > MAX_CHANGE:
+                logger.error(
+                    "the mean map of %d subjects is not used: it changes the similarity of %s's "
+                    "test pairs by %.3f, more than %.3f; the mean map of %d subjects stays in use",
+                    *(subjects, net.key, change, MAX_CHANGE, self.subjects),
+                )
+                return Means(self.maps, self.subjects, self.revision, subjects)
+        used = subjects if subjects >= MIN_SUBJECTS else 0
+        return Means(maps, used, self.revision + 1, subjects)
+
+
+def _pair_similarity(net: Net, mean: Floats | None) -> float:
+    """Returns the mean similarity of a net's test pairs; 0 if it has none."""
+    pairs = net.test_pairs
+    found = [
+        _similarity(pairs[i : i + 1], pairs[i + 1 : i + 2], net.format.shape, mean)
+        for i in range(0, len(pairs) - 1, 2)
+    ]
+    return float(np.mean(found)) if found else 0.0
+
+
+def _similarity(probe: VeinMaps, template: VeinMaps, shape: MapShape, mean: Floats | None) -> float:
+    codes = probe_codes(Signs.of(probe, mean)), template_codes(Signs.of(template, mean))
+    return float(similarities(*codes, window_shape(shape))[0])

@@ -1,0 +1,66 @@
+"""Reads subjects from the database."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, func, select
+
+from app.gallery.gallery import Subject, SubjectUnknown
+from app.gallery.schema import MAPS, SUBJECTS
+
+_IDS_PER_QUERY = 500  # databases bound the values of one statement
+
+
+def read_subject(connection: Connection, subject_id: str) -> Subject:
+    """Reads one subject.
+
+    Raises:
+        SubjectUnknown: if there is no subject of that id.
+    """
+    found = read_subjects(connection, select(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id))
+    if not found:
+        raise SubjectUnknown(subject_id)
+    return found[0]
+
+
+def read_subjects(connection: Connection, query: Select[Any]) -> list[Subject]:
+    """Reads the subjects that a query of `SUBJECTS` selects."""
+    rows = connection.execute(query).mappings().all()
+    counts = _template_counts(connection, [row["subject_id"] for row in rows])
+    return [_subject(row, counts[row["subject_id"]]) for row in rows]
+
+
+def _template_counts(
+    connection: Connection, subject_ids: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Returns the number of maps of each format, for each subject."""
+    columns = (MAPS.c.subject_id, MAPS.c.net, MAPS.c.template_id)
+    counts: dict[str, dict[str, int]] = {subject_id: {} for subject_id in subject_ids}
+    for some in _batches(subject_ids):
+        query = (
+            select(*columns, func.count().label("templates"))
+            .where(MAPS.c.subject_id.in_(some))
+            .group_by(*columns)
+        )
+        for row in connection.execute(query):
+            counts[row.subject_id][f"{row.net}:{row.template_id}"] = row.templates
+    return counts
+
+
+def _batches(subject_ids: Sequence[str]) -> Iterator[list[str]]:
+    remaining = iter(subject_ids)
+    while some := list(islice(remaining, _IDS_PER_QUERY)):
+        yield some
+
+
+def _subject(row: RowMapping, template_counts: dict[str, int]) -> Subject:
+    return Subject(
+        subject_id=row["subject_id"],
+        name=row["name"],
+        hand=row["hand"],
+        origin=row["origin"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+        template_counts=template_counts,
+    )

@@ -1,0 +1,211 @@
+"""The searchable subjects and the rows of every net, changed in place."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.ensemble import Net
+from app.gallery.gallery import START, Changes, Gallery, StoredMaps, Subject
+from app.gallery.means import Means
+from app.gallery.rows import FREE, Rows, RowsView, Slots
+from app.matching.maps import VeinMaps
+from app.matching.templates import MapFormat
+
+_SUBJECTS_PER_PAGE = 200  # with three images and nets about 20 MB
+
+MIN_ERASED = 1000
+"""Least number of erased rows for which a table is built anew."""
+
+_NONE = np.iinfo(np.int32).max  # more maps than a subject has: none is appended
+
+Counts = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The table at one revision. A slot is a subject's place; it is not used again.
+
+    Attributes:
+        revision: the gallery's.
+        rows: each net's rows.
+        means: the mean maps that the rows were computed with.
+        subjects: by slot, S in all; None where the subject was erased.
+        counts: int32 [S], number of images that each subject is compared with: the least of any
+            net's; 0 if the subject cannot be searched.
+        slots: the slot of each subject_id. Not frozen: also knows subjects that came later.
+        erased: slots of the erased subjects. Not frozen: whoever has compared rows must leave out
+            the slots that are in it afterwards, because their rows may have been overwritten.
+        damage: what is damaged in the gallery; None if nothing is.
+    """
+
+    revision: int
+    rows: tuple[RowsView, ...]
+    means: Means
+    subjects: tuple[Subject | None, ...]
+    counts: Counts
+    slots: Mapping[str, int]
+    erased: set[int]
+    damage: str | None
+
+
+class Table:
+    """Follows a gallery's changes; one caller at a time may do so, any number may use views."""
+
+    def __init__(self, nets: Sequence[Net], means: Means, proposer: int) -> None:
+        """Creates an empty table.
+
+        Args:
+            nets: the nets in service.
+            means: the mean maps to subtract.
+            proposer: index of the net whose coarse maps are kept.
+        """
+        self.means = means
+        self.summed = 0
+        self._nets = nets
+        self._formats = [net.format for net in nets]
+        self._identities = {identity: i for i, identity in enumerate(nets[0].identities)}
+        shipped = [np.bincount(net.trained.owners, minlength=len(self._identities)) for net in nets]
+        # One row for each identity; index -1 is the row of zeros for everybody else.
+        self._shipped = np.append(np.stack(shipped, 1), [[0] * len(nets)], axis=0)
+        self._rows = [Rows(net.format.shape, coarse=i == proposer) for i, net in enumerate(nets)]
+        self._position = START
+        self._numbers: dict[int, int] = {}  # slots by number
+        self._slots: dict[str, int] = {}
+        self._subjects: list[Subject | None] = []
+        self._held: list[list[int]] = []  # by slot: for each net the enrolled maps in its rows
+        self._counts: list[int] = []
+        self._erased: set[int] = set()
+        self._damaged: dict[int, tuple[str, MapFormat]] = {}  # by number
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether more than a quarter of the rows, and `MIN_ERASED`, are erased ones."""
+        rows = self._rows[0]
+        return rows.erased > max(MIN_ERASED, len(rows) // 4)
+
+    def read_page(self, gallery: Gallery) -> bool:
+        """Reads some of the gallery's changes; returns whether these were the last.
+
+        Raises:
+            GalleryUnusable: if the gallery cannot be read.
+        """
+        changes = gallery.changes(self._position, self._formats, _SUBJECTS_PER_PAGE)
+        self._erase(changes.removed)
+        self._add(changes)
+        self.summed = changes.summed
+        self._position = changes.position
+        return changes.complete
+
+    def view(self) -> View:
+        """Returns the table as it is now."""
+        return View(
+            self._position.revision,
+            tuple(rows.view() for rows in self._rows),
+            self.means,
+            tuple(self._subjects),
+            np.array(self._counts, np.int32),
+            self._slots,
+            self._erased,
+            _describe_damage(self._damaged.values()) if self._damaged else None,
+        )
+
+    def _erase(self, numbers: Sequence[int]) -> None:
+        slots: list[int] = []
+        for number in numbers:
+            self._damaged.pop(number, None)
+            slot = self._numbers.pop(number, None)
+            if slot is not None:
+                slots.append(slot)
+        self._erased.update(slots)  # before their rows are overwritten, see `View.erased`
+        for slot in slots:
+            subject = self._subjects[slot]
+            if subject is not None and self._slots.get(subject.subject_id) == slot:
+                del self._slots[subject.subject_id]
+            self._subjects[slot] = None
+            self._counts[slot] = 0
+        if slots:
+            for rows in self._rows:
+                rows.erase(np.array(slots, np.int32))
+
+    def _add(self, changes: Changes) -> None:
+        """Adds the subjects, and those of their maps that are not in the rows yet."""
+        slots = self._place(changes)
+        identities = self._identities_of(changes.subjects)
+        enrolled = np.stack([np.bincount(m.owners, minlength=len(slots)) for m in changes.maps], 1)
+        images = enrolled + self._shipped[identities]
+        usable = self._check(changes) & (images > 0).all(axis=1)
+        first = usable & (np.array([self._counts[slot] for slot in slots], np.int32) == 0)
+        held = np.array([self._held[slot] for slot in slots], np.int32).reshape(enrolled.shape)
+        for i, stored in enumerate(changes.maps):
+            self._append_shipped(i, slots[first], identities[first])
+            self._append_enrolled(i, stored, slots, np.where(usable, held[:, i], _NONE))
+        for i in np.flatnonzero(usable).tolist():
+            self._held[slots[i]] = enrolled[i].tolist()
+            self._counts[slots[i]] = int(images[i].min())
+
+    def _place(self, changes: Changes) -> Slots:
+        """Returns the slot of each subject; new subjects get new slots."""
+        slots: list[int] = []
+        for subject, number in zip(changes.subjects, changes.numbers, strict=True):
+            slot = self._numbers.setdefault(number, len(self._subjects))
+            if slot == len(self._subjects):
+                self._subjects.append(None)
+                self._held.append([0] * len(self._nets))
+                self._counts.append(0)
+            self._subjects[slot] = subject
+            self._slots[subject.subject_id] = slot
+            slots.append(slot)
+        return np.array(slots, np.int32)
+
+    def _identities_of(self, subjects: Sequence[Subject]) -> NDArray[np.int64]:
+        """Returns each subject's trained identity, whose templates may be used; -1 for none."""
+        found = [
+            self._identities.get(one.subject_id, -1) if one.origin == "trained" else -1
+            for one in subjects
+        ]
+        return np.array(found, np.int64)
+
+    def _check(self, changes: Changes) -> NDArray[np.bool_]:
+        """Remembers the subjects with damaged maps; returns which subjects are intact."""
+        intact = np.ones(len(changes.subjects), np.bool_)
+        for number in changes.numbers:
+            self._damaged.pop(number, None)
+        for of, stored in zip(self._formats, changes.maps, strict=True):
+            sizes = np.array([len(one) for one in stored.maps], np.int64)
+            damaged: list[int] = stored.owners[sizes != of.shape.stored_bytes].tolist()
+            for i in damaged:
+                self._damaged[changes.numbers[i]] = changes.subjects[i].subject_id, of
+                intact[i] = False
+        return intact
+
+    def _append_shipped(self, net: int, slots: Slots, identities: NDArray[np.int64]) -> None:
+        """Appends the templates that a net has of trained identities."""
+        known = identities >= 0
+        slot_of = np.full(len(self._identities), FREE, np.int32)
+        slot_of[identities[known]] = slots[known]
+        trained = self._nets[net].trained
+        owners = slot_of[trained.owners]
+        rows = np.flatnonzero(owners != FREE)
+        self._rows[net].append(trained.maps[rows], self.means.maps[net], owners[rows])
+
+    def _append_enrolled(
+        self, net: int, stored: StoredMaps, slots: Slots, held: NDArray[np.integer]
+    ) -> None:
+        """Appends the maps of each subject beyond the first `held` ones."""
+        rank = np.arange(len(stored.owners)) - np.searchsorted(stored.owners, stored.owners)
+        new = np.flatnonzero(rank >= held[stored.owners])
+        maps = VeinMaps.from_bytes([stored.maps[i] for i in new.tolist()], self._formats[net].shape)
+        self._rows[net].append(maps, self.means.maps[net], slots[stored.owners[new]])
+
+
+def _describe_damage(damaged: Iterable[tuple[str, MapFormat]]) -> str:
+    found = sorted(damaged)
+    _, of = found[0]
+    named = ", ".join(repr(subject_id) for subject_id, _ in found[:3])
+    return (
+        f"the gallery is damaged: templates of {of} of subject {named}"
+        f"{', ...' if len(found) > 3 else ''} ({len(found)} in all) have a wrong size; delete and "
+        "enroll these subjects again, or restore a backup"
+    )

@@ -1,0 +1,156 @@
+"""Commands for the operator: who must be enrolled again, and calibration at the site."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from pydantic import ValidationError
+
+from app.ensemble import Ensemble
+from app.gallery.gallery import START, Gallery, GalleryUnusable
+from app.matching.maps import VeinMaps, join_maps
+from app.matching.templates import MapFormat
+from app.site import Enrolled, SiteReport, Suspect, measure_site
+from app.validation import in_one_line
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 500  # subjects read at a time
+
+
+def list_outdated(gallery: Gallery, formats: Sequence[MapFormat]) -> Iterator[str]:
+    """Yields the ids of the subjects that must be enrolled again for these nets."""
+    after: str | None = None
+    while page := gallery.incomparable(formats, after=after, limit=_PAGE):
+        yield from (subject.subject_id for subject in page)
+        after = page[-1].subject_id
+
+
+def calibrate_site(
+    gallery: Gallery, ensemble: Ensemble, *, may_lower: bool
+) -> tuple[SiteReport, list[Suspect]]:
+    """Measures the false match rate among the enrolled subjects; see `app.site`.
+
+    Trained identities are left out: their palms were not photographed at the site.
+
+    Args:
+        gallery: the gallery.
+        ensemble: the nets, with the shipped calibration.
+        may_lower: whether a threshold may be lower than the shipped one.
+
+    Raises:
+        ValueError: if there are too few subjects to measure any rate.
+        GalleryUnusable: if the gallery cannot be read.
+    """
+    subject_ids, maps = _read_enrolled(gallery, ensemble.formats)
+    means = [one.mean() for one in gallery.map_sums(ensemble.formats)]
+    owners = np.repeat(np.arange(len(subject_ids)), [len(own[0]) for own in maps])
+    enrolled = [
+        Enrolled(
+            join_maps([VeinMaps.empty(of.shape), *(own[net] for own in maps)]), owners, means[net]
+        )
+        for net, of in enumerate(ensemble.formats)
+    ]
+    return measure_site(
+        subject_ids,
+        enrolled,
+        [str(of) for of in ensemble.formats],
+        ensemble.fusion.weights,
+        ensemble.fusion.calibration,
+        may_lower=may_lower,
+    )
+
+
+def read_report(gallery: Gallery) -> SiteReport | None:
+    """Reads the last calibration at the site; None if there is none.
+
+    Raises:
+        GalleryUnusable: if it cannot be read.
+    """
+    stored = gallery.site_report()
+    if stored is None:
+        return None
+    try:
+        return SiteReport.model_validate_json(stored)
+    except ValidationError as error:
+        raise GalleryUnusable(
+            f"the gallery's calibration at the site is not of this release ({in_one_line(error)}): "
+            "run `python -m app calibrate --write` again"
+        ) from error
+
+
+def calibrated_at_site(ensemble: Ensemble, gallery: Gallery) -> Ensemble:
+    """Returns the ensemble with the thresholds that were calibrated at the site, if any were.
+
+    Raises:
+        GalleryUnusable: see `read_report`.
+    """
+    report = read_report(gallery)
+    if report is None:
+        return ensemble
+    if not is_of(report, ensemble):
+        logger.warning(
+            "the calibration at the site of %s is of other nets and not used: run `python -m app "
+            "calibrate --write` again",
+            report.created_at.date(),
+        )
+        return ensemble
+    fusion = ensemble.fusion
+    return replace(ensemble, fusion=replace(fusion, calibration=report.apply(fusion.calibration)))
+
+
+def is_of(report: SiteReport, ensemble: Ensemble) -> bool:
+    """Returns whether a site was calibrated with these nets and weights."""
+    formats = tuple(str(of) for of in ensemble.formats)
+    return (report.template_ids, report.weights) == (formats, tuple(ensemble.fusion.weights))
+
+
+def describe_report(report: SiteReport, suspects: Sequence[Suspect]) -> str:
+    """Returns a report and the suspected pairs as lines of text."""
+    lines = [
+        f"{report.subjects} enrolled subjects, {report.comparisons:,} comparisons of one's image "
+        f"with another's templates, {'with' if report.mean_map else 'without'} a mean map",
+        "",
+        f"{'stated FMR':>12} {'observed':>10} {'95 % interval':>23} {'false matches':>14} "
+        f"{'raise by':>9}",
+    ]
+    for rate in report.rates:
+        low, high = rate.interval
+        lines.append(
+            f"{rate.fmr:>12.0e} {rate.observed:>10.2e} {low:>10.2e} to {high:.2e} "
+            f"{rate.false_matches:>14} {rate.raised_by:>9.4f}"
+        )
+    lines += [
+        f"{one.first} and {one.second} are probably one palm (similarity {one.similarity:.3f}); "
+        "they are left out above: erase one of them"
+        for one in suspects
+    ]
+    return "\n".join(lines)
+
+
+def _read_enrolled(
+    gallery: Gallery, formats: Sequence[MapFormat]
+) -> tuple[list[str], list[list[VeinMaps]]]:
+    """Returns the enrolled subjects with templates of every format, and these, by net."""
+    subject_ids: list[str] = []
+    maps: list[list[VeinMaps]] = []
+    position, complete = START, False
+    while not complete:
+        page = gallery.changes(position, formats, _PAGE)
+        position, complete = page.position, page.complete
+        for index, subject in enumerate(page.subjects):
+            stored = [
+                [one for own, one in zip(net.owners, net.maps, strict=True) if own == index]
+                for net in page.maps
+            ]
+            images = min(map(len, stored))  # a subject may have more of one net than of another
+            if subject.origin == "enrolled" and images:
+                subject_ids.append(subject.subject_id)
+                maps.append(
+                    [
+                        VeinMaps.from_bytes(own[:images], of.shape)
+                        for own, of in zip(stored, formats, strict=True)
+                    ]
+                )
+    return subject_ids, maps

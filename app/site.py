@@ -1,0 +1,248 @@
+"""Calibration at the site: the false match rate among the enrolled subjects themselves.
+
+The shipped thresholds were measured on drawn palms and drawn cameras. Enrolled subjects are
+impostors for one another, on the site's own camera, so comparing their templates shows how often
+strangers would really be accepted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.matching.calibration import FMRS, Calibration, Threshold, comparisons_needed
+from app.matching.intervals import wilson_interval
+from app.matching.maps import Floats, Signs, VeinMaps
+from app.matching.similarity import SHIFT, Codes, probe_codes, similarities, template_codes
+
+MAX_PROBES = 2000
+"""Subjects that are compared with all others. More would not lower the rates that can be shown
+much, because comparisons that share a palm are not independent."""
+
+SUSPECT_QUANTILE = 0.05
+"""Two subjects are suspected to be one palm if they are as alike as all but the least alike 5 % of
+the pairs of images of one subject."""
+
+
+class SiteRate(BaseModel):
+    """How often impostors at the site reach one threshold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fmr: float = Field(description="The false match rate stated for the threshold, 0 to 1.")
+    observed: float = Field(description="Share of the site's comparisons that reach it, 0 to 1.")
+    false_matches: int = Field(description="Number of comparisons that reach it.")
+    interval: tuple[float, float] = Field(
+        description="95 % interval of the observed rate, as if all comparisons were independent."
+    )
+    raised_by: float = Field(
+        description="What `calibrate --write` adds to the threshold's similarity so that the "
+        "observed rate is the stated one, 0 or more; below 0 only with --force."
+    )
+
+
+class Suspect(NamedTuple):
+    """Two subjects that are probably one palm."""
+
+    first: str
+    second: str
+    similarity: float
+
+
+class SiteReport(BaseModel):
+    """Stated against observed false match rates among a site's subjects."""
+
+    model_config = ConfigDict(frozen=True)
+
+    created_at: datetime = Field(description="When it was measured, UTC.")
+    template_ids: tuple[str, ...] = Field(
+        description="The nets and their template ids, in their order.",
+        examples=[["alexnet:0c1d2e3f4a5b6c7d", "vgg16:0123456789abcdef"]],
+    )
+    weights: tuple[float, ...] = Field(
+        description="Weights of the nets in the fused similarity, each 0 to 1."
+    )
+    mean_map: bool = Field(description="Whether a mean map was subtracted.")
+    subjects: int = Field(description="Number of enrolled subjects that were compared.")
+    comparisons: int = Field(
+        description="Number of comparisons of one subject's image with another's templates."
+    )
+    rates: tuple[SiteRate, ...] = Field(
+        description="In the order of falling FMR; none below 3 / comparisons."
+    )
+    suspect_pairs: int = Field(
+        description="Number of pairs of subjects that are probably one palm; they are excluded."
+    )
+
+    def apply(self, calibration: Calibration) -> Calibration:
+        """Returns the calibration with its thresholds raised as this report says.
+
+        Below the lowest rate that was measured, thresholds are raised as at that rate.
+        """
+        if not self.rates:
+            return calibration
+        measured = np.log10([rate.fmr for rate in self.rates])[::-1]
+        amounts = [rate.raised_by for rate in self.rates][::-1]
+        cases = [
+            replace(
+                case,
+                thresholds=_raise(
+                    case.thresholds,
+                    np.interp(np.log10([t.fmr for t in case.thresholds]), measured, amounts),
+                ),
+            )
+            for case in calibration.cases
+        ]
+        return Calibration(tuple(cases))
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The templates of a site's N subjects, by one net.
+
+    Attributes:
+        maps: the T maps.
+        owners: int64 [T], each map's subject, from 0 to N - 1, in rising order.
+        mean: float32 [S, S, C], the mean map to subtract; None for none.
+    """
+
+    maps: VeinMaps
+    owners: NDArray[np.int64]
+    mean: Floats | None
+
+
+def measure_site(
+    subject_ids: Sequence[str],
+    enrolled: Sequence[Enrolled],
+    template_ids: Sequence[str],
+    weights: Sequence[float],
+    calibration: Calibration,
+    *,
+    may_lower: bool = False,
+) -> tuple[SiteReport, list[Suspect]]:
+    """Compares every subject's first image with the templates of all others.
+
+    Args:
+        subject_ids: the N subjects.
+        enrolled: their templates, for each net.
+        template_ids: the nets' formats.
+        weights: the nets' weights in the fused similarity.
+        calibration: the shipped calibration of the fused similarity.
+        may_lower: whether a threshold may be lower than the shipped one.
+
+    Returns:
+        The report, and the pairs of subjects that are probably one palm. The report does not name
+        them, so that it can outlive the erasure of a subject.
+
+    Raises:
+        ValueError: if there are too few subjects to measure any rate.
+    """
+    needed = comparisons_needed(FMRS[0])
+    if len(subject_ids) * (len(subject_ids) - 1) < needed:
+        raise ValueError(
+            f"{len(subject_ids)} enrolled subjects make too few comparisons with each other to "
+            f"measure a false match rate, {needed} are needed: enroll more"
+        )
+    mean_map = all(net.mean is not None for net in enrolled)
+    fused, genuine = _fused(enrolled, weights, len(subject_ids))
+    counts = np.bincount(enrolled[0].owners, minlength=len(subject_ids))
+    suspects = _suspects(fused, genuine, subject_ids)
+    compared = ~np.isnan(fused)
+    rates: list[SiteRate] = []
+    for fmr in FMRS:
+        if compared.sum() < comparisons_needed(fmr):
+            break
+        limits = calibration.at(fmr, counts, probes=1, mean_map=mean_map)
+        rates.append(_rate(fmr, (fused - limits.similarities)[compared], may_lower=may_lower))
+    report = SiteReport(
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        template_ids=tuple(template_ids),
+        weights=tuple(weights),
+        mean_map=mean_map,
+        subjects=len(subject_ids),
+        comparisons=int(compared.sum()),
+        rates=tuple(rates),
+        suspect_pairs=len(suspects),
+    )
+    return report, suspects
+
+
+def _fused(
+    enrolled: Sequence[Enrolled], weights: Sequence[float], subjects: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the similarities of each subject's first image.
+
+    Returns:
+        float64 [P, N] to the subjects' templates, NaN to its own, and float64 [G] to the other
+        images of its own subject.
+    """
+    probes = np.arange(min(subjects, MAX_PROBES))
+    fused = np.zeros((len(probes), subjects))
+    genuine: list[NDArray[np.float64]] = []
+    codes = [_codes(net) for net in enrolled]
+    for probe in probes:
+        own = 0.0
+        for net, templates, weight in zip(enrolled, codes, weights, strict=True):
+            first = int(np.searchsorted(net.owners, probe))
+            found = _compare(net, first, templates)
+            starts = np.searchsorted(net.owners, np.arange(subjects))
+            fused[probe] += weight * np.maximum.reduceat(found, starts)
+            last = int(np.searchsorted(net.owners, probe, side="right"))
+            own = own + weight * found[first + 1 : last].astype(np.float64)
+        genuine.append(np.atleast_1d(own))
+        fused[probe, probe] = np.nan
+    return fused, np.concatenate(genuine)
+
+
+def _codes(net: Enrolled) -> Codes:
+    return template_codes(Signs.of(net.maps, net.mean))
+
+
+def _compare(net: Enrolled, row: int, templates: Codes) -> Floats:
+    side, channels = net.maps.shape
+    probe = probe_codes(Signs.of(net.maps[row : row + 1], net.mean))
+    return similarities(probe, templates, ((side - 2 * SHIFT) ** 2, channels))
+
+
+def _suspects(
+    fused: NDArray[np.float64], genuine: NDArray[np.float64], subject_ids: Sequence[str]
+) -> list[Suspect]:
+    """Finds pairs of subjects that are probably one palm, and removes them from `fused`."""
+    if not len(genuine):
+        return []
+    rows, columns = np.nonzero(fused >= np.quantile(genuine, SUSPECT_QUANTILE))
+    found: dict[tuple[str, str], float] = {}
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        pair = (subject_ids[min(row, column)], subject_ids[max(row, column)])
+        found[pair] = max(found.get(pair, -1.0), float(fused[row, column]))
+        fused[row, column] = np.nan
+        if column < len(fused):
+            fused[column, row] = np.nan
+    return [Suspect(*pair, value) for pair, value in found.items()]
+
+
+def _rate(fmr: float, excess: NDArray[np.float64], *, may_lower: bool) -> SiteRate:
+    """Returns a rate from every comparison's similarity minus its threshold."""
+    false_matches = int((excess >= 0).sum())
+    raised_by = float(np.quantile(excess, 1 - fmr, method="higher"))
+    return SiteRate(
+        fmr=fmr,
+        observed=false_matches / len(excess),
+        false_matches=false_matches,
+        interval=wilson_interval(false_matches, len(excess)),
+        raised_by=raised_by if may_lower else max(raised_by, 0.0),
+    )
+
+
+def _raise(thresholds: Sequence[Threshold], amounts: NDArray[np.float64]) -> tuple[Threshold, ...]:
+    """Returns thresholds raised by the amounts, none lower than that of a higher rate."""
+    raised = [t.similarity for t in thresholds] + amounts
+    risen = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return tuple(
+        replace(threshold, similarity=float(similarity))
+        for threshold, similarity in zip(thresholds, risen, strict=True)
+    )

@@ -1,0 +1,90 @@
+"""Vein maps: rounding, storage, signs and coarse signs."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.matching.maps import STEPS, MapShape, Signs, VeinMaps, join_maps
+
+SHAPE = MapShape(7, 3)
+
+
+def random_outputs(count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    rng = np.random.default_rng(seed)
+    maps = rng.normal(size=(count, 7, 7, 3)).astype(np.float32)
+    return maps, (rng.random((count, 7, 7)) > 0.2).astype(np.float32)
+
+
+def test_values_are_rounded_to_a_sixteenth_and_zero_where_unusable() -> None:
+    maps, masks = random_outputs(4)
+    found = VeinMaps.of(maps, masks)
+    usable = masks == 1
+    assert np.abs(found.deviations - maps)[usable].max() <= 0.5 / STEPS
+    assert not found.values[~usable].any()
+    assert np.array_equal(found.usable, usable)
+
+
+def test_extreme_values_are_clipped_not_wrapped() -> None:
+    maps = np.full((1, 7, 7, 3), 1e6, np.float32)
+    maps[0, 0] = -1e6
+    found = VeinMaps.of(maps, np.ones((1, 7, 7), np.float32))
+    assert found.values.max() == 127
+    assert found.values.min() == -127
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_map_that_is_not_finite_is_an_error(bad: float) -> None:
+    maps, masks = random_outputs(1)
+    maps[0, 3, 3, 1] = bad
+    with pytest.raises(ArithmeticError, match="not finite"):
+        VeinMaps.of(maps, masks)
+
+
+def test_stored_maps_are_read_back() -> None:
+    maps = VeinMaps.of(*random_outputs(3))
+    stored = maps.to_bytes()
+    assert {len(one) for one in stored} == {SHAPE.stored_bytes} == {7 * 7 * 3 + 7}
+    read = VeinMaps.from_bytes(stored, SHAPE)
+    assert np.array_equal(read.values, maps.values)
+    assert np.array_equal(read.usable, maps.usable)
+
+
+def test_no_maps_are_stored_and_joined_like_others() -> None:
+    nothing = VeinMaps.empty(SHAPE)
+    assert nothing.to_bytes() == []
+    assert VeinMaps.from_bytes([], SHAPE).values.shape == (0, 7, 7, 3)
+    maps = VeinMaps.of(*random_outputs(2))
+    assert np.array_equal(join_maps([nothing, maps]).values, maps.values)
+
+
+def test_a_stored_map_of_another_size_is_refused_with_both_sizes() -> None:
+    with pytest.raises(ValueError, match="has 154 bytes, not 153"):
+        VeinMaps.from_bytes([b"\0" * 153], SHAPE)
+
+
+def test_signs_are_those_of_values_standardised_again_without_the_mean_map() -> None:
+    maps = VeinMaps.of(*random_outputs(3))
+    mean = np.random.default_rng(1).normal(size=(7, 7, 3)).astype(np.float32)
+    found = Signs.of(maps, mean)
+    for image in range(3):
+        for channel in range(3):
+            usable = maps.usable[image]
+            values = maps.values[image, ..., channel] / STEPS - mean[..., channel]
+            expected = np.zeros((7, 7), bool)
+            expected[usable] = values[usable] > values[usable].mean()
+            assert np.array_equal(found.positive[image, ..., channel], expected)
+
+
+def test_coarse_signs_are_those_of_means_over_four_places() -> None:
+    maps = VeinMaps.of(*random_outputs(2))
+    found = Signs.coarse(maps)
+    assert found.positive.shape == (2, 4, 4, 3)  # of seven places, the last is alone
+    assert not found.usable[:, 3, 3].any()
+    values = np.full((4, 4, 3), np.nan)
+    for row in range(4):
+        for column in range(4):
+            cut = np.s_[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            if maps.usable[cut].sum() >= 2:
+                values[row, column] = maps.deviations[cut][maps.usable[cut]].mean(axis=0)
+    level = np.nanmean(values, axis=(0, 1))
+    assert np.array_equal(found.positive[0], np.nan_to_num(values - level, nan=-1) > 0)

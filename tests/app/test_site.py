@@ -1,0 +1,120 @@
+"""Calibration at the site: stated against observed false match rates."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.matching.calibration import Calibration, Case, Threshold
+from app.matching.maps import MapShape, Signs, VeinMaps
+from app.matching.similarity import SHIFT, probe_codes, similarities, template_codes
+from app.site import Enrolled, measure_site
+
+SHAPE = MapShape(10, 4)
+
+
+def draw(
+    subjects: int, *, images: int = 2, shared: float = 0.0, seed: int = 0
+) -> tuple[VeinMaps, NDArray[np.int64]]:
+    """Draws maps of subjects who share a part of their veins."""
+    rng = np.random.default_rng(seed)
+    common = shared * rng.normal(size=(10, 10, 4))
+    own = rng.normal(size=(subjects, 1, 10, 10, 4))
+    maps = common + own + rng.normal(0, 0.3, (subjects, images, 10, 10, 4))
+    flat = maps.reshape(-1, 10, 10, 4).astype(np.float32)
+    owners = np.repeat(np.arange(subjects), images)
+    return VeinMaps.of(flat, np.ones(flat.shape[:3], np.float32)), owners
+
+
+def shipped(*similarities_at: float) -> Calibration:
+    """Returns thresholds at 1e-1, 1e-2 and 1e-3."""
+    fmrs = (1e-1, 1e-2, 1e-3)
+    thresholds = [Threshold(s, f, 10**6) for s, f in zip(similarities_at, fmrs, strict=True)]
+    cases = [Case(False, count, 1, 0.05, tuple(thresholds)) for count in (1, 3)]
+    return Calibration(tuple(cases))
+
+
+def impostors(maps: VeinMaps, owners: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Compares every subject's first image with the templates of all others, in plain steps."""
+    window = ((SHAPE.side - 2 * SHIFT) ** 2, SHAPE.channels)
+    found: list[float] = []
+    for probe in range(owners[-1] + 1):
+        first = np.flatnonzero(owners == probe)[:1]
+        for subject in range(owners[-1] + 1):
+            if subject != probe:
+                codes = template_codes(Signs.of(maps[owners == subject]))
+                windows = probe_codes(Signs.of(maps[first]))
+                found.append(float(similarities(windows, codes, window).max()))
+    return np.array(found)
+
+
+def test_observed_rates_are_counted_and_raised_to_the_stated_ones() -> None:
+    maps, owners = draw(24)
+    found = impostors(maps, owners)
+    limits = np.quantile(found, (0.8, 0.95, 1.0))  # too low: 20 and 5 % reach them
+    calibration = shipped(*(float(limit) for limit in limits))
+    ids = [f"s{i}" for i in range(24)]
+    report, _ = measure_site(ids, [Enrolled(maps, owners, None)], ["net:0"], [1.0], calibration)
+
+    assert report.comparisons == 24 * 23
+    assert [rate.fmr for rate in report.rates] == [1e-1, 1e-2]  # 1e-3 needs 3,000 comparisons
+    for rate, limit in zip(report.rates, limits, strict=False):
+        assert rate.false_matches == (found >= limit).sum()
+        assert rate.observed == pytest.approx(rate.false_matches / len(found))
+        assert rate.interval[0] < rate.observed < rate.interval[1]
+        assert rate.raised_by > 0
+    raised = report.apply(calibration)
+    for case in raised.cases:
+        for rate, threshold in zip(report.rates, case.thresholds, strict=False):
+            assert (found >= threshold.similarity).mean() <= 2 * rate.fmr  # of few different values
+        rises = [threshold.similarity for threshold in case.thresholds]
+        assert rises == sorted(rises)
+
+
+def test_a_threshold_is_lowered_only_if_that_is_asked_for() -> None:
+    maps, owners = draw(12)
+    calibration = shipped(0.9, 0.95, 0.99)
+    arguments = ([f"s{i}" for i in range(12)], [Enrolled(maps, owners, None)], ["net:0"], [1.0])
+    kept, _ = measure_site(*arguments, calibration)
+    lowered, _ = measure_site(*arguments, calibration, may_lower=True)
+    assert kept.apply(calibration) == calibration
+    assert lowered.rates[0].raised_by < 0
+    assert lowered.apply(calibration).cases[0].thresholds[0].similarity < 0.9
+
+
+def test_one_palm_under_two_ids_is_a_suspect_and_no_false_match() -> None:
+    maps, owners = draw(12)
+    values = maps.values.copy()
+    values[owners == 7] = values[owners == 2]
+    twice = VeinMaps(values, maps.usable)
+    ids = [f"s{i}" for i in range(12)]
+    report, (suspect,) = measure_site(
+        ids, [Enrolled(twice, owners, None)], ["net:0"], [1.0], shipped(0.6, 0.7, 0.8)
+    )
+    assert suspect == ("s2", "s7", 1)
+    assert report.suspect_pairs == 1
+    assert report.comparisons == 12 * 11 - 2
+    assert report.rates[0].false_matches == 0
+
+
+def test_the_nets_are_fused_with_their_weights() -> None:
+    first, owners = draw(10, seed=1)
+    second, _ = draw(10, seed=2)
+    nets = [Enrolled(first, owners, None), Enrolled(second, owners, None)]
+    fused = 0.25 * impostors(first, owners) + 0.75 * impostors(second, owners)
+    limit = float(np.quantile(fused, 0.7)) + 1e-4  # between two of the values
+    report, _ = measure_site(
+        [f"s{i}" for i in range(10)], nets, ["a:0", "b:0"], [0.25, 0.75], shipped(limit, 0.9, 0.99)
+    )
+    assert report.rates[0].false_matches == (fused >= limit).sum()
+
+
+def test_too_few_subjects_are_refused_with_what_is_needed() -> None:
+    maps, owners = draw(5)
+    with pytest.raises(ValueError, match=r"5 enrolled subjects .* 30 are needed"):
+        measure_site(
+            ["a", "b", "c", "d", "e"],
+            [Enrolled(maps, owners, None)],
+            ["net:0"],
+            [1.0],
+            shipped(0.5, 0.6, 0.7),
+        )
