@@ -56,7 +56,7 @@ def export(config: ExportConfig) -> Verdict:
     # Imported here, so that --help does not load TensorFlow.
     from training.fit.prototypes import set_prototypes
     from training.versions.source import Source
-    from training.versions.templates import compute_maps, trained_templates
+    from training.versions.templates import compute_maps, round_weights, trained_templates
     from training.versions.write import describe, golden_pairs, write_version
 
     source = Source.open(config.run)
@@ -68,6 +68,7 @@ def export(config: ExportConfig) -> Verdict:
     kinds = choose_cases(strangers, require_enough(strangers, len(split.train.identities)))
     net = source.load(len(split.train.identities), options.size_px)
     set_prototypes(net, split.train)
+    round_weights(net)
     trained = trained_templates(net, split.train)
     maps = [StrangerMaps.of(one, partial(compute_maps, net), net.name) for one in strangers]
     found = compare_trained(compute_maps(net, split.validation), trained, net.name)

@@ -92,6 +92,22 @@ def template_id(net: keras.Model) -> str:
     return digest.hexdigest()[:16]
 
 
+def round_weights(net: keras.Model) -> None:
+    """Rounds a net's weights to those that its version stores, so that thresholds are of these.
+
+    Raises:
+        ValueError: if a weight is not finite as it is stored.
+    """
+    for weight in net.weights:
+        stored = np.asarray(as_stored(weight.value))
+        if not np.isfinite(stored.astype(np.float32)).all():
+            raise ValueError(
+                f"{net.name}: {weight.path} cannot be stored in {stored.dtype}, so nothing was "
+                "exported: check that the run's weights are finite and below 65,504"
+            )
+        weight.assign(stored.astype(np.float32))
+
+
 def as_stored(weight: tf.Tensor) -> tf.Tensor:
     """Returns a weight as a version stores it: kernels in float16.
 

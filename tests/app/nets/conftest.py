@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 
 from app.nets.manifest import NetCorrupt
-from tests.app.conftest import unit_rows
 
 SIDE, SIZE = 32, 16
 MAP = (8, 8, 4)
@@ -41,7 +40,9 @@ class ToyNet(tf.Module):
         rng = np.random.default_rng(0)
         self.kernel = tf.Variable(rng.normal(0, 0.3, (3, 3, 3, 8)).astype(np.float32))
         self.dense = tf.Variable(rng.normal(0, 0.1, (8 * 8 * 8, SIZE)).astype(np.float32))
-        self.prototypes = tf.Variable(unit_rows(len(IDENTITIES), SIZE))
+        rows = rng.normal(size=(len(IDENTITIES), SIZE))
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        self.prototypes = tf.Variable((rows / lengths).astype(np.float32))
 
     @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3], tf.uint8, name="images")])
     def serve(self, images: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from app.nets.manifest import read_manifest
 from training.__main__ import main
 from training.commands.export import ExportConfig, export
 from training.commands.synthesize import SynthesizeConfig, synthesize
-from training.nets.build import build_net, select_outputs
+from training.nets.build import build_net
 from training.nets.recipe import PRESETS
 from training.versions.read import Version
 from training.versions.source import Source
@@ -197,13 +197,15 @@ def test_the_database_s_own_people_do_not_calibrate(config: ExportConfig) -> Non
     assert not config.store.exists()
 
 
-def test_a_map_that_was_trained_is_exported_as_it_is(
+def test_weights_beyond_float16_are_refused(
     toy_run: Path, config: ExportConfig, tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(toy_run, tmp_path / "run"))
     net = build_net("alexnet", 4, PRESETS["shipped"], input_px=32)
-    select_outputs(net, "similarity", "map", "mask").save_weights(run / "best.weights.h5")
-    exported = Version.open(export(replace(config, run=run)).path).model()
-    for name in ("map_local", "map_wide"):
-        kernel, found = (one.get_layer(name).get_weights()[0] for one in (net, exported))
-        np.testing.assert_allclose(found, kernel, atol=1e-3)
+    net.load_weights(run / "final.weights.h5")
+    dense = net.get_layer("dense")
+    dense.set_weights([1e7 * dense.get_weights()[0]])
+    net.save_weights(run / "final.weights.h5")
+    with pytest.raises(ValueError, match=r"dense/kernel cannot be stored in float16, so nothing"):
+        export(replace(config, run=run))
+    assert not config.store.exists()
