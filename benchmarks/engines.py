@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from app.matching.maps import VeinMaps, join_maps
 from app.nets.store import LoadedNet, load_nets
 from app.palm.decode import ImageLimits, decode
 from app.palm.roi import prepare
 from app.settings import Settings
 from benchmarks.machine import as_sentence, describe_machine
 from training.report.files import write_text
+from training.versions.compare import compare_trained
 
 ENGINES = ("openvino", "tensorflow")
 BATCHES = (1, 32)
@@ -55,9 +57,12 @@ def main() -> None:
 
 def compare(openvino: LoadedNet, tensorflow: LoadedNet, paths: list[Path]) -> dict[str, Any]:
     """Returns the agreement on all images, and each engine's speed at both batch sizes."""
-    ours, theirs = (_embed_all(net, paths) for net in (openvino, tensorflow))
-    cosines = (ours * theirs).sum(axis=1)
-    tops = [(found @ openvino.prototypes[:, 0, 0].T).argmax(axis=1) for found in (ours, theirs)]
+    ours, theirs = (_map_all(net, paths) for net in (openvino, tensorflow))
+    correlations = _correlations(ours, theirs)
+    tops = [
+        compare_trained(found, openvino.trained, str(openvino.key)).argmax(axis=1)
+        for found in (ours, theirs)
+    ]
     images = next(_in_batches(paths, TIMED_IMAGES, openvino.input_px))
     ms = {
         engine: {str(batch): _ms_per_image(net, images, batch) for batch in BATCHES}
@@ -66,16 +71,22 @@ def compare(openvino: LoadedNet, tensorflow: LoadedNet, paths: list[Path]) -> di
     return {
         "net": str(openvino.key),
         "same_top1": int((tops[0] == tops[1]).sum()),
-        "min_cosine": float(cosines.min()),
-        "mean_cosine": float(cosines.mean()),
+        "min_correlation": float(correlations.min()),
+        "mean_correlation": float(correlations.mean()),
         "ms_per_image": ms,
     }
 
 
-def _embed_all(net: LoadedNet, paths: list[Path]) -> NDArray[np.float32]:
+def _map_all(net: LoadedNet, paths: list[Path]) -> VeinMaps:
     count = -(-len(paths) // max(BATCHES))
     batches = tqdm(_in_batches(paths, max(BATCHES), net.input_px), str(net.key), count)
-    return np.concatenate([net.embed(batch) for batch in batches])
+    return join_maps([net.maps(batch) for batch in batches])
+
+
+def _correlations(ours: VeinMaps, theirs: VeinMaps) -> NDArray[np.floating]:
+    """Returns the correlation of each image's two maps."""
+    a, b = (maps.deviations.reshape(len(maps), -1) for maps in (ours, theirs))
+    return (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
 
 
 def _in_batches(paths: list[Path], size: int, side_px: int) -> Iterator[Images]:
@@ -88,11 +99,11 @@ def _ms_per_image(net: LoadedNet, images: Images, batch: int) -> float:
     """Returns the median over batches; the first batch is not timed, because it compiles."""
     images = images[: max(batch, len(images) // batch * batch)]
     batches = np.split(images, range(batch, len(images), batch))
-    net.embed(batches[0])
+    net.maps(batches[0])
     times: list[float] = []
     for chunk in batches:
         start = time.perf_counter()
-        net.embed(chunk)
+        net.maps(chunk)
         times.append((time.perf_counter() - start) * 1e3 / len(chunk))
     return round(float(np.median(times)), 3)
 
@@ -103,7 +114,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines = [
         f"{report['images']} images; ms per image. {as_sentence(report['machine'])}.",
         "",
-        f"| net | same top-1 | cosine min | cosine mean | {' | '.join(columns)} |",
+        f"| net | same top-1 | correlation min | correlation mean | {' | '.join(columns)} |",
         "|---" * (4 + len(columns)) + "|",
     ]
     for row in report["nets"]:
@@ -111,7 +122,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         times = [f"{row['ms_per_image'][e][str(b)]:.2f}" for e in ENGINES for b in BATCHES]
         lines.append(
             f"| {row['net']} | {row['same_top1']}/{report['images']} ({share:.2%}) "
-            f"| {row['min_cosine']:.5f} | {row['mean_cosine']:.6f} | {' | '.join(times)} |"
+            f"| {row['min_correlation']:.5f} | {row['mean_correlation']:.6f} | {' | '.join(times)} |"
         )
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
     python -m benchmarks.identify [--images samples] [--repeats 200] [--json PATH]
 
 Starts the service as `make run` does, with a gallery of its own. The bare nets are the compiled
-nets alone, one after another, on pixels that are already decoded and mirrored. Both are measured
+nets alone, one after another, on pixels that are already decoded. Both are measured
 in turns in one run, so that other load on the machine slows both.
 """
 
@@ -18,7 +18,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-from app.palm.views import probe_views
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -62,7 +61,7 @@ def measure(files: list[bytes], models: Path, nets: Sequence[str], repeats: int)
     """Alternates one HTTP identification and one pass of the bare nets, over all files in turn."""
     bare = load_nets(models, nets, "openvino")
     images = [prepare(decode(file, ImageLimits()), bare[0].input_px) for file in files]
-    pixels = list(probe_views(np.stack(images)))
+    pixels = [image[np.newaxis] for image in images]
     settings = {"PALM_MODELS_DIR": str(models.resolve()), "PALM_NETS": ",".join(nets)}
     samples: dict[str, list[float]] = {name: [] for name in ("bare nets", *STAGES, "wall")}
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +100,7 @@ def _time_request(http: httpx.Client, file: bytes) -> dict[str, float]:
 def _time_nets(nets: list[LoadedNet], image: NDArray[np.uint8]) -> float:
     start = time.perf_counter()
     for net in nets:
-        net.embed(image)
+        net.maps(image)
     return (time.perf_counter() - start) * 1e3
 
 
