@@ -24,10 +24,10 @@ dev: $(VENV)/.dev ## Install what serving, training and tests need
 run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= or .env change it)
 	exec env $(if $(HOST),PALM_HOST=$(HOST)) $(if $(PORT),PALM_PORT=$(PORT)) $(BIN)/python -m app
 
-STRANGERS := data/strangers/training data/strangers/held-out
+STRANGERS := $(addprefix data/strangers/,contact-1 contact-2 mobile-1 mobile-2)
 
 # For a machine with a GPU (docs/training.md). A run that is done is not trained again.
-nets: $(VENV)/.dev data/palms $(STRANGERS) data/others data/held-out ## Train, export and measure the three nets, on a GPU (docs/training.md)
+nets: $(VENV)/.dev data/palms $(STRANGERS) data/others data/polarized data/held-out ## Train, export and measure the three nets, on a GPU (docs/training.md)
 	$(SIDE_BY_SIDE) --identities 20000 --pairs 4 --epochs 4 --out runs/pairs
 	$(SIDE_BY_SIDE) --identities 30000 --pairs 7 --epochs 7 --against prototypes --margin 0.25 \
 		--from runs/pairs --out runs/nets
@@ -35,7 +35,8 @@ nets: $(VENV)/.dev data/palms $(STRANGERS) data/others data/held-out ## Train, e
 		$(BIN)/python -m training export --run runs/nets/$$net $(CALIBRATE); done
 	$(BIN)/python -m training fuse $(CALIBRATE)
 	$(BIN)/python -m training evaluate $(MEASURE) --out runs/evaluation.json
-	$(BIN)/python -m training benchmark --data data/held-out --out runs/benchmark
+	set -e; for style in held-out polarized; do \
+		$(BIN)/python -m training benchmark --data data/$$style --out runs/benchmark/$$style; done
 
 PRETRAIN := $(BIN)/python -m training pretrain
 # BACKEND=jax trains on a GPU. The other commands need TensorFlow.
@@ -49,16 +50,24 @@ SYNTHESIZE = $(BIN)/python -m training synthesize --out $@
 data/palms: | $(VENV)/.dev
 	$(SYNTHESIZE)
 
-# Palms that the nets never saw set the thresholds, before two styles of cameras. 2,500 palms make 6
-# million comparisons, which measure an FMR of 5e-7.
+# Palms that the nets never saw, before two cameras of each of two styles that training never draws.
+# They set the thresholds: 600 palms make 359,400 comparisons, which measure an FMR of 1e-5. 2,500
+# palms measure 5e-7, which 20,000 subjects need, in twenty times the time.
+PALMS ?= 600
 data/strangers/%: | $(VENV)/.dev
-	$(SYNTHESIZE) --identities 2500 --sessions 2 --shots 6 --seed 2 --prefix n --style $*
+	$(SYNTHESIZE) --identities $(PALMS) --sessions 2 --shots 6 --prefix n --cameras 1 \
+		--style $(firstword $(subst -, ,$*)) --seed 2$(lastword $(subst -, ,$*))
 
-# Other palms measure the thresholds.
+# Palms in two more such styles only measure: these before one camera,
 data/others: | $(VENV)/.dev
-	$(SYNTHESIZE) --identities 500 --sessions 2 --shots 2 --seed 4 --prefix o
+	$(SYNTHESIZE) --identities 300 --sessions 2 --shots 2 --seed 9 --prefix m --cameras 1 \
+		--style polarized
 
-# Palms that the nets never saw, in a camera style that training never draws.
+data/polarized: | $(VENV)/.dev
+	$(SYNTHESIZE) --identities 600 --sessions 2 --shots 3 --seed 6 --prefix q --cameras 1 \
+		--style polarized
+
+# and these each before its own.
 data/held-out: | $(VENV)/.dev
 	$(SYNTHESIZE) --identities 1500 --sessions 2 --shots 3 --seed 3 --prefix h --style held-out
 
