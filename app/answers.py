@@ -168,7 +168,7 @@ class Identification(_Answer):
         examples=[0.9999],
     )
     candidates: list[Candidate] = Field(
-        description="Up to 5 subjects by falling similarity, whatever the decision."
+        description="Up to 5 subjects by falling confidence, whatever the decision."
     )
     nets: Votes
     threshold: Threshold = Field(

@@ -15,6 +15,9 @@ AGREES = np.array([0, 200, 83], np.float32)
 DIFFERS = np.array([213, 0, 0], np.float32)
 """Red and green that differ in brightness too, for readers who do not tell them apart."""
 
+BRIGHTEST_QUANTILE = 0.98
+"""Share of the places that are darker than white; a reflection would darken all others."""
+
 CHANCE = 0.5
 """Share of equal signs of two unrelated palms."""
 
@@ -37,7 +40,8 @@ def draw_explanation(probes: Sequence[VeinMaps], agreements: Sequence[Floats]) -
     shares = np.stack([_enlarged(one) for one in agreements])
     compared = ~np.isnan(shares).all(axis=0)
     share = np.where(compared, np.nan_to_num(shares, nan=CHANCE).mean(axis=0), CHANCE)
-    grey = np.clip(strength / max(float(strength.max()), 1e-6), 0, 1)[..., None] * 255
+    brightest = max(float(np.quantile(strength, BRIGHTEST_QUANTILE)), 1e-6)
+    grey = np.clip(strength / brightest, 0, 1)[..., None] * 255
     colour = np.where((share > CHANCE)[..., None], AGREES, DIFFERS)
     weight = np.clip(2 * np.abs(share - CHANCE), 0, 1)[..., None]
     pixels = (1 - weight) * grey + weight * colour * (0.4 + 0.6 * grey / 255)

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import cast
 
 import numpy as np
@@ -20,7 +21,7 @@ from app.answers import (
 from app.clock import Clock
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
-from app.gallery.gallery import Gallery, Hand
+from app.gallery.gallery import Gallery, GalleryUnusable, Hand
 from app.gallery.index import Found, GalleryIndex
 from app.matching.calibration import Calibration
 from app.matching.decision import Answers, Decision, decide
@@ -113,6 +114,10 @@ class Identifier:
         templates = dict(zip(formats, self._maps(pixels), strict=True))
         clock.lap("nets")
         subject = self._gallery.enroll(subject_id, name, hand, templates, add=add)
+        # So that the next identification need not read it. If others' templates are damaged, that
+        # identification says so; this subject is stored.
+        with suppress(GalleryUnusable):
+            self._index.refresh()
         clock.lap("gallery")
         return Enrollment(subject=subject, quality=quality, timings_ms=clock.timings_ms())
 
