@@ -106,17 +106,22 @@ def similarities(probe: Codes, templates: Codes, shape: tuple[int, int]) -> Floa
         float32 [T] in [-1, 1]; `NO_SCORE` where no shift has enough usable places.
     """
     places, channels = shape
-    differing = hamming(templates.bits, probe.bits)
-    if probe.whole.all() and templates.whole.all():
-        return _agreement(differing.min(axis=1, initial=places * channels), places * channels)
-    best = _agreement(differing.min(axis=1, initial=places * channels), places * channels)
-    rows = np.arange(len(templates)) if not probe.whole.all() else np.flatnonzero(~templates.whole)
-    best[rows] = _masked(probe, templates[rows], differing[rows], places, channels)
-    return best
-
-
-def _agreement(differing: NDArray[np.integer], compared: NDArray[np.integer] | int) -> Floats:
-    return (1 - 2 * (differing / compared)).astype(np.float32)
+    # Unusable places hold zeros: the ones that the other map has there are not counted.
+    differing = hamming(templates.bits, probe.bits).astype(np.int64)
+    overlap = np.broadcast_to(_ones(probe.places), differing.shape)
+    partial = np.flatnonzero(~probe.whole)
+    if len(partial):
+        masks = _spread(probe.places[partial], places, channels)
+        differing[:, partial] -= _ones_outside(templates.bits, masks)
+    partial = np.flatnonzero(~templates.whole)
+    if len(partial):
+        masks = _spread(templates.places[partial], places, channels)
+        differing[partial] -= _ones_outside(probe.bits, masks).T
+        overlap = overlap.copy()
+        overlap[partial] = _common(templates.places[partial], probe.places)
+    found = 1 - 2 * differing / np.maximum(overlap * channels, 1)
+    found[overlap < MIN_OVERLAP * places] = NO_SCORE
+    return found.max(axis=1, initial=NO_SCORE).astype(np.float32)
 
 
 def agreement(probe: Signs, templates: Codes) -> Floats:
@@ -148,29 +153,6 @@ def agreement(probe: Signs, templates: Codes) -> Floats:
     return found
 
 
-def _masked(
-    probe: Codes,
-    templates: Codes,
-    differing: NDArray[np.uint32],
-    places: int,
-    channels: int,
-) -> NDArray[np.float64]:
-    """Returns the similarities [T] over the places that are usable in both maps.
-
-    Unusable places hold zeros, so `differing` [T, Q] also counts the ones of either map at places
-    that are usable in that map only. Those are subtracted.
-    """
-    of_probe = _spread(probe.places, places, channels)
-    of_templates = _spread(templates.places, places, channels)
-    probe_ones = _ones(probe.bits)[None] - _common(of_templates, probe.bits)
-    template_ones = _ones(templates.bits)[:, None] - _common(templates.bits, of_probe)
-    overlap = _common(templates.places, probe.places)
-    compared = np.maximum(overlap * channels, 1)
-    found = 1 - 2 * (differing.astype(np.int64) - probe_ones - template_ones) / compared
-    found[overlap < MIN_OVERLAP * places] = NO_SCORE
-    return found.max(axis=1, initial=NO_SCORE)
-
-
 def _spread(packed: Bytes, places: int, channels: int) -> Bytes:
     """Returns the bits of places [T, V] once for every channel, [T, K]."""
     bits = np.unpackbits(packed, axis=1, count=places)
@@ -179,10 +161,15 @@ def _spread(packed: Bytes, places: int, channels: int) -> Bytes:
 
 def _ones(packed: Bytes) -> NDArray[np.int64]:
     """Returns the number of ones in every row."""
-    return np.bitwise_count(packed).sum(axis=1, dtype=np.int64)
+    words = packed.view(np.uint64) if packed.shape[1] % 8 == 0 else packed
+    return np.bitwise_count(words).sum(axis=1, dtype=np.int64)
 
 
 def _common(rows: Bytes, others: Bytes) -> NDArray[np.int64]:
     """Returns the number of ones that every two rows have in common, [R, Q]."""
-    either = _ones(rows)[:, None] + _ones(others)[None]
-    return (either - hamming(rows, others)) // 2
+    return (_ones(rows)[:, None] + _ones(others) - hamming(rows, others)) // 2
+
+
+def _ones_outside(rows: Bytes, masks: Bytes) -> NDArray[np.int64]:
+    """Returns the number of ones of every row that no mask's ones cover, [R, Q]."""
+    return (_ones(rows)[:, None] - _ones(masks) + hamming(rows, masks)) // 2
