@@ -108,7 +108,13 @@ def _start(settings: Settings, load_ensemble: LoadEnsemble) -> Service:
         reasons = [part.reason for part in (ensemble, gallery) if isinstance(part, Broken)]
         identifier = Broken("; ".join(reasons))
     else:
-        identifier = _attempt(lambda: _start_identifier(settings, ensemble, gallery))
+        shipped = ensemble
+        ensemble = _attempt(lambda: calibrated_at_site(shipped, gallery))
+        identifier = (
+            _attempt(lambda: _start_identifier(settings, ensemble, gallery))
+            if isinstance(ensemble, Ensemble)
+            else ensemble
+        )
     admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
     return Service(ensemble, gallery, identifier, admission, settings.explain)
 
@@ -125,7 +131,7 @@ def _attempt(start: Callable[[], Part]) -> Part | Broken:
 def _start_identifier(settings: Settings, ensemble: Ensemble, gallery: Gallery) -> Identifier:
     gallery.seed_trained(ensemble.identities)
     return Identifier(
-        calibrated_at_site(ensemble, gallery),
+        ensemble,
         gallery,
         image_limits=ImageLimits(max_pixels=settings.max_pixels),
         fpir_target=settings.fpir_target,

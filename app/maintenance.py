@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from app.ensemble import Ensemble
 from app.gallery.gallery import START, Gallery, GalleryUnusable
+from app.gallery.means import Means
 from app.matching.maps import VeinMaps, join_maps
 from app.matching.templates import MapFormat
 from app.site import Enrolled, SiteReport, Suspect, measure_site
@@ -44,7 +45,8 @@ def calibrate_site(
         GalleryUnusable: if the gallery cannot be read.
     """
     subject_ids, maps = _read_enrolled(gallery, ensemble.formats)
-    means = [one.mean() for one in gallery.map_sums(ensemble.formats)]
+    sums = gallery.map_sums(ensemble.formats)
+    means = Means.none(ensemble.nets).following(ensemble.nets, sums).maps  # as the service does
     owners = np.repeat(np.arange(len(subject_ids)), [len(own[0]) for own in maps])
     enrolled = [
         Enrolled(

@@ -1,4 +1,4 @@
-"""Styles: families of cameras. Nets train on `TRAINING`; the others are for evaluation only.
+"""Styles: families of cameras. Nets train on `TRAINING`; the others calibrate or only measure.
 
 The ranges are wide on purpose. They cover what near-infrared palm databases show: low contrast,
 uneven light, speckles, line noise, and regions of interest whose pose differs by a few degrees,
