@@ -120,9 +120,10 @@ def as_markdown(report: dict[str, Any]) -> str:
     for row in report["nets"]:
         share = row["same_top1"] / report["images"]
         times = [f"{row['ms_per_image'][e][str(b)]:.2f}" for e in ENGINES for b in BATCHES]
+        least, mean = row["min_correlation"], row["mean_correlation"]
         lines.append(
             f"| {row['net']} | {row['same_top1']}/{report['images']} ({share:.2%}) "
-            f"| {row['min_correlation']:.5f} | {row['mean_correlation']:.6f} | {' | '.join(times)} |"
+            f"| {least:.5f} | {mean:.6f} | {' | '.join(times)} |"
         )
     return "\n".join(lines)
 
