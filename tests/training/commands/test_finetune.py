@@ -75,13 +75,13 @@ def test_the_smaller_twin_answers_as_the_net_on_shrunk_images(exported: Path) ->
 
 
 def test_a_finetuning_is_evaluated_and_can_be_exported(
-    tuned: Path, exported: Path, database: Path
+    tuned: Path, exported: Path, database: Path, strangers: Path
 ) -> None:
     result = json.loads((tuned / "result.json").read_text())
     assert result["test"]["images"] == 4 * 3
     assert result["before"]["images"] == 4 * 3
     assert result["strangers"]["share_kept"] == 1
-    assert main(export_of(tuned, database, exported)) == 0
+    assert main(export_of(tuned, database, strangers, exported)) == 0
     manifest = json.loads((exported / "alexnet/2/manifest.json").read_text())
     assert manifest["training"]["from"] == "alexnet/1"
     assert manifest["identities"] == ["p001", "p002", "p003", "p004"]
