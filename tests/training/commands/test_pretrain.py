@@ -142,10 +142,14 @@ def test_what_is_exported_is_the_whitened_net(pretrained: Path, exported: Path) 
 
 
 def test_a_run_that_has_not_ended_is_not_exported(
-    pretrained: Path, database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pretrained: Path,
+    database: Path,
+    strangers: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "config.json").write_bytes((pretrained / "config.json").read_bytes())
-    assert main(export_of(tmp_path, database, tmp_path / "store")) == 2
+    assert main(export_of(tmp_path, database, strangers, tmp_path / "store")) == 2
     assert "final.weights.h5 is missing, so the training has not ended" in capsys.readouterr().err
 
 
