@@ -21,7 +21,7 @@ from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.logs import configure_logging
 from app.maintenance import calibrated_at_site
-from app.nets.manifest import NetUnusable
+from app.nets.files import NetUnusable
 from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
 from app.settings import Settings, read_settings, without_password

@@ -11,16 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from app.matching.fusion import Fusion
-from app.nets.manifest import (
-    NET_NAME,
-    NET_VERSION,
-    Calibrated,
-    ManifestPart,
-    NetMissing,
-    checksum,
-    read_file,
-    require_checksum,
-)
+from app.nets.files import ManifestPart, NetMissing, checksum, read_file, require_checksum
+from app.nets.manifest import NET_NAME, NET_VERSION, Calibrated
 
 FUSION_MANIFEST = "fusion.json"
 

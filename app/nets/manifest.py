@@ -3,22 +3,30 @@
 Training writes manifest.json through this model, and the service reads it.
 """
 
-import json
 import re
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
-from hashlib import file_digest, sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from app.matching.calibration import Calibration, Case
 from app.matching.maps import MapShape
 from app.matching.templates import MapFormat, NetKey
-from app.validation import in_one_line
+from app.nets.files import (
+    ManifestPart,
+    NetCorrupt,
+    NetMissing,
+    NetUnusable,
+    checksum,
+    earlier_schema,
+    file_checksum,
+    read_file,
+    require_checksum,
+)
 
 MANIFEST = "manifest.json"
 SAVED_MODEL = "saved_model.pb"
@@ -40,32 +48,7 @@ TEMPLATE_ID = "[0-9a-f]{16}"
 NET_REQUEST = f"({NET_NAME})(?::({NET_VERSION}))?"
 """How a net is asked for: vgg16, or vgg16:8 to pin version 8."""
 
-OLD_TRAINING_KEYS = {"disturb": "degrade", "watched": "monitor"}
-"""New names of settings in the manifests of version 8 and earlier, which are immutable."""
-
 _RESTORE = "restore the whole version folder, or export the net again"
-
-
-class NetUnusable(ValueError):
-    """A net cannot be used; the message names the file or value and what to do."""
-
-
-class NetMissing(NetUnusable):
-    """There is no such net, version or fusion."""
-
-
-class NetCorrupt(NetUnusable):
-    """A file is missing, or is not the one that training wrote."""
-
-
-class ManifestPart(BaseModel):
-    """A part of a file that training writes; unknown fields, NaN and infinity are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def as_json(self) -> str:
-        """Returns the text of the file; its checksum stays valid when it is read back."""
-        return json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
 
 
 class InputSpec(ManifestPart):
@@ -160,11 +143,6 @@ class Manifest(Calibrated):
     files: dict[str, str] = Field(default={}, description="SHA-256 of the other files, by path.")
     sha256: str = Field(default="", description="Of all other fields.")
 
-    @field_validator("training")
-    @classmethod
-    def _rename_old_keys(cls, training: dict[str, Any]) -> dict[str, Any]:
-        return {OLD_TRAINING_KEYS.get(name, name): value for name, value in training.items()}
-
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if self.input.height != self.input.width:
@@ -182,18 +160,6 @@ class Manifest(Calibrated):
     def map_format(self) -> MapFormat:
         """The format of the net's vein maps."""
         return MapFormat(self.net, self.template_id, MapShape(self.map_side, self.map_channels))
-
-
-def checksum(content: Any) -> str:
-    """Returns the SHA-256 of content as JSON without spaces, its keys sorted."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return sha256(canonical.encode()).hexdigest()
-
-
-def file_checksum(path: Path) -> str:
-    """Returns the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def versions(store: Path, net: str) -> dict[int, Path]:
@@ -254,18 +220,6 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def earlier_schema(path: Path, current: int) -> int | None:
-    """Returns the schema version of a file of an earlier release; None for any other file."""
-    try:
-        content: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None  # whoever reads the file says why
-    if not isinstance(content, dict):
-        return None
-    schema = cast(dict[str, Any], content).get("schema_version")
-    return schema if isinstance(schema, int) and schema < current else None
-
-
 def verify_files(folder: Path, manifest: Manifest) -> None:
     """Compares every file of a version with its checksum.
 
@@ -296,34 +250,3 @@ def seal_manifest(manifest: Manifest, folder: Path) -> Manifest:
     return listed.model_copy(
         update={"sha256": checksum(listed.model_dump(mode="json", exclude={"sha256"}))}
     )
-
-
-_File = TypeVar("_File", bound=ManifestPart)
-
-
-def read_file(path: Path, model: type[_File], advice: str) -> tuple[_File, dict[str, Any]]:
-    """Returns a file as a model, and as the JSON that its checksum was computed from.
-
-    Raises:
-        NetCorrupt: if it cannot be read, or is not of this release; the message ends with `advice`.
-    """
-    try:
-        text = path.read_bytes()
-        return model.model_validate_json(text), json.loads(text)
-    except OSError as error:
-        raise NetCorrupt(f"{path} cannot be read ({error.strerror}): {advice}") from error
-    except ValidationError as error:
-        raise NetCorrupt(
-            f"{path} is not a manifest of this release ({in_one_line(error)}): {advice}"
-        ) from error
-
-
-def require_checksum(path: Path, content: Any, expected: str, advice: str) -> None:
-    """Compares a file's content with its checksum.
-
-    Raises:
-        NetCorrupt: if they differ; the message names both and ends with `advice`.
-    """
-    found = checksum(content)
-    if found != expected:
-        raise NetCorrupt(f"the content of {path} has SHA-256 {found}, not {expected!r}: {advice}")

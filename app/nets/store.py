@@ -15,14 +15,12 @@ from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
 from app.matching.maps import Floats, VeinMaps
 from app.matching.templates import MapFormat, NetKey, TrainedTemplates
+from app.nets.files import NetCorrupt, NetMissing, NetUnusable
 from app.nets.fusion_manifest import FUSION_MANIFEST, FusionEntry, read_fusion_manifest
 from app.nets.manifest import (
     GOLDEN,
     NET_REQUEST,
     Manifest,
-    NetCorrupt,
-    NetMissing,
-    NetUnusable,
     highest_version,
     read_manifest,
     verify_files,

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from app.matching.maps import VeinMaps
 from app.matching.templates import TrainedTemplates
-from app.nets.manifest import TEMPLATES, Manifest, NetCorrupt
+from app.nets.files import NetCorrupt
+from app.nets.manifest import TEMPLATES, Manifest
 
 
 def write_trained(folder: Path, trained: TrainedTemplates) -> None:

@@ -12,7 +12,8 @@ from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.matching.templates import NetKey
-from app.nets.manifest import NetCorrupt, read_manifest
+from app.nets.files import NetCorrupt
+from app.nets.manifest import read_manifest
 from app.nets.store import load_ensemble, load_nets
 from app.palm.decode import ImageLimits
 from training.__main__ import main

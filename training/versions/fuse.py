@@ -12,6 +12,7 @@ from tqdm import tqdm
 from app.matching.calibration import Case, Trials, calibrate, negative_log_likelihood
 from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
+from app.nets.files import NetMissing, earlier_schema
 from app.nets.fusion_manifest import (
     FUSION_MANIFEST,
     FUSION_SCHEMA,
@@ -19,7 +20,7 @@ from app.nets.fusion_manifest import (
     read_fusion_manifest,
     seal_fusions,
 )
-from app.nets.manifest import NetMissing, earlier_schema, versions
+from app.nets.manifest import versions
 from training.report.files import write_text
 from training.versions.calibrate import CaseKind, fuse_trials
 

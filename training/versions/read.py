@@ -17,14 +17,8 @@ from tqdm import tqdm
 from app.matching.calibration import Calibration
 from app.matching.maps import VeinMaps, join_maps
 from app.matching.templates import NetKey, TrainedTemplates
-from app.nets.manifest import (
-    Dataset,
-    Manifest,
-    NetCorrupt,
-    highest_version,
-    read_manifest,
-    verify_files,
-)
+from app.nets.files import NetCorrupt
+from app.nets.manifest import Dataset, Manifest, highest_version, read_manifest, verify_files
 from app.nets.trained import read_trained
 from training.database.palms import Palms
 from training.database.split import Split

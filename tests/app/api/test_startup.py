@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info  # pyright: ignore[reportMissingTypeSt
 from app.ensemble import Ensemble
 from app.main import create_app
 from app.matching.fusion import Fusion
-from app.nets.manifest import NetCorrupt
+from app.nets.files import NetCorrupt
 from app.settings import Settings
 from tests.app.api.conftest import (
     SHAPE,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from app.nets.manifest import NetCorrupt
+from app.nets.files import NetCorrupt
 
 SIDE, SIZE = 32, 16
 MAP = (8, 8, 4)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.matching.calibration import Calibration, Case, Threshold
+from app.nets.files import NetCorrupt, NetMissing
 from app.nets.fusion_manifest import FusionEntry, read_fusion_manifest, seal_fusions
-from app.nets.manifest import NetCorrupt, NetMissing
 from tests.app.nets.conftest import assert_one_line, fusion_cases, write_fusions
 
 CASE = Case(False, 1, 1, 0.07, (Threshold(0.4, 0.01, 1000),))

@@ -10,13 +10,10 @@ import pytest
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape
 from app.matching.templates import MapFormat, NetKey
+from app.nets.files import NetCorrupt, NetMissing, NetUnusable, checksum
 from app.nets.fusion_manifest import read_fusion_manifest
 from app.nets.manifest import (
     Manifest,
-    NetCorrupt,
-    NetMissing,
-    NetUnusable,
-    checksum,
     highest_version,
     read_manifest,
     seal_manifest,
@@ -51,15 +48,6 @@ def test_thresholds_are_put_in_the_order_of_falling_fmr(models_dir: Path) -> Non
 
     (case,) = read_manifest(folder).calibration.cases
     assert [t.fmr for t in case.thresholds] == [0.01, 0.0001]
-
-
-def test_settings_of_an_earlier_release_are_read_by_their_new_names(models_dir: Path) -> None:
-    folder = models_dir / "toy/1"
-    seal(folder, training={"disturb": True, "watched": 128, "epochs": 3})
-
-    training = read_manifest(folder).training
-
-    assert training == {"degrade": True, "monitor": 128, "epochs": 3}
 
 
 def thresholds(content: list[dict[str, float]]) -> dict[str, Any]:

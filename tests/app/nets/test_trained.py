@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.nets.manifest import NetCorrupt, read_manifest
+from app.nets.files import NetCorrupt
+from app.nets.manifest import read_manifest
 from app.nets.store import load_nets
 from app.nets.trained import read_trained, write_trained
 from tests.app.nets.conftest import seal

@@ -15,8 +15,8 @@ from app.matching.calibration import (
 )
 from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
+from app.nets.files import NetCorrupt, NetMissing
 from app.nets.fusion_manifest import FusionEntry, read_fusion_manifest
-from app.nets.manifest import NetCorrupt, NetMissing
 from training.versions.calibrate import CaseKind, fuse_trials
 from training.versions.fuse import (
     find_fusion,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.nets.manifest import NetCorrupt, NetMissing
+from app.nets.files import NetCorrupt, NetMissing
 from training.database.palms import Palms, SplitKind, load_palms
 from training.database.split import Split, split_palms
 from training.nets.build import build_net
