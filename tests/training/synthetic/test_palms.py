@@ -63,3 +63,13 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
     # Waits for the end of all processes that hold its standard output.
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
     assert ended.returncode == -9, ended.stderr
+
+
+def test_palms_can_take_turns_at_a_few_cameras() -> None:
+    def images(identity: int, cameras: int) -> object:
+        return photograph(identity, seed=1, style=TRAINING, sessions=1, shots=1, cameras=cameras)[
+            0
+        ][0]
+
+    np.testing.assert_array_equal(images(1, 4), images(1, 0))  # the first ones have their own
+    assert not np.array_equal(images(5, 4), images(5, 0))  # that of palm 1
