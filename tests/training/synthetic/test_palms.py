@@ -7,6 +7,7 @@ from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from training.synthetic.palms import PalmOptions, draw_identity, draw_palms, photograph
 from training.synthetic.styles import STYLES, TRAINING
@@ -66,7 +67,7 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
 
 
 def test_palms_can_take_turns_at_a_few_cameras() -> None:
-    def images(identity: int, cameras: int) -> object:
+    def images(identity: int, cameras: int) -> NDArray[np.uint8]:
         return photograph(identity, seed=1, style=TRAINING, sessions=1, shots=1, cameras=cameras)[
             0
         ][0]
