@@ -71,12 +71,14 @@ class MeanMap(_Answer):
     """The mean of the enrolled subjects' maps, which is subtracted from every map."""
 
     subjects: int = Field(
-        description="Number of subjects that it is the mean of; 0 if none is subtracted, because "
-        f"fewer than {MIN_SUBJECTS} are enrolled.",
+        description="Number of subjects that it is the mean of; 0 if none is subtracted, as long as "
+        f"fewer than {MIN_SUBJECTS} are enrolled or after a refusal that the log explains.",
         examples=[240],
     )
     revision: int = Field(
-        description="Number of times that it was computed since the service started.", examples=[3]
+        description="Number of changes of the mean map in use since the service started, 0 or "
+        "more.",
+        examples=[3],
     )
 
 
@@ -115,7 +117,7 @@ class Vote(_Answer):
     """The answer that one net alone would give."""
 
     net: str = Field(description="The net's name.", examples=["vgg16"])
-    version: int = Field(description="The net's version, 1 or higher.", examples=[8])
+    version: int = Field(description="The net's version, 1 or higher.", examples=[9])
     subject_id: str | None = Field(
         description="The net's most similar subject, even below the threshold; for verify the "
         "claimed subject; null in an empty gallery.",

@@ -89,7 +89,7 @@ class Identifier:
             subjects=subjects,
             without_templates=self._gallery.count_incomparable(self._ensemble.formats),
             mean_map=MeanMap(subjects=mean_map.subjects, revision=mean_map.revision),
-            fpir=max(self._fpir_target, subjects * lowest),
+            fpir=min(max(self._fpir_target, subjects * lowest), 1.0),
         )
 
     def enroll(

@@ -170,8 +170,8 @@ class GalleryIndex:
                     if self._closing.is_set() or not _needs_rebuild(table):
                         self._rebuilding = None
                         return
-        except GalleryUnusable:
-            self._rebuilding = None  # the next change of the gallery tries again
+        except Exception:  # of whatever kind: the next change of the gallery tries again
+            self._rebuilding = None
             logger.exception("the mean map was not changed")
 
     def _build(self, table: Table) -> Table | None:
@@ -179,7 +179,7 @@ class GalleryIndex:
         sums = self._gallery.map_sums([net.format for net in self._nets])
         means = table.means.following(self._nets, sums)
         if means.maps is table.means.maps and not table.is_sparse:
-            table.means = means
+            table.means, table.summed = means, means.considered
             return None
         rebuilt = Table(self._nets, means, self._proposer)
         while not self._closing.is_set():

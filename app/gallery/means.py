@@ -66,22 +66,23 @@ class Means:
             sums: each net's sum of maps.
         """
         subjects = min((one.subjects for one in sums), default=0)
-        maps = tuple(one.mean() if subjects >= MIN_SUBJECTS else None for one in sums)
-        if all(one is None for one in (*maps, *self.maps)):
-            return Means(self.maps, 0, self.revision, subjects)
-        for net, old, new in zip(nets, self.maps, maps, strict=True):
-            change = float(
-                np.abs(_pair_similarities(net, new) - _pair_similarities(net, old)).mean()
-            )
-            if change > MAX_CHANGE:
+        if subjects < MIN_SUBJECTS:
+            dropped = int(self.subjects > 0)
+            none = self.maps if not dropped else (None,) * len(nets)
+            return Means(none, 0, self.revision + dropped, subjects)
+        maps = tuple(one.mean() for one in sums)
+        for net, new in zip(nets, maps, strict=True):
+            # Compared with none, so that every process decides alike, whatever it used before.
+            change = _pair_similarities(net, new) - _pair_similarities(net, None)
+            if float(np.abs(change).mean()) > MAX_CHANGE:
                 logger.error(
-                    "the mean map of %d subjects is not used: it changes the similarity of %s's "
-                    "test pairs by %.3f, more than %.3f; the mean map of %d subjects stays in use",
-                    *(subjects, net.key, change, MAX_CHANGE, self.subjects),
+                    "the mean map of %d subjects is not used: it changes the similarities of %s's "
+                    "test pairs by %.3f, more than %.3f; %s",
+                    *(subjects, net.key, float(np.abs(change).mean()), MAX_CHANGE),
+                    f"that of {self.subjects} subjects stays in use" if self.subjects else "none is",
                 )
                 return Means(self.maps, self.subjects, self.revision, subjects)
-        used = subjects if subjects >= MIN_SUBJECTS else 0
-        return Means(maps, used, self.revision + 1, subjects)
+        return Means(maps, subjects, self.revision + 1, subjects)
 
 
 def _pair_similarities(net: Net, mean: Floats | None) -> Floats:

@@ -58,15 +58,23 @@ def summed_formats(connection: Connection) -> list[MapFormat]:
 def replace_shares(connection: Connection, before: Shares, after: Shares) -> None:
     """Replaces a subject's shares in the sums; both have the same formats.
 
-    A sum is computed again from all maps if the subject's earlier share cannot be: one of its maps
-    is damaged.
+    A sum is computed again from all maps if it is damaged, or if one of the subject's maps is.
     """
     for of, old in before.items():
         new = after[of]
-        if old is None or new is None:
+        total = _read_intact_sum(connection, of)
+        if old is None or new is None or total is None:
             _write_sum(connection, of, _recompute(connection, of))
         elif old.subjects or new.subjects:
-            _write_sum(connection, of, read_sum(connection, of) - old + new)
+            _write_sum(connection, of, total - old + new)
+
+
+def _read_intact_sum(connection: Connection, of: MapFormat) -> MapSum | None:
+    """Reads the sum of a format; None if it is damaged."""
+    try:
+        return read_sum(connection, of)
+    except GalleryUnusable:
+        return None
 
 
 def _share(stored: Iterable[bytes], shape: MapShape) -> MapSum | None:

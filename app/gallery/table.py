@@ -32,8 +32,8 @@ class View:
         rows: each net's rows.
         means: the mean maps that the rows were computed with.
         subjects: by slot, S in all; None where the subject was erased.
-        counts: int32 [S], number of images that each subject is compared with: the least of any
-            net's; 0 if the subject cannot be searched.
+        counts: int32 [S], number of images that each subject is compared with: the most of any
+            net's, because more need a higher threshold; 0 if the subject cannot be searched.
         slots: the slot of each subject_id. Not frozen: also knows subjects that came later.
         erased: slots of the erased subjects. Not frozen: whoever has compared rows must leave out
             the slots that are in it afterwards, because their rows may have been overwritten.
@@ -144,7 +144,7 @@ class Table:
             self._append_enrolled(i, stored, slots, np.where(usable, held[:, i], _NONE))
         for i in np.flatnonzero(usable).tolist():
             self._held[slots[i]] = enrolled[i].tolist()
-            self._counts[slots[i]] = int(images[i].min())
+            self._counts[slots[i]] = int(images[i].max())
 
     def _place(self, changes: Changes) -> Slots:
         """Returns the slot of each subject; new subjects get new slots."""

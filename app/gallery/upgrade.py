@@ -1,8 +1,12 @@
 """Upgrades a gallery of the schema version before."""
 
+import logging
+
 from sqlalchemy import Connection, insert, inspect, text
 
 from app.gallery.schema import GALLERY, METADATA, SCHEMA_VERSION, SUBJECTS
+
+logger = logging.getLogger(__name__)
 
 UPGRADED_VERSION = 1
 
@@ -39,6 +43,11 @@ def upgrade(connection: Connection) -> None:
         {"changed": revision + 1},
     )
     connection.execute(text("DROP TABLE former_subjects"))
+    logger.warning(
+        "the gallery is upgraded to schema %d: embeddings of the former release are erased, so "
+        "every enrolled subject must be enrolled again; the former release needs its backup",
+        SCHEMA_VERSION,
+    )
     (count,) = connection.execute(text(f"SELECT count(*) FROM {SUBJECTS.name}")).one()
     connection.execute(
         insert(GALLERY),

@@ -121,8 +121,3 @@ def compare_trained(probes: VeinMaps, trained: TrainedTemplates, name: str) -> F
     """
     found = compare_maps(probes, trained.maps, None, name)
     return best_of_subject(found, trained.owners, len(trained.counts))
-
-
-def mean_of_probes(similarities: Floats, groups: Sequence[NDArray[np.integer]]) -> Floats:
-    """Returns the mean similarity [G, N] of each group of rows of [P, N]: several probe images."""
-    return np.stack([similarities[rows].mean(axis=0) for rows in groups])
