@@ -71,8 +71,8 @@ class MeanMap(_Answer):
     """The mean of the enrolled subjects' maps, which is subtracted from every map."""
 
     subjects: int = Field(
-        description="Number of subjects that it is the mean of; 0 if none is subtracted, as long as "
-        f"fewer than {MIN_SUBJECTS} are enrolled or after a refusal that the log explains.",
+        description="Number of subjects that it is the mean of; 0 if none is subtracted: "
+        f"below {MIN_SUBJECTS} enrolled subjects, or after a refusal that the log explains.",
         examples=[240],
     )
     revision: int = Field(

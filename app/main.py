@@ -25,6 +25,7 @@ from app.nets.files import NetUnusable
 from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
 from app.settings import Settings, read_settings, without_password
+from app.site import SiteReport
 
 logger = logging.getLogger(__name__)
 
@@ -102,21 +103,23 @@ def open_gallery(url: str) -> Gallery:
 
 def _start(settings: Settings, load_ensemble: LoadEnsemble) -> Service:
     """Starts every part. If one cannot start, the service is up, but not ready."""
+    report: SiteReport | None = None
     ensemble = _attempt(lambda: load_ensemble(settings.models_dir, settings.nets, settings.engine))
     gallery = _attempt(lambda: open_gallery(settings.gallery_url))
     if isinstance(ensemble, Broken) or isinstance(gallery, Broken):
         reasons = [part.reason for part in (ensemble, gallery) if isinstance(part, Broken)]
         identifier = Broken("; ".join(reasons))
     else:
-        shipped = ensemble
-        ensemble = _attempt(lambda: calibrated_at_site(shipped, gallery))
-        identifier = (
-            _attempt(lambda: _start_identifier(settings, ensemble, gallery))
-            if isinstance(ensemble, Ensemble)
-            else ensemble
-        )
+        shipped, opened = ensemble, gallery
+        calibrated = _attempt(lambda: calibrated_at_site(shipped, opened))
+        if isinstance(calibrated, Broken):
+            identifier = calibrated
+        else:
+            ensemble, report = calibrated
+            at_site = ensemble
+            identifier = _attempt(lambda: _start_identifier(settings, at_site, opened))
     admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
-    return Service(ensemble, gallery, identifier, admission, settings.explain)
+    return Service(ensemble, gallery, identifier, admission, settings.explain, report)
 
 
 def _attempt(start: Callable[[], Part]) -> Part | Broken:

@@ -12,7 +12,7 @@ from app.gallery.gallery import START, Gallery, GalleryUnusable
 from app.gallery.means import Means
 from app.matching.maps import VeinMaps, join_maps
 from app.matching.templates import MapFormat
-from app.site import Enrolled, SiteReport, Suspect, measure_site
+from app.site import Enrolled, SiteReport, Suspect, digest, measure_site
 from app.validation import in_one_line
 
 logger = logging.getLogger(__name__)
@@ -82,30 +82,39 @@ def read_report(gallery: Gallery) -> SiteReport | None:
         ) from error
 
 
-def calibrated_at_site(ensemble: Ensemble, gallery: Gallery) -> Ensemble:
+def calibrated_at_site(ensemble: Ensemble, gallery: Gallery) -> tuple[Ensemble, SiteReport | None]:
     """Returns the ensemble with the thresholds that were calibrated at the site, if any were.
+
+    Returns:
+        The ensemble, and the report that raised its thresholds; None if none did.
 
     Raises:
         GalleryUnusable: see `read_report`.
     """
     report = read_report(gallery)
     if report is None:
-        return ensemble
+        return ensemble, None
     if not is_of(report, ensemble):
         logger.warning(
-            "the calibration at the site of %s is of other nets and not used: run `python -m app "
-            "calibrate --write` again",
+            "the calibration at the site of %s is of other nets or thresholds and not used: run "
+            "`python -m app calibrate --write` again",
             report.created_at.date(),
         )
-        return ensemble
+        return ensemble, None
     fusion = ensemble.fusion
-    return replace(ensemble, fusion=replace(fusion, calibration=report.apply(fusion.calibration)))
+    raised = replace(fusion, calibration=report.apply(fusion.calibration))
+    return replace(ensemble, fusion=raised), report
 
 
 def is_of(report: SiteReport, ensemble: Ensemble) -> bool:
-    """Returns whether a site was calibrated with these nets and weights."""
+    """Returns whether a site was calibrated with these nets, weights and shipped thresholds."""
+    fusion = ensemble.fusion
     formats = tuple(str(of) for of in ensemble.formats)
-    return (report.template_ids, report.weights) == (formats, tuple(ensemble.fusion.weights))
+    return (report.template_ids, report.weights, report.calibration) == (
+        formats,
+        tuple(fusion.weights),
+        digest(fusion.calibration),
+    )
 
 
 def describe_report(report: SiteReport, suspects: Sequence[Suspect]) -> str:
@@ -135,24 +144,32 @@ def _read_enrolled(
     gallery: Gallery, formats: Sequence[MapFormat]
 ) -> tuple[list[str], list[list[VeinMaps]]]:
     """Returns the enrolled subjects with templates of every format, and these, by net."""
-    subject_ids: list[str] = []
-    maps: list[list[VeinMaps]] = []
+    found: dict[int, tuple[str, list[VeinMaps]]] = {}  # by number: a subject may change meanwhile
     position, complete = START, False
     while not complete:
         page = gallery.changes(position, formats, _PAGE)
         position, complete = page.position, page.complete
-        for index, subject in enumerate(page.subjects):
+        for number in page.removed:
+            found.pop(number, None)
+        for index, (subject, number) in enumerate(zip(page.subjects, page.numbers, strict=True)):
             stored = [
                 [one for own, one in zip(net.owners, net.maps, strict=True) if own == index]
                 for net in page.maps
             ]
-            images = min(map(len, stored))  # a subject may have more of one net than of another
+            images = min(map(len, stored))  # a subject may have older ones of some nets only
             if subject.origin == "enrolled" and images:
-                subject_ids.append(subject.subject_id)
-                maps.append(
-                    [
-                        VeinMaps.from_bytes(own[:images], of.shape)
-                        for own, of in zip(stored, formats, strict=True)
-                    ]
-                )
-    return subject_ids, maps
+                maps = [
+                    _decode(subject.subject_id, own[-images:], of)
+                    for own, of in zip(stored, formats, strict=True)
+                ]
+                found[number] = subject.subject_id, maps
+    return [subject_id for subject_id, _ in found.values()], [maps for _, maps in found.values()]
+
+
+def _decode(subject_id: str, stored: Sequence[bytes], of: MapFormat) -> VeinMaps:
+    try:
+        return VeinMaps.from_bytes(stored, of.shape)
+    except ValueError as error:
+        raise GalleryUnusable(
+            f"a template of subject {subject_id!r} is damaged ({error}): delete and enroll it again"
+        ) from error

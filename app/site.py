@@ -8,20 +8,31 @@ strangers would really be accepted.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.matching.calibration import FMRS, Calibration, Threshold, comparisons_needed
+from app.matching.calibration import (
+    FMRS,
+    Calibration,
+    Case,
+    Threshold,
+    comparisons_needed,
+    lowest_reached,
+)
 from app.matching.intervals import wilson_interval
 from app.matching.maps import Floats, Signs, VeinMaps
-from app.matching.similarity import SHIFT, Codes, probe_codes, similarities, template_codes
+from app.matching.similarity import Codes, probe_codes, similarities, template_codes, window_shape
 
 MAX_PROBES = 2000
 """Subjects that are compared with all others. More would not lower the rates that can be shown
 much, because comparisons that share a palm are not independent."""
+
+ROUNDING = 1e-6
+"""Added to a threshold's raise, so that rounding does not let equal similarities reach it."""
 
 SUSPECT_QUANTILE = 0.05
 """Two subjects are suspected to be one palm if they are as alike as all but the least alike 5 % of
@@ -63,6 +74,10 @@ class SiteReport(BaseModel):
         description="The nets and their template ids, in their order.",
         examples=[["alexnet:0c1d2e3f4a5b6c7d", "vgg16:0123456789abcdef"]],
     )
+    calibration: str = Field(
+        description="Digest of the shipped thresholds that the amounts are added to.",
+        examples=["5f1c0a9be8d24371"],
+    )
     weights: tuple[float, ...] = Field(
         description="Weights of the nets in the fused similarity, each 0 to 1."
     )
@@ -72,7 +87,7 @@ class SiteReport(BaseModel):
         description="Number of comparisons of one subject's image with another's templates."
     )
     rates: tuple[SiteRate, ...] = Field(
-        description="In the order of falling FMR; none below 3 / comparisons."
+        min_length=1, description="In the order of falling FMR; none below 3 / comparisons."
     )
     suspect_pairs: int = Field(
         description="Number of pairs of subjects that are probably one palm; they are excluded."
@@ -81,23 +96,48 @@ class SiteReport(BaseModel):
     def apply(self, calibration: Calibration) -> Calibration:
         """Returns the calibration with its thresholds raised as this report says.
 
-        Below the lowest rate that was measured, thresholds are raised as at that rate.
+        Below the lowest rate that was measured, thresholds are raised as at that rate. They are
+        lowered only where that was measured: at those rates, for one probe image, and with or
+        without a mean map as here.
         """
-        if not self.rates:
-            return calibration
         measured = np.log10([rate.fmr for rate in self.rates])[::-1]
-        amounts = [rate.raised_by for rate in self.rates][::-1]
-        cases = [
-            replace(
-                case,
-                thresholds=_raise(
-                    case.thresholds,
-                    np.interp(np.log10([t.fmr for t in case.thresholds]), measured, amounts),
-                ),
-            )
-            for case in calibration.cases
-        ]
+        amounts = np.array([rate.raised_by for rate in self.rates])[::-1]
+        cases: list[Case] = []
+        for case in calibration.cases:
+            fmrs = np.log10([threshold.fmr for threshold in case.thresholds])
+            raised_by = np.interp(fmrs, measured, amounts)
+            same = case.mean_map == self.mean_map and case.probes == 1
+            lowest = np.where(same & (fmrs >= measured[0]), -np.inf, 0.0)
+            raised = _raise(case.thresholds, np.maximum(raised_by, lowest))
+            cases.append(replace(case, thresholds=raised))
         return Calibration(tuple(cases))
+
+    def keep_raised(self, former: "SiteReport") -> "SiteReport":
+        """Returns this report with no amount below that of a former one of the same thresholds.
+
+        Fewer subjects, or others, may not need what was measured before. Rates that only the former
+        report has are kept.
+        """
+        if former.calibration != self.calibration or former.template_ids != self.template_ids:
+            return self
+        before = {rate.fmr: rate for rate in former.rates}
+        rates = [
+            rate.model_copy(
+                update={
+                    "raised_by": max(rate.raised_by, before[rate.fmr].raised_by)
+                    if rate.fmr in before
+                    else rate.raised_by
+                }
+            )
+            for rate in self.rates
+        ]
+        rates += former.rates[len(self.rates) :]
+        return self.model_copy(update={"rates": tuple(rates)})
+
+
+def digest(calibration: Calibration) -> str:
+    """Returns 16 hex digits that differ between calibrations."""
+    return sha256(repr(calibration).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +192,12 @@ def measure_site(
     counts = np.bincount(enrolled[0].owners, minlength=len(subject_ids))
     suspects = _suspects(fused, genuine, subject_ids)
     compared = ~np.isnan(fused)
+    if compared.sum() < needed:
+        raise ValueError(
+            f"without the {len(suspects)} pairs of subjects that are probably one palm, "
+            f"{compared.sum()} comparisons are left, {needed} are needed: erase one of each pair, "
+            f"such as {suspects[0].first} or {suspects[0].second}"
+        )
     rates: list[SiteRate] = []
     for fmr in FMRS:
         if compared.sum() < comparisons_needed(fmr):
@@ -161,6 +207,7 @@ def measure_site(
     report = SiteReport(
         created_at=datetime.now(UTC).replace(microsecond=0),
         template_ids=tuple(template_ids),
+        calibration=digest(calibration),
         weights=tuple(weights),
         mean_map=mean_map,
         subjects=len(subject_ids),
@@ -203,9 +250,8 @@ def _codes(net: Enrolled) -> Codes:
 
 
 def _compare(net: Enrolled, row: int, templates: Codes) -> Floats:
-    side, channels = net.maps.shape
     probe = probe_codes(Signs.of(net.maps[row : row + 1], net.mean))
-    return similarities(probe, templates, ((side - 2 * SHIFT) ** 2, channels))
+    return similarities(probe, templates, window_shape(net.maps.shape))
 
 
 def _suspects(
@@ -228,7 +274,7 @@ def _suspects(
 def _rate(fmr: float, excess: NDArray[np.float64], *, may_lower: bool) -> SiteRate:
     """Returns a rate from every comparison's similarity minus its threshold."""
     false_matches = int((excess >= 0).sum())
-    raised_by = float(np.quantile(excess, 1 - fmr, method="higher"))
+    raised_by = float(lowest_reached(excess, [fmr])[0]) + ROUNDING
     return SiteRate(
         fmr=fmr,
         observed=false_matches / len(excess),

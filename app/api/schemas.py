@@ -213,7 +213,8 @@ class Site(BaseModel):
         description="Stated against observed false match rates; null if none was written."
     )
     used: bool = Field(
-        description="Whether it raises the thresholds: not if it was measured with other nets."
+        description="Whether it raises the thresholds: from the next start on, and not if it was "
+        "measured with other nets or thresholds."
     )
 
 

@@ -12,6 +12,7 @@ from app.api.problems import NotReady, Overloaded
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.identifier import Identifier
+from app.site import SiteReport
 
 Part = TypeVar("Part")
 
@@ -63,6 +64,7 @@ class Service:
         identifier: the use cases.
         admission: places to compute in.
         may_explain: whether an answer may show which veins agree with a match.
+        site_report: the calibration at the site that raised the thresholds at the start, if any.
     """
 
     ensemble: Ensemble | Broken
@@ -70,6 +72,7 @@ class Service:
     identifier: Identifier | Broken
     admission: Admission
     may_explain: bool
+    site_report: SiteReport | None
 
 
 def _working(part: Part | Broken) -> Part:

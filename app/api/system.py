@@ -7,7 +7,7 @@ from app.api.problems import NotReady, documented
 from app.api.schemas import Health, Models, Readiness, Site
 from app.api.service import Broken, EnsembleDep, GalleryDep, IdentifierDep, Service, ServiceDep
 from app.gallery.gallery import GalleryUnusable
-from app.maintenance import is_of, read_report
+from app.maintenance import read_report
 
 router = APIRouter()
 
@@ -34,10 +34,10 @@ def _describe_gallery(service: Service) -> GalleryState | None:
     summary="Show the calibration at the site",
     responses=documented(NotReady, GalleryUnusable),
 )
-def show_site(ensemble: EnsembleDep, gallery: GalleryDep) -> Site:
+def show_site(service: ServiceDep, gallery: GalleryDep) -> Site:
     """Shows the stated and observed false match rates that `python -m app calibrate` measured."""
     report = read_report(gallery)
-    return Site(report=report, used=report is not None and is_of(report, ensemble))
+    return Site(report=report, used=report is not None and report == service.site_report)
 
 
 @router.get("/health/live", tags=["health"], summary="Tell whether the process is alive")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.gallery.gallery import Subject
-from app.gallery.rows import RowsView, Slots, window_shape
+from app.gallery.rows import RowsView, Slots
 from app.gallery.table import View
 from app.matching.hamming import hamming
 from app.matching.maps import Floats, Signs, VeinMaps
@@ -19,6 +19,7 @@ from app.matching.similarity import (
     agreement,
     probe_codes,
     similarities,
+    window_shape,
 )
 
 MAX_FULL_BYTES = 100_000_000

@@ -8,10 +8,9 @@ from typing import Self
 import numpy as np
 
 from app.ensemble import Net
-from app.gallery.rows import window_shape
 from app.matching.maps import Floats, MapShape, Signs, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
-from app.matching.similarity import probe_codes, similarities, template_codes
+from app.matching.similarity import probe_codes, similarities, template_codes, window_shape
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ class Means:
                     "the mean map of %d subjects is not used: it changes the similarities of %s's "
                     "test pairs by %.3f, more than %.3f; %s",
                     *(subjects, net.key, float(np.abs(change).mean()), MAX_CHANGE),
-                    f"that of {self.subjects} subjects stays in use" if self.subjects else "none is",
+                    f"that of {self.subjects} stays in use" if self.subjects else "none is used",
                 )
                 return Means(self.maps, self.subjects, self.revision, subjects)
         return Means(maps, subjects, self.revision + 1, subjects)

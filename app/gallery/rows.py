@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.maps import Floats, MapShape, Signs, VeinMaps
-from app.matching.similarity import COARSE_SHIFT, MIN_OVERLAP, SHIFT, Codes, template_codes
+from app.matching.similarity import COARSE_SHIFT, MIN_OVERLAP, Codes, template_codes
 
 FREE = -1
 """The owner of a row whose subject was erased."""
@@ -139,8 +139,3 @@ def _enlarge(array: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
     larger = np.empty((rows, *array.shape[1:]), array.dtype)
     larger[: len(array)] = array
     return larger
-
-
-def window_shape(shape: MapShape) -> tuple[int, int]:
-    """Returns the places and channels of a row's window."""
-    return (shape.side - 2 * SHIFT) ** 2, shape.channels

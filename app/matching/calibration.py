@@ -236,14 +236,14 @@ def _measure_thresholds(styles: Sequence[Similarities]) -> tuple[Threshold, ...]
             f"{fewest} impostor comparisons are too few, {comparisons_needed(FMRS[0])} are needed: "
             "add strangers"
         )
-    highest = np.max([_lowest_reached(one, fmrs) for one in styles], axis=0)
+    highest = np.max([lowest_reached(one, fmrs) for one in styles], axis=0)
     return tuple(
         Threshold(similarity, fmr, fewest)
         for similarity, fmr in zip(highest.tolist(), fmrs, strict=True)
     )
 
 
-def _lowest_reached(similarities: Similarities, fmrs: Sequence[float]) -> NDArray[np.float64]:
+def lowest_reached(similarities: Similarities, fmrs: Sequence[float]) -> NDArray[np.float64]:
     """Returns for each FMR the lowest similarity that no larger share of [M] reaches.
 
     Many similarities are equal, because they count places. If those at the quantile would exceed

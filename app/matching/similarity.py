@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.hamming import hamming
-from app.matching.maps import Bools, Floats, Signs
+from app.matching.maps import Bools, Floats, MapShape, Signs
 
 SHIFT = 2
 """Largest shift in places of a map of 28 x 28: 7 % of the palm's region of interest."""
@@ -65,6 +65,11 @@ class Codes:
     def __getitem__(self, rows: slice | list[int] | NDArray[np.integer] | Bools) -> "Codes":
         """Returns some of the windows."""
         return Codes(self.bits[rows], self.places[rows], self.whole[rows])
+
+
+def window_shape(shape: MapShape, shift: int = SHIFT) -> tuple[int, int]:
+    """Returns the places and channels of a window of maps of a shape."""
+    return (shape.side - 2 * shift) ** 2, shape.channels
 
 
 def template_codes(signs: Signs, shift: int = SHIFT) -> Codes:

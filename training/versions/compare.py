@@ -1,6 +1,5 @@
 """Compares many vein maps with many: the similarities from which rates are counted."""
 
-from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 

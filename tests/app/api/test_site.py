@@ -82,7 +82,7 @@ def test_a_calibration_of_other_nets_is_not_used(
         found = verify(client, "e50", png(50)).json()["threshold"]["similarity"]
     stated = TOO_LOW.at(1e-3, np.array([2]), probes=1, mean_map=False)
     assert found == pytest.approx(stated.similarities[0], abs=1e-4)
-    assert "is of other nets and not used" in caplog.text
+    assert "is of other nets or thresholds and not used" in caplog.text
 
 
 def test_suspects_are_named_to_the_operator_but_not_in_the_report(settings: Settings) -> None:

@@ -11,7 +11,6 @@ from training.versions.compare import (
     best_of_subject,
     compare_maps,
     compare_trained,
-    mean_of_probes,
 )
 
 SIDE, CHANNELS = 9, 4
@@ -56,9 +55,3 @@ def test_an_image_is_most_like_its_own_identity() -> None:
     assert found.shape == (6, 3)
     assert found.argmax(axis=1).tolist() == trained.owners.tolist()
     assert found.max(axis=1).tolist() == [1] * 6
-
-
-def test_several_probes_count_by_their_mean() -> None:
-    rows = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]], np.float32)
-    found = mean_of_probes(rows, [np.array([0, 1]), np.array([2])])
-    assert found.tolist() == [[0.5, 0.5], [0.5, 0.5]]
