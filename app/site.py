@@ -31,6 +31,9 @@ MAX_PROBES = 2000
 """Subjects that are compared with all others. More would not lower the rates that can be shown
 much, because comparisons that share a palm are not independent."""
 
+MAX_SUSPECTS = 0.1
+"""Largest number of suspected pairs as a share of the subjects."""
+
 ROUNDING = 1e-6
 """Added to a threshold's raise, so that rounding does not let equal similarities reach it."""
 
@@ -257,18 +260,25 @@ def _compare(net: Enrolled, row: int, templates: Codes) -> Floats:
 def _suspects(
     fused: NDArray[np.float64], genuine: NDArray[np.float64], subject_ids: Sequence[str]
 ) -> list[Suspect]:
-    """Finds pairs of subjects that are probably one palm, and removes them from `fused`."""
+    """Finds pairs of subjects that are probably one palm, and removes them from `fused`.
+
+    If they are more than a share of `MAX_SUSPECTS`, the nets do not separate these palms: then the
+    pairs are false matches, and none is removed.
+    """
     if not len(genuine):
         return []
+    found: dict[tuple[int, int], float] = {}
     rows, columns = np.nonzero(fused >= np.quantile(genuine, SUSPECT_QUANTILE))
-    found: dict[tuple[str, str], float] = {}
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        pair = (subject_ids[min(row, column)], subject_ids[max(row, column)])
+        pair = (min(row, column), max(row, column))
         found[pair] = max(found.get(pair, -1.0), float(fused[row, column]))
-        fused[row, column] = np.nan
-        if column < len(fused):
-            fused[column, row] = np.nan
-    return [Suspect(*pair, value) for pair, value in found.items()]
+    if len(found) > max(MAX_SUSPECTS * len(subject_ids), 1):
+        return []
+    for first, second in found:
+        fused[first, second] = np.nan
+        if second < len(fused):
+            fused[second, first] = np.nan
+    return [Suspect(subject_ids[i], subject_ids[j], value) for (i, j), value in found.items()]
 
 
 def _rate(fmr: float, excess: NDArray[np.float64], *, may_lower: bool) -> SiteRate:

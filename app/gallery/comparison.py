@@ -131,7 +131,10 @@ def _similarity(
     wanted = np.zeros(slot_count + 1, np.bool_)  # the last is that of free rows
     wanted[slots] = True
     chosen = np.flatnonzero(wanted[rows.owners])
-    codes, owners = rows.codes[chosen], rows.owners[chosen]
+    every = len(chosen) == len(rows)  # then nothing need be copied
+    codes, owners = (
+        (rows.codes, rows.owners.copy()) if every else (rows.codes[chosen], rows.owners[chosen])
+    )
     of_images = [
         similarities(probe_codes(one), codes, window_shape(probe.shape))
         for one in _one_by_one(Signs.of(probe, mean))
@@ -142,19 +145,27 @@ def _similarity(
 def coarse_similarity(view: View, net: int, probe: VeinMaps) -> Floats:
     """Returns the approximate similarity [S] of a probe's images to the subjects in all slots.
 
-    Unusable places hold zeros, which differ from half of another map's signs: they count as places
-    without correlation. This takes a third of the time of leaving them out.
+    Unusable places count as places without correlation: those of a template hold zeros, which
+    differ from half of a probe's signs, and those of the probe get ones in every other channel.
+    This takes a third of the time of leaving them out.
     """
     rows = view.rows[net]
     owners = rows.owners.copy()  # rows may be erased meanwhile
     bits = 8 * rows.coarse.shape[1]
     of_images: list[Floats] = []
     for one in _one_by_one(Signs.coarse(probe, view.means.maps[net])):
-        by_shift = hamming(rows.coarse, probe_codes(one, COARSE_SHIFT).bits).T
+        by_shift = hamming(rows.coarse, probe_codes(_half_set(one), COARSE_SHIFT).bits).T
         # This order of the loop takes a quarter of the time of min(axis=0).
         differing = reduce(np.minimum, by_shift).astype(np.float32)
         of_images.append((1 - differing * np.float32(2 / bits)) / rows.coarse_share)
     return _best_by_slot(of_images, owners, len(view.subjects))
+
+
+def _half_set(signs: Signs) -> Signs:
+    """Returns signs with ones in every other channel of the unusable places."""
+    every_other = np.arange(signs.positive.shape[3]) % 2 == 0
+    filled = np.where(signs.usable[..., None], signs.positive, every_other)
+    return Signs(filled, signs.usable)
 
 
 def _one_by_one(signs: Signs) -> Iterator[Signs]:

@@ -148,6 +148,25 @@ def test_one_palm_under_two_ids_is_a_suspect_and_no_false_match() -> None:
     assert report.rates[0].false_matches == 0
 
 
+def test_many_pairs_as_alike_as_one_palm_are_false_matches() -> None:
+    maps, owners = draw(12, shared=5.0)
+    rng = np.random.default_rng(0)
+    blurred = VeinMaps.of(
+        (maps.deviations + rng.normal(0, 5, maps.values.shape)).astype(np.float32),
+        np.ones(maps.usable.shape, np.float32),
+    )
+    report, suspects = measure_site(
+        [f"s{i}" for i in range(12)],
+        [Enrolled(blurred, owners, None)],
+        ["net:0"],
+        [1.0],
+        shipped(0.1, 0.9, 0.95),
+    )
+    assert suspects == []
+    assert report.comparisons == 12 * 11
+    assert report.rates[0].false_matches > 30
+
+
 def test_the_nets_are_fused_with_their_weights() -> None:
     first, owners = draw(10, seed=1)
     second, _ = draw(10, seed=2)
