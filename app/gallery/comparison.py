@@ -163,7 +163,8 @@ def coarse_similarity(view: View, net: int, probe: VeinMaps) -> Floats:
 
 def _half_set(signs: Signs) -> Signs:
     """Returns signs with ones in every other channel of the unusable places."""
-    every_other = np.arange(signs.positive.shape[3]) % 2 == 0
+    channels: int = signs.positive.shape[3]
+    every_other = np.array([channel % 2 == 0 for channel in range(channels)])
     filled = np.where(signs.usable[..., None], signs.positive, every_other)
     return Signs(filled, signs.usable)
 
