@@ -103,7 +103,9 @@ class UsablePlaces(keras.layers.Layer):
         unusable: Any = ops.cast(
             (grey > BRIGHTEST) | (grey < DARKEST) | (grey - mean > SPECULAR_EXCESS * 255), "float32"
         )
-        share: Any = ops.average_pool(unusable, -(-grey.shape[1] // self.places), padding="same")
+        cell = -(-grey.shape[1] // self.places)
+        # With strides: without them, Keras 3.15 on JAX fails for padding="same".
+        share: Any = ops.average_pool(unusable, cell, cell, padding="same")
         return ops.cast(share[..., 0] <= UNUSABLE_SHARE, "float32")
 
 

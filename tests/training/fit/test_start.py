@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from app.matching.calibration import Threshold
+from app.matching.calibration import Case, Threshold
 from app.nets.manifest import Dataset, InputSpec, Manifest, Metrics, seal_manifest
 from training.fit.start import (
     go_on_from,
@@ -33,16 +33,17 @@ def version(store: Path, **training: Any) -> Path:
     folder = store / "vgg16" / "2"
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(
-        schema_version=3,
+        schema_version=4,
         net="vgg16",
         version=2,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         input=InputSpec(height=224, width=224, channels=3, dtype="uint8"),
         embedding_size=256,
         identities=("p1", "p2"),
-        prototypes_file="prototypes.npy",
-        temperature=0.1,
-        thresholds=(Threshold(0.5, 0.01, 1000),),
+        map_side=28,
+        map_channels=16,
+        template_id="0" * 16,
+        cases=(Case(False, 1, 1, 0.1, (Threshold(0.5, 0.01, 1000),)),),
         training={"contrast_px": 32, **training},
         dataset=Dataset(
             name="palms", sha256="abc", split="session", split_seed=None, training_images=9
