@@ -14,7 +14,7 @@ from app.ensemble import NetsDisagree
 from app.gallery.gallery import GalleryUnusable
 from app.logs import configure_logging
 from app.main import create_app, open_gallery
-from app.maintenance import calibrate_site, describe_report, list_outdated, read_report
+from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
 from app.nets.store import load_ensemble
 from app.settings import Settings, read_settings, variable
 
@@ -78,9 +78,7 @@ def _calibrate(settings: Settings, *, write: bool, force: bool) -> int:
         report, suspects = calibrate_site(gallery, ensemble, may_lower=force)
         print(describe_report(report, suspects))
         if write:
-            former = None if force else read_report(gallery)
-            kept = report.keep_raised(former) if former else report
-            gallery.write_site_report(kept.model_dump_json())
+            write_report(gallery, report, keep_raised=not force)
             print("written: the thresholds take effect when the service restarts")
     return 0
 

@@ -162,8 +162,8 @@ def _log_start(settings: Settings, service: Service) -> None:
     }
     if state.without_templates:
         logger.warning(
-            "%d subjects have no templates of these nets and cannot be identified: `python -m app "
-            "outdated` lists them; enroll them again with add=true",
+            "subjects without templates of these nets, who cannot be identified: %d; "
+            "`python -m app outdated` lists them; enroll them again with add=true",
             state.without_templates,
         )
     if state.fpir > settings.fpir_target:

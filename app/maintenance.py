@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -80,6 +81,25 @@ def read_report(gallery: Gallery) -> SiteReport | None:
             f"the gallery's calibration at the site is not of this release ({in_one_line(error)}): "
             "run `python -m app calibrate --write` again"
         ) from error
+
+
+def write_report(gallery: Gallery, report: SiteReport, *, keep_raised: bool) -> None:
+    """Replaces the calibration at the site.
+
+    Args:
+        gallery: the gallery.
+        report: the new report.
+        keep_raised: whether what the former report raised stays raised, if that can be read.
+
+    Raises:
+        GalleryUnusable: if it cannot be written.
+    """
+    former: SiteReport | None = None
+    if keep_raised:
+        with suppress(GalleryUnusable):  # else a damaged report could never be replaced
+            former = read_report(gallery)
+    kept = report.keep_raised(former) if former else report
+    gallery.write_site_report(kept.model_dump_json())
 
 
 def calibrated_at_site(ensemble: Ensemble, gallery: Gallery) -> tuple[Ensemble, SiteReport | None]:

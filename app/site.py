@@ -123,18 +123,11 @@ class SiteReport(BaseModel):
         """
         if former.calibration != self.calibration or former.template_ids != self.template_ids:
             return self
-        before = {rate.fmr: rate for rate in former.rates}
+        before = {rate.fmr: rate.raised_by for rate in former.rates}
         rates = [
-            rate.model_copy(
-                update={
-                    "raised_by": max(rate.raised_by, before[rate.fmr].raised_by)
-                    if rate.fmr in before
-                    else rate.raised_by
-                }
-            )
-            for rate in self.rates
+            rate.model_copy(update={"raised_by": max(rate.raised_by, before.get(rate.fmr, 0.0), 0)})
+            for rate in (*self.rates, *former.rates[len(self.rates) :])
         ]
-        rates += former.rates[len(self.rates) :]
         return self.model_copy(update={"rates": tuple(rates)})
 
 

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from app.ensemble import Ensemble
 from app.gallery.gallery import GalleryUnusable
 from app.main import create_app, open_gallery
-from app.maintenance import calibrate_site, describe_report, list_outdated
+from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.settings import Settings
@@ -38,7 +38,7 @@ def calibrate(settings: Settings, load: Load) -> SiteReport:
     with closing(open_gallery(settings.gallery_url)) as gallery:
         ensemble = load(settings.models_dir, settings.nets, settings.engine)
         report, _ = calibrate_site(gallery, ensemble, may_lower=False)
-        gallery.write_site_report(report.model_dump_json())
+        write_report(gallery, report, keep_raised=True)
     return report
 
 
@@ -109,6 +109,9 @@ def test_a_damaged_report_is_a_problem(enrolled: Settings) -> None:
         assert list(list_outdated(gallery, toy_ensemble().formats)) == []
     with TestClient(create_app(enrolled, load_ensemble=load_toy_ensemble)) as client:
         assert_problem(identify(client, png(50)), 503, "python -m app calibrate --write")
+    calibrate(enrolled, load_toy_ensemble)  # the advice helps
+    with TestClient(create_app(enrolled, load_ensemble=load_toy_ensemble)) as client:
+        assert client.get("/v1/site").json()["used"]
 
 
 def test_outdated_subjects_are_listed_in_the_order_of_their_ids(enrolled: Settings) -> None:

@@ -168,7 +168,7 @@ def test_after_a_change_of_nets_it_is_said_who_must_be_enrolled_again(
         enroll(client, "p001", png(1), add="true")
     with start(settings, renamed) as client:
         (warning,) = messages(caplog, logging.WARNING)
-        assert "1 subjects" in warning
+        assert "cannot be identified: 1;" in warning
         assert "python -m app outdated" in warning
         ready = client.get("/health/ready").json()
         assert (ready["subjects"], ready["without_templates"]) == (3, 1)
