@@ -4,12 +4,11 @@ The objects hold full precision; their JSON holds the significant digits.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from app.gallery.gallery import Subject
-from app.matching import calibration
 from app.matching.decision import Decision
 from app.matching.mean_map import MIN_SUBJECTS
 from app.palm.quality import Quality
@@ -37,6 +36,7 @@ def _range(**ends: float) -> Any:
 
 
 Similarity = Annotated[float, _shown(show_similarity), _range(minimum=-1, maximum=1)]
+Score = Annotated[float, _shown(show_similarity)]
 Confidence = Annotated[
     float, _shown(show_confidence), _range(minimum=0, maximum=MAX_SHOWN_CONFIDENCE)
 ]
@@ -61,10 +61,15 @@ class Threshold(_Answer):
         examples=[6.25e-05],
     )
 
-    @classmethod
-    def of(cls, threshold: calibration.Threshold) -> Self:
-        """Returns a calibrated threshold as part of an answer."""
-        return cls(similarity=threshold.similarity, fmr=threshold.fmr)
+
+class Impostors(_Answer):
+    """How alike the enrolled subjects are to each other, by the nets' fused similarity."""
+
+    mean: Similarity = Field(description="Mean of the similarities.", examples=[0.0612])
+    deviation: Similarity = Field(
+        description="Their standard deviation. Thresholds count deviations above the mean.",
+        examples=[0.0208],
+    )
 
 
 class MeanMap(_Answer):
@@ -79,6 +84,9 @@ class MeanMap(_Answer):
         description="Number of changes of the mean map in use since the service started, 0 or "
         "more.",
         examples=[3],
+    )
+    impostors: Impostors | None = Field(
+        description="How alike its subjects are to each other; null if no mean map is subtracted."
     )
 
 

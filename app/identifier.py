@@ -3,18 +3,16 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app import answers
 from app.answers import (
-    Candidate,
     Enrollment,
     GalleryState,
     Identification,
     MeanMap,
-    Threshold,
     Verification,
     Vote,
 )
@@ -23,13 +21,11 @@ from app.ensemble import Ensemble
 from app.explanation import draw_explanation
 from app.gallery.gallery import Gallery, GalleryUnusable, Hand
 from app.gallery.index import Found, GalleryIndex
-from app.matching.calibration import Calibration
-from app.matching.decision import Answers, Decision, decide
 from app.matching.maps import Floats, VeinMaps, join_maps
-from app.matching.templates import NetKey
 from app.palm.decode import ImageLimits, PalmImageError, decode
 from app.palm.quality import Quality, assess
 from app.palm.roi import prepare
+from app.verdict import Verdict, judge, rank_candidates, vote_of
 
 Images = NDArray[np.uint8]
 
@@ -83,12 +79,19 @@ class Identifier:
             GalleryUnusable: if nobody can be identified or verified; see `GalleryIndex`.
         """
         subjects = self._index.count_subjects()
-        mean_map = self._index.mean_map
+        used = self._index.mean_map
+        alike = used.impostors
         lowest = self._ensemble.fusion.calibration.lowest_fmr
         return GalleryState(
             subjects=subjects,
             without_templates=self._gallery.count_incomparable(self._ensemble.formats),
-            mean_map=MeanMap(subjects=mean_map.subjects, revision=mean_map.revision),
+            mean_map=MeanMap(
+                subjects=used.subjects,
+                revision=used.revision,
+                impostors=answers.Impostors(mean=alike.mean, deviation=alike.deviation)
+                if alike
+                else None,
+            ),
             fpir=min(max(self._fpir_target, subjects * lowest), 1.0),
         )
 
@@ -141,20 +144,20 @@ class Identifier:
         clock.lap("nets")
         found = self._index.search(probes)
         fmr = self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
-        fused, answers, votes = self._decide(found, fmr)
-        decision, best = _decision(answers), int(answers.best[0])
+        fused, verdict, votes = self._decide(found, fmr)
+        matched = found.subjects[verdict.best] if verdict.decision == "match" else None
         clock.lap("search")
         explanation = None
-        if explain and decision == "match":
-            explanation = self._explain(found.subjects[best].subject_id, probes)
+        if explain and matched is not None:
+            explanation = self._explain(matched.subject_id, probes)
             clock.lap("explain")
         return Identification(
-            decision=decision,
-            identity=found.subjects[best] if decision == "match" else None,
-            confidence=float(answers.confidence[0]),
-            candidates=_rank(fused, answers, found, candidates),
+            decision=verdict.decision,
+            identity=matched,
+            confidence=verdict.confidence,
+            candidates=rank_candidates(fused, verdict.answers, found, candidates),
             nets=votes,
-            threshold=_threshold(self._ensemble.fusion.calibration, found, best, fmr),
+            threshold=verdict.threshold,
             quality=quality,
             explanation=explanation,
             timings_ms=clock.timings_ms(),
@@ -178,15 +181,15 @@ class Identifier:
         found = self._index.verify(subject_id, probes)
         if found is None:
             raise TemplatesMissing(subject_id)
-        fused, answers, votes = self._decide(found, self._fmr_target)
+        fused, verdict, votes = self._decide(found, self._fmr_target)
         clock.lap("search")
         return Verification(
-            decision=_decision(answers),
+            decision=verdict.decision,
             identity=subject,
-            confidence=float(answers.confidence[0]),
+            confidence=verdict.confidence,
             similarity=float(fused[0]),
             nets=votes,
-            threshold=_threshold(self._ensemble.fusion.calibration, found, 0, self._fmr_target),
+            threshold=verdict.threshold,
             quality=quality,
             timings_ms=clock.timings_ms(),
         )
@@ -225,62 +228,14 @@ class Identifier:
             return None
         return b64encode(draw_explanation(first, agreements)).decode()
 
-    def _decide(self, found: Found, fmr: float) -> tuple[Floats, Answers, list[Vote]]:
+    def _decide(self, found: Found, fmr: float) -> tuple[Floats, Verdict, list[Vote]]:
         """Returns the fused similarities [N], the decision on them, and each net's own answer."""
         fusion = self._ensemble.fusion
         fused = fusion.combine(found.by_net)
         votes = [
-            _vote(net.key, net.calibration, own, found, fmr)
-            for net, own in zip(self._ensemble.nets, found.by_net, strict=True)
+            vote_of(net.key, own, judge(own, net.calibration, found, impostors, fmr), found)
+            for net, own, impostors in zip(
+                self._ensemble.nets, found.by_net, found.impostors, strict=True
+            )
         ]
-        return fused, _answers(fused, fusion.calibration, found, fmr), votes
-
-
-def _answers(similarities: Floats, calibration: Calibration, found: Found, fmr: float) -> Answers:
-    """Decides on the similarities [N] to the subjects found."""
-    limits = calibration.at(
-        fmr, found.template_counts, probes=found.probe_images, mean_map=found.mean_map
-    )
-    return decide(similarities[np.newaxis], limits.similarities, limits.temperatures)
-
-
-def _threshold(calibration: Calibration, found: Found, best: int, fmr: float) -> Threshold:
-    """Returns the threshold of the best subject or, in an empty gallery, of one image."""
-    count = found.template_counts[best : best + 1] if found.subjects else np.ones(1, np.int64)
-    limits = calibration.at(fmr, count, probes=found.probe_images, mean_map=found.mean_map)
-    return Threshold(similarity=float(limits.similarities[0]), fmr=limits.fmr)
-
-
-def _decision(answers: Answers) -> Decision:
-    return cast(Decision, str(answers.decisions[0]))
-
-
-def _rank(fused: Floats, answers: Answers, found: Found, count: int) -> list[Candidate]:
-    """Returns the `count` most probable of the N subjects found."""
-    confidences = answers.posteriors[0, 1:]
-    best: list[int] = np.lexsort((-fused, -confidences))[:count].tolist()
-    return [
-        Candidate(
-            subject_id=found.subjects[i].subject_id,
-            confidence=float(confidences[i]),
-            similarity=float(fused[i]),
-        )
-        for i in best
-    ]
-
-
-def _vote(
-    key: NetKey, calibration: Calibration, similarities: Floats, found: Found, fmr: float
-) -> Vote:
-    """Returns what one net alone would answer, from its similarities [N]."""
-    answers = _answers(similarities, calibration, found, fmr)
-    best = int(answers.best[0])
-    return Vote(
-        net=key.net,
-        version=key.version,
-        subject_id=found.subjects[best].subject_id if found.subjects else None,
-        decision=_decision(answers),
-        confidence=float(answers.confidence[0]),
-        similarity=float(similarities[best]) if found.subjects else None,
-        threshold=_threshold(calibration, found, best, fmr),
-    )
+        return fused, judge(fused, fusion.calibration, found, found.fused_impostors, fmr), votes

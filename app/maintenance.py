@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from app.ensemble import Ensemble
-from app.gallery.gallery import START, Gallery, GalleryUnusable
+from app.gallery.enrolled import next_means, read_enrolled
+from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.means import Means
 from app.matching.maps import VeinMaps, join_maps
 from app.matching.templates import MapFormat
@@ -45,13 +46,15 @@ def calibrate_site(
         ValueError: if there are too few subjects to measure any rate.
         GalleryUnusable: if the gallery cannot be read.
     """
-    subject_ids, maps = _read_enrolled(gallery, ensemble.formats)
-    sums = gallery.map_sums(ensemble.formats)
-    means = Means.none(ensemble.nets).following(ensemble.nets, sums).maps  # as the service does
+    subject_ids, maps = read_enrolled(gallery, ensemble.formats)
+    weights = ensemble.fusion.weights
+    means = next_means(gallery, ensemble.nets, weights, Means.none(ensemble.nets))
     owners = np.repeat(np.arange(len(subject_ids)), [len(own[0]) for own in maps])
     enrolled = [
         Enrolled(
-            join_maps([VeinMaps.empty(of.shape), *(own[net] for own in maps)]), owners, means[net]
+            join_maps([VeinMaps.empty(of.shape), *(own[net] for own in maps)]),
+            owners,
+            means.maps[net],
         )
         for net, of in enumerate(ensemble.formats)
     ]
@@ -59,8 +62,9 @@ def calibrate_site(
         subject_ids,
         enrolled,
         [str(of) for of in ensemble.formats],
-        ensemble.fusion.weights,
+        weights,
         ensemble.fusion.calibration,
+        impostors=means.fused_impostors,
         may_lower=may_lower,
     )
 
@@ -158,38 +162,3 @@ def describe_report(report: SiteReport, suspects: Sequence[Suspect]) -> str:
         for one in suspects
     ]
     return "\n".join(lines)
-
-
-def _read_enrolled(
-    gallery: Gallery, formats: Sequence[MapFormat]
-) -> tuple[list[str], list[list[VeinMaps]]]:
-    """Returns the enrolled subjects with templates of every format, and these, by net."""
-    found: dict[int, tuple[str, list[VeinMaps]]] = {}  # by number: a subject may change meanwhile
-    position, complete = START, False
-    while not complete:
-        page = gallery.changes(position, formats, _PAGE)
-        position, complete = page.position, page.complete
-        for number in page.removed:
-            found.pop(number, None)
-        for index, (subject, number) in enumerate(zip(page.subjects, page.numbers, strict=True)):
-            stored = [
-                [one for own, one in zip(net.owners, net.maps, strict=True) if own == index]
-                for net in page.maps
-            ]
-            images = min(map(len, stored))  # a subject may have older ones of some nets only
-            if subject.origin == "enrolled" and images:
-                maps = [
-                    _decode(subject.subject_id, own[-images:], of)
-                    for own, of in zip(stored, formats, strict=True)
-                ]
-                found[number] = subject.subject_id, maps
-    return [subject_id for subject_id, _ in found.values()], [maps for _, maps in found.values()]
-
-
-def _decode(subject_id: str, stored: Sequence[bytes], of: MapFormat) -> VeinMaps:
-    try:
-        return VeinMaps.from_bytes(stored, of.shape)
-    except ValueError as error:
-        raise GalleryUnusable(
-            f"a template of subject {subject_id!r} is damaged ({error}): delete and enroll it again"
-        ) from error

@@ -23,6 +23,7 @@ from app.matching.calibration import (
     comparisons_needed,
     lowest_reached,
 )
+from app.matching.impostors import Impostors
 from app.matching.intervals import wilson_interval
 from app.matching.maps import Floats, Signs, VeinMaps
 from app.matching.similarity import Codes, probe_codes, similarities, template_codes, window_shape
@@ -54,8 +55,9 @@ class SiteRate(BaseModel):
         description="95 % interval of the observed rate, as if all comparisons were independent."
     )
     raised_by: float = Field(
-        description="What `calibrate --write` adds to the threshold's similarity so that the "
-        "observed rate is the stated one, 0 or more; below 0 only with --force."
+        description="What `calibrate --write` adds to the threshold so that the observed rate is "
+        "the stated one, 0 or more; below 0 only with --force. In deviations of the impostors' "
+        "similarities if a mean map was subtracted, else a similarity."
     )
 
 
@@ -99,9 +101,9 @@ class SiteReport(BaseModel):
     def apply(self, calibration: Calibration) -> Calibration:
         """Returns the calibration with its thresholds raised as this report says.
 
-        Below the lowest rate that was measured, thresholds are raised as at that rate. They are
-        lowered only where that was measured: at those rates, for one probe image, and with or
-        without a mean map as here.
+        Only the cases with a mean map are raised if one was subtracted here, and only those without
+        if none was. Below the lowest rate that was measured, thresholds are raised as at that rate.
+        They are lowered only at those rates, for one probe image.
         """
         measured = np.log10([rate.fmr for rate in self.rates])[::-1]
         amounts = np.array([rate.raised_by for rate in self.rates])[::-1]
@@ -109,10 +111,10 @@ class SiteReport(BaseModel):
         for case in calibration.cases:
             fmrs = np.log10([threshold.fmr for threshold in case.thresholds])
             raised_by = np.interp(fmrs, measured, amounts)
-            same = case.mean_map == self.mean_map and case.probes == 1
-            lowest = np.where(same & (fmrs >= measured[0]), -np.inf, 0.0)
-            raised = _raise(case.thresholds, np.maximum(raised_by, lowest))
-            cases.append(replace(case, thresholds=raised))
+            lowest = np.where((case.probes == 1) & (fmrs >= measured[0]), -np.inf, 0.0)
+            raised = _raise(case, np.maximum(raised_by, lowest))
+            same = case.mean_map == self.mean_map
+            cases.append(replace(case, thresholds=raised) if same else case)
         return Calibration(tuple(cases))
 
     def keep_raised(self, former: "SiteReport") -> "SiteReport":
@@ -158,6 +160,7 @@ def measure_site(
     weights: Sequence[float],
     calibration: Calibration,
     *,
+    impostors: Impostors | None = None,
     may_lower: bool = False,
 ) -> tuple[SiteReport, list[Suspect]]:
     """Compares every subject's first image with the templates of all others.
@@ -168,6 +171,7 @@ def measure_site(
         template_ids: the nets' formats.
         weights: the nets' weights in the fused similarity.
         calibration: the shipped calibration of the fused similarity.
+        impostors: the site's impostors, if a mean map is subtracted; None if none is.
         may_lower: whether a threshold may be lower than the shipped one.
 
     Returns:
@@ -183,7 +187,6 @@ def measure_site(
             f"{len(subject_ids)} enrolled subjects make too few comparisons with each other to "
             f"measure a false match rate, {needed} are needed: enroll more"
         )
-    mean_map = all(net.mean is not None for net in enrolled)
     fused, genuine = _fused(enrolled, weights, len(subject_ids))
     counts = np.bincount(enrolled[0].owners, minlength=len(subject_ids))
     suspects = _suspects(fused, genuine, subject_ids)
@@ -198,14 +201,15 @@ def measure_site(
     for fmr in FMRS:
         if compared.sum() < comparisons_needed(fmr):
             break
-        limits = calibration.at(fmr, counts, probes=1, mean_map=mean_map)
-        rates.append(_rate(fmr, (fused - limits.similarities)[compared], may_lower=may_lower))
+        limits = calibration.at(fmr, counts, probes=1, impostors=impostors)
+        excess = (fused - limits.similarities) / (impostors.deviation if impostors else 1.0)
+        rates.append(_rate(fmr, excess[compared], may_lower=may_lower))
     report = SiteReport(
         created_at=datetime.now(UTC).replace(microsecond=0),
         template_ids=tuple(template_ids),
         calibration=digest(calibration),
         weights=tuple(weights),
-        mean_map=mean_map,
+        mean_map=impostors is not None,
         subjects=len(subject_ids),
         comparisons=int(compared.sum()),
         rates=tuple(rates),
@@ -287,11 +291,12 @@ def _rate(fmr: float, excess: NDArray[np.float64], *, may_lower: bool) -> SiteRa
     )
 
 
-def _raise(thresholds: Sequence[Threshold], amounts: NDArray[np.float64]) -> tuple[Threshold, ...]:
-    """Returns thresholds raised by the amounts, none lower than that of a higher rate."""
-    raised = [t.similarity for t in thresholds] + amounts
-    risen = np.minimum(np.maximum.accumulate(raised), 1.0)
+def _raise(case: Case, amounts: NDArray[np.float64]) -> tuple[Threshold, ...]:
+    """Returns a case's thresholds raised by the amounts, none lower than that of a higher rate."""
+    raised = [threshold.score for threshold in case.thresholds] + amounts
+    highest = np.inf if case.mean_map else 1.0
+    risen = np.minimum(np.maximum.accumulate(raised), highest)
     return tuple(
-        replace(threshold, similarity=float(similarity))
-        for threshold, similarity in zip(thresholds, risen, strict=True)
+        replace(threshold, score=float(score))
+        for threshold, score in zip(case.thresholds, risen, strict=True)
     )

@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers
-from app.answers import GalleryState, Threshold
+from app.answers import Fmr, GalleryState, Score
 from app.ensemble import Ensemble, Net
 from app.gallery.gallery import Hand, Subject
 from app.matching.calibration import Calibration
@@ -115,6 +115,21 @@ class Subjects(BaseModel):
     )
 
 
+class CalibratedThreshold(BaseModel):
+    """A threshold that was measured on strangers."""
+
+    score: Score = Field(
+        description="In a case with a mean map, deviations above the mean of the site's impostors "
+        "(`gallery.mean_map.impostors`); else a similarity. To 4 decimals.",
+        examples=[5.0713],
+    )
+    fmr: Fmr = Field(
+        description="False match rate: share of impostor comparisons that reach the score. "
+        "0 to 1, to 3 significant digits.",
+        examples=[1e-05],
+    )
+
+
 class CalibratedCase(BaseModel):
     """The thresholds of one case; each case was measured by itself."""
 
@@ -125,7 +140,7 @@ class CalibratedCase(BaseModel):
     probes: int = Field(
         description="Number of images sent; the largest also holds for more.", examples=[1]
     )
-    thresholds: list[Threshold] = Field(
+    thresholds: list[CalibratedThreshold] = Field(
         description="Measured on strangers' palms, in the order of falling false match rate."
     )
 
@@ -137,7 +152,9 @@ class CalibratedCase(BaseModel):
                 mean_map=case.mean_map,
                 templates=case.templates,
                 probes=case.probes,
-                thresholds=[Threshold.of(threshold) for threshold in case.thresholds],
+                thresholds=[
+                    CalibratedThreshold(score=one.score, fmr=one.fmr) for one in case.thresholds
+                ],
             )
             for case in calibration.cases
         ]

@@ -1,6 +1,6 @@
 """Compares probes with a view of the table: all rows, or in two steps if there are many."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -11,6 +11,7 @@ from app.gallery.gallery import Subject
 from app.gallery.rows import RowsView, Slots
 from app.gallery.table import View
 from app.matching.hamming import hamming
+from app.matching.impostors import Impostors
 from app.matching.maps import Floats, Signs, VeinMaps
 from app.matching.similarity import (
     COARSE_SHIFT,
@@ -42,7 +43,8 @@ class Found:
         by_net: for each net float32 [N], the mean over the probe's images of the best similarity
             to any of the subject's templates.
         gallery_size: number of subjects that can be searched.
-        mean_map: whether a mean map is subtracted.
+        impostors: for each net the site's impostors; None if no mean map is subtracted.
+        fused_impostors: the same of the fused similarity.
         probe_images: number of the probe's images.
     """
 
@@ -50,7 +52,8 @@ class Found:
     template_counts: NDArray[np.int64]
     by_net: list[Floats]
     gallery_size: int
-    mean_map: bool
+    impostors: tuple[Impostors | None, ...]
+    fused_impostors: Impostors | None
     probe_images: int
 
 
@@ -90,7 +93,8 @@ def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> 
         view.counts[slots[kept]].astype(np.int64),
         [one[kept] for one in by_net],
         int((view.counts > 0).sum()) - int((view.counts[_within(erased, view)] > 0).sum()),
-        view.means.subjects > 0,
+        view.means.impostors or (None,) * len(view.rows),
+        view.means.fused_impostors,
         len(probes[0]),
     )
 
@@ -137,7 +141,7 @@ def _similarity(
     )
     of_images = [
         similarities(probe_codes(one), codes, window_shape(probe.shape))
-        for one in _one_by_one(Signs.of(probe, mean))
+        for one in Signs.of(probe, mean).each()
     ]
     return _best_by_slot(of_images, owners, slot_count)[slots]
 
@@ -153,7 +157,7 @@ def coarse_similarity(view: View, net: int, probe: VeinMaps) -> Floats:
     owners = rows.owners.copy()  # rows may be erased meanwhile
     bits = 8 * rows.coarse.shape[1]
     of_images: list[Floats] = []
-    for one in _one_by_one(Signs.coarse(probe, view.means.maps[net])):
+    for one in Signs.coarse(probe, view.means.maps[net]).each():
         by_shift = hamming(rows.coarse, probe_codes(_half_set(one), COARSE_SHIFT).bits).T
         # This order of the loop takes a quarter of the time of min(axis=0).
         differing = reduce(np.minimum, by_shift).astype(np.float32)
@@ -167,11 +171,6 @@ def _half_set(signs: Signs) -> Signs:
     every_other = np.array([channel % 2 == 0 for channel in range(channels)])
     filled = np.where(signs.usable[..., None], signs.positive, every_other)
     return Signs(filled, signs.usable)
-
-
-def _one_by_one(signs: Signs) -> Iterator[Signs]:
-    for i in range(len(signs.usable)):
-        yield Signs(signs.positive[i : i + 1], signs.usable[i : i + 1])
 
 
 def _best_by_slot(of_images: Sequence[Floats], owners: Slots, slot_count: int) -> Floats:

@@ -9,9 +9,11 @@ import numpy as np
 
 from app.ensemble import Net
 from app.gallery.comparison import Found, locate, search, search_all
+from app.gallery.enrolled import next_means
 from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.means import Means
 from app.gallery.table import Table, View
+from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
 
 logger = logging.getLogger(__name__)
@@ -24,10 +26,12 @@ class MeanMapState:
     Attributes:
         subjects: number of subjects in them; 0 if no mean map is subtracted.
         revision: rises whenever this process takes other mean maps into use.
+        impostors: the site's impostors, of the fused similarity; None if no mean map is subtracted.
     """
 
     subjects: int
     revision: int
+    impostors: Impostors | None
 
 
 class GalleryIndex:
@@ -47,12 +51,13 @@ class GalleryIndex:
         Args:
             gallery: the subjects.
             nets: at least one, all of the same identities.
-            weights: the nets' weights in the fusion. The first net of the greatest weight proposes
-                the candidates of a large gallery.
+            weights: the nets' weights in the fusion, by default equal ones. The first net of the
+                greatest weight proposes the candidates of a large gallery.
         """
         self._gallery = gallery
         self._nets = nets
-        self._proposer = int(np.argmax(weights)) if weights else 0
+        self._weights = weights or (1 / len(nets),) * len(nets)
+        self._proposer = int(np.argmax(self._weights))
         self._table: Table | None = None
         self._view: View | None = None
         self._changing = threading.Lock()
@@ -62,10 +67,8 @@ class GalleryIndex:
     @property
     def mean_map(self) -> MeanMapState:
         """The state of the mean maps as of the last call."""
-        view = self._view
-        return (
-            MeanMapState(view.means.subjects, view.means.revision) if view else MeanMapState(0, 0)
-        )
+        means = self._view.means if self._view else Means.none(self._nets)
+        return MeanMapState(means.subjects, means.revision, means.fused_impostors)
 
     def refresh(self) -> None:
         """Applies the changes since the last call; the next search then need not."""
@@ -144,8 +147,7 @@ class GalleryIndex:
     def _read_changes(self) -> View:
         """Applies all changes; the caller holds the lock."""
         if self._table is None:
-            sums = self._gallery.map_sums([net.format for net in self._nets])
-            means = Means.none(self._nets).following(self._nets, sums)
+            means = next_means(self._gallery, self._nets, self._weights, Means.none(self._nets))
             self._table = Table(self._nets, means, self._proposer)
         table = self._table
         while not table.read_page(self._gallery):
@@ -176,8 +178,7 @@ class GalleryIndex:
 
     def _build(self, table: Table) -> Table | None:
         """Builds a table with new mean maps; None if the old table must stay."""
-        sums = self._gallery.map_sums([net.format for net in self._nets])
-        means = table.means.following(self._nets, sums)
+        means = next_means(self._gallery, self._nets, self._weights, table.means)
         if means.maps is table.means.maps and not table.is_sparse:
             table.means, table.summed = means, means.considered
             return None

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from app.ensemble import Net
+from app.matching.fusion import weighted_sum
+from app.matching.impostors import Impostors
 from app.matching.maps import Floats, MapShape, Signs, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from app.matching.similarity import probe_codes, similarities, template_codes, window_shape
@@ -25,19 +27,23 @@ palms changes it by 0.03 to 0.14, which would make the calibrated thresholds wro
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """The mean maps of all nets.
+    """The mean maps of all nets, and how alike impostors are after their subtraction.
 
     Attributes:
         maps: for each net float32 [S, S, C], the mean map to subtract; None if none is.
         subjects: number of subjects in the mean maps; 0 if none is subtracted.
         revision: rises by one whenever other mean maps are taken into use.
         considered: number of subjects that could have been in them when they were chosen.
+        impostors: for each net the site's impostors; empty if no mean map is subtracted.
+        fused_impostors: the same of the fused similarity.
     """
 
     maps: tuple[Floats | None, ...]
     subjects: int
     revision: int
     considered: int
+    impostors: tuple[Impostors, ...] = ()
+    fused_impostors: Impostors | None = None
 
     @classmethod
     def none(cls, nets: Sequence[Net]) -> Self:
@@ -80,8 +86,35 @@ class Means:
                     *(subjects, net.key, float(np.abs(change).mean()), MAX_CHANGE),
                     f"that of {self.subjects} stays in use" if self.subjects else "none is used",
                 )
-                return Means(self.maps, self.subjects, self.revision, subjects)
+                return replace(self, considered=subjects)
         return Means(maps, subjects, self.revision + 1, subjects)
+
+    def measured(self, cohort: Sequence[VeinMaps], weights: Sequence[float]) -> "Means":
+        """Returns these mean maps with the impostors after their subtraction.
+
+        Args:
+            cohort: for each net the map of each of M subjects.
+            weights: the nets' weights in the fused similarity.
+        """
+        if len(cohort[0]) < 2:  # they were erased meanwhile
+            return self
+        found = [
+            compare_with_each_other(maps, mean)
+            for maps, mean in zip(cohort, self.maps, strict=True)
+        ]
+        fused = weighted_sum(weights, found)
+        return replace(
+            self,
+            impostors=tuple(Impostors.of(one) for one in found),
+            fused_impostors=Impostors.of(fused),
+        )
+
+
+def compare_with_each_other(maps: VeinMaps, mean: Floats | None) -> Floats:
+    """Returns the similarity [M, M] of each map, as a probe, to all maps, as templates."""
+    signs = Signs.of(maps, mean)
+    templates, shape = template_codes(signs), window_shape(maps.shape)
+    return np.stack([similarities(probe_codes(one), templates, shape) for one in signs.each()])
 
 
 def _pair_similarities(net: Net, mean: Floats | None) -> Floats:

@@ -3,6 +3,9 @@
 The best of several enrolled images is higher, and the mean of several probes varies less, than one
 similarity, and impostors are more alike while no mean map is subtracted. Each such case has its
 own thresholds, measured on strangers: palms that no net was trained on.
+
+With a mean map there are enough subjects to know how alike impostors are before the site's camera.
+Thresholds then count deviations above that mean (`app.matching.impostors`); without, similarities.
 """
 
 from collections.abc import Sequence
@@ -12,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.decision import posteriors
+from app.matching.impostors import Impostors
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 5e-7)
 """False match rates that `calibrate` measures, if there are enough comparisons. The last one
@@ -26,22 +30,23 @@ FPIR_TARGET = 0.01
 TEMPERATURE_GALLERY = 200
 """Subjects in the galleries for fitting temperatures: about as many as the nets are trained on."""
 
-_TEMPERATURES: tuple[float, ...] = tuple(np.geomspace(0.002, 0.2, 80).tolist())
+_TEMPERATURES: tuple[float, ...] = tuple(np.geomspace(0.1, 10, 80).tolist())  # in deviations
 
 Similarities = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A similarity and the false match rate at it.
+    """A score and the false match rate at it.
 
     Attributes:
-        similarity: in [-1, 1].
-        fmr: share of impostor comparisons that reach the similarity, in (0, 1].
+        score: a similarity in [-1, 1] or, in a case with a mean map, deviations above the mean of
+            the site's impostors.
+        fmr: share of impostor comparisons that reach the score, in (0, 1].
         comparisons: number of impostor comparisons measured; None for an interpolated threshold.
     """
 
-    similarity: float
+    score: float
     fmr: float
     comparisons: int | None = None
 
@@ -54,8 +59,8 @@ class Case:
         mean_map: whether a mean map is subtracted.
         templates: images enrolled of a subject.
         probes: images of one probe; a case of 2 also holds for more.
-        temperature: a difference of similarities divided by it is a difference of log-odds.
-        thresholds: at least one, in the order of falling FMR and rising similarity.
+        temperature: a difference of scores divided by it is a difference of log-odds.
+        thresholds: at least one, in the order of falling FMR and rising score.
     """
 
     mean_map: bool
@@ -71,17 +76,17 @@ class Case:
         """
         measured = np.log10([t.fmr for t in self.thresholds])[::-1]
         asked = float(np.clip(np.log10(fmr), measured[0], measured[-1]))
-        similarity = np.interp(asked, measured, [t.similarity for t in self.thresholds][::-1])
-        return Threshold(float(similarity), float(10**asked))
+        score = np.interp(asked, measured, [t.score for t in self.thresholds][::-1])
+        return Threshold(float(score), float(10**asked))
 
     @property
     def tail_slope(self) -> float:
-        """Rise of the similarity from the last FMR but one to the last, for a tenth of the FMR."""
+        """Rise of the score from the last FMR but one to the last, for a tenth of the FMR."""
         if len(self.thresholds) < 2:
             return 0.0
         looser, stricter = self.thresholds[-2:]
         tenths = float(np.log10(looser.fmr / stricter.fmr))
-        return (stricter.similarity - looser.similarity) / tenths
+        return (stricter.score - looser.score) / tenths
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,12 @@ class Calibration:
         return max(case.thresholds[-1].fmr for case in self.cases)
 
     def at(
-        self, fmr: float, templates: NDArray[np.integer], *, probes: int, mean_map: bool
+        self,
+        fmr: float,
+        templates: NDArray[np.integer],
+        *,
+        probes: int,
+        impostors: Impostors | None,
     ) -> "Limits":
         """Returns what each subject's similarity must reach for a false match rate.
 
@@ -113,21 +123,24 @@ class Calibration:
             fmr: the false match rate, in (0, 1].
             templates: integers [N], images enrolled of each subject, at least 1.
             probes: images of the probe, at least 1.
-            mean_map: whether a mean map is subtracted.
+            impostors: the site's impostors, if a mean map is subtracted; None if none is.
         """
-        cases = self._cases(probes, mean_map)
+        cases = self._cases(probes, impostors is not None)
         found = [case.threshold_at(fmr) for case in cases]
         counts = np.log([case.templates for case in cases])
         asked = np.log(np.maximum(templates, 1))
-        similarities = [one.similarity for one in found]
+        scores = [one.score for one in found]
         if len(cases) > 1:
-            rise = (similarities[-1] - similarities[-2]) / (counts[-1] - counts[-2])
+            rise = (scores[-1] - scores[-2]) / (counts[-1] - counts[-2])
         else:
             rise = cases[0].tail_slope / np.log(10)
         above = np.maximum(asked - counts[-1], 0) * max(rise, 0.0)
+        temperatures = np.interp(asked, counts, [case.temperature for case in cases])
+        # Without a case for mean maps, the others' thresholds are similarities.
+        scale = impostors if impostors and cases[0].mean_map else Impostors(0.0, 1.0)
         return Limits(
-            similarities=np.interp(asked, counts, similarities) + above,
-            temperatures=np.interp(asked, counts, [case.temperature for case in cases]),
+            similarities=scale.mean + scale.deviation * (np.interp(asked, counts, scores) + above),
+            temperatures=scale.deviation * temperatures,
             fmr=max(one.fmr for one in found),
         )
 
@@ -160,12 +173,22 @@ class Trials:
     """The similarities of strangers to each other, in one case and one style of cameras.
 
     Attributes:
-        similarities: float [P, N], every probe to every subject.
+        similarities: float [P, N], every probe to every subject; or scores, see `scaled`.
         own: integers [P], the column of each probe's own subject.
+        cohort: float [M, M], similarities between subjects of the mean map, see `Impostors.of`;
+            None if no mean map was subtracted.
     """
 
     similarities: Similarities
     own: NDArray[np.integer]
+    cohort: Similarities | None = None
+
+    def scaled(self) -> "Trials":
+        """Returns the scores: deviations above the cohort's mean, if there is a cohort."""
+        if self.cohort is None:
+            return self
+        of = Impostors.of(self.cohort)
+        return Trials((self.similarities - of.mean) / of.deviation, self.own)
 
     def genuine(self) -> Similarities:
         """Returns [P], the similarity of each probe to its own subject."""
@@ -181,12 +204,12 @@ class Trials:
 def calibrate(trials: Sequence[Trials], *, mean_map: bool, templates: int, probes: int) -> Case:
     """Measures the thresholds and fits the temperature of one case.
 
-    A threshold is the lowest similarity that no larger share of the impostor comparisons reaches
-    than the FMR; the highest among the styles counts. The temperature is the one of 80 between
-    0.002 and 0.2 with the least mean negative log-likelihood.
+    A threshold is the lowest score that no larger share of the impostor comparisons reaches than
+    the FMR; the highest among the styles counts. The temperature is the one of 80, from 0.1 to 10
+    deviations of the impostors, with the least mean negative log-likelihood.
 
     Args:
-        trials: for each style of cameras, its similarities.
+        trials: for each style of cameras, its similarities, with a cohort if there is a mean map.
         mean_map: see `Case`.
         templates: see `Case`.
         probes: see `Case`.
@@ -194,10 +217,13 @@ def calibrate(trials: Sequence[Trials], *, mean_map: bool, templates: int, probe
     Raises:
         ValueError: if the impostors are too few for the first of `FMRS`.
     """
-    thresholds = _measure_thresholds([one.impostors().ravel() for one in trials])
-    small = [_small_galleries(one) for one in trials]
+    scores = [one.scaled() for one in trials]
+    impostors = [one.impostors().ravel() for one in scores]
+    thresholds = _measure_thresholds(impostors)
+    deviation = max(float(np.mean([one.std() for one in impostors])), 1e-3)
+    small = [_small_galleries(one) for one in scores]
     return min(
-        (Case(mean_map, templates, probes, one, thresholds) for one in _TEMPERATURES),
+        (Case(mean_map, templates, probes, deviation * t, thresholds) for t in _TEMPERATURES),
         key=lambda case: np.mean([negative_log_likelihood(case, own).mean() for own in small]),
     )
 
@@ -215,10 +241,11 @@ def negative_log_likelihood(case: Case, trials: Trials) -> NDArray[np.float64]:
     Returns:
         float64 [2 P], the searches for known subjects first.
     """
-    probes, subjects = trials.similarities.shape
-    nobody = case.threshold_at(FPIR_TARGET / subjects).similarity
-    known = posteriors(trials.similarities, nobody, case.temperature)
-    strange = posteriors(trials.impostors(), nobody, case.temperature)
+    scores = trials.scaled()
+    probes, subjects = scores.similarities.shape
+    nobody = case.threshold_at(FPIR_TARGET / subjects).score
+    known = posteriors(scores.similarities, nobody, case.temperature)
+    strange = posteriors(scores.impostors(), nobody, case.temperature)
     truth = np.concatenate([known[np.arange(probes), 1 + trials.own], strange[:, 0]])
     return -np.log(truth + 1e-12)
 
@@ -238,8 +265,7 @@ def _measure_thresholds(styles: Sequence[Similarities]) -> tuple[Threshold, ...]
         )
     highest = np.max([lowest_reached(one, fmrs) for one in styles], axis=0)
     return tuple(
-        Threshold(similarity, fmr, fewest)
-        for similarity, fmr in zip(highest.tolist(), fmrs, strict=True)
+        Threshold(score, fmr, fewest) for score, fmr in zip(highest.tolist(), fmrs, strict=True)
     )
 
 

@@ -6,7 +6,7 @@ J. Daugman, "High confidence visual recognition of persons by a test of statisti
 IEEE TPAMI 15 (1993). A map keeps the layout of the veins: treat it as an image of the palm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -161,6 +161,11 @@ class Signs:
         total, count = _sum_by_two(values * weights), _sum_by_two(weights)
         mean_values = (total / np.maximum(count, 1)).astype(np.float32)
         return cls._of(mean_values, count[..., 0] >= 2)
+
+    def each(self) -> Iterator["Signs"]:
+        """Yields the maps one by one."""
+        for i in range(len(self.usable)):
+            yield Signs(self.positive[i : i + 1], self.usable[i : i + 1])
 
     @classmethod
     def _of(cls, values: Floats, usable: Bools) -> Self:

@@ -16,8 +16,8 @@ from app.nets.manifest import NET_NAME, NET_VERSION, Calibrated
 
 FUSION_MANIFEST = "fusion.json"
 
-FUSION_SCHEMA = 2
-"""Of fusion.json. Version 1 calibrated embeddings."""
+FUSION_SCHEMA = 3
+"""Of fusion.json. Version 1 calibrated embeddings; in 2, the site's impostors scaled nothing."""
 
 _FUSE = "run `python -m training fuse`"
 
@@ -55,7 +55,7 @@ class FusionEntry(Calibrated):
 class FusionManifest(ManifestPart):
     """fusion.json of a models store; `seal_fusions` creates one."""
 
-    schema_version: Literal[2]  # FUSION_SCHEMA
+    schema_version: Literal[3]  # FUSION_SCHEMA
     created_at: datetime
     sha256: str = Field(description="Of `fusions`.")
     fusions: tuple[FusionEntry, ...] = Field(description="The newest first.")

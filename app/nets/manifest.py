@@ -33,8 +33,9 @@ SAVED_MODEL = "saved_model.pb"
 GOLDEN = "golden.npz"
 TEMPLATES = "templates.npz"
 
-SCHEMA = 4
-"""Of manifest.json. Up to 3, embeddings were compared, not vein maps."""
+SCHEMA = 5
+"""Of manifest.json. Up to 3, embeddings were compared, not vein maps. In 4, no threshold was
+scaled by the site's impostors."""
 
 NET_NAME = "[a-z][a-z0-9_-]*"
 """A net's name, which is also its folder's."""
@@ -115,14 +116,14 @@ def _check_case(case: Case) -> None:
         if not 0 < threshold.fmr <= 1 or (threshold.comparisons or 0) <= 0:
             raise ValueError(f"an FMR in (0, 1] and its comparisons are needed: {threshold}")
     for looser, stricter in pairwise(sorted(case.thresholds, key=lambda t: -t.fmr)):
-        if looser.fmr == stricter.fmr or looser.similarity > stricter.similarity:
-            raise ValueError(f"a lower FMR needs a higher similarity: {looser}, {stricter}")
+        if looser.fmr == stricter.fmr or looser.score > stricter.score:
+            raise ValueError(f"a lower FMR needs a higher score: {looser}, {stricter}")
 
 
 class Manifest(Calibrated):
     """manifest.json of one version; `seal_manifest` fills in the checksums."""
 
-    schema_version: Literal[4]  # SCHEMA
+    schema_version: Literal[5]  # SCHEMA
     net: str = Field(pattern=f"^{NET_NAME}$")
     version: int = Field(gt=0)
     created_at: datetime
@@ -208,9 +209,9 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if schema := earlier_schema(path, SCHEMA):
         raise NetCorrupt(
-            f"{path} has schema_version {schema}: that release compared embeddings, and this one "
-            f"compares vein maps (schema_version {SCHEMA}); train the net with this release and "
-            "export the net again"
+            f"{path} has schema_version {schema}, of an earlier release, which compared or "
+            f"calibrated in another way, and this one needs {SCHEMA}: train the net with this "
+            "release and export the net again"
         )
     manifest, content = read_file(path, Manifest, _RESTORE)
     if (manifest.net, str(manifest.version)) != folder.absolute().parts[-2:]:

@@ -67,8 +67,8 @@ def test_observed_rates_are_counted_and_raised_to_the_stated_ones() -> None:
     raised = report.apply(calibration)
     for case in raised.cases:
         for rate, threshold in zip(report.rates, case.thresholds, strict=False):
-            assert (found >= threshold.similarity).mean() <= rate.fmr
-        rises = [threshold.similarity for threshold in case.thresholds]
+            assert (found >= threshold.score).mean() <= rate.fmr
+        rises = [threshold.score for threshold in case.thresholds]
         assert rises == sorted(rises)
 
 
@@ -80,7 +80,7 @@ def test_a_threshold_is_lowered_only_if_that_is_asked_for() -> None:
     lowered, _ = measure_site(*arguments, calibration, may_lower=True)
     assert kept.apply(calibration) == calibration
     assert lowered.rates[0].raised_by < 0
-    assert lowered.apply(calibration).cases[0].thresholds[0].similarity < 0.9
+    assert lowered.apply(calibration).cases[0].thresholds[0].score < 0.9
 
 
 def test_a_threshold_is_lowered_only_where_that_was_measured() -> None:
@@ -98,7 +98,7 @@ def test_a_threshold_is_lowered_only_where_that_was_measured() -> None:
         may_lower=True,
     )
     lowered = report.apply(calibration)
-    assert [t.similarity for t in lowered.cases[0].thresholds[1:]] == [0.95, 0.99]
+    assert [t.score for t in lowered.cases[0].thresholds[1:]] == [0.95, 0.99]
     assert lowered.cases[2:] == calibration.cases[2:]
 
 

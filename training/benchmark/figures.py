@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.calibration import FPIR_TARGET
+from app.matching.impostors import Impostors
 from training.benchmark import verification
 from training.benchmark.comparisons import Comparisons, Trials
 from training.benchmark.false_matches import (
@@ -55,7 +56,7 @@ def measure_matcher(matcher: Matcher, weights: Weights, seed: int) -> dict[str, 
         "cmc": cmc(found, min(CMC_DEPTH, len(trials.owners))).tolist(),
         "open_set": [asdict(one) | {"fnir": _by_name(one.fnir)} for one in galleries],
         "reliability": _reliability(matcher, weights, seed),
-        "stated": _stated(matcher, comparisons, STATED_FMRS, weights, mean_map=matcher.mean_map)
+        "stated": _stated(matcher, comparisons, matcher.impostors, STATED_FMRS, weights)
         if matcher.compares_maps
         else None,
         "mean_map": _mean_map(matcher, weights) if matcher.compares_maps else None,
@@ -178,7 +179,7 @@ def _reliability(matcher: Matcher, weights: Weights, seed: int) -> dict[str, Any
     if matcher.calibration is None:
         return None
     comparisons = matcher.comparisons
-    answers = identify_probes(comparisons, matcher.calibration, seed, mean_map=matcher.mean_map)
+    answers = identify_probes(comparisons, matcher.calibration, seed, impostors=matcher.impostors)
     found = measure_reliability(answers, comparisons.trials.subjects, weights)
     reached = answers.fmr <= FPIR_TARGET / answers.enrolled * (1 + STATED_WITHIN)
     return asdict(found) | {"lowest_fmr": None if reached else answers.fmr}
@@ -187,15 +188,14 @@ def _reliability(matcher: Matcher, weights: Weights, seed: int) -> dict[str, Any
 def _stated(
     matcher: Matcher,
     comparisons: Comparisons,
+    impostors: Impostors | None,
     fmrs: Sequence[float],
     weights: Weights,
-    *,
-    mean_map: bool,
 ) -> dict[str, dict[str, Any] | None]:
     """Returns the errors at the calibrated threshold for each FMR; None if there is none."""
     found = {}
     for fmr in fmrs:
-        limits = matcher.limits(fmr, comparisons, mean_map=mean_map)
+        limits = matcher.limits(fmr, comparisons, impostors)
         counted = limits and count_false_matches(comparisons, limits, fmr, weights)
         found[name_rate(fmr)] = counted and asdict(counted)
     return found
@@ -208,15 +208,13 @@ def _mean_map(matcher: Matcher, weights: Weights) -> dict[str, Any]:
         {
             "enrolled": one.enrolled,
             "strangers": len(one.comparisons.trials.owners),
-            "stated": _stated(
-                matcher, one.comparisons, OUTSIDE_FMRS, weights, mean_map=one.enrolled > 0
-            ),
+            "stated": _stated(matcher, one.comparisons, one.impostors, OUTSIDE_FMRS, weights),
         }
         for one in matcher.outside
         if len(one.comparisons.trials.own)
     ]
     return {
-        "subtracted": matcher.mean_map,
+        "subtracted": matcher.impostors is not None,
         "without": plain and {name: plain[name] for name in ("eer", "fnmr")},
         "outside": outside,
     }

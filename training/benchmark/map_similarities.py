@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.fusion import Fusion
+from app.matching.impostors import MAX_COHORT, Impostors
 from app.matching.maps import Floats, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from app.matching.similarity import SHIFT
@@ -40,24 +41,38 @@ class MeanSplit:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """The similarities of one matcher, with or without a mean map.
+
+    Attributes:
+        similarities: float32 [p, R], probes to identities.
+        cohort: float32 [M, M], between the first subjects of the mean map; see
+            `app.matching.impostors.Impostors.of`. None if no mean map was subtracted.
+    """
+
+    similarities: Float32
+    cohort: Float32 | None
+
+    @property
+    def impostors(self) -> Impostors | None:
+        """The impostors of the mean map's subjects; None if no mean map was subtracted."""
+        return None if self.cohort is None else Impostors.of(self.cohort)
+
+
+@dataclass(frozen=True, slots=True)
 class MapSimilarities:
     """The similarities of one net's maps, or of several nets' maps after fusion.
 
     Attributes:
         without_mean: float32 [P, I].
-        with_mean: float32 [P, I]; None for fewer than `MIN_SUBJECTS` identities, for which the
-            service subtracts no mean map.
-        outside: for each `MeanSplit` float32 [p, R], the strangers' probes to the strangers.
+        as_service: the same as the service computes them: with the mean map of all identities, or
+            without for fewer than `MIN_SUBJECTS` identities.
+        outside: for each `MeanSplit` the strangers' probes to the strangers.
     """
 
     without_mean: Float32
-    with_mean: Float32 | None
-    outside: tuple[Float32, ...]
-
-    @property
-    def as_service(self) -> Float32:
-        """The similarities as the service computes them, float32 [P, I]."""
-        return self.without_mean if self.with_mean is None else self.with_mean
+    as_service: Compared
+    outside: tuple[Compared, ...]
 
 
 def split_identities(identities: int, seed: int) -> tuple[MeanSplit, ...]:
@@ -101,31 +116,35 @@ def compare_net_maps(
         )
     templates, probes = maps[trials.templates], maps[trials.probes]
 
-    def compare(mean: Floats | None, case: str) -> Float32:
-        return _best_similarities(probes, templates, trials, mean, f"{name} {case}", shift)
+    def compare(enrolled: Rows, among: Rows, label: str) -> Compared:
+        """Compares identities among each other, with the mean map of the enrolled ones."""
+        rows, columns, own = trials.among(among)
+        if (mean := _mean_map(templates, trials.enrolled, enrolled)) is None:
+            return Compared(without[np.ix_(rows, among)], None)
+        found = _best_similarities(probes[rows], templates[columns], own, mean, label, shift)
+        order = np.argsort(trials.enrolled, kind="stable")
+        first = order[np.searchsorted(trials.enrolled[order], enrolled[:MAX_COHORT])]
+        cohort = templates[first]
+        return Compared(found, compare_maps(cohort, cohort, mean, label, shift=shift))
 
-    without = compare(None, "without mean map")
-    mean = _mean_map(templates, trials.enrolled, np.arange(len(trials.owners)))
-    outside = []
-    for split in splits:
-        rows, columns, among = trials.among(split.strangers)
-        found = without[np.ix_(rows, split.strangers)]
-        if (own := _mean_map(templates, trials.enrolled, split.enrolled)) is not None:
-            label = f"{name} outside a mean of {len(split.enrolled)}"
-            found = _best_similarities(probes[rows], templates[columns], among, own, label, shift)
-        outside.append(found)
-    centred = None if mean is None else compare(mean, "with mean map")
-    return MapSimilarities(without, centred, tuple(outside))
+    label = f"{name} without mean map"
+    without = _best_similarities(probes, templates, trials, None, label, shift)
+    outside = [
+        compare(one.enrolled, one.strangers, f"{name} outside a mean of {len(one.enrolled)}")
+        for one in splits
+    ]
+    everybody = np.arange(len(trials.owners))
+    as_service = compare(everybody, everybody, f"{name} with mean map")
+    return MapSimilarities(without, as_service, tuple(outside))
 
 
 def fuse_maps(fusion: Fusion, nets: Sequence[MapSimilarities]) -> MapSimilarities:
     """Returns the weighted sums of the nets' similarities; all nets had the same trials."""
-    centred = [one.with_mean for one in nets if one.with_mean is not None]
     outside = zip(*(one.outside for one in nets), strict=True)
     return MapSimilarities(
         _combine(fusion, [one.without_mean for one in nets]),
-        _combine(fusion, centred) if centred else None,
-        tuple(_combine(fusion, found) for found in outside),
+        _fuse(fusion, [one.as_service for one in nets]),
+        tuple(_fuse(fusion, found) for found in outside),
     )
 
 
@@ -171,6 +190,14 @@ def _mean_map(templates: VeinMaps, enrolled: NDArray[np.int32], identities: Rows
     for identity in identities:
         total += MapSum.of(templates[enrolled == identity])
     return total.mean()
+
+
+def _fuse(fusion: Fusion, nets: Sequence[Compared]) -> Compared:
+    cohorts = [one.cohort for one in nets if one.cohort is not None]
+    return Compared(
+        _combine(fusion, [one.similarities for one in nets]),
+        _combine(fusion, cohorts) if cohorts else None,
+    )
 
 
 def _combine(fusion: Fusion, similarities: Sequence[Float32]) -> Float32:

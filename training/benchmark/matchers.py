@@ -7,6 +7,7 @@ import numpy as np
 
 from app.matching.calibration import FPIR_TARGET, Calibration, Limits
 from app.matching.fusion import Fusion
+from app.matching.impostors import Impostors
 from app.matching.similarity import SHIFT
 from training.benchmark.classical import correlate, filter_images
 from training.benchmark.comparisons import Comparisons, Trials
@@ -31,10 +32,12 @@ class Outside:
     Attributes:
         enrolled: number of identities in the mean map; 0 for no mean map.
         comparisons: the strangers' similarities.
+        impostors: the impostors of the mean map's identities; None without a mean map.
     """
 
     enrolled: int
     comparisons: Comparisons
+    impostors: Impostors | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Matcher:
         comparisons: the matcher's similarities, of maps as the service computes them.
         calibration: calibration of these similarities; None if they are not calibrated.
         compares_maps: whether it compares maps.
-        mean_map: whether the mean map of all identities was subtracted.
+        impostors: the impostors of all identities, if their mean map was subtracted.
         without_mean: the similarities without the mean map; None if none was subtracted.
         outside: for each number of identities in the mean map, strangers outside it.
     """
@@ -57,22 +60,24 @@ class Matcher:
     comparisons: Comparisons
     calibration: Calibration | None = None
     compares_maps: bool = False
-    mean_map: bool = False
+    impostors: Impostors | None = None
     without_mean: Comparisons | None = None
     outside: tuple[Outside, ...] = ()
 
-    def limits(self, fmr: float, comparisons: Comparisons, *, mean_map: bool) -> Limits | None:
+    def limits(
+        self, fmr: float, comparisons: Comparisons, impostors: Impostors | None
+    ) -> Limits | None:
         """Returns the thresholds that the calibration states; None if it states none for this FMR.
 
         Args:
             fmr: the false match rate.
             comparisons: their identities' numbers of templates decide.
-            mean_map: whether a mean map was subtracted from these.
+            impostors: the impostors of the mean map's identities, if one was subtracted.
         """
         if self.calibration is None:
             return None
         counts = comparisons.trials.template_counts
-        found = self.calibration.at(fmr, counts, probes=1, mean_map=mean_map)
+        found = self.calibration.at(fmr, counts, probes=1, impostors=impostors)
         return found if found.fmr <= fmr * (1 + STATED_WITHIN) else None
 
     def evidence(self) -> Comparisons:
@@ -85,7 +90,7 @@ class Matcher:
         if self.calibration is None or np.ptp(counts) == 0:
             return found
         fmr = FPIR_TARGET / len(counts)
-        limits = self.calibration.at(fmr, counts, probes=1, mean_map=self.mean_map)
+        limits = self.calibration.at(fmr, counts, probes=1, impostors=self.impostors)
         evidence = np.empty_like(found.similarities)
         for rows in found.blocks():
             above = found.similarities[rows] - limits.similarities
@@ -150,18 +155,22 @@ def _match_maps(
     splits: Sequence[MeanSplit],
     calibration: Calibration | None,
 ) -> Matcher:
-    mean_map = found.with_mean is not None
+    impostors = found.as_service.impostors
     outside = tuple(
-        Outside(len(split.enrolled), Comparisons(similarities, trials.among(split.strangers)[2]))
-        for split, similarities in zip(splits, found.outside, strict=True)
+        Outside(
+            len(split.enrolled),
+            Comparisons(one.similarities, trials.among(split.strangers)[2]),
+            one.impostors,
+        )
+        for split, one in zip(splits, found.outside, strict=True)
     )
     return Matcher(
         name,
         made_of,
-        Comparisons(found.as_service, trials),
+        Comparisons(found.as_service.similarities, trials),
         calibration,
         compares_maps=True,
-        mean_map=mean_map,
-        without_mean=Comparisons(found.without_mean, trials) if mean_map else None,
+        impostors=impostors,
+        without_mean=Comparisons(found.without_mean, trials) if impostors else None,
         outside=outside,
     )

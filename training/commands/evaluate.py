@@ -143,7 +143,7 @@ def _fuse(alone: Sequence[_Matcher], fusion: Fusion, trained: TrainedTemplates) 
 def _limits(calibration: Calibration, trained: TrainedTemplates) -> Limits:
     """Returns the limits at which strangers are accepted at `FPIR_TARGET`."""
     counts = trained.counts
-    return calibration.at(FPIR_TARGET / len(counts), counts, probes=1, mean_map=False)
+    return calibration.at(FPIR_TARGET / len(counts), counts, probes=1, impostors=None)
 
 
 def as_markdown(report: dict[str, Any]) -> str:

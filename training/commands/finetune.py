@@ -83,7 +83,6 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.guard import findings_of, make_guards
     from training.fit.interpolation import interpolate_weights
     from training.fit.loop import fit
-    from training.fit.map_fit import fit_map, images_of
     from training.fit.monitors import OpenSetMonitor, ValidationAccuracy, monitored_strangers
     from training.fit.plan import Plan
     from training.fit.prototypes import set_prototypes
@@ -168,8 +167,6 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     # Keep as much of the change as strangers allow
     strangers = monitored_strangers(config.monitor, TRAINING, side_px)
     kept = interpolate_weights(net, tuned, strangers, config.may_rise)
-    if kept.share_kept:
-        fit_map(net, images_of(batches(config.epochs)), trained=True)
     set_prototypes(net, split.train)
     save_weights(net, config.out / FINAL)
     after = evaluate(scoring_model(net), split)

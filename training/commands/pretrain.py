@@ -111,7 +111,6 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
     from training.fit.devices import device_count, distribute, require_divisible, use_precision
     from training.fit.guard import make_guards
     from training.fit.loop import fit, rows_of
-    from training.fit.map_fit import fit_map, images_of
     from training.fit.monitors import measure_strangers, monitored_strangers, open_set_monitors
     from training.fit.outputs import layer_outputs
     from training.fit.plan import Plan
@@ -214,7 +213,6 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             features, _ = layer_outputs(nets, "dense_norm", pair_of_each(epoch=1))
             for name, net in nets.items():
                 whiten(net, features[name].reshape(-1, 2, features[name].shape[1]))
-                fit_map(net, images_of(pair_of_each(epoch=1)), trained=True)
                 own = rows_of(name, config.nets, rows)
                 figures = {
                     "monitor": {"identities": config.monitor, "sessions": 2, "shots": 2},

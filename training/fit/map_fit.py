@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.database.palms import Palms, Pixels
-from training.fit.batches import Dataset, in_batches
+from training.fit.batches import in_batches
 from training.fit.devices import compiled
 
 HEADS = ("map_local", "map_wide")
@@ -23,20 +23,19 @@ LEAST_VARIANCE = 1e-6
 Float64 = NDArray[np.float64]
 
 
-def fit_map(net: keras.Model, batches: Iterable[Pixels], *, trained: bool = False) -> None:
+def fit_map(net: keras.Model, batches: Iterable[Pixels]) -> None:
     """Sets a net's map head so that its channels are uncorrelated and of unit variance.
 
-    The channels are principal components over the usable places of all images, each image's mean
-    subtracted, because the map subtracts it too. Local and wide channels are analysed apart.
+    The channels are the first principal components of the features before the head over the usable
+    places of all images, each image's mean subtracted, because the map subtracts it too. Local and
+    wide channels are analysed apart.
 
     Args:
         net: a net with a map head; the weights of `map_local` and `map_wide` are changed.
         batches: images uint8 [B, S, S, 3]; `FIT_IMAGES` are enough.
-        trained: whether the head was trained. Then its own channels are rotated and scaled;
-            otherwise it becomes the first principal components of the features before it.
     """
     layers = {name: net.get_layer(name) for name in HEADS}
-    tensors = {name: layer.output if trained else layer.input for name, layer in layers.items()}
+    tensors = {name: layer.input for name, layer in layers.items()}
     run = compiled(keras.Model(net.input, {**tensors, "mask": net.get_layer("mask").output}))
     moments = {name: _Moments() for name in HEADS}
     for images in batches:
@@ -45,22 +44,7 @@ def fit_map(net: keras.Model, batches: Iterable[Pixels], *, trained: bool = Fals
             moments[name].add(found[name], found["mask"])
     for name, layer in layers.items():
         mean, matrix = moments[name].components(layer.filters)
-        if trained:
-            kernel, bias = layer.get_weights()
-            layer.set_weights([kernel @ matrix, (bias - mean) @ matrix])
-        else:
-            layer.set_weights([matrix[None, None], -mean @ matrix])
-
-
-def images_of(batches: Dataset, count: int = FIT_IMAGES) -> Iterable[Pixels]:
-    """Yields the images of an epoch's first batches until there are at least `count`."""
-    shown = 0
-    for index in range(len(batches)):
-        images = batches[index][0]
-        yield images
-        shown += len(images)
-        if shown >= count:
-            return
+        layer.set_weights([matrix[None, None], -mean @ matrix])
 
 
 def spread_batches(palms: Palms, count: int = FIT_IMAGES) -> Iterable[Pixels]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.matching.calibration import FPIR_TARGET, Calibration
 from app.matching.decision import decide
+from app.matching.impostors import Impostors
 from training.benchmark.comparisons import Comparisons
 from training.benchmark.resampling import Rate, Weights
 
@@ -67,7 +68,7 @@ class Reliability:
 
 
 def identify_probes(
-    comparisons: Comparisons, calibration: Calibration, seed: int, *, mean_map: bool
+    comparisons: Comparisons, calibration: Calibration, seed: int, *, impostors: Impostors | None
 ) -> IdentificationAnswers:
     """Enrolls a random half of the identities and decides on every probe as the service does.
 
@@ -75,7 +76,7 @@ def identify_probes(
         comparisons: the similarities of one matcher.
         calibration: the calibration of that matcher.
         seed: seed of the choice of enrolled identities.
-        mean_map: whether a mean map was subtracted.
+        impostors: the impostors of these identities, if a mean map was subtracted.
     """
     own, identities = comparisons.trials.own, comparisons.similarities.shape[1]
     count = max(round(ENROLLED_SHARE * identities), 1)
@@ -84,7 +85,7 @@ def identify_probes(
         FPIR_TARGET / count,
         comparisons.trials.template_counts[chosen],
         probes=1,
-        mean_map=mean_map,
+        impostors=impostors,
     )
     unknown = ~np.isin(own, chosen)
     parts = []

@@ -10,7 +10,14 @@ from training.synthetic.styles import Style
 
 
 def draw_strangers(
-    count: int, seed: int, style: Style, *, sessions: int = 2, shots: int = 2, side_px: int
+    count: int,
+    seed: int,
+    style: Style,
+    *,
+    sessions: int = 2,
+    shots: int = 2,
+    side_px: int,
+    cameras: int = 0,
 ) -> Palms:
     """Draws and photographs palms in memory.
 
@@ -21,6 +28,7 @@ def draw_strangers(
         sessions: sessions of each palm.
         shots: images in each session.
         side_px: side of the images.
+        cameras: number of cameras; see `PalmOptions`.
 
     Returns:
         The images, ordered by identity, session and shot.
@@ -28,7 +36,9 @@ def draw_strangers(
     images = [
         resize(image, side_px)
         for identity in tqdm(range(count), "drawing strangers", delay=2)
-        for session in photograph(identity, seed=seed, style=style, sessions=sessions, shots=shots)
+        for session in photograph(
+            identity, seed=seed, style=style, sessions=sessions, shots=shots, cameras=cameras
+        )
         for image in session
     ]
     shape = (count, sessions, shots)

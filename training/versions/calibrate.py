@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.matching.calibration import Case, Trials, calibrate, comparisons_needed
 from app.matching.fusion import weighted_sum
+from app.matching.impostors import MAX_COHORT
 from app.matching.maps import Floats, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from training.database.palms import Palms
@@ -105,6 +106,16 @@ class StrangerMaps:
             for n in templates
         }
 
+    def cohort(self) -> Floats | None:
+        """Returns the similarities [M, M] between the first subjects of the mean map."""
+        mean = self._mean()
+        if mean is None:
+            return None
+        owners = self.strangers.templates.labels
+        first = np.searchsorted(owners, np.arange(min(len(self.strangers), MEAN_SUBJECTS)))
+        maps = self.templates[first[:MAX_COHORT]]
+        return compare_maps(maps, maps, mean, self.name)
+
     def _rows(self, image: int) -> NDArray[np.int64]:
         """Returns the row of each stranger's probe image [N]."""
         counts = self.strangers.probe_counts
@@ -133,6 +144,7 @@ def trials_by_case(
     for mean_map in dict.fromkeys(kind.mean_map for kind in kinds):
         own = [kind for kind in kinds if kind.mean_map == mean_map]
         templates = list(dict.fromkeys(kind.templates for kind in own))
+        cohorts = [[maps.cohort() if mean_map else None for maps in styles] for styles in nets]
         sums: list[list[_ByCount]] = []
         for probes in range(1, max(kind.probes for kind in own) + 1):
             image = [
@@ -141,7 +153,10 @@ def trials_by_case(
             ]
             sums = [*map(_add, sums, image)] if sums else image
             for kind in (kind for kind in own if kind.probes == probes):
-                yield kind, [_trials_of(*one, kind) for one in zip(nets, sums, strict=True)]
+                yield (
+                    kind,
+                    [_trials_of(*one, kind) for one in zip(nets, sums, cohorts, strict=True)],
+                )
 
 
 def fuse_trials(trials: Sequence[Sequence[Trials]], weights: Sequence[float]) -> list[Trials]:
@@ -151,10 +166,17 @@ def fuse_trials(trials: Sequence[Sequence[Trials]], weights: Sequence[float]) ->
         trials: for each net, its trials of every style.
         weights: one for each net.
     """
-    return [
-        Trials(weighted_sum(weights, [one.similarities for one in style]), style[0].own)
-        for style in zip(*trials, strict=True)
-    ]
+    return [_fuse(style, weights) for style in zip(*trials, strict=True)]
+
+
+def _fuse(nets: Sequence[Trials], weights: Sequence[float]) -> Trials:
+    """Returns the fused trials of one style of cameras."""
+    cohorts = [one.cohort for one in nets if one.cohort is not None]
+    return Trials(
+        weighted_sum(weights, [one.similarities for one in nets]),
+        nets[0].own,
+        weighted_sum(weights, cohorts) if cohorts else None,
+    )
 
 
 def calibrate_net(maps: Sequence[StrangerMaps], kinds: Sequence[CaseKind]) -> tuple[Case, ...]:
@@ -171,15 +193,18 @@ def _measures(strangers: Sequence[Strangers], templates: int, probes: int, fmr: 
 
 
 def _trials_of(
-    styles: Sequence[StrangerMaps], sums: Sequence[_ByCount], kind: CaseKind
+    styles: Sequence[StrangerMaps],
+    sums: Sequence[_ByCount],
+    cohorts: Sequence[Floats | None],
+    kind: CaseKind,
 ) -> list[Trials]:
     """Returns a net's trials of every style among the strangers with the case's images."""
     found: list[Trials] = []
-    for maps, sum_of_probes in zip(styles, sums, strict=True):
+    for maps, sum_of_probes, cohort in zip(styles, sums, cohorts, strict=True):
         kept = np.flatnonzero(maps.strangers.with_images(kind.templates, kind.probes))
         mean = sum_of_probes[kind.templates] / np.float32(kind.probes)
         chosen = mean if len(kept) == len(mean) else mean[np.ix_(kept, kept)]
-        found.append(Trials(chosen, np.arange(len(kept))))
+        found.append(Trials(chosen, np.arange(len(kept)), cohort))
     return found
 
 

@@ -9,10 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from app.gallery import means
+from app.gallery.comparison import Found
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
-from app.matching.maps import VeinMaps, join_maps
+from app.matching.impostors import Impostors
+from app.matching.maps import Signs, VeinMaps, join_maps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
+from app.matching.similarity import probe_codes, similarities, template_codes
 from app.matching.templates import MapFormat
 from tests.app.conftest import execute
 from tests.app.gallery.conftest import ALEXNET, VGG16, Open, ToyNet, enroll, vein_maps
@@ -122,15 +125,50 @@ def settled(index: GalleryIndex) -> tuple[int, int]:
     return index.mean_map.subjects, index.mean_map.revision
 
 
-def assert_compared_with(index: GalleryIndex, count: int, at: list[MapSum]) -> None:
-    """Compares with the reference under the mean maps of some sums."""
+def assert_compared_with(
+    index: GalleryIndex, count: int, at: list[MapSum], cohort: int | None = None
+) -> None:
+    """Compares with the reference under the mean maps of some sums.
+
+    Args:
+        index: the index.
+        count: number of subjects.
+        at: the sums, by format.
+        cohort: number of subjects that set the scale; by default those of the sums.
+    """
     probes = [vein_maps(1, 99), vein_maps(1, 99, ALEXNET)]
     expected = {
         f"s{i}": {VGG16: vein_maps(2, i), ALEXNET: vein_maps(1, i, ALEXNET)} for i in range(count)
     }
     found = index.search(probes)
     check(found, expected, probes, [one.mean() for one in at])
-    assert found.mean_map == (at[0].subjects >= MIN_SUBJECTS)
+    if at[0].subjects < MIN_SUBJECTS:
+        assert (found.impostors, found.fused_impostors) == ((None, None), None)
+    else:
+        assert_impostors(found, [f"s{i}" for i in range(cohort or at[0].subjects)], expected, at)
+
+
+def assert_impostors(
+    found: Found,
+    subject_ids: list[str],
+    maps: Mapping[str, Mapping[MapFormat, VeinMaps]],
+    at: list[MapSum],
+) -> None:
+    """Compares with the similarities of the subjects' first images to each other."""
+    by_net: list[NDArray[np.float64]] = []
+    for of, sums in zip(FORMATS, at, strict=True):
+        # AlexNet has one map of each: VGG16's last one is of the same image.
+        first = [maps[one][of][-1:] for one in subject_ids]
+        signs, side = Signs.of(join_maps(first), sums.mean()), of.shape.side
+        shape = ((side - 4) ** 2, of.shape.channels)
+        rows = [similarities(probe_codes(p), template_codes(signs), shape) for p in signs.each()]
+        by_net.append(np.stack(rows).astype(np.float64))
+    pairs = zip((*found.impostors, found.fused_impostors), (*by_net, sum(by_net) / 2), strict=True)
+    for used, cohort in pairs:
+        assert used is not None
+        expected = Impostors.of(np.asarray(cohort))
+        assert used.mean == pytest.approx(expected.mean, abs=1e-6)
+        assert used.deviation == pytest.approx(expected.deviation, abs=1e-6)
 
 
 def test_mean_maps_are_used_from_the_least_number_of_subjects_and_renewed_at_a_quarter(
@@ -197,7 +235,7 @@ def test_what_changes_while_mean_maps_are_renewed_is_in_the_renewed_index(
     assert settled(index) == (20, 1)
     at_20 = [sum_over(VGG16, {str(i): vein_maps(2, i) for i in range(20)})]
     at_20 += [sum_over(ALEXNET, {str(i): vein_maps(1, i, ALEXNET) for i in range(20)})]
-    assert_compared_with(index, 22, at_20)
+    assert_compared_with(index, 22, at_20, cohort=22)  # read after the sums
 
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["at the start", "while serving"])
@@ -219,7 +257,7 @@ def test_mean_maps_that_change_the_test_pairs_are_refused(
     assert "mean map of 20 subjects is not used" in line
     assert "vgg16/1" in line
     probes = [vein_maps(1, 99), vein_maps(1, 99, ALEXNET)]
-    assert not index.search(probes).mean_map
+    assert index.search(probes).fused_impostors is None
 
     enroll(gallery, "s20", seed=20)
     assert settled(index) == (0, 0)

@@ -23,8 +23,8 @@ CASES = [
         "probes": 1,
         "temperature": TEMPERATURE,
         "thresholds": [
-            {"fmr": 0.01, "similarity": 0.3, "comparisons": 640_000},
-            {"fmr": 0.0001, "similarity": 0.5, "comparisons": 640_000},
+            {"fmr": 0.01, "score": 0.3, "comparisons": 640_000},
+            {"fmr": 0.0001, "score": 0.5, "comparisons": 640_000},
         ],
     }
     for mean_map in (False, True)
@@ -92,7 +92,7 @@ def add_version(models_dir: Path, net: str, version: int) -> None:
 
 def fusion_cases(temperature: float) -> list[dict[str, Any]]:
     """Returns one case with one threshold."""
-    thresholds = [{"fmr": 0.01, "similarity": 0.4, "comparisons": 1000}]
+    thresholds = [{"fmr": 0.01, "score": 0.4, "comparisons": 1000}]
     return [{**CASES[0], "temperature": temperature, "thresholds": thresholds}]
 
 
@@ -108,7 +108,7 @@ def write_fusions(models_dir: Path, *entries: dict[str, Any]) -> None:
         for entry in entries
     ]
     content = {
-        "schema_version": 2,
+        "schema_version": 3,
         "created_at": "2026-01-02T03:04:05+00:00",
         "sha256": checksum(fusions),
         "fusions": fusions,
@@ -133,7 +133,7 @@ def export(folder: Path) -> None:
     outputs = {name: value.numpy() for name, value in net.serve(tf.constant(images)).items()}
     np.savez(folder / "golden.npz", images=images, **outputs)
     manifest = {
-        "schema_version": 4,
+        "schema_version": 5,
         "net": folder.parent.name,
         "version": int(folder.name),
         "created_at": "2026-01-02T03:04:05+00:00",

@@ -68,7 +68,7 @@ def test_a_fusion_that_makes_no_sense_is_corrupt(two_nets: Path, changes: dict[s
 
 def test_a_fusion_with_a_changed_digit_is_corrupt(two_nets: Path) -> None:
     path = two_nets / "fusion.json"
-    path.write_text(path.read_text().replace('"similarity": 0.4', '"similarity": 0.1'))
+    path.write_text(path.read_text().replace('"score": 0.4', '"score": 0.1'))
 
     with pytest.raises(NetCorrupt, match=r"fusion\.json has SHA-256 \w{64}, not") as refusal:
         read_fusion_manifest(two_nets)

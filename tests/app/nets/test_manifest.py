@@ -58,17 +58,17 @@ def thresholds(content: list[dict[str, float]]) -> dict[str, Any]:
     "changes",
     [
         {"schema_version": 1},
-        {"schema_version": 5},
+        {"schema_version": 6},
         {"cases": []},
         {"cases": CASES[2:]},  # none without a mean map
         {"cases": [*CASES, CASES[0]]},
         {"cases": [{**CASES[0], "temperature": 0}]},
         {"cases": [{**CASES[0], "templates": 0}]},
         thresholds([]),
-        thresholds([{"fmr": 0.01, "similarity": 0.5}]),
-        thresholds([{"fmr": 2, "similarity": 0.5, "comparisons": 9}]),
-        thresholds([{"fmr": 0.01, "similarity": float("nan"), "comparisons": 9}]),
-        thresholds([{"fmr": 0.01, "similarity": 0.5, "comparisons": -9}]),
+        thresholds([{"fmr": 0.01, "score": 0.5}]),
+        thresholds([{"fmr": 2, "score": 0.5, "comparisons": 9}]),
+        thresholds([{"fmr": 0.01, "score": float("nan"), "comparisons": 9}]),
+        thresholds([{"fmr": 0.01, "score": 0.5, "comparisons": -9}]),
         {"map_side": 4},
         {"map_channels": 0},
         {"map_side": None},
@@ -84,8 +84,8 @@ def thresholds(content: list[dict[str, float]]) -> dict[str, Any]:
         {"unheard_of": 1},
         thresholds(
             [
-                {"fmr": 0.01, "similarity": 0.5, "comparisons": 9},
-                {"fmr": 0.001, "similarity": 0.4, "comparisons": 9},
+                {"fmr": 0.01, "score": 0.5, "comparisons": 9},
+                {"fmr": 0.001, "score": 0.4, "comparisons": 9},
             ]
         ),
     ],
@@ -108,9 +108,9 @@ NO_DIGEST = "has SHA-256 [0-9a-f]{64}, not"
         (r".*", "{", ""),
         (r".*", "", ""),
         (r".*", "[]", ""),
-        (r".*", '{"schema_version": 4}', ""),
+        (r".*", '{"schema_version": 5}', ""),
         (r".*", "\x00", ""),
-        (r'"similarity": 0.3', '"similarity": 0.2', NO_DIGEST),
+        (r'"score": 0.3', '"score": 0.2', NO_DIGEST),
         (r', "sha256": "[^"]*"}$', "}", f"{NO_DIGEST} ''"),
     ],
     ids=["cut", "empty", "list", "incomplete", "binary", "changed digit", "no checksum"],
@@ -129,7 +129,7 @@ def test_a_damaged_manifest_is_corrupt(
 def test_a_manifest_of_an_earlier_release_is_to_be_exported_again(models_dir: Path) -> None:
     seal(models_dir / "toy/1", schema_version=3)
 
-    message = r"has schema_version 3: .* vein maps .*train the net .*export the net again"
+    message = r"has schema_version 3, of an earlier .*train the net .*export the net again"
     with pytest.raises(NetCorrupt, match=message):
         read_manifest(models_dir / "toy/1")
 

@@ -39,7 +39,7 @@ def test_a_whole_version_is_served(engine: str, exported: Path) -> None:
     assert net.key == NetKey("toy", 1)
     assert net.identities == ("p001", "p002", "p003", "p004")
     assert net.input_px == 32
-    assert net.calibration.cases[0].threshold_at(1e-3).similarity == pytest.approx(0.4)
+    assert net.calibration.cases[0].threshold_at(1e-3).score == pytest.approx(0.4)
     assert net.format == MapFormat("toy", "0123456789abcdef", MapShape(8, 4))
     with np.load(exported / "toy/1/templates.npz") as file:
         np.testing.assert_array_equal(net.trained.owners, file["owners"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.matching.calibration import Calibration
+from app.matching.impostors import Impostors
 from tests.training.toy_palms import make_palms
 from tests.training.toy_trials import make_calibration, make_case, make_trials
 from training.benchmark.comparisons import Comparisons, Trials
@@ -18,6 +19,7 @@ from training.database.palms import ReadingOptions
 THRESHOLDS = ((0.1, 0.1), (0.4, 1e-3))
 CALIBRATION = make_calibration(*THRESHOLDS)
 IDENTITIES, PROBES = 40, 20
+IMPOSTORS = Impostors(0.2, 0.05)
 
 
 def compare(identities: int = IDENTITIES, own: float = 0.55, seed: int = 1) -> Comparisons:
@@ -93,7 +95,7 @@ def test_only_maps_have_tables_on_thresholds_and_on_the_mean_map(figures: dict[s
 
 def test_the_mean_map_s_table_compares_with_and_without_it() -> None:
     plain = compare(own=0.4)
-    found = measure(compares_maps=True, mean_map=True, without_mean=plain)
+    found = measure(compares_maps=True, impostors=IMPOSTORS, without_mean=plain)
     alone = measure_matcher(Matcher("", "", plain), draw_subjects(IDENTITIES, 1, 50), 1)
     assert found["mean_map"]["subtracted"]
     assert found["mean_map"]["without"] == {name: alone[name] for name in ("eer", "fnmr")}
@@ -101,15 +103,18 @@ def test_the_mean_map_s_table_compares_with_and_without_it() -> None:
 
 
 def test_strangers_outside_the_mean_map_have_the_threshold_of_their_case() -> None:
-    cases = (make_case((0.3, 1e-3)), make_case((0.45, 1e-3), mean_map=True))
-    outside = tuple(Outside(count, compare(30, seed=2)) for count in (0, 20))
-    found = measure(Calibration(cases), compares_maps=True, mean_map=True, outside=outside)
+    cases = (make_case((0.3, 1e-3)), make_case((5, 1e-3), mean_map=True))
+    outside = tuple(
+        Outside(count, compare(30, seed=2), impostors)
+        for count, impostors in ((0, None), (20, IMPOSTORS))
+    )
+    found = measure(Calibration(cases), compares_maps=True, impostors=IMPOSTORS, outside=outside)
     without, mean = found["mean_map"]["outside"]
     assert [(one["enrolled"], one["strangers"]) for one in (without, mean)] == [(0, 30), (20, 30)]
     similarities = outside[0].comparisons.similarities
     others = similarities[outside[0].comparisons.trials.own[:, None] != np.arange(30)]
     assert without["stated"]["1e-3"]["matches"] == (others >= 0.3).sum()
-    assert mean["stated"]["1e-3"]["matches"] == (others >= 0.45).sum()
+    assert mean["stated"]["1e-3"]["matches"] == (others >= 0.2 + 5 * 0.05).sum()
     assert mean["stated"]["1e-4"] is None
 
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.matching.fusion import Fusion
+from app.matching.impostors import Impostors
 from app.matching.maps import Floats, Signs, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from app.matching.similarity import probe_codes, similarities, template_codes
@@ -15,6 +16,7 @@ from training.benchmark import map_similarities
 from training.benchmark.comparisons import Trials
 from training.benchmark.map_similarities import (
     ENROLLED,
+    Compared,
     MapSimilarities,
     MeanSplit,
     compare_embeddings,
@@ -68,17 +70,30 @@ def test_maps_are_compared_with_and_without_the_mean_of_all_identities() -> None
     np.testing.assert_array_equal(found.without_mean, by_hand(maps, trials, None))
     mean = mean_of(maps, trials, np.arange(21))
     assert mean is not None
-    np.testing.assert_array_equal(found.with_mean, by_hand(maps, trials, mean))
+    np.testing.assert_array_equal(found.as_service.similarities, by_hand(maps, trials, mean))
     # What all palms share makes impostors alike; the mean map removes it.
-    assert found.without_mean.mean() > found.with_mean.mean() + 0.05
-    assert found.as_service is found.with_mean
+    assert found.without_mean.mean() > found.as_service.similarities.mean() + 0.05
 
 
 def test_no_mean_map_is_subtracted_for_fewer_than_twenty_identities() -> None:
     maps, trials = make_toy(19)
     found = compare_net_maps(maps, trials, [], "toy/1")
-    assert found.with_mean is None
-    assert found.as_service is found.without_mean
+    assert found.as_service.impostors is None
+    np.testing.assert_array_equal(found.as_service.similarities, found.without_mean)
+
+
+def test_impostors_are_the_first_images_of_the_mean_map_s_identities() -> None:
+    maps, trials = make_toy(26)
+    order = np.random.default_rng(0).permutation(26)
+    split = MeanSplit(order[:20], np.sort(order[20:]))
+    found = compare_net_maps(maps, trials, [split], "toy/1")
+    for one, enrolled in ((found.outside[0], order[:20]), (found.as_service, np.arange(26))):
+        mean = mean_of(maps, trials, enrolled)
+        first = maps[2 * enrolled]  # two templates each
+        signs = Signs.of(first, mean)
+        shape = ((SIDE - 4) ** 2, CHANNELS)
+        rows = [similarities(probe_codes(p), template_codes(signs), shape) for p in signs.each()]
+        assert one.impostors == Impostors.of(np.stack(rows))
 
 
 def test_strangers_are_compared_with_each_other_minus_the_mean_of_the_others() -> None:
@@ -88,9 +103,10 @@ def test_strangers_are_compared_with_each_other_minus_the_mean_of_the_others() -
     splits = [MeanSplit(order[:0], strangers), MeanSplit(order[:20], strangers)]
     none, twenty = compare_net_maps(maps, trials, splits, "toy/1").outside
     cut = np.ix_(strangers, strangers)  # a probe of each identity, in order
-    np.testing.assert_array_equal(none, by_hand(maps, trials, None)[cut])
+    assert none.cohort is None
+    np.testing.assert_array_equal(none.similarities, by_hand(maps, trials, None)[cut])
     mean = mean_of(maps, trials, order[:20])
-    np.testing.assert_array_equal(twenty, by_hand(maps, trials, mean)[cut])
+    np.testing.assert_array_equal(twenty.similarities, by_hand(maps, trials, mean)[cut])
 
 
 def test_the_size_of_a_block_does_not_change_similarities(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,16 +114,18 @@ def test_the_size_of_a_block_does_not_change_similarities(monkeypatch: pytest.Mo
     expected = compare_net_maps(maps, trials, [], "toy/1")
     monkeypatch.setattr(map_similarities, "IMAGE_PAIRS", 100)
     found = compare_net_maps(maps, trials, [], "toy/1")
-    np.testing.assert_array_equal(found.as_service, expected.as_service)
+    np.testing.assert_array_equal(found.as_service.similarities, expected.as_service.similarities)
     both = fuse_maps(Fusion((0.5, 0.5), make_calibration((0.3, 0.1))), [found, found])
-    np.testing.assert_allclose(both.as_service, expected.as_service, atol=1e-6)
+    np.testing.assert_allclose(
+        both.as_service.similarities, expected.as_service.similarities, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("shift", [0, 1, 3])
 def test_the_shift_is_the_one_that_is_asked_for(shift: int) -> None:
     maps, trials = make_toy(3)
     found = compare_net_maps(maps, trials, [], "toy/1", shift=shift)
-    np.testing.assert_array_equal(found.as_service, by_hand(maps, trials, None, shift))
+    np.testing.assert_array_equal(found.as_service.similarities, by_hand(maps, trials, None, shift))
 
 
 @pytest.mark.parametrize("shift", [-1, 4])
@@ -147,15 +165,22 @@ def test_every_number_of_identities_has_a_mean_map_or_none_is_meant() -> None:
 def test_a_fused_similarity_is_the_weighted_sum_in_every_case() -> None:
     rng = np.random.default_rng(2)
     plain, centred, outside = (rng.random((2, 5, 4)).astype(np.float32) for _ in range(3))
+    cohort = rng.random((2, 4, 4)).astype(np.float32)
     fusion = Fusion((0.75, 0.25), make_calibration((0.3, 0.1)))
-    nets = [MapSimilarities(plain[i], centred[i], (outside[i],)) for i in range(2)]
+    nets = [
+        MapSimilarities(plain[i], Compared(centred[i], cohort[i]), (Compared(outside[i], None),))
+        for i in range(2)
+    ]
     found = fuse_maps(fusion, nets)
     for ours, parts in (
         (found.without_mean, plain),
-        (found.with_mean, centred),
-        (found.outside[0], outside),
+        (found.as_service.similarities, centred),
+        (found.as_service.cohort, cohort),
+        (found.outside[0].similarities, outside),
     ):
+        assert ours is not None
         np.testing.assert_allclose(ours, 0.75 * parts[0] + 0.25 * parts[1], atol=1e-6)
+    assert found.outside[0].cohort is None
 
 
 def test_an_embedding_is_compared_with_each_identity_s_best_template(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
+from app.matching.impostors import Impostors
 from app.matching.maps import VeinMaps
 from app.matching.templates import NetKey
 from tests.training.toy_palms import make_palms
@@ -114,19 +115,20 @@ def test_the_fused_similarity_is_the_weighted_sum_of_the_maps(many: dict[str, Ma
 
 def test_few_identities_have_no_mean_map(few: dict[str, Matcher]) -> None:
     for one in few.values():
-        assert (one.mean_map, one.without_mean, one.outside) == (False, None, ())
+        assert (one.impostors, one.without_mean, one.outside) == (None, None, ())
 
 
 def test_many_identities_have_a_mean_map_and_strangers_outside_it(many: dict[str, Matcher]) -> None:
     for name in ("vgg16/3 map", "fused"):
         one = many[name]
-        assert one.mean_map
+        assert one.impostors
+        assert [of.impostors is not None for of in one.outside] == [False, True]
         assert one.without_mean
         assert not np.array_equal(one.without_mean.similarities, one.comparisons.similarities)
         assert [outside.enrolled for outside in one.outside] == [0, 20]
         shapes = [outside.comparisons.similarities.shape for outside in one.outside]
         assert shapes == [(84, 42), (44, 22)]
-    assert not many["vgg16/3 embedding"].mean_map
+    assert not many["vgg16/3 embedding"].impostors
 
 
 def test_another_shift_is_not_calibrated(few: dict[str, Matcher]) -> None:
@@ -139,20 +141,21 @@ def test_another_shift_is_not_calibrated(few: dict[str, Matcher]) -> None:
 def test_limits_are_those_of_the_case() -> None:
     cases = (
         make_case((0.3, 1e-3)),
-        make_case((0.5, 1e-3), mean_map=True),
-        make_case((0.6, 1e-3), mean_map=True, templates=4),
+        make_case((4, 1e-3), mean_map=True),
+        make_case((5, 1e-3), mean_map=True, templates=4),
     )
     trials = make_trials([0, 1], [0, 1], templates=[1, 4])
     found = Comparisons(np.zeros((2, 2), np.float32), trials)
     one = Matcher("", "", found, Calibration(cases))
-    limits = one.limits(1e-3, found, mean_map=True)
+    impostors = Impostors(0.25, 0.0625)
+    limits = one.limits(1e-3, found, impostors)
     assert limits
-    assert limits.similarities.tolist() == [0.5, 0.6]
-    without = one.limits(1e-3, found, mean_map=False)
+    assert limits.similarities.tolist() == [0.25 + 4 / 16, 0.25 + 5 / 16]
+    without = one.limits(1e-3, found, None)
     assert without
     assert without.similarities.tolist() == [0.3, 0.3]
-    assert one.limits(1e-4, found, mean_map=True) is None
-    assert Matcher("", "", found).limits(1e-3, found, mean_map=True) is None
+    assert one.limits(1e-4, found, impostors) is None
+    assert Matcher("", "", found).limits(1e-3, found, impostors) is None
 
 
 def test_evidence_is_the_distance_from_the_threshold_in_temperatures() -> None:

@@ -63,7 +63,7 @@ def test_the_rates_are_those_of_the_service_s_answers(
         for some in (test, strangers)
     )
     correct = known.argmax(axis=1) == test.labels
-    limits = fusion.calibration.at(FPIR_TARGET / 4, np.full(4, 3), probes=1, mean_map=False)
+    limits = fusion.calibration.at(FPIR_TARGET / 4, np.full(4, 3), probes=1, impostors=None)
     threshold, temperature = limits.similarities[0], limits.temperatures[0]
 
     def accepted(similarities: np.ndarray) -> np.ndarray:

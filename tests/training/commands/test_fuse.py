@@ -56,7 +56,7 @@ def test_fused_again_the_entry_is_replaced(config: FuseConfig) -> None:
             own.templates,
             own.probes,
         )
-        found, expected = ([t.similarity for t in one.thresholds] for one in (fused, own))
+        found, expected = ([t.score for t in one.thresholds] for one in (fused, own))
         assert found == pytest.approx(expected, abs=0.05)
     assert entry.strangers == alone.strangers
 

@@ -5,6 +5,7 @@ import pytest
 
 from app.matching.calibration import Calibration
 from app.matching.decision import posteriors
+from app.matching.impostors import Impostors
 from tests.training.toy_trials import make_case, make_trials
 from training.benchmark.comparisons import Comparisons
 from training.benchmark.resampling import draw_subjects
@@ -18,11 +19,14 @@ from training.metrics.calibration_curves import (
 
 CALIBRATION = Calibration(
     (
-        make_case((0.2, 0.1), (0.6, 1e-5), mean_map=True),
-        make_case((0.3, 0.1), (0.7, 1e-5), mean_map=True, templates=4, temperature=0.08),
+        make_case((2, 0.1), (10, 1e-5), mean_map=True, temperature=1),
+        make_case((4, 0.1), (12, 1e-5), mean_map=True, templates=4, temperature=1.6),
         make_case((0.5, 0.1), (0.9, 1e-5)),
     )
 )
+
+
+IMPOSTORS = Impostors(0.1, 0.05)
 
 
 def test_bins_hold_their_upper_end() -> None:
@@ -50,11 +54,11 @@ def compared(count: int = 40, probes: int = 50, seed: int = 3) -> Comparisons:
 
 def test_answers_are_those_of_the_service() -> None:
     one = compared()
-    found = identify_probes(one, CALIBRATION, seed=5, mean_map=True)
+    found = identify_probes(one, CALIBRATION, seed=5, impostors=IMPOSTORS)
     chosen = np.random.default_rng(5).permutation(40)[:20]
     of_one, of_four, _ = CALIBRATION.cases
     several = chosen % 2 == 0
-    stated = [case.threshold_at(0.01 / 20).similarity for case in (of_one, of_four)]
+    stated = [0.1 + 0.05 * case.threshold_at(0.01 / 20).score for case in (of_one, of_four)]
     thresholds = np.where(several, stated[1], stated[0])
     temperatures = np.where(several, 0.08, 0.05)
     assert (found.enrolled, found.strangers) == (20, 20 * 50)
@@ -75,13 +79,13 @@ def test_answers_are_those_of_the_service() -> None:
 
 
 def test_the_lowest_calibrated_fmr_is_used_if_the_service_asks_for_a_lower_one() -> None:
-    found = identify_probes(compared(), Calibration((make_case((0.2, 0.1)),)), 5, mean_map=False)
+    found = identify_probes(compared(), Calibration((make_case((0.2, 0.1)),)), 5, impostors=None)
     assert found.fmr == pytest.approx(0.1)
 
 
 def test_the_bins_hold_all_answers() -> None:
     one = compared()
-    answers = identify_probes(one, CALIBRATION, seed=5, mean_map=True)
+    answers = identify_probes(one, CALIBRATION, seed=5, impostors=IMPOSTORS)
     found = measure_reliability(answers, one.trials.subjects, draw_subjects(40, 1))
     assert sum(found.counts) == 2000 == found.ece.count
     used = [i for i, n in enumerate(found.counts) if n]

@@ -116,6 +116,11 @@ def test_a_case_s_trials_are_of_its_images_and_mean_map(monkeypatch: pytest.Monk
         expected = reference(maps, kind, mean if kind.mean_map else None)
         np.testing.assert_allclose(one.similarities, expected, atol=1e-6)
         assert one.own.tolist() == [*range(24)]
+        if kind.mean_map:
+            first = maps.templates[6 * np.arange(21)]
+            np.testing.assert_array_equal(one.cohort, compare_maps(first, first, mean, "toy"))
+        else:
+            assert one.cohort is None
 
 
 def test_trials_leave_out_strangers_with_too_few_images() -> None:
@@ -128,7 +133,7 @@ def test_trials_leave_out_strangers_with_too_few_images() -> None:
 def test_thresholds_rise_with_the_templates_and_fall_with_the_probes() -> None:
     maps = toy(40)
     found = {
-        (case.templates, case.probes): case.thresholds[0].similarity
+        (case.templates, case.probes): case.thresholds[0].score
         for case in calibrate_net([maps], choose_cases([maps.strangers], 1e-1))
         if not case.mean_map
     }
@@ -140,9 +145,16 @@ def sums(nets: Sequence[Sequence[Trials]], weights: Sequence[float]) -> np.ndarr
     return sum(w * net[0].similarities for w, net in zip(weights, nets, strict=True))  # type: ignore[return-value]
 
 
-def test_fused_trials_are_weighted_sums() -> None:
+@pytest.mark.parametrize("mean_map", [False, True])
+def test_fused_trials_are_weighted_sums(mean_map: bool) -> None:
     nets = [[toy(20, seed=seed)] for seed in (0, 1)]
-    ((_, trials),) = trials_by_case(nets, [CaseKind(False, 1, 1)])
+    ((_, trials),) = trials_by_case(nets, [CaseKind(mean_map, 1, 1)])
     (fused,) = fuse_trials(trials, (0.25, 0.75))
+    if mean_map:
+        cohorts = [net[0].cohort for net in trials]
+        assert cohorts[0] is not None
+        assert cohorts[1] is not None
+        expected = 0.25 * cohorts[0] + 0.75 * cohorts[1]
+        np.testing.assert_allclose(fused.cohort, expected, atol=1e-6)  # type: ignore[arg-type]
     np.testing.assert_allclose(fused.similarities, sums(trials, (0.25, 0.75)), atol=1e-6)
     assert fused.own.tolist() == [*range(20)]

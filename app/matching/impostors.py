@@ -1,0 +1,48 @@
+"""How alike the different subjects of a site are: the scale of its thresholds.
+
+How alike two strangers' maps are depends on the camera. Before a camera that sees a small part of
+the palm, veins are large, fewer places are independent of each other, and similarities vary more.
+So a threshold counts deviations above the mean of the similarities between the site's own subjects.
+Speaker verification scales scores by a cohort of impostors in the same way: R. Auckenthaler,
+M. Carey and H. Lloyd-Thomas, "Score normalization for text-independent speaker verification
+systems", Digital Signal Processing 10 (2000).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_COHORT = 100
+"""Subjects that are compared with each other; they make 9,900 comparisons."""
+
+LEFT_OUT = 0.02
+"""Share of the highest similarities that are left out: one palm may be enrolled as two subjects."""
+
+_LEAST_DEVIATION = 1e-3  # of equal similarities, as of toy maps; real ones vary by about 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Impostors:
+    """The similarities of one image to the templates of other subjects.
+
+    Attributes:
+        mean: their mean, in [-1, 1].
+        deviation: their standard deviation, above 0.
+    """
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, cohort: NDArray[np.floating]) -> Self:
+        """Measures the similarities between the subjects of a cohort.
+
+        Args:
+            cohort: [M, M], the similarity of each subject's first image to that of every subject,
+                M at least 2; those to itself are not used.
+        """
+        others = np.sort(cohort[~np.eye(len(cohort), dtype=bool)].astype(np.float64))
+        kept = others[: len(others) - int(LEFT_OUT * len(others))]
+        return cls(float(kept.mean()), max(float(kept.std()), _LEAST_DEVIATION))
