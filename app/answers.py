@@ -65,9 +65,12 @@ class Threshold(_Answer):
 class Impostors(_Answer):
     """How alike the enrolled subjects are to each other, by the nets' fused similarity."""
 
-    mean: Similarity = Field(description="Mean of the similarities.", examples=[0.0612])
+    mean: Similarity = Field(
+        description="Mean of the similarities, -1 to 1, to 4 decimals.", examples=[0.0612]
+    )
     deviation: Similarity = Field(
-        description="Their standard deviation. Thresholds count deviations above the mean.",
+        description="Their standard deviation, above 0, to 4 decimals. Thresholds count deviations "
+        "above the mean.",
         examples=[0.0208],
     )
 

@@ -271,3 +271,32 @@ def test_nets_that_differ_cannot_vote_together(field: str, value: object, messag
 
     with pytest.raises(NetsDisagree, match=message):
         ensemble(nets)
+
+
+def test_from_20_subjects_on_thresholds_count_deviations_of_the_site_s_impostors(
+    gallery: Gallery,
+) -> None:
+    net = ToyNet("vgg16", 2)
+    with_mean_map = Case(True, 1, 1, 2.0, (Threshold(3.0, 1e-1), Threshold(7.0, 1e-5)))
+    cases = Calibration((*calibration(0.1).cases, with_mean_map))
+
+    def start() -> Identifier:
+        both = Ensemble((net,), Fusion((1.0,), cases))
+        return Identifier(both, gallery, image_limits=LIMITS, fpir_target=0.03, fmr_target=1e-3)
+
+    first = start()
+    for seed in range(50, 70):
+        mean_map = first.describe_gallery().mean_map
+        assert (mean_map.subjects, mean_map.impostors) == (0, None)
+        first.enroll(f"s{seed}", None, None, [palm(seed)], add=False)
+    first.close()
+
+    identifier = start()
+    mean_map = identifier.describe_gallery().mean_map
+    assert mean_map.subjects == 20
+    site = mean_map.impostors
+    assert site is not None
+    found = identifier.verify("s50", [palm(50, 1)])
+    assert found.threshold.similarity == pytest.approx(site.mean + 5 * site.deviation)
+    margin = (found.similarity - found.threshold.similarity) / (2 * site.deviation)
+    assert found.confidence == pytest.approx(1 / (1 + np.exp(-margin)))

@@ -80,7 +80,7 @@ def test_a_calibration_of_other_nets_is_not_used(
     with TestClient(create_app(enrolled, load_ensemble=lambda *_: two)) as client:
         assert not client.get("/v1/site").json()["used"]
         found = verify(client, "e50", png(50)).json()["threshold"]["similarity"]
-    stated = TOO_LOW.at(1e-3, np.array([2]), probes=1, mean_map=False)
+    stated = TOO_LOW.at(1e-3, np.array([2]), probes=1, impostors=None)
     assert found == pytest.approx(stated.similarities[0], abs=1e-4)
     assert "is of other nets or thresholds and not used" in caplog.text
 

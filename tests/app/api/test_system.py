@@ -38,7 +38,7 @@ def test_the_nets_are_listed(shared_client: TestClient) -> None:
     assert nets[0]["trained_identities"] == 3
     assert nets[0]["template_id"] == "0" * 16
     assert (nets[0]["map_side"], nets[0]["map_channels"]) == SHAPE
-    thresholds = [{"similarity": 0.5, "fmr": 0.01}, {"similarity": 0.6, "fmr": 0.0001}]
+    thresholds = [{"score": 0.5, "fmr": 0.01}, {"score": 0.6, "fmr": 0.0001}]
     case = {"mean_map": False, "templates": 1, "probes": 1, "thresholds": thresholds}
     assert nets[0]["cases"] == models["cases"] == [case]
     assert models["weights"] == [0.25, 0.25, 0.5]
@@ -49,7 +49,7 @@ def test_the_gallery_is_described_without_any_map(shared_client: TestClient) -> 
     assert gallery == {
         "subjects": 3,
         "without_templates": 0,
-        "mean_map": {"subjects": 0, "revision": 0},
+        "mean_map": {"subjects": 0, "revision": 0, "impostors": None},
         "fpir": 0.01,
     }
 
