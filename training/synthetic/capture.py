@@ -45,7 +45,7 @@ def shoot(
 
 def _shading(palm: Layers, session: Session, rng: np.random.Generator, style: Style) -> Float32:
     """Returns how much darker than plain skin each pixel is, float32 [IMAGE_PX, IMAGE_PX]."""
-    veins, skin = _lit_layers(palm, session, rng, style)
+    veins, skin = lit_layers(palm, session, rng, style)
     x, y = _pose(session, rng, style)
     slip_x, slip_y = rng.normal(0, 0.4, 2).astype(np.float32)  # the skin slides over the veins
     push_x, push_y = (enlarge(grid, IMAGE_PX) for grid in session.pressure)
@@ -59,7 +59,7 @@ def _shading(palm: Layers, session: Session, rng: np.random.Generator, style: St
     return shading + np.float32(session.camera.rim) * rim(x, y)
 
 
-def _lit_layers(
+def lit_layers(
     palm: Layers, session: Session, rng: np.random.Generator, style: Style
 ) -> tuple[Float32, Float32]:
     """Returns how dark veins and skin are on the canvas, float32 [CANVAS_PX, CANVAS_PX] each."""

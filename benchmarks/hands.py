@@ -1,0 +1,193 @@
+"""Measures how well hands are found on drawn hands that the finder was not tuned on.
+
+    python -m benchmarks.hands [--hands 2000] [--crops 500] [--seed 901] [--json PATH]
+
+The hands are of the style `JUDGE_HANDS`, with backgrounds and sensors of their own. Processor time
+is measured, on one thread. About 100 ms a hand on one core.
+"""
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from app.palm.hand import locate
+from benchmarks.machine import as_sentence, describe_machine
+from training.metrics.rates import wilson_interval
+from training.report.files import write_text
+from training.synthetic.hands import JUDGE_HANDS, HandGeometry, draw_hand
+from training.synthetic.palms import draw_identity, photograph
+from training.synthetic.styles import STYLES
+
+CLOSE = 0.03
+"""Greatest error of a gap that counts as right, in palm widths."""
+
+WRONG = 0.1
+"""Error beyond which a hand counts as wrongly cut: the maps' shifts cannot make up for it."""
+
+PALMS = 40  # drawn palms that take turns in the hands
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one drawn hand.
+
+    Attributes:
+        kind: "hand", "crop" or "refused".
+        error: largest error of the three gaps, in palm widths; infinite unless a hand was found.
+        right_hand: whether left and right were told apart correctly.
+        ms: processor time.
+        truth: the drawn geometry.
+        longer_px: longer side of the image.
+    """
+
+    kind: str
+    error: float
+    right_hand: bool
+    ms: float
+    truth: HandGeometry
+    longer_px: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures how well hands are found.")
+    parser.add_argument("--hands", type=int, default=2000)
+    parser.add_argument("--crops", type=int, default=500, help="drawn crops, of all styles in turn")
+    parser.add_argument("--seed", type=int, default=901)
+    parser.add_argument("--repeats", type=int, default=10, help="images timed in each size")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    machine = describe_machine()
+    palms = [draw_identity(options.seed, i) for i in range(PALMS)]
+    outcomes = [
+        judge(options.seed, i, palms[i % PALMS]) for i in tqdm(range(options.hands), "hands")
+    ]
+    report = {
+        "machine": machine,
+        "seed": options.seed,
+        "hands": {name: share(chosen) for name, chosen in conditions(outcomes).items()},
+        "crops": count_crops(options.crops, options.seed),
+        "ms": {name: time_size(size, options) for name, size in SIZES.items()},
+    }
+    print(as_markdown(report))
+    if options.json:
+        write_text(options.json, json.dumps(report, indent=1) + "\n")
+
+
+def judge(seed: int, number: int, palm: NDArray[np.uint8]) -> Outcome:
+    """Draws a hand and looks for it."""
+    image, truth = draw_hand(seed, number, JUDGE_HANDS, palm)
+    start = time.process_time()
+    region = locate(image)
+    ms = (time.process_time() - start) * 1e3
+    hand = region.hand if region else None
+    longer_px = max(image.shape[:2])
+    if hand is None:
+        return Outcome("crop" if region else "refused", np.inf, False, ms, truth, longer_px)
+    error = float(np.hypot(*(hand.gaps - truth.gaps).T).max()) / truth.palm_width_px
+    return Outcome("hand", error, hand.hand == truth.hand, ms, truth, longer_px)
+
+
+def conditions(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
+    """Returns the outcomes of all hands and by condition."""
+    keys: dict[str, Callable[[Outcome], str]] = {
+        "scene": lambda o: o.truth.scene,
+        "hand": lambda o: o.truth.hand,
+        "spread": lambda o: ("0 to 0.1", "to 0.5", "to 1")[
+            int(np.digitize(o.truth.spread, [0.1, 0.5]))
+        ],
+        "rotation": lambda o: f"octant {int(o.truth.rotation_deg // 45) % 8}",
+        "colour": lambda o: "RGB" if o.truth.coloured else "grey",
+        "longer side": lambda o: f"{o.longer_px} px",
+    }
+    groups = {"all": outcomes}
+    for name, key in keys.items():
+        for value in sorted({key(o) for o in outcomes}):
+            groups[f"{name}: {value}"] = [o for o in outcomes if key(o) == value]
+    return groups
+
+
+def share(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Returns the rates of some hands, the 95 % intervals as pairs."""
+    found = [o for o in outcomes if o.kind == "hand"]
+    close = sum(o.error <= CLOSE for o in found)
+    wrong = sum(o.error > WRONG for o in found)
+    return {
+        "hands": len(outcomes),
+        "close of all": [close / len(outcomes), *wilson_interval(close, len(outcomes))],
+        "close of found": [close / max(len(found), 1), *wilson_interval(close, max(len(found), 1))],
+        "wrong": [wrong / len(outcomes), *wilson_interval(wrong, len(outcomes))],
+        "refused": sum(o.kind == "refused" for o in outcomes) / len(outcomes),
+        "taken as crops": sum(o.kind == "crop" for o in outcomes),
+        "hand right": sum(o.right_hand for o in found) / max(len(found), 1),
+        "ms p50": float(np.median([o.ms for o in outcomes])),
+        "ms p95": float(np.quantile([o.ms for o in outcomes], 0.95)),
+    }
+
+
+def count_crops(count: int, seed: int) -> dict[str, int]:
+    """Returns what drawn crops were taken for."""
+    kinds: Counter[str] = Counter()
+    styles = list(STYLES.values())
+    for number in tqdm(range(count), "crops"):
+        style = styles[number % len(styles)]
+        image = photograph(number, seed=seed, style=style, sessions=1, shots=1)[0][0]
+        region = locate(image)
+        kinds[region.kind if region else "refused"] += 1
+    return dict(kinds)
+
+
+SIZES = {"768x576": (768, 576), "4000x3000": (4000, 3000)}
+"""Widths and heights that are timed."""
+
+
+def time_size(size: tuple[int, int], options: argparse.Namespace) -> dict[str, float]:
+    """Returns the processor time of hands enlarged to one size, in ms."""
+    times: list[float] = []
+    for number in range(options.repeats):
+        image, _ = draw_hand(options.seed, number, JUDGE_HANDS)
+        enlarged = np.asarray(cv2.resize(image, size), np.uint8)
+        start = time.process_time()
+        locate(enlarged)
+        times.append((time.process_time() - start) * 1e3)
+    return {"p50": float(np.median(times)), "p95": float(np.quantile(times, 0.95))}
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """Returns the figures as tables."""
+    lines = [
+        f"{as_sentence(report['machine'])}; seed {report['seed']}.",
+        "",
+        "| | hands | gaps within 3 %, of all | of found | wrong | refused | as crops "
+        "| left or right |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in report["hands"].items():
+        lines.append(
+            f"| {name} | {row['hands']} | {_percent(row['close of all'])} "
+            f"| {_percent(row['close of found'])} | {_percent(row['wrong'])} "
+            f"| {row['refused']:.1%} | {row['taken as crops']} | {row['hand right']:.1%} |"
+        )
+    lines += ["", f"Crops: {report['crops']}.", "", "| ms | p50 | p95 |", "|---|---|---|"]
+    timed = {"all": {k[3:]: v for k, v in report["hands"]["all"].items() if k[:2] == "ms"}}
+    for name, row in (timed | report["ms"]).items():
+        lines.append(f"| {name} | {row['p50']:.1f} | {row['p95']:.1f} |")
+    return "\n".join(lines)
+
+
+def _percent(rate: list[float]) -> str:
+    return f"{rate[0]:.1%} ({rate[1]:.1%} to {rate[2]:.1%})"
+
+
+if __name__ == "__main__":
+    main()
