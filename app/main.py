@@ -136,7 +136,11 @@ def _start_identifier(settings: Settings, ensemble: Ensemble, gallery: Gallery) 
     return Identifier(
         ensemble,
         gallery,
-        image_limits=ImageLimits(max_pixels=settings.max_pixels),
+        image_limits=ImageLimits(
+            max_bytes=settings.max_image_mb * 2**20,
+            max_pixels=settings.max_pixels,
+            max_jpeg_pixels=settings.max_jpeg_pixels,
+        ),
         fpir_target=settings.fpir_target,
         fmr_target=settings.fmr_target,
     )

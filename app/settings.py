@@ -103,10 +103,19 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(
         default=32, ge=1, description="Largest request accepted, in MiB; a larger one gets 413."
     )
+    max_image_mb: int = Field(
+        default=8, ge=1, description="Largest image accepted, in MiB; a larger one gets 413."
+    )
     max_pixels: int = Field(
+        default=8_000_000,
+        ge=1,
+        description="Largest PNG, BMP, TIFF or WebP decoded, in pixels; a larger one gets 413.",
+    )
+    max_jpeg_pixels: int = Field(
         default=25_000_000,
         ge=1,
-        description="Largest image decoded, in pixels; a larger one gets 413.",
+        description="Largest JPEG decoded, in pixels; a larger one gets 413. Above 8 million, "
+        "it is decoded at reduced size.",
     )
     fpir_target: float = Field(
         default=0.01,

@@ -106,7 +106,7 @@ _EXAMPLES = [
     TemplatesMissing(_SUBJECT),
     BodyTooLarge(32 * 2**20),
     ImageTooLarge(
-        "image 1 of 1: the image has 8000x6000 = 48000000 pixels, more than 25000000; send a "
+        "image 1 of 1: the image has 8000x6000 = 48000000 pixels, more than 8000000; send a "
         "smaller one"
     ),
     UnsupportedFormat("image 1 of 1: PDF is not accepted; send PNG, JPEG, BMP, TIFF, WEBP"),

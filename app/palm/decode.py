@@ -1,146 +1,118 @@
 """Decodes image files, and refuses those that cannot be used."""
 
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-ACCEPTED_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+from app.palm.containers.reading import ACCEPTED_FORMATS, read_container, unreadable
+from app.palm.containers.still import Still, refuse_pixels
+from app.palm.errors import (
+    ImageTooLarge,
+    PalmImageError,
+    UnreadableImage,
+    UnsuitableImage,
+    UnsupportedFormat,
+)
+from app.palm.limits import ImageLimits
 
-# Formats that the refusal names, with the offset and the bytes that identify them. No parser of
-# theirs ever reads an upload.
-_OTHER_FORMATS = {
-    "GIF": (0, b"GIF8"),
-    "PDF": (0, b"%PDF"),
-    "Photoshop": (0, b"8BPS"),
-    "JPEG 2000": (4, b"jP  "),
-    "HEIF or AVIF": (4, b"ftyp"),
+__all__ = [
+    "ACCEPTED_FORMATS",
+    "ImageLimits",
+    "ImageTooLarge",
+    "PalmImageError",
+    "UnreadableImage",
+    "UnsuitableImage",
+    "UnsupportedFormat",
+    "decode",
+]
+
+REDUCED_ABOVE_PIXELS = 8_000_000
+"""A JPEG with more pixels is decoded at a half, a quarter or an eighth of its sides."""
+REDUCED_SIDE_PX = 1_000
+"""Least length of the shorter side after that, so that a palm in a whole hand keeps 300 pixels."""
+
+_COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "P", "PA", "LA"})
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
-_COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "P", "PA", "LA", "YCbCr"})
-
-
-class PalmImageError(Exception):
-    """An image that cannot be used; the message holds the values and what to do."""
-
-
-class UnsupportedFormat(PalmImageError):
-    """An image of a format outside `ACCEPTED_FORMATS`."""
-
-
-class ImageTooLarge(PalmImageError):
-    """An image with more pixels than allowed, according to its header."""
-
-
-class UnreadableImage(PalmImageError):
-    """An upload that is empty, truncated, damaged or no image."""
-
-
-class UnsuitableImage(PalmImageError):
-    """An intact image that cannot show a palm: too small, animated, CMYK or featureless."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
-    """Limits on the size of an image.
-
-    Attributes:
-        max_pixels: largest width times height; bounds the memory that one upload can claim.
-        min_side_px: least length of the shorter side; veins are not resolved below it.
-    """
-
-    max_pixels: int = 25_000_000
-    min_side_px: int = 96
 
 
 def decode(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
     """Returns the pixels of one still image.
 
     The EXIF orientation is applied. A palette is expanded and transparency dropped. 16-bit grey is
-    scaled linearly, so that 65535 becomes 255. Format, size, pixel mode and number of frames are
-    checked in the header, before any pixel is decoded.
+    scaled linearly from the bits that are used: see `_scale`. A JPEG above `REDUCED_ABOVE_PIXELS`
+    is decoded at reduced size. All else is checked in the container before any pixel is decoded.
 
     Args:
-        data: a whole PNG, JPEG, BMP, TIFF or WebP file.
+        data: a whole PNG, JPEG, MPO, BMP, TIFF or WebP file. Of an MPO, and of a TIFF with
+            thumbnails, the primary image is decoded.
         limits: accepted sizes.
 
     Returns:
         uint8 [H, W] if the file is grey, else RGB [H, W, 3].
 
     Raises:
-        UnsupportedFormat: if it is an image of another format.
-        ImageTooLarge: if it has more than `limits.max_pixels` pixels.
+        UnsupportedFormat: if it is an image of another format, or of a coding not accepted.
+        ImageTooLarge: if it has more bytes or pixels than `limits` allows.
         UnreadableImage: if it is empty, truncated, damaged or no image.
-        UnsuitableImage: if it is too small, has several frames or pages, or holds pixels that
-            are neither grey nor RGB (CMYK, Lab, 32 bits).
+        UnsuitableImage: if it is too small, has several frames or pages, has more parts than any
+            camera writes, or holds pixels that are neither grey nor RGB (CMYK, Lab, 32 bits).
     """
-    image = _open(data)
-    _check_header(image, limits)
+    still = read_container(data, limits)
     try:
-        return _pixels(ImageOps.exif_transpose(image))
-    except Exception as error:  # as in _open: a damaged file can raise any error
-        raise _unreadable(
-            f"the {image.format} image of {len(data)} bytes is truncated or damaged ({error}); "
-            "send the whole file",
-            error,
-        ) from error
-
-
-def _open(data: bytes) -> Image.Image:
-    """Reads the header of an accepted format."""
-    if not data:
-        raise UnreadableImage("the image is empty (0 bytes); send a whole file")
-    try:
-        return Image.open(BytesIO(data), formats=ACCEPTED_FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLarge(f"{error}; send a smaller image") from error
+        image = Image.open(BytesIO(still.file), formats=[still.file_format])
     except Exception as error:  # a damaged header can raise any error in Pillow's parsers
-        accepted = ", ".join(ACCEPTED_FORMATS)
-        for name, (offset, signature) in _OTHER_FORMATS.items():
-            if data.startswith(signature, offset):
-                raise UnsupportedFormat(f"{name} is not accepted; send {accepted}") from error
-        message = f"the {len(data)} bytes are not a readable image; send {accepted}"
-        raise _unreadable(message, error) from error
-
-
-def _unreadable(message: str, error: Exception) -> UnreadableImage:
-    """Returns the error, with a message of its own if a PNG has more text than Pillow reads."""
-    if "MAX_TEXT" in str(error):  # PngImagePlugin.MAX_TEXT_CHUNK and MAX_TEXT_MEMORY
-        message = "the PNG's text metadata is too large; send the image without it"
-    return UnreadableImage(message)
-
-
-def _check_header(image: Image.Image, limits: ImageLimits) -> None:
-    """Refuses an image by its size, frames and pixel mode."""
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise ImageTooLarge(
-            f"the image has {width}x{height} = {width * height} pixels, "
-            f"more than {limits.max_pixels}; send a smaller one"
-        )
-    if min(width, height) < limits.min_side_px:
-        raise UnsuitableImage(
-            f"the image is {width}x{height}; its shorter side must be at least "
-            f"{limits.min_side_px} pixels"
-        )
-    if getattr(image, "is_animated", False):
-        raise UnsuitableImage(
-            f"the {image.format} file holds several frames or pages; send one still image"
-        )
+        raise unreadable(still.file_format, data, error) from error
     if not _is_grey(image) and image.mode not in _COLOUR_MODES:
-        raise UnsuitableImage(
-            f"the image's pixels are {image.mode}; send grey (8 or 16 bits) or RGB"
-        )
+        raise refuse_pixels(image.mode)
+    try:
+        return _pixels(image, still)
+    except Exception as error:  # so can damaged pixels
+        raise unreadable(still.file_format, data, error) from error
 
 
 def _is_grey(image: Image.Image) -> bool:
     return image.mode in ("1", "L") or image.mode.startswith("I;16")
 
 
-def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+def _pixels(image: Image.Image, still: Still) -> NDArray[np.uint8]:
     """Decodes to uint8 [H, W] or [H, W, 3]."""
+    if still.file_format == "JPEG" and still.width * still.height > REDUCED_ABOVE_PIXELS:
+        scale = _reduction(still.width, still.height)
+        image.draft(None, (still.width // scale, still.height // scale))
+    elif image.size != (still.width, still.height):
+        raise ValueError(f"{image.size} pixels instead of {(still.width, still.height)}")
+    image.load()
+    if still.orientation in _TRANSPOSITIONS:
+        image = image.transpose(_TRANSPOSITIONS[still.orientation])
     if image.mode.startswith("I;16"):
-        # 257 = 65535 / 255
-        return np.rint(np.asarray(image, np.float32) / 257).astype(np.uint8)
-    return np.array(image.convert("L" if _is_grey(image) else "RGB"))
+        pixels = _scale(np.asarray(image, np.uint16))
+    else:
+        mode = "L" if _is_grey(image) else "RGB"
+        pixels = np.array(image if image.mode == mode else image.convert(mode))
+    return 255 - pixels if still.is_inverted else pixels
+
+
+def _reduction(width: int, height: int) -> int:
+    """Returns by how much both sides of a large JPEG are divided: 2, 4 or 8."""
+    return next((s for s in (8, 4) if min(width, height) // s >= REDUCED_SIDE_PX), 2)
+
+
+def _scale(deep: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Scales uint16 [H, W] linearly to 8 bits.
+
+    The largest value tells how many bits the camera used, 8 to 16. With b bits, 2^b - 1 becomes
+    255, so that 12 bits in a 16-bit file give the pixels of its 8-bit copy.
+    """
+    bits = max(8, int(np.max(deep)).bit_length())
+    table = np.rint(np.linspace(0, 255, 2**bits)).astype(np.uint8)
+    return table[deep]

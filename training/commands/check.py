@@ -23,8 +23,8 @@ GREY_SAMPLE = 256
 """Number of images whose grey levels are measured."""
 
 MIN_GREY_LEVELS = 32
-"""Least number of grey levels. Decoding maps 65535 to 255, so 10 or 12 bits in a 16-bit file give
-only 5 or 17 levels, nearly black."""
+"""Least number of grey levels. The largest value in a 16-bit file sets its scale: 12 bits with a
+single pixel of 65535 give only 17 levels, nearly black."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

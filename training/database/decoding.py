@@ -22,6 +22,9 @@ Pixels = NDArray[np.uint8]
 READ_AHEAD = 256
 """Images decoded ahead of use: about 25 MiB of pixels and files at 224 px."""
 
+DATABASE_LIMITS = ImageLimits(max_bytes=256 * 2**20, max_pixels=25_000_000)
+"""A database is the operator's own, so that larger files are read than the service accepts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -87,7 +90,7 @@ def decode_files(
 def _decode_file(path: Path, size_px: int) -> Decoded | Unreadable:
     try:
         data = path.read_bytes()
-        pixels = decode(data, ImageLimits())
+        pixels = decode(data, DATABASE_LIMITS)
     except OSError as error:
         return Unreadable(error.strerror or str(error))
     except PalmImageError as error:

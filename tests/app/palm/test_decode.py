@@ -124,17 +124,17 @@ def test_a_truncated_file_is_unreadable(file_format: str, share: float) -> None:
         decode(data[: int(share * len(data))], LIMITS)
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's own, about the damage
 @pytest.mark.parametrize("after_pixels", [False, True])
 @pytest.mark.parametrize(("size", "count"), [(2**20 + 1, 1), (2**20, 65)], ids=["one", "many"])
-def test_a_png_with_too_much_text_is_unreadable(size: int, count: int, after_pixels: bool) -> None:
+def test_a_png_s_text_is_never_decompressed(size: int, count: int, after_pixels: bool) -> None:
     metadata = PngInfo()
     for _ in range(count):
         packed = b"Comment\0\0" + zlib.compress(b"x" * size)
         metadata.add(b"zTXt", packed, after_idat=after_pixels)
 
-    with pytest.raises(UnreadableImage, match="text metadata is too large"):
-        decode(encode(GREY, "PNG", pnginfo=metadata), LIMITS)
+    found = decode(encode(GREY, "PNG", pnginfo=metadata), LIMITS)
+
+    np.testing.assert_array_equal(found, GREY)
 
 
 def test_damage_never_raises_anything_but_a_palm_image_error() -> None:
@@ -174,7 +174,7 @@ def test_a_short_side_below_the_limit_is_unsuitable() -> None:
         decode(encode(GREY[:95], "PNG"), LIMITS)
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF", "MPO"])
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF"])
 def test_several_frames_or_pages_are_unsuitable(file_format: str) -> None:
     data = encode(RGB, file_format, save_all=True, append_images=[Image.fromarray(RGB[::-1])])
 

@@ -47,13 +47,11 @@ def touch(tmp_path: Path) -> Callable[[Sequence[str]], Path]:
 
 
 def write_image(path: Path, grey: int, side: int = 96) -> None:
-    """Writes an image of one grey level.
+    """Writes an image of one grey level, as RGB if its name ends in S2.
 
-    A PNG has 16 bits; any other file has 8 bits, as RGB if its name ends in S2.
+    A PNG has 16 bits in the file, of which 8 are used.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".png":
-        Image.fromarray(np.full((side, side), 257 * grey, np.uint16)).save(path)
-    else:
-        shape = (side, side, 3) if path.stem.endswith("S2") else (side, side)
-        Image.fromarray(np.full(shape, grey, np.uint8)).save(path)
+    shape = (side, side, 3) if path.stem.endswith("S2") else (side, side)
+    is_png = path.suffix.lower() == ".png"
+    Image.fromarray(np.full(shape, grey, np.uint16 if is_png else np.uint8)).save(path)
