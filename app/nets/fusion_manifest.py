@@ -17,7 +17,7 @@ from app.nets.manifest import NET_NAME, NET_VERSION, Calibrated
 FUSION_MANIFEST = "fusion.json"
 
 FUSION_SCHEMA = 3
-"""Of fusion.json. Version 1 calibrated embeddings; in 2, the site's impostors scaled nothing."""
+"""Of fusion.json. Version 1 calibrated embeddings; 2 did not scale thresholds by impostors."""
 
 _FUSE = "run `python -m training fuse`"
 
