@@ -155,9 +155,10 @@ def coarse_similarity(view: View, net: int, probe: VeinMaps) -> Floats:
     """
     rows = view.rows[net]
     owners = rows.owners.copy()  # rows may be erased meanwhile
-    bits = 8 * rows.coarse.shape[1]
+    signs = Signs.coarse(probe, view.means.maps[net])
+    bits = np.prod(window_shape(signs.shape, COARSE_SHIFT))
     of_images: list[Floats] = []
-    for one in Signs.coarse(probe, view.means.maps[net]).each():
+    for one in signs.each():
         by_shift = hamming(rows.coarse, probe_codes(_half_set(one), COARSE_SHIFT).bits).T
         # This order of the loop takes a quarter of the time of min(axis=0).
         differing = reduce(np.minimum, by_shift).astype(np.float32)

@@ -162,6 +162,11 @@ class Signs:
         mean_values = (total / np.maximum(count, 1)).astype(np.float32)
         return cls._of(mean_values, count[..., 0] >= 2)
 
+    @property
+    def shape(self) -> MapShape:
+        """The shape of every map."""
+        return MapShape(self.positive.shape[1], self.positive.shape[3])
+
     def each(self) -> Iterator["Signs"]:
         """Yields the maps one by one."""
         for i in range(len(self.usable)):

@@ -9,6 +9,7 @@ place: D. Zhang, W.-K. Kong, J. You and M. Wong, "Online palmprint identificatio
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Self
 
@@ -31,6 +32,7 @@ NO_SCORE = -1.0
 """The similarity of two maps whose usable places overlap too little."""
 
 Bytes = NDArray[np.uint8]
+Counts = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ class Codes:
     """Windows of maps as packed bits.
 
     Attributes:
-        bits: uint8 [T, K], the signs of each window; 0 at unusable places.
-        places: uint8 [T, V], a bit for each place of each window: 1 if it is usable.
+        bits: uint8 [T, C * V], for each channel a bit for each place of each window: 1 if its value
+            is positive, 0 at unusable places.
+        places: uint8 [T, V], a bit for each place: 1 if it is usable.
         whole: bool [T], the windows whose places are all usable.
     """
 
@@ -49,11 +52,12 @@ class Codes:
 
     @classmethod
     def of(cls, positive: Bools, usable: Bools) -> Self:
-        """Packs windows bool [T, W, W, C] and [T, W, W]."""
-        flat = usable.reshape(len(usable), np.prod(usable.shape[1:]))
-        signs = positive.reshape(len(positive), np.prod(positive.shape[1:]))
+        """Packs windows bool [T, C, W, W] and [T, W, W]."""
+        count, channels, side, _ = positive.shape
+        flat = usable.reshape(count, side * side)
+        planes = np.packbits(positive.reshape(count, channels, side * side), axis=2)
         return cls(
-            np.packbits(signs, axis=1),
+            planes.reshape(count, channels * planes.shape[2]),
             np.packbits(flat, axis=1),
             np.asarray(flat.all(axis=1)),
         )
@@ -76,7 +80,8 @@ def template_codes(signs: Signs, shift: int = SHIFT) -> Codes:
     """Packs the central window of each of T maps, smaller than the map by `shift` on every side."""
     side = signs.usable.shape[1]
     centre = slice(shift, side - shift)
-    return Codes.of(signs.positive[:, centre, centre], signs.usable[:, centre, centre])
+    planes = signs.positive[:, centre, centre].transpose(0, 3, 1, 2)
+    return Codes.of(planes, signs.usable[:, centre, centre])
 
 
 def probe_codes(signs: Signs, shift: int = SHIFT) -> Codes:
@@ -91,11 +96,11 @@ def probe_codes(signs: Signs, shift: int = SHIFT) -> Codes:
     """
     side = signs.usable.shape[1] - 2 * shift
     cuts = [
-        np.s_[0, r : r + side, c : c + side] for r, c in product(range(2 * shift + 1), repeat=2)
+        np.s_[..., r : r + side, c : c + side] for r, c in product(range(2 * shift + 1), repeat=2)
     ]
+    planes = np.ascontiguousarray(signs.positive[0].transpose(2, 0, 1))
     return Codes.of(
-        np.stack([signs.positive[cut] for cut in cuts]),
-        np.stack([signs.usable[cut] for cut in cuts]),
+        np.stack([planes[cut] for cut in cuts]), np.stack([signs.usable[0][cut] for cut in cuts])
     )
 
 
@@ -110,23 +115,36 @@ def similarities(probe: Codes, templates: Codes, shape: tuple[int, int]) -> Floa
     Returns:
         float32 [T] in [-1, 1]; `NO_SCORE` where no shift has enough usable places.
     """
-    places, channels = shape
-    # Unusable places hold zeros: the ones that the other map has there are not counted.
-    differing = hamming(templates.bits, probe.bits).astype(np.int64)
-    overlap = np.broadcast_to(_ones(probe.places), differing.shape)
-    partial = np.flatnonzero(~probe.whole)
-    if len(partial):
-        masks = _spread(probe.places[partial], places, channels)
-        differing[:, partial] -= _ones_outside(templates.bits, masks)
+    channels = shape[1]
+    differing = hamming(templates.bits, probe.bits)
+    # A one at a place that is unusable in the other map, which has a zero there, differs by chance.
+    if not probe.whole.all():
+        differing -= _ones_outside(templates.bits, np.tile(probe.places, channels))
+    found = _best_shift(differing, _ones(probe.places), shape)
     partial = np.flatnonzero(~templates.whole)
     if len(partial):
-        masks = _spread(templates.places[partial], places, channels)
-        differing[partial] -= _ones_outside(probe.bits, masks).T
-        overlap = overlap.copy()
-        overlap[partial] = _common(templates.places[partial], probe.places)
-    found = 1 - 2 * differing / np.maximum(overlap * channels, 1)
-    found[overlap < MIN_OVERLAP * places] = NO_SCORE
-    return found.max(axis=1, initial=NO_SCORE).astype(np.float32)
+        some = templates.places[partial]
+        outside = _ones_outside(probe.bits, np.tile(some, channels)).T
+        overlap = _ones_outside(probe.places, ~some).T
+        found[partial] = _best_shift(differing[partial] - outside, overlap, shape)
+    return found
+
+
+def _best_shift(differing: Counts, overlap: Counts, shape: tuple[int, int]) -> Floats:
+    """Returns the similarities [T] from the differing signs [T, Q] and common places at Q shifts.
+
+    Args:
+        differing: uint32 [T, Q].
+        overlap: uint32 [T, Q], or [Q] if it is the same for all templates.
+        shape: places and channels of a window.
+    """
+    places, channels = shape
+    enough = overlap >= np.float32(MIN_OVERLAP * places)
+    compared = (np.maximum(overlap, 1) * channels).astype(np.float32)
+    worst = np.float32((1 - NO_SCORE) / 2)
+    shares = np.where(enough, differing / compared, worst).astype(np.float32)
+    # This order of the loop takes a quarter of the time of min(axis=1).
+    return 1 - 2 * reduce(np.minimum, shares.T)
 
 
 def agreement(probe: Signs, templates: Codes) -> Floats:
@@ -150,31 +168,22 @@ def agreement(probe: Signs, templates: Codes) -> Floats:
     scores = [float(similarities(windows[[i]], template, shape)[0]) for i in range(len(windows))]
     down, right = divmod(int(np.argmax(scores)), 2 * SHIFT + 1)
     cut = np.s_[down : down + window, right : right + window]
-    positive = np.unpackbits(template.bits, count=window**2 * channels).astype(bool)
+    planes = template.bits.reshape(channels, template.places.shape[1])
+    positive = np.unpackbits(planes, axis=1, count=window**2).astype(bool)
     usable = np.unpackbits(template.places, count=window**2).astype(bool).reshape(window, window)
-    same = (probe.positive[0][cut] == positive.reshape(window, window, channels)).mean(axis=-1)
+    theirs = positive.reshape(channels, window, window).transpose(1, 2, 0)
+    same = (probe.positive[0][cut] == theirs).mean(axis=-1)
     found = np.full((side, side), np.nan, np.float32)
     found[cut] = np.where(usable & probe.usable[0][cut], same, np.nan)
     return found
 
 
-def _spread(packed: Bytes, places: int, channels: int) -> Bytes:
-    """Returns the bits of places [T, V] once for every channel, [T, K]."""
-    bits = np.unpackbits(packed, axis=1, count=places)
-    return np.packbits(np.repeat(bits, channels, axis=1), axis=1)
-
-
-def _ones(packed: Bytes) -> NDArray[np.int64]:
+def _ones(packed: Bytes) -> Counts:
     """Returns the number of ones in every row."""
     words = packed.view(np.uint64) if packed.shape[1] % 8 == 0 else packed
-    return np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    return np.bitwise_count(words).sum(axis=1, dtype=np.uint32)
 
 
-def _common(rows: Bytes, others: Bytes) -> NDArray[np.int64]:
-    """Returns the number of ones that every two rows have in common, [R, Q]."""
-    return (_ones(rows)[:, None] + _ones(others) - hamming(rows, others)) // 2
-
-
-def _ones_outside(rows: Bytes, masks: Bytes) -> NDArray[np.int64]:
+def _ones_outside(rows: Bytes, masks: Bytes) -> Counts:
     """Returns the number of ones of every row that no mask's ones cover, [R, Q]."""
-    return (_ones(rows)[:, None] - _ones(masks) + hamming(rows, masks)) // 2
+    return (_ones(rows)[:, None] + hamming(rows, masks) - _ones(masks)) // 2

@@ -27,7 +27,6 @@ def maps(count: int, seed: int, masked: float = 0.0) -> VeinMaps:
 def test_similarities_are_those_of_the_service(
     masked: float, shift: int, with_mean: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "PROBES_AT_ONCE", 3)
     monkeypatch.setattr(compare, "TEMPLATES_AT_ONCE", 4)
     probes, templates = maps(5, 0, masked), maps(6, 1, masked)
     mean = maps(1, 2).deviations[0] if with_mean else None
