@@ -17,6 +17,8 @@ similarities are averaged. So the figures compare ways to set a threshold, not s
 import argparse
 import json
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.calibration import Trials, lowest_reached
+from app.matching.cohort import compare_cohort
 from app.matching.mean_map import MapSum
 from app.nets.manifest import highest_version
 from benchmarks.machine import as_sentence, describe_machine
@@ -79,14 +82,13 @@ def measure(nets: Sequence[Version], style: str, seed: int, palms: int) -> list[
     for net in nets:
         maps = net.maps(drawn)
         templates, probes = maps[drawn.sessions == 0], maps[drawn.sessions == 1]
-        total = MapSum.empty(maps.shape)
-        for subject in range(enrolled):
-            total += MapSum.of(templates[subject : subject + 1])
+        subjects = [templates[i : i + 1] for i in range(enrolled)]
+        total = reduce(add, map(MapSum.of, subjects))
         mean, name = total.mean(), str(net.key)
         strangers = probes[enrolled:], templates[enrolled:]
         plain.append(compare_maps(*strangers, None, name))
         centred.append(compare_maps(*strangers, mean, name))
-        cohorts.append(compare_maps(templates[:enrolled], templates[:enrolled], mean, name))
+        cohorts.append(compare_cohort(subjects, total))
     without, minus_mean, cohort = (np.mean(one, axis=0) for one in (plain, centred, cohorts))
     return [
         Trials(without, own),

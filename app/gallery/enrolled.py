@@ -6,7 +6,7 @@ from app.ensemble import Net
 from app.gallery.gallery import START, Changes, Gallery, GalleryUnusable
 from app.gallery.means import Means
 from app.matching.impostors import MAX_COHORT
-from app.matching.maps import VeinMaps, join_maps
+from app.matching.maps import VeinMaps
 from app.matching.templates import MapFormat
 
 _PAGE = 200  # subjects read at a time
@@ -27,16 +27,13 @@ def next_means(
         GalleryUnusable: if the gallery cannot be read, or a template is damaged.
     """
     formats = [net.format for net in nets]
-    means = former.following(nets, gallery.map_sums(formats))
+    sums = gallery.map_sums(formats)
+    means = former.following(nets, sums)
     if means.maps is former.maps or not means.subjects:
         return means
     _, maps = read_enrolled(gallery, formats, most=MAX_COHORT)
-    return means.measured([first_of_each(maps, net, of) for net, of in enumerate(formats)], weights)
-
-
-def first_of_each(maps: Sequence[Sequence[VeinMaps]], net: int, of: MapFormat) -> VeinMaps:
-    """Returns one net's first map of each subject, from the maps of `read_enrolled`."""
-    return join_maps([VeinMaps.empty(of.shape), *(own[net][:1] for own in maps)])
+    by_net = [[own[net] for own in maps] for net in range(len(formats))]
+    return means.measured(by_net, sums, weights)
 
 
 def read_enrolled(

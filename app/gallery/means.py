@@ -8,11 +8,12 @@ from typing import Self
 import numpy as np
 
 from app.ensemble import Net
+from app.matching.cohort import compare_cohort
 from app.matching.fusion import weighted_sum
 from app.matching.impostors import Impostors
-from app.matching.maps import Floats, MapShape, Signs, VeinMaps
+from app.matching.maps import Floats, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
-from app.matching.similarity import probe_codes, similarities, template_codes, window_shape
+from app.matching.similarity import compare_each
 
 logger = logging.getLogger(__name__)
 
@@ -89,19 +90,22 @@ class Means:
                 return replace(self, considered=subjects)
         return Means(maps, subjects, self.revision + 1, subjects)
 
-    def measured(self, cohort: Sequence[VeinMaps], weights: Sequence[float]) -> "Means":
+    def measured(
+        self,
+        cohort: Sequence[Sequence[VeinMaps]],
+        sums: Sequence[MapSum],
+        weights: Sequence[float],
+    ) -> "Means":
         """Returns these mean maps with the impostors after their subtraction.
 
         Args:
-            cohort: for each net the map of each of M subjects.
+            cohort: for each net the maps of each of M subjects.
+            sums: the sums that these mean maps are of.
             weights: the nets' weights in the fused similarity.
         """
         if len(cohort[0]) < 2:  # they were erased meanwhile
             return self
-        found = [
-            compare_with_each_other(maps, mean)
-            for maps, mean in zip(cohort, self.maps, strict=True)
-        ]
+        found = [compare_cohort(*one) for one in zip(cohort, sums, strict=True)]
         fused = weighted_sum(weights, found)
         return replace(
             self,
@@ -110,23 +114,11 @@ class Means:
         )
 
 
-def compare_with_each_other(maps: VeinMaps, mean: Floats | None) -> Floats:
-    """Returns the similarity [M, M] of each map, as a probe, to all maps, as templates."""
-    signs = Signs.of(maps, mean)
-    templates, shape = template_codes(signs), window_shape(maps.shape)
-    return np.stack([similarities(probe_codes(one), templates, shape) for one in signs.each()])
-
-
 def _pair_similarities(net: Net, mean: Floats | None) -> Floats:
     """Returns the similarity of each of a net's test pairs; 0 if it has none."""
     pairs = net.test_pairs
     found = [
-        _similarity(pairs[i : i + 1], pairs[i + 1 : i + 2], net.format.shape, mean)
+        compare_each(pairs[i : i + 1], pairs[i + 1 : i + 2], mean).item()
         for i in range(0, len(pairs), 2)
     ]
     return np.array(found or [0], np.float32)
-
-
-def _similarity(probe: VeinMaps, template: VeinMaps, shape: MapShape, mean: Floats | None) -> float:
-    codes = probe_codes(Signs.of(probe, mean)), template_codes(Signs.of(template, mean))
-    return float(similarities(*codes, window_shape(shape))[0])

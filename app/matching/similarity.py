@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.hamming import hamming
-from app.matching.maps import Bools, Floats, MapShape, Signs
+from app.matching.maps import Bools, Floats, MapShape, Signs, VeinMaps
 
 SHIFT = 2
 """Largest shift in places of a map of 28 x 28: 7 % of the palm's region of interest."""
@@ -128,6 +128,28 @@ def similarities(probe: Codes, templates: Codes, shape: tuple[int, int]) -> Floa
         overlap = _ones_outside(probe.places, ~some).T
         found[partial] = _best_shift(differing[partial] - outside, overlap, shape)
     return found
+
+
+def compare_each(
+    probes: VeinMaps, templates: VeinMaps, mean: Floats | None, shift: int = SHIFT
+) -> Floats:
+    """Returns the similarity of each of P maps to each of T.
+
+    Args:
+        probes: P maps.
+        templates: T maps of the same net.
+        mean: float32 [S, S, C], the mean map to subtract from both; None for none.
+        shift: largest shift, in places.
+
+    Returns:
+        float32 [P, T]; see `similarities`.
+    """
+    codes, shape = (
+        template_codes(Signs.of(templates, mean), shift),
+        window_shape(probes.shape, shift),
+    )
+    signs = Signs.of(probes, mean)
+    return np.stack([similarities(probe_codes(one, shift), codes, shape) for one in signs.each()])
 
 
 def _best_shift(differing: Counts, overlap: Counts, shape: tuple[int, int]) -> Floats:

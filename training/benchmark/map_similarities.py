@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.matching.cohort import compare_cohort
 from app.matching.fusion import Fusion
 from app.matching.impostors import MAX_COHORT, Impostors
 from app.matching.maps import Floats, VeinMaps
-from app.matching.mean_map import MIN_SUBJECTS, MapSum
+from app.matching.mean_map import MapSum
 from app.matching.similarity import SHIFT
 from training.benchmark.comparisons import Float32, Rows, Trials
 from training.versions.compare import best_of_subject, compare_maps
@@ -119,13 +122,12 @@ def compare_net_maps(
     def compare(enrolled: Rows, among: Rows, label: str) -> Compared:
         """Compares identities among each other, with the mean map of the enrolled ones."""
         rows, columns, own = trials.among(among)
-        if (mean := _mean_map(templates, trials.enrolled, enrolled)) is None:
+        subjects = [templates[trials.enrolled == identity] for identity in enrolled]
+        total = reduce(add, map(MapSum.of, subjects), MapSum.empty(templates.shape))
+        if (mean := total.mean()) is None:
             return Compared(without[np.ix_(rows, among)], None)
         found = _best_similarities(probes[rows], templates[columns], own, mean, label, shift)
-        order = np.argsort(trials.enrolled, kind="stable")
-        first = order[np.searchsorted(trials.enrolled[order], enrolled[:MAX_COHORT])]
-        cohort = templates[first]
-        return Compared(found, compare_maps(cohort, cohort, mean, label, shift=shift))
+        return Compared(found, compare_cohort(subjects[:MAX_COHORT], total, shift))
 
     label = f"{name} without mean map"
     without = _best_similarities(probes, templates, trials, None, label, shift)
@@ -180,16 +182,6 @@ def _best_similarities(
         images = compare_maps(probes[rows], templates, mean, name, shift=shift)
         found[rows] = best_of_subject(images, trials.enrolled, len(trials.owners))
     return found
-
-
-def _mean_map(templates: VeinMaps, enrolled: NDArray[np.int32], identities: Rows) -> Floats | None:
-    """Returns the mean map of some identities; None for fewer than `MIN_SUBJECTS`."""
-    if len(identities) < MIN_SUBJECTS:
-        return None
-    total = MapSum.empty(templates.shape)
-    for identity in identities:
-        total += MapSum.of(templates[enrolled == identity])
-    return total.mean()
 
 
 def _fuse(fusion: Fusion, nets: Sequence[Compared]) -> Compared:

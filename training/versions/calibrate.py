@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.calibration import Case, Trials, calibrate, comparisons_needed
+from app.matching.cohort import compare_cohort
 from app.matching.fusion import weighted_sum
 from app.matching.impostors import MAX_COHORT
 from app.matching.maps import Floats, VeinMaps
@@ -108,13 +109,12 @@ class StrangerMaps:
 
     def cohort(self) -> Floats | None:
         """Returns the similarities [M, M] between the first subjects of the mean map."""
-        mean = self._mean()
-        if mean is None:
+        total = self._sum()
+        if total.mean() is None:
             return None
         owners = self.strangers.templates.labels
-        first = np.searchsorted(owners, np.arange(min(len(self.strangers), MEAN_SUBJECTS)))
-        maps = self.templates[first[:MAX_COHORT]]
-        return compare_maps(maps, maps, mean, self.name)
+        most = min(total.subjects, MAX_COHORT)
+        return compare_cohort([self.templates[owners == one] for one in range(most)], total)
 
     def _rows(self, image: int) -> NDArray[np.int64]:
         """Returns the row of each stranger's probe image [N]."""
@@ -122,11 +122,14 @@ class StrangerMaps:
         return np.cumsum(counts) - counts + np.minimum(image, counts - 1)
 
     def _mean(self) -> Floats | None:
+        return self._sum().mean()
+
+    def _sum(self) -> MapSum:
         owners = self.strangers.templates.labels
         total = MapSum.empty(self.templates.shape)
         for subject in range(min(len(self.strangers), MEAN_SUBJECTS)):
             total += MapSum.of(self.templates[owners == subject])
-        return total.mean()
+        return total
 
 
 def trials_by_case(
