@@ -36,6 +36,7 @@ def _range(**ends: float) -> Any:
 
 
 Similarity = Annotated[float, _shown(show_similarity), _range(minimum=-1, maximum=1)]
+Deviation = Annotated[float, _shown(show_similarity), _range(minimum=0, maximum=1)]
 Score = Annotated[float, _shown(show_similarity)]
 Confidence = Annotated[
     float, _shown(show_confidence), _range(minimum=0, maximum=MAX_SHOWN_CONFIDENCE)
@@ -68,8 +69,8 @@ class Impostors(_Answer):
     mean: Similarity = Field(
         description="Mean of the similarities, -1 to 1, to 4 decimals.", examples=[0.0612]
     )
-    deviation: Similarity = Field(
-        description="Their standard deviation, above 0, to 4 decimals. Thresholds count deviations "
+    deviation: Deviation = Field(
+        description="Their standard deviation, 0 to 1, to 4 decimals. Thresholds count deviations "
         "above the mean.",
         examples=[0.0208],
     )

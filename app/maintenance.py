@@ -5,14 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-import numpy as np
 from pydantic import ValidationError
 
 from app.ensemble import Ensemble
 from app.gallery.enrolled import next_means, read_enrolled
 from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.means import Means
-from app.matching.maps import VeinMaps, join_maps
 from app.matching.templates import MapFormat
 from app.site import Enrolled, SiteReport, Suspect, digest, measure_site
 from app.validation import in_one_line
@@ -49,15 +47,8 @@ def calibrate_site(
     subject_ids, maps = read_enrolled(gallery, ensemble.formats)
     weights = ensemble.fusion.weights
     means = next_means(gallery, ensemble.nets, weights, Means.none(ensemble.nets))
-    owners = np.repeat(np.arange(len(subject_ids)), [len(own[0]) for own in maps])
-    enrolled = [
-        Enrolled(
-            join_maps([VeinMaps.empty(of.shape), *(own[net] for own in maps)]),
-            owners,
-            means.maps[net],
-        )
-        for net, of in enumerate(ensemble.formats)
-    ]
+    sums = gallery.map_sums(ensemble.formats) if means.subjects else [None] * len(weights)
+    enrolled = [Enrolled([own[net] for own in maps], total) for net, total in enumerate(sums)]
     return measure_site(
         subject_ids,
         enrolled,

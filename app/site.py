@@ -5,7 +5,7 @@ impostors for one another, on the site's own camera, so comparing their template
 strangers would really be accepted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,10 +23,12 @@ from app.matching.calibration import (
     comparisons_needed,
     lowest_reached,
 )
+from app.matching.cohort import Numbers, means_of_others
 from app.matching.impostors import Impostors
 from app.matching.intervals import wilson_interval
-from app.matching.maps import Floats, Signs, VeinMaps
-from app.matching.similarity import Codes, probe_codes, similarities, template_codes, window_shape
+from app.matching.maps import Floats, VeinMaps, join_maps
+from app.matching.mean_map import MapSum
+from app.matching.similarity import compare_each
 
 MAX_PROBES = 2000
 """Subjects that are compared with all others. More would not lower the rates that can be shown
@@ -86,7 +88,7 @@ class SiteReport(BaseModel):
     weights: tuple[float, ...] = Field(
         description="Weights of the nets in the fused similarity, each 0 to 1."
     )
-    mean_map: bool = Field(description="Whether a mean map was subtracted.")
+    mean_map: bool = Field(description="Whether the thresholds are those with a mean map.")
     subjects: int = Field(description="Number of enrolled subjects that were compared.")
     comparisons: int = Field(
         description="Number of comparisons of one subject's image with another's templates."
@@ -143,14 +145,19 @@ class Enrolled:
     """The templates of a site's N subjects, by one net.
 
     Attributes:
-        maps: the T maps.
-        owners: int64 [T], each map's subject, from 0 to N - 1, in rising order.
-        mean: float32 [S, S, C], the mean map to subtract; None for none.
+        maps: for each subject its maps.
+        total: the sum over the subjects of the mean map; None if none is subtracted.
     """
 
-    maps: VeinMaps
-    owners: NDArray[np.int64]
-    mean: Floats | None
+    maps: Sequence[VeinMaps]
+    total: MapSum | None
+
+    def parts(self) -> Iterator[tuple[Numbers, Numbers, Floats | None]]:
+        """Yields the subjects that are compared under one mean map; see `means_of_others`."""
+        if self.total is not None:
+            return means_of_others(self.maps, self.total)
+        everybody = np.arange(len(self.maps))
+        return iter([(everybody, everybody, None)])
 
 
 def measure_site(
@@ -187,8 +194,9 @@ def measure_site(
             f"{len(subject_ids)} enrolled subjects make too few comparisons with each other to "
             f"measure a false match rate, {needed} are needed: enroll more"
         )
-    fused, genuine = _fused(enrolled, weights, len(subject_ids))
-    counts = np.bincount(enrolled[0].owners, minlength=len(subject_ids))
+    scale = impostors if calibration.has_mean_map else None
+    fused, genuine = _fused(enrolled, weights)
+    counts = np.array([len(maps) for maps in enrolled[0].maps])
     suspects = _suspects(fused, genuine, subject_ids)
     compared = ~np.isnan(fused)
     if compared.sum() < needed:
@@ -201,15 +209,15 @@ def measure_site(
     for fmr in FMRS:
         if compared.sum() < comparisons_needed(fmr):
             break
-        limits = calibration.at(fmr, counts, probes=1, impostors=impostors)
-        excess = (fused - limits.similarities) / (impostors.deviation if impostors else 1.0)
+        limits = calibration.at(fmr, counts, probes=1, impostors=scale)
+        excess = (fused - limits.similarities) / (scale.deviation if scale else 1.0)
         rates.append(_rate(fmr, excess[compared], may_lower=may_lower))
     report = SiteReport(
         created_at=datetime.now(UTC).replace(microsecond=0),
         template_ids=tuple(template_ids),
         calibration=digest(calibration),
         weights=tuple(weights),
-        mean_map=impostors is not None,
+        mean_map=scale is not None,
         subjects=len(subject_ids),
         comparisons=int(compared.sum()),
         rates=tuple(rates),
@@ -219,7 +227,7 @@ def measure_site(
 
 
 def _fused(
-    enrolled: Sequence[Enrolled], weights: Sequence[float], subjects: int
+    enrolled: Sequence[Enrolled], weights: Sequence[float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns the similarities of each subject's first image.
 
@@ -227,31 +235,22 @@ def _fused(
         float64 [P, N] to the subjects' templates, NaN to its own, and float64 [G] to the other
         images of its own subject.
     """
-    probes = np.arange(min(subjects, MAX_PROBES))
-    fused = np.zeros((len(probes), subjects))
-    genuine: list[NDArray[np.float64]] = []
-    codes = [_codes(net) for net in enrolled]
-    for probe in probes:
-        own = 0.0
-        for net, templates, weight in zip(enrolled, codes, weights, strict=True):
-            first = int(np.searchsorted(net.owners, probe))
-            found = _compare(net, first, templates)
-            starts = np.searchsorted(net.owners, np.arange(subjects))
-            fused[probe] += weight * np.maximum.reduceat(found, starts)
-            last = int(np.searchsorted(net.owners, probe, side="right"))
-            own = own + weight * found[first + 1 : last].astype(np.float64)
-        genuine.append(np.atleast_1d(own))
-        fused[probe, probe] = np.nan
+    subjects = enrolled[0].maps
+    fused = np.zeros((min(len(subjects), MAX_PROBES), len(subjects)))
+    genuine = [np.zeros(len(maps) - 1) for maps in subjects[: len(fused)]]
+    for net, weight in zip(enrolled, weights, strict=True):
+        for rows, columns, mean in net.parts():
+            probes: list[int] = rows[rows < len(fused)].tolist()
+            of: list[int] = columns.tolist()
+            first = join_maps([net.maps[i][:1] for i in probes])
+            found = weight * compare_each(first, join_maps([net.maps[i] for i in of]), mean)
+            starts = np.cumsum([0, *(len(net.maps[i]) for i in of)])
+            fused[np.ix_(probes, of)] += np.maximum.reduceat(found, starts[:-1], axis=1)
+            if probes[0] == of[0]:  # a part with itself
+                for row, i in enumerate(probes):
+                    genuine[i] += found[row, starts[row] + 1 : starts[row + 1]]
+    np.fill_diagonal(fused, np.nan)
     return fused, np.concatenate(genuine)
-
-
-def _codes(net: Enrolled) -> Codes:
-    return template_codes(Signs.of(net.maps, net.mean))
-
-
-def _compare(net: Enrolled, row: int, templates: Codes) -> Floats:
-    probe = probe_codes(Signs.of(net.maps[row : row + 1], net.mean))
-    return similarities(probe, templates, window_shape(net.maps.shape))
 
 
 def _suspects(

@@ -7,12 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.maps import Floats, MapShape, Signs, VeinMaps
-from app.matching.similarity import COARSE_SHIFT, MIN_OVERLAP, Codes, template_codes
+from app.matching.similarity import (
+    COARSE_SHIFT,
+    MAPS_AT_ONCE,
+    MIN_OVERLAP,
+    Codes,
+    template_codes,
+)
 
 FREE = -1
 """The owner of a row whose subject was erased."""
-
-_MAPS_AT_ONCE = 64  # their float32 values stay in the processor's cache
 
 Bytes = NDArray[np.uint8]
 Slots = NDArray[np.int32]
@@ -80,8 +84,8 @@ class Rows:
             owners: int32 [T], their slots.
         """
         self._reserve(self._used + len(maps))
-        for first in range(0, len(maps), _MAPS_AT_ONCE):
-            some = slice(first, first + _MAPS_AT_ONCE)
+        for first in range(0, len(maps), MAPS_AT_ONCE):
+            some = slice(first, first + MAPS_AT_ONCE)
             added = self._encode(maps[some], mean, owners[some])
             _copy(added, self._arrays[self._used : self._used + len(added)])
             self._used += len(added)

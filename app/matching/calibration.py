@@ -104,6 +104,11 @@ class Calibration:
         """The lowest false match rate that every case has a threshold for."""
         return max(case.thresholds[-1].fmr for case in self.cases)
 
+    @property
+    def has_mean_map(self) -> bool:
+        """Whether there is a case with a mean map. Without, the others hold for every gallery."""
+        return any(case.mean_map for case in self.cases)
+
     def at(
         self,
         fmr: float,
@@ -125,7 +130,8 @@ class Calibration:
             probes: images of the probe, at least 1.
             impostors: the site's impostors, if a mean map is subtracted; None if none is.
         """
-        cases = self._cases(probes, impostors is not None)
+        scale = impostors if impostors and self.has_mean_map else Impostors(0.0, 1.0)
+        cases = self._cases(probes, impostors is not None and self.has_mean_map)
         found = [case.threshold_at(fmr) for case in cases]
         counts = np.log([case.templates for case in cases])
         asked = np.log(np.maximum(templates, 1))
@@ -136,8 +142,6 @@ class Calibration:
             rise = cases[0].tail_slope / np.log(10)
         above = np.maximum(asked - counts[-1], 0) * max(rise, 0.0)
         temperatures = np.interp(asked, counts, [case.temperature for case in cases])
-        # Without a case for mean maps, the others' thresholds are similarities.
-        scale = impostors if impostors and cases[0].mean_map else Impostors(0.0, 1.0)
         return Limits(
             similarities=scale.mean + scale.deviation * (np.interp(asked, counts, scores) + above),
             temperatures=scale.deviation * temperatures,
@@ -146,7 +150,7 @@ class Calibration:
 
     def _cases(self, probes: int, mean_map: bool) -> list[Case]:
         """Returns the nearest cases, by their number of templates."""
-        same = [case for case in self.cases if case.mean_map == mean_map] or list(self.cases)
+        same = [case for case in self.cases if case.mean_map == mean_map]
         most = max((case.probes for case in same if case.probes <= probes), default=1)
         chosen = [case for case in same if case.probes == most] or same
         return sorted(chosen, key=lambda case: case.templates)

@@ -1,14 +1,19 @@
 """Calibration at the site: stated against observed false match rates."""
 
 from dataclasses import replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.matching import cohort
 from app.matching.calibration import Calibration, Case, Threshold
+from app.matching.impostors import Impostors
 from app.matching.maps import MapShape, Signs, VeinMaps
-from app.matching.similarity import SHIFT, probe_codes, similarities, template_codes
+from app.matching.mean_map import MapSum
+from app.matching.similarity import SHIFT, compare_each, probe_codes, similarities, template_codes
 from app.site import Enrolled, measure_site
 
 SHAPE = MapShape(10, 4)
@@ -25,6 +30,10 @@ def draw(
     flat = maps.reshape(-1, 10, 10, 4).astype(np.float32)
     owners = np.repeat(np.arange(subjects), images)
     return VeinMaps.of(flat, np.ones(flat.shape[:3], np.float32)), owners
+
+
+def enrolled(maps: VeinMaps, owners: NDArray[np.int64], total: MapSum | None = None) -> Enrolled:
+    return Enrolled([maps[owners == subject] for subject in range(owners[-1] + 1)], total)
 
 
 def shipped(*similarities_at: float) -> Calibration:
@@ -55,7 +64,7 @@ def test_observed_rates_are_counted_and_raised_to_the_stated_ones() -> None:
     limits = np.quantile(found, (0.8, 0.95, 1.0))  # too low: 20 and 5 % reach them
     calibration = shipped(*(float(limit) for limit in limits))
     ids = [f"s{i}" for i in range(24)]
-    report, _ = measure_site(ids, [Enrolled(maps, owners, None)], ["net:0"], [1.0], calibration)
+    report, _ = measure_site(ids, [enrolled(maps, owners)], ["net:0"], [1.0], calibration)
 
     assert report.comparisons == 24 * 23
     assert [rate.fmr for rate in report.rates] == [1e-1, 1e-2]  # 1e-3 needs 3,000 comparisons
@@ -72,10 +81,42 @@ def test_observed_rates_are_counted_and_raised_to_the_stated_ones() -> None:
         assert rises == sorted(rises)
 
 
+@pytest.mark.parametrize("many", [13, 12], ids=["in parts", "all at once"])
+def test_nobody_s_own_share_is_in_the_mean_map(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cohort, "MANY", many)
+    maps, owners = draw(12, shared=1.0)
+    further, of = draw(20, shared=1.0, seed=5)
+    own = enrolled(maps, owners).maps
+    total = reduce(add, map(MapSum.of, [*own, *enrolled(further, of).maps]))
+    found: list[float] = []
+    for i in range(12):
+        for j in range(12):
+            rest = total
+            if many > 12:  # the parts are subjects 0 and 1, 2 and 3, then one each
+                for one in {p for k in (i, j) for p in ({k, k ^ 1} if k < 4 else {k})}:
+                    rest = rest - MapSum.of(own[one])
+            if i != j:
+                found.append(float(compare_each(own[i][:1], own[j], rest.mean(least=2)).max()))
+    impostors = Impostors(0.1, 0.05)
+    scores = (np.array(found) - 0.1) / 0.05
+    limits = np.quantile(scores, (0.8, 0.95, 1.0)).tolist()
+    cases = tuple(replace(case, mean_map=True) for case in shipped(*limits).cases)
+    report, _ = measure_site(
+        [f"s{i}" for i in range(12)],
+        [enrolled(maps, owners, total)],
+        ["net:0"],
+        [1.0],
+        Calibration(cases),
+        impostors=impostors,
+    )
+    (rate,) = report.rates
+    assert rate.false_matches == (scores >= limits[0] - 1e-5).sum()
+
+
 def test_a_threshold_is_lowered_only_if_that_is_asked_for() -> None:
     maps, owners = draw(12)
     calibration = shipped(0.9, 0.95, 0.99)
-    arguments = ([f"s{i}" for i in range(12)], [Enrolled(maps, owners, None)], ["net:0"], [1.0])
+    arguments = ([f"s{i}" for i in range(12)], [enrolled(maps, owners)], ["net:0"], [1.0])
     kept, _ = measure_site(*arguments, calibration)
     lowered, _ = measure_site(*arguments, calibration, may_lower=True)
     assert kept.apply(calibration) == calibration
@@ -91,7 +132,7 @@ def test_a_threshold_is_lowered_only_where_that_was_measured() -> None:
     calibration = Calibration((*cases, with_mean, two_probes))
     report, _ = measure_site(
         [f"s{i}" for i in range(12)],
-        [Enrolled(maps, owners, None)],
+        [enrolled(maps, owners)],
         ["net:0"],
         [1.0],
         calibration,
@@ -108,7 +149,7 @@ def test_a_former_raise_is_kept_by_a_later_report_of_fewer_subjects() -> None:
     for subjects, shared in ((24, 2.0), (12, 0.0)):
         maps, owners = draw(subjects, shared=shared)
         ids = [f"s{i}" for i in range(subjects)]
-        report, _ = measure_site(ids, [Enrolled(maps, owners, None)], ["net:0"], [1.0], calibration)
+        report, _ = measure_site(ids, [enrolled(maps, owners)], ["net:0"], [1.0], calibration)
         reports.append(report)
     former, later = reports
     assert later.rates[0].raised_by < former.rates[0].raised_by
@@ -126,7 +167,7 @@ def test_suspects_that_leave_too_few_comparisons_are_named() -> None:
     with pytest.raises(ValueError, match=r"28 comparisons are left, 30 are needed.*s1 or s5"):
         measure_site(
             [f"s{i}" for i in range(6)],
-            [Enrolled(VeinMaps(values, maps.usable), owners, None)],
+            [enrolled(VeinMaps(values, maps.usable), owners)],
             ["net:0"],
             [1.0],
             shipped(0.5, 0.6, 0.7),
@@ -140,7 +181,7 @@ def test_one_palm_under_two_ids_is_a_suspect_and_no_false_match() -> None:
     twice = VeinMaps(values, maps.usable)
     ids = [f"s{i}" for i in range(12)]
     report, (suspect,) = measure_site(
-        ids, [Enrolled(twice, owners, None)], ["net:0"], [1.0], shipped(0.6, 0.7, 0.8)
+        ids, [enrolled(twice, owners)], ["net:0"], [1.0], shipped(0.6, 0.7, 0.8)
     )
     assert suspect == ("s2", "s7", 1)
     assert report.suspect_pairs == 1
@@ -157,7 +198,7 @@ def test_many_pairs_as_alike_as_one_palm_are_false_matches() -> None:
     )
     report, suspects = measure_site(
         [f"s{i}" for i in range(12)],
-        [Enrolled(blurred, owners, None)],
+        [enrolled(blurred, owners)],
         ["net:0"],
         [1.0],
         shipped(0.1, 0.9, 0.95),
@@ -170,7 +211,7 @@ def test_many_pairs_as_alike_as_one_palm_are_false_matches() -> None:
 def test_the_nets_are_fused_with_their_weights() -> None:
     first, owners = draw(10, seed=1)
     second, _ = draw(10, seed=2)
-    nets = [Enrolled(first, owners, None), Enrolled(second, owners, None)]
+    nets = [enrolled(first, owners), enrolled(second, owners)]
     fused = 0.25 * impostors(first, owners) + 0.75 * impostors(second, owners)
     limit = float(np.quantile(fused, 0.7)) + 1e-4  # between two of the values
     report, _ = measure_site(
@@ -184,7 +225,7 @@ def test_too_few_subjects_are_refused_with_what_is_needed() -> None:
     with pytest.raises(ValueError, match=r"5 enrolled subjects .* 30 are needed"):
         measure_site(
             ["a", "b", "c", "d", "e"],
-            [Enrolled(maps, owners, None)],
+            [enrolled(maps, owners)],
             ["net:0"],
             [1.0],
             shipped(0.5, 0.6, 0.7),

@@ -4,18 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.matching.maps import Floats, Signs, VeinMaps
-from app.matching.similarity import (
-    SHIFT,
-    probe_codes,
-    similarities,
-    template_codes,
-    window_shape,
-)
+from app.matching.maps import Floats, VeinMaps
+from app.matching.similarity import SHIFT, compare_each
 from app.matching.templates import TrainedTemplates
 
-TEMPLATES_AT_ONCE = 2048
-"""Templates that are compared in one step: 2.4 MB of bits."""
+TEMPLATES_AT_ONCE = 4096
+"""Templates between two steps of the progress bar."""
 
 
 def compare_maps(
@@ -34,16 +28,11 @@ def compare_maps(
         float32 [P, T].
     """
     found = np.empty((len(probes), len(templates)), np.float32)
-    shape = window_shape(templates.shape, shift)
-    starts = range(0, len(templates), TEMPLATES_AT_ONCE)
-    blocks = [
-        template_codes(Signs.of(templates[start : start + TEMPLATES_AT_ONCE], mean), shift)
-        for start in starts
-    ]
-    for row in tqdm(range(len(probes)), f"{name}: comparing", unit="probe", delay=1):
-        probe = probe_codes(Signs.of(probes[row : row + 1], mean), shift)
-        for start, block in zip(starts, blocks, strict=True):
-            found[row, start : start + len(block)] = similarities(probe, block, shape)
+    with tqdm(total=len(templates), desc=f"{name}: comparing", unit="template", delay=1) as bar:
+        for start in range(0, len(templates), TEMPLATES_AT_ONCE):
+            some = slice(start, start + TEMPLATES_AT_ONCE)
+            found[:, some] = compare_each(probes, templates[some], mean, shift)
+            bar.update(len(templates[some]))
     return found
 
 

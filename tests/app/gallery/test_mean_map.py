@@ -12,10 +12,10 @@ from app.gallery import means
 from app.gallery.comparison import Found
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
+from app.matching.cohort import compare_cohort
 from app.matching.impostors import Impostors
-from app.matching.maps import Signs, VeinMaps, join_maps
+from app.matching.maps import VeinMaps, join_maps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
-from app.matching.similarity import probe_codes, similarities, template_codes
 from app.matching.templates import MapFormat
 from tests.app.conftest import execute
 from tests.app.gallery.conftest import ALEXNET, VGG16, Open, ToyNet, enroll, vein_maps
@@ -158,11 +158,8 @@ def assert_impostors(
     by_net: list[NDArray[np.float64]] = []
     for of, sums in zip(FORMATS, at, strict=True):
         # AlexNet has one map of each: VGG16's last one is of the same image.
-        first = [maps[one][of][-1:] for one in subject_ids]
-        signs, side = Signs.of(join_maps(first), sums.mean()), of.shape.side
-        shape = ((side - 4) ** 2, of.shape.channels)
-        rows = [similarities(probe_codes(p), template_codes(signs), shape) for p in signs.each()]
-        by_net.append(np.stack(rows).astype(np.float64))
+        last = [maps[one][of][-1:] for one in subject_ids]
+        by_net.append(compare_cohort(last, sums).astype(np.float64))
     pairs = zip((*found.impostors, found.fused_impostors), (*by_net, sum(by_net) / 2), strict=True)
     for used, cohort in pairs:
         assert used is not None

@@ -1,11 +1,14 @@
 """Comparisons of maps: with the mean map, without it, and of strangers outside it."""
 
+from functools import reduce
 from itertools import pairwise
+from operator import add
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.matching.cohort import compare_cohort
 from app.matching.fusion import Fusion
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, Signs, VeinMaps
@@ -88,12 +91,9 @@ def test_impostors_are_the_first_images_of_the_mean_map_s_identities() -> None:
     split = MeanSplit(order[:20], np.sort(order[20:]))
     found = compare_net_maps(maps, trials, [split], "toy/1")
     for one, enrolled in ((found.outside[0], order[:20]), (found.as_service, np.arange(26))):
-        mean = mean_of(maps, trials, enrolled)
-        first = maps[2 * enrolled]  # two templates each
-        signs = Signs.of(first, mean)
-        shape = ((SIDE - 4) ** 2, CHANNELS)
-        rows = [similarities(probe_codes(p), template_codes(signs), shape) for p in signs.each()]
-        assert one.impostors == Impostors.of(np.stack(rows))
+        subjects = [maps[trials.templates[trials.enrolled == i]] for i in enrolled]
+        total = reduce(add, map(MapSum.of, subjects))
+        assert one.impostors == Impostors.of(compare_cohort(subjects, total))
 
 
 def test_strangers_are_compared_with_each_other_minus_the_mean_of_the_others() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.matching.calibration import Trials
+from app.matching.cohort import compare_cohort
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from tests.training.toy_palms import make_palms, palms_of
@@ -117,8 +118,8 @@ def test_a_case_s_trials_are_of_its_images_and_mean_map(monkeypatch: pytest.Monk
         np.testing.assert_allclose(one.similarities, expected, atol=1e-6)
         assert one.own.tolist() == [*range(24)]
         if kind.mean_map:
-            first = maps.templates[6 * np.arange(21)]
-            np.testing.assert_array_equal(one.cohort, compare_maps(first, first, mean, "toy"))
+            subjects = [maps.templates[6 * i : 6 * i + 6] for i in range(21)]
+            np.testing.assert_array_equal(one.cohort, compare_cohort(subjects, total))
         else:
             assert one.cohort is None
 
