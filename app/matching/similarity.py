@@ -135,13 +135,13 @@ def similarities(probe: Codes, templates: Codes, shape: tuple[int, int]) -> Floa
     differing = hamming(templates.bits, probe.bits)
     # A one at a place that is unusable in the other map, which has a zero there, differs by chance.
     if not probe.whole.all():
-        differing -= _ones_outside(templates.bits, np.tile(probe.places, channels))
+        differing -= _ones_outside(templates.bits, probe.places, channels)
     found = _best_shift(differing, _ones(probe.places), shape)
     partial = np.flatnonzero(~templates.whole)
     if len(partial):
         some = templates.places[partial]
-        outside = _ones_outside(probe.bits, np.tile(some, channels)).T
-        overlap = _ones_outside(probe.places, ~some).T
+        outside = _ones_outside(probe.bits, some, channels).T
+        overlap = (_ones(some)[:, None] + _ones(probe.places) - hamming(some, probe.places)) // 2
         found[partial] = _best_shift(differing[partial] - outside, overlap, shape)
     return found
 
@@ -177,10 +177,11 @@ def _best_shift(differing: Counts, overlap: Counts, shape: tuple[int, int]) -> F
         shape: places and channels of a window.
     """
     places, channels = shape
-    enough = overlap >= np.float32(MIN_OVERLAP * places)
     compared = (np.maximum(overlap, 1) * channels).astype(np.float32)
-    worst = np.float32((1 - NO_SCORE) / 2)
-    shares = np.where(enough, differing / compared, worst).astype(np.float32)
+    shares = differing.astype(np.float32) / compared
+    enough = overlap >= np.float32(MIN_OVERLAP * places)
+    if not enough.all():
+        shares[np.broadcast_to(~enough, shares.shape)] = (1 - NO_SCORE) / 2
     # This order of the loop takes a quarter of the time of min(axis=1).
     return 1 - 2 * reduce(np.minimum, shares.T)
 
@@ -222,6 +223,7 @@ def _ones(packed: Bytes) -> Counts:
     return np.bitwise_count(words).sum(axis=1, dtype=np.uint32)
 
 
-def _ones_outside(rows: Bytes, masks: Bytes) -> Counts:
-    """Returns the number of ones of every row that no mask's ones cover, [R, Q]."""
-    return (_ones(rows)[:, None] + hamming(rows, masks) - _ones(masks)) // 2
+def _ones_outside(bits: Bytes, places: Bytes, channels: int) -> Counts:
+    """Returns the number of ones of every row of bits outside every row of places, [R, Q]."""
+    differing = hamming(bits, np.tile(places, channels))
+    return (_ones(bits)[:, None] + differing - channels * _ones(places)) // 2
