@@ -94,6 +94,10 @@ choices: $(VENV)/.dev ## Measure each choice of pre-training (docs/pretraining.m
 	$(CELL) --contrast-px 75 --out $(CHOICES)/75px
 	$(CELL) --embedding-size 64 --out $(CHOICES)/64
 	$(CELL) --embedding-size 512 --out $(CHOICES)/512
+	$(CELL) --map-channels 8 --out $(CHOICES)/map-8
+	$(CELL) --map-channels 32 --out $(CHOICES)/map-32
+	$(CELL) --map-shift 0 --out $(CHOICES)/map-not-shifted
+	$(CELL) --no-zoom --out $(CHOICES)/one-scale
 
 ablation: $(VENV)/.dev data/palms ## Train by each recipe of docs/why-vgg-does-not-learn.md
 	$(BIN)/python -m training ablate --data data/palms --out runs/ablation

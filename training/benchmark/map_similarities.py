@@ -107,16 +107,7 @@ def compare_net_maps(
         splits: from `split_identities`.
         name: name of the net, for the progress bars.
         shift: largest shift in places.
-
-    Raises:
-        ValueError: if the shift is below 0, or leaves no window of the map.
     """
-    side = maps.shape.side
-    if not 0 <= 2 * shift < side:
-        raise ValueError(
-            f"--shift {shift} does not fit the map of {name}, {side} x {side} places: choose 0 to "
-            f"{(side - 1) // 2}"
-        )
     templates, probes = maps[trials.templates], maps[trials.probes]
 
     def compare(enrolled: Rows, among: Rows, label: str) -> Compared:

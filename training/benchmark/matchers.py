@@ -8,9 +8,9 @@ import numpy as np
 from app.matching.calibration import FPIR_TARGET, Calibration, Limits
 from app.matching.fusion import Fusion
 from app.matching.impostors import Impostors
-from app.matching.similarity import SHIFT
 from training.benchmark.classical import correlate, filter_images
 from training.benchmark.comparisons import Comparisons, Trials
+from training.benchmark.map_options import MapOptions
 from training.benchmark.map_similarities import (
     MapSimilarities,
     MeanSplit,
@@ -105,7 +105,7 @@ def compare_nets(
     trials: Trials,
     splits: Sequence[MeanSplit],
     *,
-    shift: int = SHIFT,
+    options: MapOptions,
 ) -> Iterator[Matcher]:
     """Yields the matchers of each net's maps and embeddings, and then the fused maps.
 
@@ -115,18 +115,19 @@ def compare_nets(
         palms: all images.
         trials: the templates and probes among them.
         splits: the identities in and outside the mean map, from `split_identities`.
-        shift: largest shift of the maps in places; the nets are calibrated only for `SHIFT`.
+        options: how maps are compared; the nets are calibrated only for the service's way.
 
     Raises:
-        ValueError: if the shift does not fit a map.
+        ValueError: if an option does not fit a map.
     """
     found: list[MapSimilarities] = []
     for net in nets:
-        maps = net.maps(palms)
+        maps = options.apply(net.maps(palms))
         side, channels = maps.shape
-        found.append(compare_net_maps(maps, trials, splits, str(net.key), shift=shift))
+        options.require_valid(side, str(net.key))
+        found.append(compare_net_maps(maps, trials, splits, str(net.key), shift=options.shift))
         del maps
-        calibration = net.calibration if shift == SHIFT else None
+        calibration = net.calibration if options.are_calibrated else None
         made_of = f"signs of a map of {side} x {side} x {channels}"
         yield _match_maps(f"{net.key} map", made_of, found[-1], trials, splits, calibration)
         cosines = compare_embeddings(net.embeddings(palms), trials)
@@ -134,7 +135,7 @@ def compare_nets(
     if fusion:
         parts = zip(fusion.weights, nets, strict=True)
         made_of = " + ".join(f"{weight:.2f} {net.key} map" for weight, net in parts)
-        calibration = fusion.calibration if shift == SHIFT else None
+        calibration = fusion.calibration if options.are_calibrated else None
         fused = fuse_maps(fusion, found)
         yield _match_maps("fused", made_of, fused, trials, splits, calibration)
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from app.matching.similarity import SHIFT
 from training.benchmark.identification import FPIRS
 from training.benchmark.tables import (
     NOT_CALIBRATED,
@@ -150,6 +149,7 @@ def _notes(report: Report) -> list[str]:
 
 def _describe_comparison(report: Report) -> str:
     shift, limit = report["comparison"]["shift"], report["comparison"]["templates"]
+    changed = report["comparison"]["unlike_service"]
     fewest, most = report["database"]["templates_of_an_identity"]
     count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     text = (
@@ -157,9 +157,7 @@ def _describe_comparison(report: Report) -> str:
         f"Maps are compared at shifts of up to {shift} places, minus the mean map of all "
         "identities if one is subtracted."
     )
-    if shift == SHIFT:
-        return text
-    return f"{text} The service shifts by {SHIFT}, so these maps are not calibrated."
+    return f"{text} Unlike in the service, {changed}: nothing is calibrated." if changed else text
 
 
 def _explain_too_few() -> str:

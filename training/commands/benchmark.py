@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from app.matching.similarity import SHIFT
 from training.benchmark.comparisons import Trials
 from training.benchmark.figures import describe_database, find_warnings, measure_matcher
 from training.benchmark.identification import DRAWS
+from training.benchmark.map_options import Channels, MapOptions
 from training.benchmark.map_similarities import split_identities
 from training.benchmark.matchers import Matcher, compare_classically, compare_nets
 from training.benchmark.resampling import RESAMPLES, draw_subjects
@@ -39,7 +40,10 @@ class BenchmarkConfig(ReadingOptions):
         nets: names of the nets; the highest version of each is measured.
         classical: whether to measure an untrained matcher too.
         templates: largest number of templates of an identity; its first images are enrolled.
-        shift: largest shift of the maps in places; the nets are calibrated only for the default.
+        shift: largest shift of the maps in places. Like the two options below, for measuring what a
+            choice is worth: the nets are calibrated only for the defaults.
+        channels: channels of the maps: all, or those of the early (local) or late (wide) layer.
+        mask: whether unusable places of the maps are left out.
         seed: seed of the galleries and of the resamples; equal seeds give equal figures.
         out: folder for benchmark.html, benchmark.json and benchmark.md.
     """
@@ -49,8 +53,15 @@ class BenchmarkConfig(ReadingOptions):
     classical: bool = True
     templates: int = 6
     shift: int = SHIFT
+    channels: Channels = "all"
+    mask: bool = True
     seed: int = 1
     out: Path = Path("runs/benchmark")
+
+    @property
+    def map_options(self) -> MapOptions:
+        """How maps are compared."""
+        return MapOptions(self.shift, self.channels, self.mask)
 
 
 def benchmark(config: BenchmarkConfig) -> Verdict:
@@ -77,7 +88,8 @@ def benchmark(config: BenchmarkConfig) -> Verdict:
     weights = draw_subjects(trials.subject_count, config.seed)
 
     def matchers() -> Iterator[Matcher]:
-        yield from compare_nets(versions, fusion, palms, trials, splits, shift=config.shift)
+        options = config.map_options
+        yield from compare_nets(versions, fusion, palms, trials, splits, options=options)
         if config.classical:
             yield compare_classically(palms, trials)
 
@@ -106,7 +118,11 @@ def _report(
         "schema_version": 4,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "database": describe_database(config, palms, trials),
-        "comparison": {"templates": config.templates, "shift": config.shift},
+        "comparison": {
+            "templates": config.templates,
+            **asdict(config.map_options),
+            "unlike_service": config.map_options.describe(),
+        },
         "sampling": {
             "seed": config.seed,
             "resamples": RESAMPLES,

@@ -16,7 +16,7 @@ import tyro
 from training.database.image_files import default_scratch
 from training.fit.options import NetName, RunOptions, require_at_least
 from training.fit.verdict import Verdict
-from training.nets.recipe import Recipe, require_valid
+from training.nets.recipe import LOSS_SHIFT, Recipe, require_valid
 from training.synthetic.pairs import SERVED_PX
 from training.synthetic.styles import HELD_OUT, TRAINING
 
@@ -53,6 +53,7 @@ class PretrainConfig(RunOptions):
             the devices.
         degrade: whether to degrade images more than a camera does: cover a part, blur, reduce the
             resolution, displace.
+        zoom: whether the drawn cameras differ in scale.
         contrast_px: approximate side in px of the local contrast, at least 1.
         embedding_size: numbers in an embedding, at least 1.
         map_channels: channels of the vein map, an even number from 2 to 64.
@@ -69,6 +70,7 @@ class PretrainConfig(RunOptions):
         map_scale: factor from similarity to logit for vein maps, above 0. Maps are always compared
             with the other maps of the batch.
         map_margin: similarity by which the palm's other map must win, from 0 to 1.
+        map_shift: largest shift in places at which maps are compared, at least 0.
     """
 
     nets: tuple[NetName, ...] = ("alexnet", "vgg16", "vgg19")
@@ -78,6 +80,7 @@ class PretrainConfig(RunOptions):
     pairs: int = 1
     batch_size: int = 64
     degrade: bool = True
+    zoom: bool = True
     contrast_px: int = 112
     embedding_size: int = 256
     map_channels: int = 16
@@ -90,6 +93,7 @@ class PretrainConfig(RunOptions):
     margin: float = 0.15
     map_scale: float = 24.0
     map_margin: float = 0.2
+    map_shift: int = LOSS_SHIFT
 
 
 def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
@@ -159,6 +163,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
             batch_size=config.batch_size,
             side_px=side_px,
             degraded=config.degrade,
+            zoomed=config.zoom,
             pool=pool,
         )
         batches = partial(stream, pairs=config.pairs, seed=config.seed + stage_seed)
@@ -181,7 +186,8 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
                 for name, net in nets.items()
             }
             loss = (MarginLoss if prototypes else PairLoss)(config.scale, config.margin)
-            losses = {answer: loss, "map": ShiftLoss(config.map_scale, config.map_margin)}
+            of_maps = ShiftLoss(config.map_scale, config.map_margin, config.map_shift)
+            losses = {answer: loss, "map": of_maps}
             # Without the pool, which would draw further batches that nobody uses.
             images, labels = batches(epoch=done, pool=None)[0]
             guarded_part = scoring_model if prototypes else embedding_model
@@ -229,7 +235,7 @@ def pretrain(config: PretrainConfig, callbacks: Sequence[Any] = ()) -> Verdict:
 def _require_sensible(config: PretrainConfig) -> None:
     options = asdict(config)
     require_at_least(options, identities=2, monitor=2, epochs=1, pairs=1)
-    require_at_least(options, processes=0, contrast_px=1, seed=0)
+    require_at_least(options, processes=0, contrast_px=1, seed=0, map_shift=0)
     if config.batch_size < 4 or config.batch_size % 2:
         raise ValueError(
             f"--batch-size must be an even number of at least 4, not {config.batch_size}"

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from training.nets.recipe import LOSS_SHIFT
+
 
 class _Margin(keras.losses.Loss):
     """A loss with logits scale * (similarity - margin at the true identity)."""
@@ -75,7 +77,7 @@ class ShiftLoss(_PartnerLoss):
     """
 
     def __init__(
-        self, scale: float = 24.0, margin: float = 0.2, shift: int = 3, **options: Any
+        self, scale: float = 24.0, margin: float = 0.2, shift: int = LOSS_SHIFT, **options: Any
     ) -> None:
         """Creates the loss.
 

@@ -7,6 +7,9 @@ from typing import Any, Literal
 NETS = ("alexnet", "vgg16", "vgg19")
 """Names of the nets."""
 
+LOSS_SHIFT = 3
+"""Largest shift in places when a loss compares maps: one more than when the service does."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

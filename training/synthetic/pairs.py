@@ -36,6 +36,7 @@ def photograph_pairs(
     camera: int,
     side_px: int,
     degraded: bool,
+    zoomed: bool = True,
 ) -> Pixels:
     """Takes two images of each palm with one camera, in two sessions.
 
@@ -46,11 +47,14 @@ def photograph_pairs(
         camera: number of the camera in that batch.
         side_px: side of the images.
         degraded: degrade the images (`training.fit.augmentation.degrade`) and displace them more.
+        zoomed: cameras differ in scale, as the training style's do.
 
     Returns:
         uint8 [2 P, side_px, side_px], grey; the two images of a palm are next to each other.
     """
     style = MISPLACED if degraded else TRAINING
+    if not zoomed:
+        style = replace(style, zoom=(1.0, 1.0))
     # As many numbers as for the shots below, whose last number is 0 or 1: no key occurs twice.
     shared = draw_camera(np.random.default_rng([*rng_key, camera, 2]), style)
     images = np.empty((2 * len(identities), side_px, side_px), np.uint8)

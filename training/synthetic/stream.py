@@ -37,6 +37,7 @@ class PalmStream(keras.utils.PyDataset):
         side_px: int,
         seed: int,
         degraded: bool,
+        zoomed: bool = True,
         epoch: int = 0,
         first_label: int = 0,
         camera_palms: int = CAMERA_PALMS,
@@ -52,6 +53,7 @@ class PalmStream(keras.utils.PyDataset):
             seed: seed of the order, the sessions and the shots.
             degraded: degrade the images (`training.fit.augmentation.degrade`) and displace them
                 more.
+            zoomed: cameras differ in scale.
             epoch: first epoch to run, from 0.
             first_label: label of the first palm.
             camera_palms: palms of a batch that share a camera.
@@ -65,7 +67,7 @@ class PalmStream(keras.utils.PyDataset):
         self._side_px = side_px
         self._seed = seed
         self._first_label = first_label
-        self._degraded = degraded
+        self._changes = degraded, zoomed
         self._camera_palms = camera_palms
         self._pool = pool
         self._begin(epoch)
@@ -99,7 +101,7 @@ class PalmStream(keras.utils.PyDataset):
         camera = np.arange(self._batch_palms) // self._camera_palms
         rng_key = (self._seed, self._epoch, index)
         return [
-            (self._palms, chosen[camera == one], rng_key, int(one), self._side_px, self._degraded)
+            (self._palms, chosen[camera == one], rng_key, int(one), self._side_px, *self._changes)
             for one in np.unique(camera)
         ]
 

@@ -128,12 +128,6 @@ def test_the_shift_is_the_one_that_is_asked_for(shift: int) -> None:
     np.testing.assert_array_equal(found.as_service.similarities, by_hand(maps, trials, None, shift))
 
 
-@pytest.mark.parametrize("shift", [-1, 4])
-def test_a_shift_that_leaves_no_window_is_refused(shift: int) -> None:
-    with pytest.raises(ValueError, match=f"--shift {shift} .* 8 x 8 places: choose 0 to 3"):
-        compare_net_maps(*make_toy(3), [], "toy/1", shift=shift)
-
-
 @pytest.mark.parametrize(
     ("identities", "sizes"),
     [

@@ -15,6 +15,7 @@ from app.matching.templates import NetKey
 from tests.training.toy_palms import make_palms
 from tests.training.toy_trials import make_calibration, make_case, make_trials
 from training.benchmark.comparisons import Comparisons, Trials
+from training.benchmark.map_options import MapOptions
 from training.benchmark.map_similarities import split_identities
 from training.benchmark.matchers import Matcher, compare_nets
 from training.database.palms import Palms
@@ -51,10 +52,12 @@ NETS: Any = [TableNet(NetKey("alexnet", 1), 1), TableNet(NetKey("vgg16", 3), 2)]
 FUSION = Fusion((0.75, 0.25), CALIBRATION)
 
 
-def compare(palms: Palms, shift: int = 2, most: int | None = None) -> dict[str, Matcher]:
+def compare(
+    palms: Palms, options: MapOptions | None = None, most: int | None = None
+) -> dict[str, Matcher]:
     trials = Trials.of(palms, is_template(palms), most)
     splits = split_identities(len(palms.identities), seed=1)
-    found = compare_nets(NETS, FUSION, palms, trials, splits, shift=shift)
+    found = compare_nets(NETS, FUSION, palms, trials, splits, options=options or MapOptions())
     return {one.name: one for one in found}
 
 
@@ -131,8 +134,13 @@ def test_many_identities_have_a_mean_map_and_strangers_outside_it(many: dict[str
     assert not many["vgg16/3 embedding"].impostors
 
 
-def test_another_shift_is_not_calibrated(few: dict[str, Matcher]) -> None:
-    found = compare(make_palms(3, sessions=2, shots=2), shift=1)
+@pytest.mark.parametrize(
+    "options", [MapOptions(shift=1), MapOptions(channels="local"), MapOptions(channels="wide")]
+)
+def test_maps_that_are_compared_otherwise_are_not_calibrated(
+    few: dict[str, Matcher], options: MapOptions
+) -> None:
+    found = compare(make_palms(3, sessions=2, shots=2), options)
     assert not any(one.calibration for one in found.values())
     ours, shipped = (one["fused"].comparisons.similarities for one in (found, few))
     assert not np.array_equal(ours, shipped)

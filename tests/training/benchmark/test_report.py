@@ -90,7 +90,7 @@ def make_report(*matchers: dict[str, Any], **database: Any) -> Report:
             "templates_are": "each identity's first session",
             **database,
         },
-        "comparison": {"templates": 6, "shift": 2},
+        "comparison": {"templates": 6, "shift": 2, "unlike_service": ""},
         "sampling": {
             "seed": 1,
             "resamples": 500,
@@ -222,13 +222,13 @@ def test_the_notes_say_how_images_were_compared() -> None:
     report = make_report(make_matcher("vgg16"))
     text = as_markdown(report)
     assert "Each identity has 2 templates (at most 6), and its most similar one counts." in text
-    assert "not calibrated." not in text
+    assert "nothing is calibrated" not in text
     report["database"]["templates_of_an_identity"] = [1, 4]
-    report["comparison"]["shift"] = 3
+    report["comparison"].update(shift=3, unlike_service="maps are shifted")
     text = as_markdown(report)
     assert "Each identity has 1 to 4 templates" in text
     assert "at shifts of up to 3 places" in text
-    assert "The service shifts by 2, so these maps are not calibrated." in text
+    assert "Unlike in the service, maps are shifted: nothing is calibrated." in text
 
 
 def test_the_page_has_the_notes_of_the_table(page: str, tiny_page: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +127,11 @@ def test_the_report_names_no_person_and_no_file(folder: Path) -> None:
     assert not re.search(r"\bp0[0-4][0-9]\b|\.png", everything)
 
 
-def test_one_template_and_another_shift_change_the_similarities(
+def test_one_template_and_maps_compared_otherwise_change_the_similarities(
     palms: Path, store: Path, report: dict[str, Any], tmp_path: Path
 ) -> None:
     found = {}
-    for name, value in (("templates", "1"), ("shift", "1")):
+    for name, value in (("templates", "1"), ("shift", "1"), ("channels", "wide")):
         out = tmp_path / name
         options = ["--no-classical", f"--{name}", value]
         assert main(command(palms, store, out, *options)) == 0
@@ -142,10 +143,9 @@ def test_one_template_and_another_shift_change_the_similarities(
     assert found["shift"]["matchers"][0]["stated"] == dict.fromkeys(
         ("1e-2", "1e-3", "1e-4", "1e-5")
     )
-    distributions = [
-        one["matchers"][0]["distributions"] for one in (report, found["templates"], found["shift"])
-    ]
-    assert all(distributions[i] != distributions[i - 1] for i in range(3))
+    assert found["shift"]["comparison"]["unlike_service"].startswith("maps are shifted by up to 1")
+    distributions = [one["matchers"][0]["distributions"] for one in (report, *found.values())]
+    assert all(one != other for one, other in combinations(distributions, 2))
 
 
 def test_the_last_line_has_the_path_and_the_verdict(

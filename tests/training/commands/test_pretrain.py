@@ -224,6 +224,7 @@ def test_a_pretraining_may_go_on_from_a_version(exported: Path, configure: Confi
         ({"identities": 1}, "--identities must be at least 2, not 1"),
         ({"pairs": 0}, "--pairs must be at least 1, not 0"),
         ({"batch_size": 5}, "--batch-size must be an even number of at least 4, not 5"),
+        ({"map_shift": -1}, "--map-shift must be at least 0, not -1"),
         ({"processes": -1}, "--processes must be at least 0, not -1"),
         ({"monitor": 1}, "--monitor must be at least 2, not 1"),
         ({"margin": 1.5}, r"--margin must be from 0 to 1, not 1\.5"),

@@ -1,6 +1,7 @@
 """Pairs of images: what the camera takes, degraded or not, at the size that a net sees."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,18 @@ def test_images_that_are_not_degraded_are_what_the_camera_takes(
 def test_degraded_images_are_others(take: Callable[..., np.ndarray]) -> None:
     for plain, degraded in zip(take(0, 1, 2), take(0, 1, 2, degraded=True), strict=True):
         assert not np.array_equal(plain, degraded)
+
+
+def test_without_zoom_every_camera_shows_as_much_of_the_palm(palms: ImageFile) -> None:
+    some = np.array([0, 1, 2])
+    shared = draw_camera(np.random.default_rng([1, 0, 0, 0, 2]), TRAINING)
+    one_scale = replace(shared, zoom=1.0)
+    found = photograph_pairs(palms, some, (1, 0, 0), 0, 128, degraded=False, zoomed=False)
+    palm = palms[np.array([2])].reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
+    for shot in (0, 1):
+        rng = np.random.default_rng([1, 0, 0, 2, shot])
+        expected = shoot(palm, draw_session(rng, TRAINING, one_scale), rng, TRAINING)
+        np.testing.assert_array_equal(found[4 + shot], expected)
 
 
 def test_a_palms_images_depend_on_the_camera_and_not_on_the_other_palms(

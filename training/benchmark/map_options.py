@@ -1,0 +1,69 @@
+"""Other ways to compare maps than the service's, to measure what each choice is worth."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from app.matching.maps import VeinMaps
+from app.matching.similarity import SHIFT
+
+Channels = Literal["all", "local", "wide"]
+
+
+@dataclass(frozen=True, slots=True)
+class MapOptions:
+    """How maps are compared; the defaults are the service's.
+
+    Attributes:
+        shift: largest shift in places. The window that is compared has 2 shift places less than
+            the map on each side.
+        channels: all, or only those of the early (local) or of the late (wide) layer.
+        mask: whether unusable places are left out.
+    """
+
+    shift: int = SHIFT
+    channels: Channels = "all"
+    mask: bool = True
+
+    @property
+    def are_calibrated(self) -> bool:
+        """Whether the shipped thresholds hold for these maps."""
+        return self == MapOptions()
+
+    def require_valid(self, side: int, name: str) -> None:
+        """Checks that the shift leaves a window.
+
+        Args:
+            side: places on a side of the maps.
+            name: name of the net, for the message.
+
+        Raises:
+            ValueError: if the shift is below 0, or leaves no window.
+        """
+        if not 0 <= 2 * self.shift < side:
+            raise ValueError(
+                f"--shift {self.shift} does not fit the map of {name}, {side} x {side} places: "
+                f"choose 0 to {(side - 1) // 2}"
+            )
+
+    def apply(self, maps: VeinMaps) -> VeinMaps:
+        """Returns the maps with the chosen channels and usable places.
+
+        The first half of a net's channels is local, the other wide; see `training.nets.maps`.
+        """
+        half = maps.shape.channels // 2
+        chosen = {"all": slice(None), "local": slice(half), "wide": slice(half, None)}
+        usable = maps.usable if self.mask else np.ones_like(maps.usable)
+        return VeinMaps(maps.values[..., chosen[self.channels]], usable)
+
+    def describe(self) -> str:
+        """Returns what differs from the service, for a report; empty if nothing does."""
+        found: list[str] = []
+        if self.shift != SHIFT:
+            found.append(f"maps are shifted by up to {self.shift} places instead of {SHIFT}")
+        if self.channels != "all":
+            found.append(f"only the {self.channels} channels are compared")
+        if not self.mask:
+            found.append("unusable places are compared, too")
+        return ", ".join(found)
