@@ -101,7 +101,7 @@ def test_numbers_that_float16_cannot_hold_survive_export(
     net.save_weights(run / "final.weights.h5")
     assert export(run, database, strangers, tmp_path / "store") == 0
     expected = np.asarray(net(as_colour(palms.images()))["embedding"])
-    found = Version.open(tmp_path / "store/alexnet/1").embeddings(palms)
+    found = Version.open(tmp_path / "store/alexnet/1").run(palms)[1]
     assert (found * expected).sum(axis=1).min() > 0.9999
 
 

@@ -122,7 +122,8 @@ def compare_nets(
     """
     found: list[MapSimilarities] = []
     for net in nets:
-        maps = options.apply(net.maps(palms))
+        maps, embeddings = net.run(palms)
+        maps = options.apply(maps)
         side, channels = maps.shape
         options.require_valid(side, str(net.key))
         found.append(compare_net_maps(maps, trials, splits, str(net.key), shift=options.shift))
@@ -130,7 +131,7 @@ def compare_nets(
         calibration = net.calibration if options.are_calibrated else None
         made_of = f"signs of a map of {side} x {side} x {channels}"
         yield _match_maps(f"{net.key} map", made_of, found[-1], trials, splits, calibration)
-        cosines = compare_embeddings(net.embeddings(palms), trials)
+        cosines = compare_embeddings(embeddings, trials)
         yield Matcher(f"{net.key} embedding", "cosine of embeddings", Comparisons(cosines, trials))
     if fusion:
         parts = zip(fusion.weights, nets, strict=True)

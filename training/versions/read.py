@@ -95,23 +95,30 @@ class Version:
 
     def maps(self, palms: Palms) -> VeinMaps:
         """Returns the vein maps of all images, in order, as the service computes them."""
-        parts = [VeinMaps.of(one["map"], one["mask"]) for one in self._outputs(palms, "maps")]
-        return join_maps([VeinMaps.empty(self.manifest.map_format.shape), *parts])
+        return self.run(palms)[0]
 
     def similarities(self, palms: Palms) -> Float32:
         """Returns float32 [N, C], every image's similarity to each identity that the net knows."""
         return compare_trained(self.maps(palms), self.trained, str(self.key))
 
-    def embeddings(self, palms: Palms) -> Float32:
-        """Returns float32 [N, D], the embeddings of all images, of unit length, in order."""
-        return np.concatenate([one["embedding"] for one in self._outputs(palms, "embeddings")])
+    def run(self, palms: Palms) -> tuple[VeinMaps, Float32]:
+        """Returns the vein maps of all images and their embeddings of unit length, in order.
 
-    def _outputs(self, palms: Palms, what: str) -> Iterator[dict[str, Float32]]:
+        The maps are those of `maps`; the embeddings are float32 [N, D].
+        """
+        maps = [VeinMaps.empty(self.manifest.map_format.shape)]
+        embeddings = [np.empty((0, self.manifest.embedding_size), np.float32)]
+        for outputs in self._outputs(palms):
+            maps.append(VeinMaps.of(outputs["map"], outputs["mask"]))
+            embeddings.append(outputs["embedding"])
+        return join_maps(maps), np.concatenate(embeddings)
+
+    def _outputs(self, palms: Palms) -> Iterator[dict[str, Float32]]:
         """Yields the SavedModel's outputs for `BATCH` images at a time."""
         import tensorflow as tf
 
         serve = self._saved_model.signatures["serving_default"]
-        with tqdm(total=len(palms), desc=f"{self.key}: {what}", unit="image", delay=1) as bar:
+        with tqdm(total=len(palms), desc=f"{self.key}: running", unit="image", delay=1) as bar:
             for start in range(0, len(palms), BATCH):
                 grey = palms.images(slice(start, start + BATCH))
                 outputs = serve(images=tf.constant(np.repeat(grey[..., None], 3, axis=-1)))

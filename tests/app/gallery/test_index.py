@@ -321,7 +321,7 @@ def test_the_coarse_similarity_is_the_agreement_per_usable_place_at_the_best_shi
     for i in range(8):
         gallery.enroll(f"s{i}", None, None, palm(i, masked=0.4), add=False)
     view, probes = index._current(), probe(50)
-    found = comparison.coarse_similarity(view, 0, probes[0])
+    found = comparison.coarse_similarity(view.rows[0], len(view.subjects), probes[0], None)
     windows = Signs.coarse(probes[0]).positive[0]
     for i in range(8):
         signs = Signs.coarse(palm(i, masked=0.4)[VGG16])

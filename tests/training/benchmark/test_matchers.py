@@ -40,6 +40,9 @@ class TableNet:
         found = np.stack([one.normal(size=(7, 7, 2)) for one in self._rngs(palms)])
         return VeinMaps.of(found.astype(np.float32), np.ones(found.shape[:3], np.float32))
 
+    def run(self, palms: Palms) -> tuple[VeinMaps, NDArray[np.float32]]:
+        return self.maps(palms), self.embeddings(palms)
+
     def embeddings(self, palms: Palms) -> NDArray[np.float32]:
         found = np.stack([one.normal(size=SIZE) for one in self._rngs(palms)]).astype(np.float32)
         return found / np.linalg.norm(found, axis=-1, keepdims=True)

@@ -69,7 +69,7 @@ def test_maps_are_compared_with_the_trained_identities_templates(
 
 
 def test_embeddings_have_unit_length(version: Version, palms: Palms) -> None:
-    found = version.embeddings(palms)
+    _, found = version.run(palms)
     assert found.shape == (len(palms), 256)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
