@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.gallery.comparison import CANDIDATES, coarse_similarity
@@ -72,8 +73,8 @@ def main() -> None:
 
 
 def find_ranks(
-    templates: VeinMaps, probes: VeinMaps, subjects: np.ndarray[Any, np.dtype[np.int32]]
-) -> np.ndarray[Any, np.dtype[np.int64]]:
+    templates: VeinMaps, probes: VeinMaps, subjects: NDArray[np.int32]
+) -> NDArray[np.int64]:
     """Returns how many subjects are more similar to each probe than its own, by coarse maps.
 
     Args:

@@ -1,15 +1,21 @@
 """Compares many vein maps with many: the similarities from which rates are counted."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.matching.maps import Floats, VeinMaps
-from app.matching.similarity import SHIFT, compare_each
+from app.matching.maps import Floats, Signs, VeinMaps
+from app.matching.similarity import (
+    SHIFT,
+    encode,
+    probe_codes,
+    similarities,
+    window_shape,
+)
 from app.matching.templates import TrainedTemplates
-
-TEMPLATES_AT_ONCE = 4096
-"""Templates between two steps of the progress bar."""
 
 
 def compare_maps(
@@ -27,12 +33,18 @@ def compare_maps(
     Returns:
         float32 [P, T].
     """
+    codes, shape = encode(templates, mean, shift), window_shape(templates.shape, shift)
+
+    def compare(row: int) -> Floats:
+        probe = probe_codes(Signs.of(probes[row : row + 1], mean), shift)
+        return similarities(probe, codes, shape)
+
     found = np.empty((len(probes), len(templates)), np.float32)
-    with tqdm(total=len(templates), desc=f"{name}: comparing", unit="template", delay=1) as bar:
-        for start in range(0, len(templates), TEMPLATES_AT_ONCE):
-            some = slice(start, start + TEMPLATES_AT_ONCE)
-            found[:, some] = compare_each(probes, templates[some], mean, shift)
-            bar.update(len(templates[some]))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = pool.map(compare, range(len(probes)))
+        bar = tqdm(rows, f"{name}: comparing", len(probes), unit="probe", delay=1)
+        for row, similar in enumerate(bar):
+            found[row] = similar
     return found
 
 

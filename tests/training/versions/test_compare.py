@@ -6,7 +6,6 @@ import pytest
 from app.matching.maps import Signs, VeinMaps
 from app.matching.similarity import NO_SCORE, probe_codes, similarities, template_codes
 from app.matching.templates import TrainedTemplates
-from training.versions import compare
 from training.versions.compare import (
     best_of_subject,
     compare_maps,
@@ -24,10 +23,7 @@ def maps(count: int, seed: int, masked: float = 0.0) -> VeinMaps:
 
 @pytest.mark.parametrize("masked", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize(("shift", "with_mean"), [(2, False), (2, True), (1, False)])
-def test_similarities_are_those_of_the_service(
-    masked: float, shift: int, with_mean: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(compare, "TEMPLATES_AT_ONCE", 4)
+def test_similarities_are_those_of_the_service(masked: float, shift: int, with_mean: bool) -> None:
     probes, templates = maps(5, 0, masked), maps(6, 1, masked)
     mean = maps(1, 2).deviations[0] if with_mean else None
     found = compare_maps(probes, templates, mean, "toy", shift=shift)
