@@ -16,13 +16,13 @@ PALM_WIDTH = 84 / 38
 MOST_LOOKS = 4
 """Looks at an image, at most: one at all of it, and three closer ones."""
 
-AGREED = 0.06
+AGREED = 0.03
 """Greatest distance of the gaps of two looks, in palm widths, after which no other look follows."""
 
 _LEAST_HAND = 0.02
 """Probability of a hand in the whole image below which no closer look follows."""
 
-_MOVED = 0.06
+_MOVED = 0.08
 """Distance between two looks, in palm widths, that divides the certainty by e."""
 
 _OFF_CENTRE = 0.2
