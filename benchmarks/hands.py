@@ -1,9 +1,9 @@
 """Measures how well hands are found on drawn hands that the finder was not tuned on.
 
-    python -m benchmarks.hands [--hands 2000] [--crops 500] [--seed 901] [--json PATH]
+    python -m benchmarks.hands [--models models_store] [--hands 2000] [--crops 500] [--seed 901]
 
 The hands are of the style `JUDGE_HANDS`, with backgrounds and sensors of their own. Processor time
-is measured, on one thread. About 100 ms a hand on one core.
+of all threads is measured. `--by outline` measures the search without a net, on the same images.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.palm.hand import locate
+from app.nets.finder_store import load_finder
+from app.palm import outline_search
+from app.palm.hand import Region, locate
 from benchmarks.machine import as_sentence, describe_machine
 from training.metrics.rates import wilson_interval
 from training.report.files import write_text
@@ -33,6 +36,8 @@ CLOSE = 0.03
 
 WRONG = 0.1
 """Error beyond which a hand counts as wrongly cut: the maps' shifts cannot make up for it."""
+
+Locate = Callable[[NDArray[np.uint8]], Region | None]
 
 PALMS = 40  # drawn palms that take turns in the hands
 
@@ -60,6 +65,8 @@ class Outcome:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures how well hands are found.")
+    parser.add_argument("--models", type=Path, default=Path("models_store"), help="models store")
+    parser.add_argument("--by", choices=["net", "outline"], default="net", help="what finds hands")
     parser.add_argument("--hands", type=int, default=2000)
     parser.add_argument("--crops", type=int, default=500, help="drawn crops, of all styles in turn")
     parser.add_argument("--seed", type=int, default=901)
@@ -68,27 +75,36 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     machine = describe_machine()
+    find = locator(options)
     palms = [draw_identity(options.seed, i) for i in range(PALMS)]
     outcomes = [
-        judge(options.seed, i, palms[i % PALMS]) for i in tqdm(range(options.hands), "hands")
+        judge(options.seed, i, palms[i % PALMS], find) for i in tqdm(range(options.hands), "hands")
     ]
     report = {
         "machine": machine,
         "seed": options.seed,
+        "by": options.by,
         "hands": {name: share(chosen) for name, chosen in conditions(outcomes).items()},
-        "crops": count_crops(options.crops, options.seed),
-        "ms": {name: time_size(size, options) for name, size in SIZES.items()},
+        "crops": count_crops(options.crops, options.seed, find),
+        "ms": {name: time_size(size, options, find) for name, size in SIZES.items()},
     }
     print(as_markdown(report))
     if options.json:
         write_text(options.json, json.dumps(report, indent=1) + "\n")
 
 
-def judge(seed: int, number: int, palm: NDArray[np.uint8]) -> Outcome:
+def locator(options: argparse.Namespace) -> Locate:
+    """Returns the function that is measured."""
+    if options.by == "outline":
+        return outline_search.locate
+    return partial(locate, finder=load_finder(options.models))
+
+
+def judge(seed: int, number: int, palm: NDArray[np.uint8], find: Locate) -> Outcome:
     """Draws a hand and looks for it."""
     image, truth = draw_hand(seed, number, JUDGE_HANDS, palm)
     start = time.process_time()
-    region = locate(image)
+    region = find(image)
     ms = (time.process_time() - start) * 1e3
     hand = region.hand if region else None
     longer_px = max(image.shape[:2])
@@ -135,14 +151,14 @@ def share(outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def count_crops(count: int, seed: int) -> dict[str, int]:
+def count_crops(count: int, seed: int, find: Locate) -> dict[str, int]:
     """Returns what drawn crops were taken for."""
     kinds: Counter[str] = Counter()
     styles = list(STYLES.values())
     for number in tqdm(range(count), "crops"):
         style = styles[number % len(styles)]
         image = photograph(number, seed=seed, style=style, sessions=1, shots=1)[0][0]
-        region = locate(image)
+        region = find(image)
         kinds[region.kind if region else "refused"] += 1
     return dict(kinds)
 
@@ -151,14 +167,14 @@ SIZES = {"768x576": (768, 576), "4000x3000": (4000, 3000)}
 """Widths and heights that are timed."""
 
 
-def time_size(size: tuple[int, int], options: argparse.Namespace) -> dict[str, float]:
+def time_size(size: tuple[int, int], options: argparse.Namespace, find: Locate) -> dict[str, float]:
     """Returns the processor time of hands enlarged to one size, in ms."""
     times: list[float] = []
     for number in range(options.repeats):
         image, _ = draw_hand(options.seed, number, JUDGE_HANDS)
         enlarged = np.asarray(cv2.resize(image, size), np.uint8)
         start = time.process_time()
-        locate(enlarged)
+        find(enlarged)
         times.append((time.process_time() - start) * 1e3)
     return {"p50": float(np.median(times)), "p95": float(np.quantile(times, 0.95))}
 

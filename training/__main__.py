@@ -30,12 +30,14 @@ COMMANDS = {
     "fuse": "Weighs and calibrates exported nets together.",
     "evaluate": "Measures exported nets on the test part of their database and on strangers.",
     "benchmark": "Measures exported nets on any database, by ISO/IEC 19795-1.",
+    "train-finder": "Trains the net that finds the palm in a photograph of a hand.",
+    "export-finder": "Writes a trained finder as a new version for the service.",
 }
 """Commands in the order of their use, with their summaries. The command `contact-sheet` is the
 function `contact_sheet` of training/commands/contact_sheet.py; its options are those of
 `ContactSheetConfig`."""
 
-RESUMABLE = ("pretrain", "train", "finetune", "ablate")
+RESUMABLE = ("pretrain", "train", "finetune", "ablate", "train-finder")
 WITHOUT_KERAS = ("synthesize", "contact-sheet", "check")
 
 NOISE = "^WARNING: All log messages before absl|^I0000 "

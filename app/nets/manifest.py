@@ -5,11 +5,12 @@ Training writes manifest.json through this model, and the service reads it.
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -49,7 +50,8 @@ TEMPLATE_ID = "[0-9a-f]{16}"
 NET_REQUEST = f"({NET_NAME})(?::({NET_VERSION}))?"
 """How a net is asked for: vgg16, or vgg16:8 to pin version 8."""
 
-_RESTORE = "restore the whole version folder, or export the net again"
+RESTORE = "restore the whole version folder, or export the net again"
+"""Advice of every refusal of a version's files."""
 
 
 class InputSpec(ManifestPart):
@@ -213,12 +215,22 @@ def read_manifest(folder: Path) -> Manifest:
             f"calibrated in another way, and this one needs {SCHEMA}: train the net with this "
             "release and export the net again"
         )
-    manifest, content = read_file(path, Manifest, _RESTORE)
-    if (manifest.net, str(manifest.version)) != folder.absolute().parts[-2:]:
-        raise NetCorrupt(f"{path} is the manifest of {manifest.key}: move it to that folder")
-    hashed = {name: value for name, value in content.items() if name != "sha256"}
-    require_checksum(path, hashed, manifest.sha256, _RESTORE)
+    manifest, content = read_file(path, Manifest, RESTORE)
+    require_own_place(path, content)
     return manifest
+
+
+def require_own_place(path: Path, content: Mapping[str, Any]) -> None:
+    """Compares a manifest's net and version with its folder, and its content with its checksum.
+
+    Raises:
+        NetCorrupt: if they differ.
+    """
+    net, version = content["net"], content["version"]
+    if (net, str(version)) != path.parent.absolute().parts[-2:]:
+        raise NetCorrupt(f"{path} is the manifest of {net}/{version}: move it to that folder")
+    hashed = {name: value for name, value in content.items() if name != "sha256"}
+    require_checksum(path, hashed, content.get("sha256", ""), RESTORE)
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:
@@ -227,20 +239,27 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     Raises:
         NetCorrupt: if a file is missing or changed, or a needed file has no checksum.
     """
-    needed = {SAVED_MODEL, GOLDEN, TEMPLATES}
-    if unlisted := needed - manifest.files.keys():
-        raise NetCorrupt(f"{folder / MANIFEST} lists no checksum of {sorted(unlisted)}: {_RESTORE}")
-    for name, expected in manifest.files.items():
+    verify_listed(folder, manifest.files, {SAVED_MODEL, GOLDEN, TEMPLATES})
+
+
+def verify_listed(folder: Path, files: Mapping[str, str], needed: Set[str]) -> None:
+    """Compares the files of a folder with their SHA-256, by path, as `verify_files` does."""
+    if unlisted := needed - files.keys():
+        raise NetCorrupt(f"{folder / MANIFEST} lists no checksum of {sorted(unlisted)}: {RESTORE}")
+    for name, expected in files.items():
         path = folder / name
         try:
             found = file_checksum(path)
         except OSError as error:
-            raise NetCorrupt(f"{path} cannot be read ({error.strerror}): {_RESTORE}") from error
+            raise NetCorrupt(f"{path} cannot be read ({error.strerror}): {RESTORE}") from error
         if found != expected:
-            raise NetCorrupt(f"{path} has SHA-256 {found}, not {expected}: {_RESTORE}")
+            raise NetCorrupt(f"{path} has SHA-256 {found}, not {expected}: {RESTORE}")
 
 
-def seal_manifest(manifest: Manifest, folder: Path) -> Manifest:
+_Sealed = TypeVar("_Sealed", bound=ManifestPart)  # with the fields `files` and `sha256`
+
+
+def seal_manifest(manifest: _Sealed, folder: Path) -> _Sealed:
     """Returns the manifest with the checksums of all files in the folder, and its own."""
     files = {
         path.relative_to(folder).as_posix(): file_checksum(path)

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +37,12 @@ class OpenvinoEngine:
 
     def maps(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Maps uint8 [B, H, W, 3] to maps float32 [B, S, S, C] and masks float32 [B, S, S]."""
+        outputs = self.run(images, ("map", "mask"))
+        return outputs["map"], outputs["mask"]
+
+    def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> dict[str, Floats]:
+        """Maps images uint8 [B, H, W, C] to the outputs of these names, float32."""
         if not hasattr(self._requests, "own"):
             self._requests.own = self._compiled.create_infer_request()
         outputs = self._requests.own.infer({"images": np.ascontiguousarray(images)})
-        return np.array(outputs["map"], np.float32), np.array(outputs["mask"], np.float32)
+        return {name: np.array(outputs[name], np.float32) for name in names}

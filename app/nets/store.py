@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,10 @@ class Engine(Protocol):
 
     def maps(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Maps uint8 [B, H, W, 3] to float32 [B, S, S, C] and [B, S, S]; thread-safe."""
+        ...
+
+    def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> dict[str, Floats]:
+        """Maps images uint8 [B, H, W, C] to outputs by name, float32; thread-safe."""
         ...
 
 
@@ -111,9 +116,9 @@ def load_ensemble(models_dir: Path, names: Sequence[str], engine: str) -> Ensemb
     if len(wanted) == 1:
         (net,) = load_nets(models_dir, names, engine)
         return Ensemble((net,), Fusion((1.0,), net.calibration))
-    newest = [_find_version(models_dir, net, version) for net, version in wanted.items()]
+    newest = [find_version(models_dir, net, version) for net, version in wanted.items()]
     entry = _find_fusion(models_dir, wanted)
-    folders = [_find_version(models_dir, net, entry.versions[net]) for net in wanted]
+    folders = [find_version(models_dir, net, entry.versions[net]) for net in wanted]
     for folder in newest:
         if folder not in folders and not any(wanted.values()):
             logger.warning("%s is not served until `python -m training fuse` has run", folder)
@@ -135,7 +140,7 @@ def load_nets(models_dir: Path, names: Sequence[str], engine: str) -> list[Loade
         NetMismatch: if the engine's outputs are not the recorded ones.
         NetUnusable: if the engine is not installed, or a net's folder cannot be read.
     """
-    folders = [_find_version(models_dir, *wanted) for wanted in _parse(names).items()]
+    folders = [find_version(models_dir, *wanted) for wanted in _parse(names).items()]
     return [_load_net(folder, engine) for folder in folders]
 
 
@@ -155,8 +160,12 @@ def _parse(names: Sequence[str]) -> dict[str, int | None]:
     return wanted
 
 
-def _find_version(models_dir: Path, net: str, version: int | None) -> Path:
-    """Returns the folder of that version of a net, or of its highest."""
+def find_version(models_dir: Path, net: str, version: int | None) -> Path:
+    """Returns the folder of that version of a net, or of its highest.
+
+    Raises:
+        NetMissing: if there is none.
+    """
     highest = highest_version(models_dir, net)
     present = versions(models_dir, net)
     if version is not None and version not in present:
@@ -181,9 +190,19 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
     trained = read_trained(folder, manifest)
-    try:
+    with named_failures(folder, engine):
         running = ENGINES[engine](folder)
         _compare_with_golden(folder, manifest, running, engine)
+    with np.load(folder / GOLDEN) as golden:
+        pairs = VeinMaps.of(golden["map"], golden["mask"])
+    return LoadedNet(manifest, manifest.calibration, trained, pairs, running)
+
+
+@contextmanager
+def named_failures(folder: Path, engine: str) -> Generator[None]:
+    """Turns what an engine raises while it loads and tries a net into `NetUnusable`."""
+    try:
+        yield
     except NetMismatch:
         raise
     except ImportError as error:
@@ -193,9 +212,6 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
     except Exception as error:  # every engine raises errors of its own
         why = " ".join(str(error).split())
         raise NetCorrupt(f"{folder} cannot be run by {engine}: {why}; export it again") from error
-    with np.load(folder / GOLDEN) as golden:
-        pairs = VeinMaps.of(golden["map"], golden["mask"])
-    return LoadedNet(manifest, manifest.calibration, trained, pairs, running)
 
 
 def _compare_with_golden(folder: Path, manifest: Manifest, engine: Engine, name: str) -> None:
@@ -213,7 +229,7 @@ def _compare_with_golden(folder: Path, manifest: Manifest, engine: Engine, name:
     ):
         if (maps.shape, masks.shape) != shapes:
             raise ValueError(f"the net computes {maps.shape} and {masks.shape}, not {shapes}")
-        correlation = float(np.min([*map(_correlation, maps, expected)]))  # NaN if one is NaN
+        correlation = float(np.min([*map(correlate, maps, expected)]))  # NaN if one is NaN
         same_mask = bool(((masks > 0.5) == (mask > 0.5)).all())
         if not (correlation >= MIN_GOLDEN_CORRELATION and same_mask):
             raise NetMismatch(
@@ -223,6 +239,7 @@ def _compare_with_golden(folder: Path, manifest: Manifest, engine: Engine, name:
             )
 
 
-def _correlation(found: Floats, expected: Floats) -> float:
+def correlate(found: Floats, expected: Floats) -> float:
+    """Returns the correlation of two arrays about 0; NaN if one holds NaN."""
     lengths = np.linalg.norm(found) * np.linalg.norm(expected)
     return float((found * expected).sum() / max(lengths, 1e-12))

@@ -1,5 +1,6 @@
 """TensorFlow: the engine that the nets were exported with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,5 +23,10 @@ class TensorflowEngine:
 
     def maps(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Maps uint8 [B, H, W, 3] to maps float32 [B, S, S, C] and masks float32 [B, S, S]."""
+        outputs = self.run(images, ("map", "mask"))
+        return outputs["map"], outputs["mask"]
+
+    def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> dict[str, Floats]:
+        """Maps images uint8 [B, H, W, C] to the outputs of these names, float32."""
         outputs = self._serve(images=self._tensorflow.constant(np.ascontiguousarray(images)))
-        return np.asarray(outputs["map"], np.float32), np.asarray(outputs["mask"], np.float32)
+        return {name: np.asarray(outputs[name], np.float32) for name in names}

@@ -1,6 +1,6 @@
 """Finds a hand in a photograph, and cuts its palm's region of interest.
 
-The palm is assumed to face the camera: the outline alone does not tell the palm from the back.
+The palm is assumed to face the camera: the net tells left from right by the thumb's side.
 """
 
 from dataclasses import dataclass
@@ -10,30 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.palm.crops import shows_skin_only
-from app.palm.gap_triples import find_triples
-from app.palm.seams import find_seams
-from app.palm.silhouettes import silhouettes
+from app.palm.finder import Finder, Look, Search, to_grey
 from app.palm.square import Square, cut_square, square_below, whole_square
-from app.palm.valleys import find_valleys
 
-SEARCH_PX = 320
-"""Longer side of the image in which outlines are found."""
+OUTLINE_PX = 320
+"""Longer side of a hand's outline."""
 
-FINE_PX = 640
-"""Longer side of the image in which gaps are followed."""
+LEAST_CROP = 0.9
+"""Probability below which an image is not reported as a crop."""
 
-LEAST_CERTAINTY = 0.982
-"""Certainty below which no hand is reported. On drawn hands, gaps with less were often wrong."""
-
-_POSSIBLE = 0.75
-"""Certainty beyond which an image is no crop. The largest of 232 crops was 0.71."""
-
-_SURE = 4.5  # score of gaps beyond which no other mask is tried
-_TOO_DEEP = 0.027
-"""By how much gaps are found too near to the wrist, in distances of the outer gaps: the mean of 140
-drawn hands of the style for tuning."""
-_MAX_MASKS = 24
+_UNTOLD = 0.1  # distance from even odds within which left and right are not told apart
 
 Image = NDArray[np.uint8]
 
@@ -46,9 +32,9 @@ class Hand:
         gaps: float64 [3, 2], the finger gaps, x and y in px, from left to right when the fingers
             point up.
         square: region of interest.
-        hand: which hand it is if its palm faces the camera; None if the thumb is on neither side.
+        hand: which hand it is if its palm faces the camera; None if it cannot be told.
         certainty: 0 to 1, that the gaps are right.
-        outline: uint8 [h, w], 1 on the hand; a smaller image of the same extent.
+        outline: uint8 [h, w], 1 on the hand's palm; a smaller image of the same extent.
     """
 
     gaps: NDArray[np.float64]
@@ -73,47 +59,38 @@ class Region:
     hand: Hand | None
 
 
-def locate(image: Image) -> Region | None:
+def locate(image: Image, finder: Finder) -> Region | None:
     """Locates the palm in an image of a whole hand, or in one that shows nothing but a palm.
 
     Args:
         image: uint8 [H, W] or RGB [H, W, 3].
+        finder: finds the gaps.
 
     Returns:
         The region of interest; None if neither a hand nor a crop is recognised.
     """
-    hand = find_hand(image, least_certainty=0)
-    if hand is not None and hand.certainty >= LEAST_CERTAINTY:
-        return Region("hand", hand.square, hand)
-    if hand is not None and hand.certainty > _POSSIBLE:
-        return None
-    if shows_skin_only(image):
+    found = finder.search(to_grey(image))
+    if found.kind("crop") >= LEAST_CROP:
         return Region("crop", whole_square(*image.shape[:2]), None)
-    return None
+    if found.certainty < finder.least_certainty:
+        return None
+    hand = _as_hand(found, image.shape[:2])
+    return Region("hand", hand.square, hand)
 
 
-def find_hand(image: Image, least_certainty: float = LEAST_CERTAINTY) -> Hand | None:
+def find_hand(image: Image, finder: Finder, least_certainty: float | None = None) -> Hand | None:
     """Finds the hand in an image.
 
     Args:
         image: uint8 [H, W] or RGB [H, W, 3]; any rotation, either hand.
-        least_certainty: certainty below which None is returned, 0 to 1.
+        finder: finds the gaps.
+        least_certainty: certainty below which None is returned, 0 to 1; by default the finder's.
     """
-    fine = _shrunk(image, FINE_PX)
-    small = _shrunk(fine, SEARCH_PX)
-    best = _best_gaps(small, _grey(small), _grey(fine))
-    if best is None:
+    found = finder.search(to_grey(image))
+    least = finder.least_certainty if least_certainty is None else least_certainty
+    if found.certainty == 0 or found.certainty < least:
         return None
-    score, small_gaps, outline = best
-    certainty = float(1 / (1 + np.exp(-score)))
-    if certainty < least_certainty:
-        return None
-    scale = np.array(image.shape[1::-1]) / small.shape[1::-1]
-    chord = small_gaps[2] - small_gaps[0]
-    raised = small_gaps + _TOO_DEEP * np.array([chord[1], -chord[0]])
-    gaps = (raised + 0.5) * scale - 0.5
-    square = square_below(gaps)
-    return Hand(gaps, square, _which_hand(small_gaps, outline), certainty, outline)
+    return _as_hand(found, image.shape[:2])
 
 
 def cut(image: Image, hand: Hand, size_px: int) -> tuple[Image, NDArray[np.bool_]]:
@@ -136,42 +113,28 @@ def cut(image: Image, hand: Hand, size_px: int) -> tuple[Image, NDArray[np.bool_
     return square, skin & _inside(image.shape[:2], hand.square, size_px)
 
 
-def _best_gaps(
-    small: Image, grey: Image, fine: Image
-) -> tuple[float, NDArray[np.float64], NDArray[np.uint8]] | None:
-    """Returns the score of the likeliest gaps, the gaps in px of `small`, and their outline."""
-    seams = find_seams(grey)
-    best: tuple[float, NDArray[np.float64], NDArray[np.uint8]] | None = None
-    for number, mask in enumerate(silhouettes(small)):
-        for valleys in find_valleys(mask, seams):
-            triples = find_triples(valleys, mask & (1 - seams.mask), grey, fine)
-            if triples is None:
-                continue
-            scores = triples.scores()
-            first = int(scores.argmax())
-            if best is None or scores[first] > best[0]:
-                best = float(scores[first]), triples.gaps[first], valleys.filled
-        if (best is not None and best[0] > _SURE) or number == _MAX_MASKS:
-            break
-    return best
+def _as_hand(found: Search, shape: tuple[int, int]) -> Hand:
+    gaps, left = found.last.points[:3], found.last.found.left
+    told: Literal["left", "right"] = "left" if left > 0.5 else "right"
+    return Hand(
+        gaps=gaps,
+        square=square_below(gaps),
+        hand=None if abs(left - 0.5) < _UNTOLD else told,
+        certainty=found.certainty,
+        outline=_outline(found.last, shape),
+    )
 
 
-def _which_hand(
-    gaps: NDArray[np.float64], outline: NDArray[np.uint8]
-) -> Literal["left", "right"] | None:
-    """Tells the hand by the side on which there is more skin beside the palm: the thumb's."""
-    chord = gaps[2] - gaps[0]
-    up = np.array([chord[1], -chord[0]])
-    across, down = np.meshgrid(np.linspace(0.85, 1.6, 12), np.linspace(0.2, 1.6, 16))
-    shares: list[float] = []
-    for side in (-1, 1):
-        places = (gaps[0] + gaps[2]) / 2 + side * across[..., None] * chord - down[..., None] * up
-        x, y = np.rint(places).astype(int).reshape(-1, 2).T
-        within = (x >= 0) & (x < outline.shape[1]) & (y >= 0) & (y < outline.shape[0])
-        shares.append(float(outline[y[within], x[within]].mean()) if within.any() else 0.0)
-    if abs(shares[0] - shares[1]) < 0.04:
-        return None
-    return "left" if shares[0] > shares[1] else "right"
+def _outline(closest: Look, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Moves the skin of a view to a smaller image of the whole image's extent, uint8 [h, w]."""
+    scale = min(OUTLINE_PX / max(shape), 1)
+    height, width = (max(round(side * scale), 1) for side in shape)
+    grid = closest.found.skin.shape[0]
+    corners = (closest.view.corners + 0.5) * (width / shape[1], height / shape[0]) - 0.5
+    edge = np.array([(0, 0), (grid, 0), (grid, grid)], np.float32) - 0.5
+    matrix = cv2.getAffineTransform(edge, corners[:3].astype(np.float32))
+    skin = cv2.warpAffine(closest.found.skin, matrix, (width, height))
+    return (np.asarray(skin) > 0.5).astype(np.uint8)
 
 
 def _inside(shape: tuple[int, int], square: Square, size_px: int) -> NDArray[np.bool_]:
@@ -180,18 +143,3 @@ def _inside(shape: tuple[int, int], square: Square, size_px: int) -> NDArray[np.
     first, right, _, left = square.corners
     places = first + steps[None, :, None] * (right - first) + steps[:, None, None] * (left - first)
     return ((places > -0.5) & (places < np.array(shape[::-1]) - 0.5)).all(axis=2)
-
-
-def _shrunk(image: Image, longer_px: int) -> Image:
-    """Returns the image with a longer side of at most `longer_px`."""
-    scale = longer_px / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _grey(image: Image) -> Image:
-    if image.ndim == 2:
-        return image
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -75,7 +75,7 @@ def cut_square(image: NDArray[np.uint8], square: Square, size_px: int) -> NDArra
     Returns:
         uint8 [size_px, size_px] or [size_px, size_px, 3]; downscaling is antialiased.
     """
-    part, corners = _surroundings(image, square)
+    part, corners = surroundings(image, square)
     shrink = square.side_px / size_px
     if shrink > 2:  # the warp reads four pixels only: average the others first
         height, width = part.shape[:2]
@@ -94,10 +94,10 @@ def cut_square(image: NDArray[np.uint8], square: Square, size_px: int) -> NDArra
     return np.asarray(warped, np.uint8)
 
 
-def _surroundings(
+def surroundings(
     image: NDArray[np.uint8], square: Square
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Returns the part of an image that holds the square, and the corners in that part's px."""
+    """Returns the part of an image that holds a square, and its corners in px of the part."""
     height, width = image.shape[:2]
     left, top = np.floor(square.corners.min(axis=0) - 2).astype(int)
     right, bottom = np.ceil(square.corners.max(axis=0) + 3).astype(int)

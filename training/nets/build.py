@@ -188,11 +188,16 @@ def fold(trained: keras.Model, recipe: Recipe = Recipe()) -> keras.Model:  # noq
     images: Any = trained.input
     identities = trained.get_layer("similarity").identities
     folded = build_net(trained.name, identities, recipe, input_px=images.shape[1], folded=True)
+    copy_folded(trained, folded)
+    return folded
+
+
+def copy_folded(trained: keras.Model, folded: keras.Model) -> None:
+    """Copies weights, layer by layer, into a net that has plain convolutions of the same names."""
     for layer in folded.layers:
         source = trained.get_layer(layer.name)
         scaled = isinstance(source, ScaledConv2D)
         layer.set_weights(source.folded_weights() if scaled else source.get_weights())
-    return folded
 
 
 def _alexnet_body(x: Any, conv: Any, recipe: Recipe) -> Any:

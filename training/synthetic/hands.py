@@ -38,11 +38,13 @@ class HandStyle:
         scenes: functions that draw backgrounds.
         expose: function that adds a sensor's defects to an image.
         palm: style of the palm's camera: how dark veins, creases and skin are.
+        sizes: widths and heights of the images in px, which are equally frequent.
     """
 
     scenes: tuple[Scene, ...]
     expose: Sensor
     palm: Style
+    sizes: tuple[tuple[int, int], ...] = SIZES
 
 
 TUNING_HANDS = HandStyle(scenes=TUNING, expose=expose_tuning, palm=TRAINING)
@@ -96,11 +98,21 @@ def draw_hand(
     Returns:
         The image, uint8 [H, W] or RGB [H, W, 3], and its geometry.
     """
+    return draw_masked_hand(seed, number, style, palm)[:2]
+
+
+def draw_masked_hand(
+    seed: int, number: int, style: HandStyle, palm: Layers | None = None
+) -> tuple[NDArray[np.uint8], HandGeometry, NDArray[np.uint8]]:
+    """Draws one hand as `draw_hand` does, and returns also where it covers the background.
+
+    The mask is uint8 [H, W], 0 to 255. A sleeve is not part of the hand.
+    """
     rng = np.random.default_rng([seed, number, 7])
     palm = draw_palm(rng) if palm is None else palm
     spread = 0.0 if rng.random() < 0.15 else rng.uniform(0, 1)
     silhouette = draw_silhouette(rng, spread, sleeve=rng.random() < 0.5)
-    size = SIZES[rng.integers(len(SIZES))]
+    size = style.sizes[rng.integers(len(style.sizes))]
     left = _thumb_on_the_left(palm)
     pose = _draw_pose(rng, silhouette, size, mirrored=not left)
     coloured = rng.random() < 0.4
@@ -113,10 +125,10 @@ def draw_hand(
     skin = _light_skin(rng, dark, pose, solid, ink)
     tint = draw_skin_tint(rng) if coloured else np.ones(3, np.float32)
     image = _compose(rng, background, skin * skin_level, alpha, tint)
-    _add_sleeve(rng, image, silhouette, pose, coloured)
+    _add_sleeve(rng, image, alpha, silhouette, pose, coloured)
     image = image if coloured else image[..., 0]
     exposed = style.expose(rng, np.ascontiguousarray(image))
-    return exposed, _geometry(silhouette, pose, left, scene.__name__, coloured)
+    return exposed, _geometry(silhouette, pose, left, scene.__name__, coloured), alpha
 
 
 def palm_darkness(palm: Layers, rng: np.random.Generator, style: Style) -> Float32:
@@ -144,7 +156,8 @@ def _draw_pose(
 ) -> Float32:
     """Draws a homography from mm to px that keeps the palm and the gaps inside the image."""
     width, height = size
-    needed = _needed_points()
+    # Every image shows the square, and a part of the fingers. In mm:
+    needed = np.array([(-33, 13), (33, 13), (33, 79), (-33, 79), (-36, -22), (0, -30), (36, -22)])
     for _ in range(100):
         scale = rng.uniform(0.5, 1.15) * min(size) / 165  # palm and fingers are about 165 mm long
         angle = rng.uniform(-np.pi, np.pi)
@@ -160,11 +173,6 @@ def _draw_pose(
         if points.min() > 2 and (points < (width - 3, height - 3)).all():
             return pose.astype(np.float32)
     raise ValueError(f"no pose keeps the palm inside an image of {width}x{height} px")
-
-
-def _needed_points() -> NDArray[np.float64]:
-    """Returns the points in mm that every image shows: the square, and a part of the fingers."""
-    return np.array([(-33, 13), (33, 13), (33, 79), (-33, 79), (-36, -22), (0, -30), (36, -22)])
 
 
 def _project(points: NDArray[np.floating], pose: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -257,13 +265,15 @@ def _compose(
 def _add_sleeve(
     rng: np.random.Generator,
     image: Float32,
+    alpha: NDArray[np.uint8],
     silhouette: Silhouette,
     pose: Float32,
     coloured: bool,
 ) -> None:
-    """Draws the sleeve, of any brightness, in place."""
+    """Draws the sleeve, of any brightness, and takes it from the hand's mask, in place."""
     if silhouette.sleeve is None:
         return
+    cv2.fillPoly(alpha, [_fixed(silhouette.sleeve, pose)], 0, cv2.LINE_8, 4)
     paint = rng.uniform(0.03, 0.9) * (rng.uniform(0.4, 1, 3) if coloured else np.ones(3))
     cv2.fillPoly(image, [_fixed(silhouette.sleeve, pose)], paint.tolist(), cv2.LINE_8, 4)
 

@@ -1,7 +1,7 @@
 """Writes a version of a net, and checks that its SavedModel has the outputs of the trained net."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from pathlib import Path
@@ -99,7 +99,7 @@ def describe(
             training_images=len(split.train),
         ),
         metrics=Metrics(validation_accuracy=correct / count, validation_images=count),
-        code_revision=_code_revision(),
+        code_revision=code_revision(),
         libraries={name: library_version(name) for name in ("keras", "tensorflow", "numpy")},
     )
 
@@ -152,8 +152,27 @@ def write_saved_model(net: keras.Model, folder: Path) -> None:
         net: the folded net, with its prototypes.
         folder: target of the SavedModel.
     """
-    images: Any = net.input
-    size = images.shape[1]
+
+    def with_odds(outputs: dict[str, Any]) -> dict[str, Any]:
+        odds = keras.ops.softmax(outputs["similarity"] / SOFTMAX_TEMPERATURE)
+        return {**outputs, "probabilities": odds}
+
+    save_halves(net, folder, with_odds)
+
+
+def save_halves(
+    net: keras.Model,
+    folder: Path,
+    finish: Callable[[dict[str, Any]], dict[str, Any]] = lambda outputs: outputs,
+) -> None:
+    """Writes any net as a SavedModel with kernels in float16 and the signature `serving_default`.
+
+    Args:
+        net: a net from `images` to outputs by name.
+        folder: target of the SavedModel.
+        finish: makes the SavedModel's outputs of the net's.
+    """
+    shape = cast(Any, net.input).shape[1:]
     own_weights = net.trainable_variables + net.non_trainable_variables
 
     def serve(images: tf.Tensor) -> dict[str, Any]:
@@ -164,12 +183,11 @@ def write_saved_model(net: keras.Model, folder: Path) -> None:
         count = len(net.trainable_variables)
         result = net.stateless_call(weights[:count], weights[count:], images, training=False)
         outputs: dict[str, Any] = result[0]
-        odds = keras.ops.softmax(outputs["similarity"] / SOFTMAX_TEMPERATURE)
-        return {**outputs, "probabilities": odds}
+        return finish(outputs)
 
     # Not keras.export.ExportArchive: in Keras 3.15 it writes every variable twice.
     module = _Weights([tf.Variable(as_stored(own.value)) for own in own_weights])
-    signature = [tf.TensorSpec((None, size, size, 3), tf.uint8, name="images")]
+    signature = [tf.TensorSpec((None, *shape), tf.uint8, name="images")]
     endpoint = tf.function(serve, input_signature=signature)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": endpoint})
 
@@ -234,7 +252,7 @@ def _least_cosine(rows: Float32, others: Float32) -> float:
     return float(((one * other).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
 
 
-def _code_revision() -> str:
+def code_revision() -> str:
     """Returns the commit of this code, or "unknown" outside a checkout."""
     root = Path(__file__).parent
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]

@@ -1,0 +1,133 @@
+"""Finds the finger gaps in an image: the landmark net looks at all of it, then closer."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.palm.landmarks import KINDS, Landmarks, Run, read_landmarks
+from app.palm.square import BELOW, SIDE, Square
+from app.palm.views import close_view, from_view, look, look_at_all, whole_view
+
+PALM_WIDTH = 84 / 38
+"""Width of the palm in distances of the outer gaps: 84 mm, the mean of drawn palms."""
+
+MOST_LOOKS = 4
+"""Looks at an image, at most: one at all of it, and three closer ones."""
+
+AGREED = 0.03
+"""Greatest distance of the gaps of two looks, in palm widths, after which no other look follows."""
+
+_LEAST_HAND = 0.02
+"""Probability of a hand in the whole image below which no closer look follows."""
+
+_MOVED = 0.08
+"""Distance between two looks, in palm widths, that divides the certainty by e."""
+
+_OFF_CENTRE = 0.2
+"""Distance of the palm's middle from the square's, in palm widths, that does the same."""
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at an image found.
+
+    Attributes:
+        view: the part of the image that the net saw, in px of the image.
+        points: float64 [4, 2] in px of the image, as `app.palm.landmarks.LANDMARKS`.
+        found: the net's answer, in px of the view.
+    """
+
+    view: Square
+    points: NDArray[np.float64]
+    found: Landmarks
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The looks at one image.
+
+    Attributes:
+        whole: the look at the whole image.
+        last: the last look; the closest one if a hand was looked for.
+        certainty: 0 to 1, that the gaps of the last look are right. 0 without a closer look.
+    """
+
+    whole: Look
+    last: Look
+    certainty: float
+
+    def kind(self, name: str) -> float:
+        """Returns the probability of one of `KINDS` for the whole image."""
+        return float(self.whole.found.kind[KINDS.index(name)])
+
+
+class Finder:
+    """Finds finger gaps by a landmark net. Calls are as thread-safe as the net's."""
+
+    def __init__(self, run: Run, side_px: int, least_certainty: float) -> None:
+        """Creates the finder.
+
+        Args:
+            run: runs the net.
+            side_px: side of the views that the net takes.
+            least_certainty: certainty below which no hand is reported, 0 to 1.
+        """
+        self._run = run
+        self._side_px = side_px
+        self.least_certainty = least_certainty
+
+    def search(self, grey: Image) -> Search:
+        """Looks at an image uint8 [H, W], closer and closer, until two looks agree."""
+        whole = last = self._look(grey, whole_view(*grey.shape), look_at_all(grey, self._side_px))
+        if whole.found.kind[0] < _LEAST_HAND:
+            return Search(whole, whole, 0.0)
+        moved = np.inf
+        for _ in range(MOST_LOOKS - 1):
+            if _gap_distance(last) < 2:
+                return Search(whole, last, 0.0)
+            view = close_view(last.points[:3])
+            closer = self._look(grey, view, look(grey, view, self._side_px))
+            moved, last = _distance(last, closer), closer
+            if moved < AGREED:
+                break
+        return Search(whole, last, _certainty(last, moved))
+
+    def _look(self, grey: Image, view: Square, pixels: Image) -> Look:
+        found = read_landmarks(pixels, self._run)
+        return Look(view, from_view(found.points, view, self._side_px), found)
+
+
+def to_grey(image: Image) -> Image:
+    """Returns uint8 [H, W] of an image uint8 [H, W] or RGB [H, W, 3]."""
+    if image.ndim == 2:
+        return image
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _gap_distance(one: Look) -> float:
+    return float(np.hypot(*(one.points[2] - one.points[0])))
+
+
+def _distance(before: Look, after: Look) -> float:
+    """Returns how far apart the gaps of two looks are, in palm widths: the largest of three."""
+    apart = np.hypot(*(after.points[:3] - before.points[:3]).T).max()
+    return float(apart) / max(PALM_WIDTH * _gap_distance(after), 1e-9)
+
+
+def _certainty(last: Look, moved: float) -> float:
+    """Returns the certainty of the last look's gaps: a product of four factors, each 0 to 1."""
+    chord = last.points[2] - last.points[0]
+    down = np.array([-chord[1], chord[0]])
+    expected = (last.points[0] + last.points[2]) / 2 + (BELOW + SIDE / 2) * down
+    off = np.hypot(*(last.points[3] - expected)) / max(PALM_WIDTH * _gap_distance(last), 1e-9)
+    factors = (
+        last.found.kind[0],
+        last.found.certainty.min(),
+        np.exp(-((moved / _MOVED) ** 2)),
+        np.exp(-((off / _OFF_CENTRE) ** 2)),
+    )
+    return float(np.prod(factors))

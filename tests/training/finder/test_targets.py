@@ -1,0 +1,75 @@
+"""What the finder learns matches what was drawn."""
+
+import numpy as np
+import pytest
+
+from app.palm.landmarks import decode
+from training.finder.losses import LandmarkLoss, LeftLoss, SkinLoss, place_targets
+from training.finder.targets import CROP, HAND, KIND_AT, LEFT_AT, NOTHING, SKIN_AT, Sample
+
+SIDE = 64
+
+
+@pytest.fixture
+def sample() -> Sample:
+    rng = np.random.default_rng(0)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[:, :20] = 255
+    points = np.array([(10.2, 30.0), (20.0, 26.5), (31.7, 30.0), (20.0, 50.0)])
+    return Sample(rng.integers(0, 256, (SIDE, SIDE), np.uint8), mask, points, HAND, left=True)
+
+
+def test_a_target_peaks_at_the_point_between_the_places(sample: Sample) -> None:
+    row = sample.target()[None]
+    odds = np.asarray(place_targets(row[:, :KIND_AT], SIDE // 4))
+    assert odds.sum(axis=(1, 2)) == pytest.approx(np.ones((1, 4)))
+    found, _ = decode(np.log(odds[0] + 1e-30), SIDE)
+    assert found == pytest.approx(sample.points, abs=0.1)
+
+
+def test_a_mirror_image_swaps_the_outer_gaps_and_the_hand(sample: Sample) -> None:
+    other = sample.mirrored()
+    assert not other.left
+    assert other.points[0] == pytest.approx([63 - 31.7, 30])
+    assert other.points[2] == pytest.approx([63 - 10.2, 30])
+    assert other.points[[1, 3], 0] == pytest.approx([43, 43])
+    assert (other.view[:, ::-1] == sample.view).all()
+    again = other.mirrored()
+    assert again.left
+    assert again.points == pytest.approx(sample.points)
+
+
+def test_a_turned_sample_keeps_what_is_below_its_points(sample: Sample) -> None:
+    other = sample.turned()
+    for before, after in zip(np.rint(sample.points), np.rint(other.points), strict=True):
+        (x, y), (u, v) = before.astype(int), after.astype(int)
+        assert sample.view[y, x] == other.view[v, u]
+    assert other.left
+    for _ in range(3):
+        other = other.turned()
+    assert other.points == pytest.approx(sample.points)
+
+
+def test_a_target_holds_kind_hand_and_skin(sample: Sample) -> None:
+    row = sample.target()
+    assert (row[KIND_AT], row[LEFT_AT]) == (HAND, 1)
+    skin = row[SKIN_AT:].reshape(SIDE // 4, SIDE // 4)
+    assert (skin[:, :5] == 1).all()
+    assert (skin[:, 5:] == 0).all()
+
+
+def test_the_loss_of_landmarks_is_least_where_they_are(sample: Sample) -> None:
+    row = sample.target()[None]
+    right = np.log(np.asarray(place_targets(row[:, :KIND_AT], SIDE // 4)) + 1e-30)
+    loss = LandmarkLoss()
+    exact = float(loss(row, right))
+    assert exact < float(loss(row, np.roll(right, 1, axis=2))) - 0.3
+    assert exact < float(loss(row, np.zeros_like(right))) - 1
+
+
+@pytest.mark.parametrize("kind", [CROP, NOTHING])
+def test_landmarks_and_hand_are_learned_of_hands_alone(kind: int, sample: Sample) -> None:
+    row = Sample(sample.view, sample.mask, sample.points, kind).target()[None]
+    assert float(LandmarkLoss()(row, np.ones((1, 16, 16, 4), np.float32))) == 0
+    assert float(LeftLoss()(row, np.full(1, 0.9, np.float32))) == 0
+    assert float(SkinLoss()(row, np.full((1, 16, 16), 0.5, np.float32))) > 0.5

@@ -1,0 +1,93 @@
+"""The finder's losses. Each takes the targets of `training.finder.targets.Sample.target`."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from app.palm.landmarks import KINDS, LANDMARKS
+from training.finder.targets import HAND, KIND_AT, LEFT_AT, SKIN_AT, STRIDE
+
+SPREAD = 1.0
+"""Standard deviation of a landmark's target, in places of the grid."""
+
+WEIGHTS = {"landmarks": 1.0, "skin": 1.0, "kind": 0.5, "left": 0.5}
+"""Weights of the losses in their sum."""
+
+
+def losses() -> dict[str, keras.losses.Loss]:
+    """Returns the weighted loss of each output."""
+    kinds = {"landmarks": LandmarkLoss, "skin": SkinLoss, "kind": KindLoss, "left": LeftLoss}
+    return {name: kind(WEIGHTS[name], name=f"{name}_loss") for name, kind in kinds.items()}
+
+
+class _Weighted(keras.losses.Loss):
+    def __init__(self, weight: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.weight = weight
+
+
+class LandmarkLoss(_Weighted):
+    """Cross-entropy between the places of landmarks and `place_targets`, of hands alone."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Maps targets [B, T] and logits [B, G, G, 4] to losses [B]."""
+        grid, count = y_pred.shape[1], len(LANDMARKS)
+        wanted = ops.reshape(place_targets(y_true[:, :KIND_AT], grid), (-1, grid * grid, count))
+        found: Any = ops.log_softmax(ops.reshape(y_pred, (-1, grid * grid, count)), axis=1)
+        likelihood: Any = ops.mean(ops.sum(wanted * found, axis=1), axis=1)
+        return -self.weight * _is_hand(y_true) * likelihood
+
+
+class SkinLoss(_Weighted):
+    """Cross-entropy of the skin, mean over the grid."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Maps targets [B, T] and probabilities [B, G, G] to losses [B]."""
+        flat = ops.reshape(y_pred, (-1, y_pred.shape[1] * y_pred.shape[2]))
+        entropy: Any = keras.losses.binary_crossentropy(y_true[:, SKIN_AT:], flat)
+        return self.weight * entropy
+
+
+class KindLoss(_Weighted):
+    """Cross-entropy of the kind of image."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Maps targets [B, T] and probabilities [B, 3] to losses [B]."""
+        wanted = ops.one_hot(ops.cast(y_true[:, KIND_AT], "int32"), len(KINDS))
+        entropy: Any = keras.losses.categorical_crossentropy(wanted, y_pred)
+        return self.weight * entropy
+
+
+class LeftLoss(_Weighted):
+    """Cross-entropy of left and right, of hands alone."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Maps targets [B, T] and probabilities [B] to losses [B]."""
+        wanted = y_true[:, LEFT_AT : LEFT_AT + 1]
+        entropy: Any = keras.losses.binary_crossentropy(wanted, ops.reshape(y_pred, (-1, 1)))
+        return self.weight * _is_hand(y_true) * entropy
+
+
+def place_targets(points: Any, grid: int) -> Any:
+    """Returns the probabilities of places that landmarks are learned from.
+
+    Args:
+        points: float32 [B, 2 K], x and y in px of the view, `STRIDE` times as wide as the grid.
+        grid: side G of the grid.
+
+    Returns:
+        float32 [B, G, G, K], a Gaussian of `SPREAD` around each point, with sum 1.
+    """
+    places: Any = ops.arange(grid, dtype="float32")
+    middles = (places[None, :, None] + 0.5) * STRIDE - 0.5
+    x, y = points[:, None, 0::2], points[:, None, 1::2]
+    width = 2 * (SPREAD * STRIDE) ** 2
+    across: Any = ops.softmax(-((middles - x) ** 2) / width, axis=1)
+    down: Any = ops.softmax(-((middles - y) ** 2) / width, axis=1)
+    return down[:, :, None] * across[:, None]
+
+
+def _is_hand(y_true: Any) -> Any:
+    """Returns 1 for each target of a hand and 0 for the others, [B]."""
+    return ops.cast(ops.equal(y_true[:, KIND_AT], float(HAND)), "float32")
