@@ -23,7 +23,7 @@ from app.ensemble import TrainedTemplates
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
 from app.gallery.sqlite import open_sqlite
-from app.matching.calibration import Calibration
+from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.templates import MapFormat, NetKey
 from benchmarks.machine import as_sentence, describe_machine
@@ -84,7 +84,8 @@ def main() -> None:
 
 def measure(subjects: int, repeats: int) -> dict[str, float]:
     """Returns the figures for one size of the gallery."""
-    nets = [RandomNet(NetKey(name, 1), Calibration(())) for name in NETS]
+    case = Case(False, 1, 1, 0.05, (Threshold(0.3, 1e-5),))
+    nets = [RandomNet(NetKey(name, 1), Calibration((case,))) for name in NETS]
     probes = [random_maps(1, seed=3 * (subjects // 2) + i) for i in range(len(nets))]
     with tempfile.TemporaryDirectory() as folder:
         gallery = open_sqlite(f"sqlite:///{folder}/gallery.db")

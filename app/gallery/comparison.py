@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from app.gallery.gallery import Subject
 from app.gallery.rows import RowsView, Slots
 from app.gallery.table import View
+from app.matching.calibration import Calibration
 from app.matching.hamming import hamming
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, Signs, VeinMaps
@@ -56,6 +57,14 @@ class Found:
     impostors: tuple[Impostors | None, ...]
     fused_impostors: Impostors | None
     probe_images: int
+
+
+def choose_proposer(weights: Sequence[float], calibrations: Sequence[Calibration]) -> int:
+    """Returns the index of the net whose coarse maps propose the candidates of a large gallery.
+
+    It is the net of the greatest weight; of several, the one whose scores are clearest.
+    """
+    return min(range(len(weights)), key=lambda i: (-weights[i], calibrations[i].temperature))
 
 
 def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:

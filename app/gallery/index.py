@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.ensemble import Net
-from app.gallery.comparison import Found, locate, search, search_all
+from app.gallery.comparison import Found, choose_proposer, locate, search, search_all
 from app.gallery.enrolled import next_means
 from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.means import Means
@@ -51,13 +51,13 @@ class GalleryIndex:
         Args:
             gallery: the subjects.
             nets: at least one, all of the same identities.
-            weights: the nets' weights in the fusion, by default equal ones. The first net of the
-                greatest weight proposes the candidates of a large gallery.
+            weights: the nets' weights in the fusion, by default equal ones. They also decide which
+                net proposes the candidates of a large gallery.
         """
         self._gallery = gallery
         self._nets = nets
         self._weights = weights or (1 / len(nets),) * len(nets)
-        self._proposer = int(np.argmax(self._weights))
+        self._proposer = choose_proposer(self._weights, [net.calibration for net in nets])
         self._table: Table | None = None
         self._view: View | None = None
         self._changing = threading.Lock()

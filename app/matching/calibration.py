@@ -109,6 +109,16 @@ class Calibration:
         """Whether there is a case with a mean map. Without, the others hold for every gallery."""
         return any(case.mean_map for case in self.cases)
 
+    @property
+    def temperature(self) -> float:
+        """Temperature for one enrolled and one probe image; the lower, the clearer the scores.
+
+        In deviations of the impostors, if there is a case with a mean map.
+        """
+        one, unscaled = np.ones(1, np.int64), Impostors(0.0, 1.0)
+        limits = self.at(FPIR_TARGET, one, probes=1, impostors=unscaled)
+        return float(limits.temperatures[0])
+
     def at(
         self,
         fmr: float,

@@ -10,6 +10,7 @@ import pytest
 from app.ensemble import TrainedTemplates
 from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
+from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.templates import MapFormat, NetKey
 
@@ -56,6 +57,9 @@ def enroll(gallery: Gallery, subject_id: str, seed: int = 0, *, add: bool = Fals
     gallery.enroll(subject_id, None, None, templates, add=add)
 
 
+CALIBRATION = Calibration((Case(False, 1, 1, 0.1, (Threshold(0.3, 1e-2),)),))
+
+
 @dataclass(frozen=True)
 class ToyNet:
     """What the index reads of a net."""
@@ -64,6 +68,7 @@ class ToyNet:
     identities: Sequence[str] = ("p001", "p002")
     test_pairs: VeinMaps = field(default_factory=lambda: VeinMaps.empty(SHAPE))
     trained_seed: int = 1000
+    calibration: Calibration = CALIBRATION
 
     @property
     def key(self) -> NetKey:

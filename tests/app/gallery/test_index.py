@@ -13,6 +13,7 @@ from app.gallery import comparison, rows, table
 from app.gallery.comparison import Found
 from app.gallery.gallery import Changes, Gallery, GalleryUnusable, Position
 from app.gallery.index import GalleryIndex
+from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import Signs, VeinMaps, join_maps
 from app.matching.similarity import MIN_OVERLAP, probe_codes, similarities, template_codes
 from app.matching.templates import MapFormat
@@ -477,3 +478,18 @@ def test_rows_keep_earlier_views_while_they_grow() -> None:
     expected = template_codes(Signs.of(join_maps([vein_maps(3, 1), vein_maps(200, 2)])))
     np.testing.assert_array_equal(kept.view().codes.bits, expected.bits)
     np.testing.assert_array_equal(kept.view().owners, np.arange(203))
+
+
+def test_the_net_with_the_clearest_scores_of_the_heaviest_proposes() -> None:
+    def calibrated(temperature: float) -> Calibration:
+        cases = [
+            Case(False, 1, 1, 0.9, (Threshold(0.3, 1e-2),)),
+            Case(True, 3, 1, 9.0, (Threshold(4.0, 1e-2),)),
+            Case(True, 1, 1, temperature, (Threshold(3.0, 1e-2),)),
+        ]
+        return Calibration(tuple(cases))
+
+    nets = [calibrated(temperature) for temperature in (0.3, 0.2, 0.4)]
+    assert comparison.choose_proposer((1 / 3,) * 3, nets) == 1
+    assert comparison.choose_proposer((0.4, 0.2, 0.4), nets) == 0
+    assert comparison.choose_proposer((0.2, 0.2, 0.6), nets) == 2
