@@ -115,7 +115,7 @@ _EXAMPLES = [
         "image 1 of 1: the image is 40x40; its shorter side must be at least 96 pixels"
     ),
     NotReady(
-        "models_store/vgg16/10/golden.npz cannot be read (No such file or directory): restore the "
+        "models_store/vgg16/11/golden.npz cannot be read (No such file or directory): restore the "
         "whole version folder, or export the net again"
     ),
     GalleryUnusable(

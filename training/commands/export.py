@@ -22,7 +22,7 @@ class ExportConfig:
 
     Attributes:
         run: folder of a run of `train`, `pretrain` or `finetune`, or of a version such as
-            models_store/vgg16/10. The net of a version is exported again without training: for any
+            models_store/vgg16/11. The net of a version is exported again without training: for any
             database if it was only pre-trained, else for its own database.
         data: folder of the database whose identities the net will know. If the run was trained on
             it, it is read and split as in the training.
