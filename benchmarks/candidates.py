@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from app.gallery.comparison import CANDIDATES, choose_proposer, coarse_similarity
 from app.gallery.rows import Rows
+from app.matching.calibration import FPIR_TARGET
 from app.matching.cohort import compare_cohort
 from app.matching.fusion import Fusion, weighted_sum
 from app.matching.impostors import MAX_COHORT, Impostors
@@ -42,9 +43,6 @@ from training.versions.read import Version
 
 PROPOSED = (16, 32, 64, CANDIDATES, 2 * CANDIDATES)
 """Numbers of candidates that are measured."""
-
-FPIR = 0.01
-"""False positive identification rate of the threshold: the service's default."""
 
 
 def main() -> None:
@@ -138,7 +136,7 @@ def would_be_found(
         ]
         own.append(np.concatenate([np.empty(0, np.float32), *pairs]))
     limit = fusion.calibration.at(
-        FPIR / len(enrolled),
+        FPIR_TARGET / len(enrolled),
         np.ones(1, np.int64),
         probes=1,
         impostors=Impostors.of(weighted_sum(fusion.weights, cohorts)),

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from app.nets.manifest import versions
 from training.database.image_files import default_scratch
 from training.database.split import load_split
 from training.fit.verdict import Verdict
 from training.versions.calibrate import StrangerMaps, calibrate_net, choose_cases, describe_cases
 from training.versions.compare import compare_trained
 from training.versions.strangers import choose_strangers, require_enough
+from training.versions.target import target_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,8 @@ def export(config: ExportConfig) -> Verdict:
     from training.versions.write import describe, golden_pairs, write_version
 
     source = Source.open(config.run)
-    target = _target(config, source.net)  # fails early if the version exists
+    # Fails early if the version exists.
+    target = target_folder(config.store, source.net, config.version)
     options = source.reading_options(config.data, config.scratch)
     split = load_split(options)
     source.require_same_data(split.train.sha256, config.data)
@@ -89,15 +90,3 @@ def export(config: ExportConfig) -> Verdict:
         f"{correct:,} of {len(split.validation):,} validation images are identified correctly; "
         f"{describe_cases(kinds)}; the version takes effect when `fuse` has written fusion.json",
     )
-
-
-def _target(config: ExportConfig, net: str) -> Path:
-    if config.version is not None and config.version < 1:
-        raise ValueError(f"--version must be at least 1, not {config.version}")
-    version = config.version or max(versions(config.store, net), default=0) + 1
-    target = config.store / net / str(version)
-    if target.exists():
-        raise FileExistsError(
-            f"{target} exists, and versions cannot be changed: choose another --version"
-        )
-    return target

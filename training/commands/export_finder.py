@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from app.nets.finder_manifest import FINDER
-from app.nets.manifest import versions
 from training.fit.options import require_at_least
 from training.fit.verdict import Verdict
+from training.versions.target import target_folder
 
 CERTAINTY_SEED = 4_000_037
 """Seed of the hands that set the least certainty; neither training nor its monitor draws them."""
@@ -45,7 +45,8 @@ def export_finder(config: ExportFinderConfig) -> Verdict:
         training.versions.write.ExportMismatch: if the SavedModel differs from the trained net.
     """
     require_at_least(asdict(config), hands=1)
-    settings, target = _read_settings(config.run), _target(config)
+    settings = _read_settings(config.run)
+    target = target_folder(config.store, FINDER, config.version)
     # Imported here, so that --help does not load TensorFlow.
     from training.finder.figures import draw_images, finder_of, golden_views, judge_hands, measure
     from training.finder.net import build_finder, fold_finder
@@ -86,15 +87,3 @@ def _read_settings(run: Path) -> dict[str, Any]:
     if settings.get("command") != "train-finder" or not (run / BEST).exists():
         raise ValueError(f"--run {run} is no run of train-finder with an epoch: give its --out")
     return settings
-
-
-def _target(config: ExportFinderConfig) -> Path:
-    if config.version is not None and config.version < 1:
-        raise ValueError(f"--version must be at least 1, not {config.version}")
-    version = config.version or max(versions(config.store, FINDER), default=0) + 1
-    target = config.store / FINDER / str(version)
-    if target.exists():
-        raise FileExistsError(
-            f"{target} exists, and versions cannot be changed: choose another --version"
-        )
-    return target
