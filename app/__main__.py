@@ -2,20 +2,25 @@
 
 import argparse
 import errno
+import json
 import logging
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from pathlib import Path
 
 import uvicorn
 
 from app.ensemble import NetsDisagree
 from app.gallery.gallery import GalleryUnusable
+from app.inspection import write_drawings
 from app.logs import configure_logging
-from app.main import create_app, open_gallery
+from app.main import create_app, make_inspector, open_gallery
 from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
+from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
+from app.palm.errors import PalmImageError
 from app.settings import Settings, read_settings, variable
 
 logger = logging.getLogger("app")
@@ -39,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _list_outdated(settings)
         if chosen.command == "calibrate":
             return _calibrate(settings, write=chosen.write, force=chosen.force)
+        if chosen.command == "inspect":
+            return _inspect(settings, chosen.files, chosen.out)
         listener = _listen(settings.host, settings.port)
     except (ValueError, OSError, NetsDisagree, GalleryUnusable) as error:
         print(f"python -m app: {error}", file=sys.stderr)
@@ -83,6 +90,25 @@ def _calibrate(settings: Settings, *, write: bool, force: bool) -> int:
     return 0
 
 
+def _inspect(settings: Settings, files: Sequence[Path], out: Path | None) -> int:
+    """Prints what is seen in each file, as JSON lines; returns 1 if one is not usable."""
+    inspector = make_inspector(settings, load_finder(settings.models_dir, settings.engine))
+    usable = True
+    for file in files:
+        try:
+            found = inspector.inspect(file.read_bytes(), draw=out is not None)
+        except PalmImageError as error:
+            usable = False
+            print(json.dumps({"file": str(file), "usable": False, "advice": [str(error)]}))
+            continue
+        usable &= found.usable
+        answer = found.model_dump(mode="json", exclude={"drawing", "palm", "timings_ms"})
+        print(json.dumps({"file": str(file), **answer}))
+        if out is not None:
+            write_drawings(out / file.stem, found)
+    return 0 if usable else 1
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Returns the command and its options; answers --help and refuses anything else."""
     settings = "\n".join(
@@ -116,6 +142,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--force",
         action="store_true",
         help="also lower thresholds below the shipped ones where the observed rate is lower",
+    )
+    inspect = commands.add_parser(
+        "inspect",
+        help="show where the palm lies in images and how good they are, as a JSON line for each; "
+        "the exit status is 1 if one is not usable",
+    )
+    inspect.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an image")
+    inspect.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for drawings: NAME.found.png and, as the nets see it, NAME.palm.png",
     )
     return parser.parse_args(arguments)
 

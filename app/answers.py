@@ -4,14 +4,18 @@ The objects hold full precision; their JSON holds the significant digits.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from app.gallery.gallery import Subject
+from app.gallery.gallery import Hand, Subject
 from app.matching.decision import Decision
 from app.matching.mean_map import MIN_SUBJECTS
+from app.palm.capture import Capture
 from app.palm.quality import Quality
+from app.palm.reader import Palm
 
 MAX_SHOWN_CONFIDENCE = 0.9999
 """Largest confidence in an answer: no calibration has enough comparisons to prove more."""
@@ -42,6 +46,8 @@ Confidence = Annotated[
     float, _shown(show_confidence), _range(minimum=0, maximum=MAX_SHOWN_CONFIDENCE)
 ]
 Fmr = Annotated[float, _shown(lambda value: float(f"{value:.3g}")), _range(minimum=0, maximum=1)]
+Corner = Annotated[float, _shown(lambda value: round(value, 4))]
+Degrees = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum=-180, maximum=180)]
 Milliseconds = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum=0)]
 
 _SHOWN_CONFIDENCE = f"0 to {MAX_SHOWN_CONFIDENCE}, to 4 decimals."
@@ -164,6 +170,64 @@ Timings = Annotated[
 ]
 
 
+class Region(_Answer):
+    """Where the palm lies in an image."""
+
+    capture: Capture = Field(
+        description="hand: a hand was found in the image; roi: the image shows nothing but a palm.",
+        examples=["hand"],
+    )
+    corners: list[tuple[Corner, Corner]] = Field(
+        description="The palm's square: upper left, upper right, lower right and lower left when "
+        "the fingers point up; x and y as shares of the upright image's width and height, to 4 "
+        "decimals. 0 to 1, or beyond if the square reaches over the image's edge.",
+        examples=[[[0.25, 0.31], [0.61, 0.29], [0.64, 0.79], [0.27, 0.81]]],
+    )
+    gaps: list[tuple[Corner, Corner]] = Field(
+        description="The three finger gaps, from left to right when the fingers point up, in the "
+        "same unit; empty for roi.",
+        examples=[[[0.3, 0.22], [0.42, 0.19], [0.55, 0.21]]],
+    )
+    rotation_deg: Degrees = Field(
+        description="Turn of the hand, -180 to 180 degrees, to 0.1: 0 if the fingers point up, 90 "
+        "if they point right. 0 for roi.",
+        examples=[-3.2],
+    )
+    hand: Hand | None = Field(
+        description="Which hand it is if its palm faces the camera; null if it cannot be told. "
+        "Never compared with the subject's.",
+        examples=["left"],
+    )
+
+    @classmethod
+    def of(cls, palm: Palm) -> Self:
+        """Describes where a palm lies in its image."""
+        region, (height, width) = palm.region, palm.image.shape[:2]
+
+        def shares(points: NDArray[np.float64]) -> list[tuple[float, float]]:
+            return [(x, y) for x, y in ((points + 0.5) / (width, height)).tolist()]
+
+        return cls(
+            capture=region.capture,
+            corners=shares(region.square.corners),
+            gaps=shares(region.hand.gaps) if region.hand else [],
+            rotation_deg=region.square.rotation_deg,
+            hand=region.hand.hand if region.hand else None,
+        )
+
+
+Regions = Annotated[
+    list[Region], Field(description="Where the palm lies in each image, in the order sent.")
+]
+Warnings = Annotated[
+    list[str],
+    Field(
+        description="What may make this answer less reliable, in words; empty if nothing is known.",
+        examples=[[]],
+    ),
+]
+
+
 class Identification(_Answer):
     """Whose palm it is, or that nobody in the gallery matches."""
 
@@ -189,7 +253,9 @@ class Identification(_Answer):
         description="The threshold of the nets' fused similarity; it rises with the number of "
         "subjects."
     )
+    regions: Regions
     quality: Qualities
+    warnings: Warnings
     explanation: str | None = Field(
         default=None,
         description="With explain=true and a match: a PNG, base64, of the first image's vein map, "
@@ -221,7 +287,35 @@ class Verification(_Answer):
     )
     nets: Votes
     threshold: Threshold = Field(description="The threshold of the nets' fused similarity.")
+    regions: Regions
     quality: Qualities
+    warnings: Warnings
+    timings_ms: Timings
+
+
+class Inspection(_Answer):
+    """What the service sees in an image."""
+
+    usable: bool = Field(
+        description="Whether the image could be enrolled: a palm is found, and its quality is at "
+        "least PALM_QUALITY_ENROLL.",
+        examples=[True],
+    )
+    advice: list[str] = Field(
+        description="What is wrong with the image and what to do; empty if it is usable.",
+        examples=[[]],
+    )
+    region: Region | None = Field(description="Where the palm lies; null if none is found.")
+    quality: Quality | None = Field(description="How well it shows; null if no palm is found.")
+    drawing: str | None = Field(
+        default=None,
+        description="With draw=true and a palm: a PNG, base64, of the image with the palm's square "
+        "(its upper side yellow) and the finger gaps.",
+    )
+    palm: str | None = Field(
+        default=None,
+        description="With draw=true and a palm: a PNG, base64, of the square as the nets see it.",
+    )
     timings_ms: Timings
 
 
@@ -229,5 +323,6 @@ class Enrollment(_Answer):
     """The subject as it is now stored."""
 
     subject: Subject = Field(description="The subject, with the templates added now.")
+    regions: Regions
     quality: Qualities
     timings_ms: Timings

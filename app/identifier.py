@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app import answers
 from app.answers import (
@@ -19,15 +18,13 @@ from app.answers import (
 from app.clock import Clock
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
-from app.gallery.gallery import Gallery, GalleryUnusable, Hand
+from app.gallery.gallery import Gallery, GalleryUnusable, Hand, Subject
 from app.gallery.index import Found, GalleryIndex
 from app.matching.maps import Floats, VeinMaps, join_maps
-from app.palm.decode import ImageLimits, PalmImageError, decode
-from app.palm.quality import Quality, assess
-from app.palm.roi import prepare
+from app.palm.capture import Capture, CaptureMode
+from app.palm.errors import PalmImageError, PoorQuality
+from app.palm.reader import Palm, PalmReader
 from app.verdict import Verdict, judge, rank_candidates, vote_of
-
-Images = NDArray[np.uint8]
 
 
 class TemplatesMissing(Exception):
@@ -47,26 +44,32 @@ class Identifier:
         self,
         ensemble: Ensemble,
         gallery: Gallery,
+        reader: PalmReader,
         *,
-        image_limits: ImageLimits,
         fpir_target: float,
         fmr_target: float,
+        quality_enroll: int,
+        quality_probe: int,
     ) -> None:
         """Creates the identifier; reads and writes nothing.
 
         Args:
             ensemble: the nets.
             gallery: the enrolled subjects, and the trained ones: see `Gallery.seed_trained`.
-            image_limits: bounds on the images.
+            reader: reads palms from images.
             fpir_target: share of strangers that identification may accept, 0 to 1.
             fmr_target: share of impostors that verification may accept, 0 to 1.
+            quality_enroll: least quality of an image to enroll, 0 to 100.
+            quality_probe: least quality of an image to identify or verify, 0 to 100.
         """
         self._ensemble = ensemble
         self._gallery = gallery
         self._index = GalleryIndex(gallery, ensemble.nets, ensemble.fusion.weights)
-        self._limits = image_limits
+        self._reader = reader
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
+        self._quality_enroll = quality_enroll
+        self._quality_probe = quality_probe
 
     def close(self) -> None:
         """Stops work in the background; call it before the gallery's `close`."""
@@ -103,34 +106,56 @@ class Identifier:
         images: Sequence[bytes],
         *,
         add: bool,
+        mode: CaptureMode | None = None,
     ) -> Enrollment:
         """Stores one template per image and net; stores nothing if any image is refused.
+
+        Args:
+            subject_id: the subject.
+            name: its name; None keeps it.
+            hand: which hand it is; None keeps it.
+            images: files, all of one palm.
+            add: whether to add to an existing subject.
+            mode: what the images are taken for; None leaves it to the reader.
 
         Raises:
             PalmImageError: if an image cannot be used.
             SubjectExists: if the subject exists and `add` is false.
         """
         clock = Clock()
-        pixels, quality = self._read(images)
+        palms = self._read(images, mode, self._quality_enroll)
         clock.lap("decode")
-        formats = [net.format for net in self._ensemble.nets]
-        templates = dict(zip(formats, self._maps(pixels), strict=True))
+        templates = dict(zip(self._ensemble.formats, self._maps(palms), strict=True))
         clock.lap("nets")
-        subject = self._gallery.enroll(subject_id, name, hand, templates, add=add)
+        captures: list[Capture] = [palm.region.capture for palm in palms]
+        subject = self._gallery.enroll(
+            subject_id, name, hand, templates, add=add, captures=captures
+        )
         # So that the next identification need not read it. If others' templates are damaged, that
         # identification says so; this subject is stored.
         with suppress(GalleryUnusable):
             self._index.refresh()
         clock.lap("gallery")
-        return Enrollment(subject=subject, quality=quality, timings_ms=clock.timings_ms())
+        return Enrollment(
+            subject=subject,
+            regions=[answers.Region.of(palm) for palm in palms],
+            quality=[palm.quality for palm in palms],
+            timings_ms=clock.timings_ms(),
+        )
 
     def identify(
-        self, images: Sequence[bytes], *, candidates: int = 5, explain: bool = False
+        self,
+        images: Sequence[bytes],
+        *,
+        mode: CaptureMode | None = None,
+        candidates: int = 5,
+        explain: bool = False,
     ) -> Identification:
         """Finds the subject whose palm the images show.
 
         Args:
             images: files, all of one palm.
+            mode: see `enroll`.
             candidates: number of best subjects to return, whatever the decision.
             explain: whether to draw which veins agree with a match.
 
@@ -138,14 +163,15 @@ class Identifier:
             PalmImageError: if an image cannot be used.
         """
         clock = Clock()
-        pixels, quality = self._read(images)
+        palms = self._read(images, mode, self._quality_probe)
         clock.lap("decode")
-        probes = self._maps(pixels)
+        probes = self._maps(palms)
         clock.lap("nets")
         found = self._index.search(probes)
         fmr = self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
         fused, verdict, votes = self._decide(found, fmr)
-        matched = found.subjects[verdict.best] if verdict.decision == "match" else None
+        best = found.subjects[verdict.best] if found.subjects else None
+        matched = best if verdict.decision == "match" else None
         clock.lap("search")
         explanation = None
         if explain and matched is not None:
@@ -158,13 +184,22 @@ class Identifier:
             candidates=rank_candidates(fused, verdict.answers, found, candidates),
             nets=votes,
             threshold=verdict.threshold,
-            quality=quality,
+            regions=[answers.Region.of(palm) for palm in palms],
+            quality=[palm.quality for palm in palms],
+            warnings=_warn(palms, best),
             explanation=explanation,
             timings_ms=clock.timings_ms(),
         )
 
-    def verify(self, subject_id: str, images: Sequence[bytes]) -> Verification:
+    def verify(
+        self, subject_id: str, images: Sequence[bytes], *, mode: CaptureMode | None = None
+    ) -> Verification:
         """Tells whether the images show the palm of one subject.
+
+        Args:
+            subject_id: the subject.
+            images: files, all of one palm.
+            mode: see `enroll`.
 
         Raises:
             PalmImageError: if an image cannot be used.
@@ -174,9 +209,9 @@ class Identifier:
         clock = Clock()
         subject = self._gallery.subject(subject_id)
         clock.lap("gallery")
-        pixels, quality = self._read(images)
+        palms = self._read(images, mode, self._quality_probe)
         clock.lap("decode")
-        probes = self._maps(pixels)
+        probes = self._maps(palms)
         clock.lap("nets")
         found = self._index.verify(subject_id, probes)
         if found is None:
@@ -190,33 +225,49 @@ class Identifier:
             similarity=float(fused[0]),
             nets=votes,
             threshold=verdict.threshold,
-            quality=quality,
+            regions=[answers.Region.of(palm) for palm in palms],
+            quality=[palm.quality for palm in palms],
+            warnings=_warn(palms, subject),
             timings_ms=clock.timings_ms(),
         )
 
-    def _read(self, images: Sequence[bytes]) -> tuple[Images, list[Quality]]:
-        """Returns the nets' input images, uint8 [B, H, W, 3], and the quality of each."""
+    def inspect(self, image: bytes, *, mode: CaptureMode | None = None) -> Palm:
+        """Reads the palm in an image, whatever its quality; runs no net and stores nothing.
+
+        Raises:
+            PalmImageError: if the image cannot be decoded, or no palm is found in it.
+        """
+        return self._reader.read(image, self._ensemble.input_px, mode)
+
+    def _read(
+        self, images: Sequence[bytes], mode: CaptureMode | None, least_quality: int
+    ) -> list[Palm]:
+        """Returns the palm in each image."""
         if not images:
             raise ValueError("no image is given: give at least one")
-        pixels: list[Images] = []
-        quality: list[Quality] = []
+        palms: list[Palm] = []
         for position, data in enumerate(images, start=1):
+            place = f"image {position} of {len(images)}"
             try:
-                pixels.append(prepare(decode(data, self._limits), self._ensemble.input_px))
-                quality.append(assess(pixels[-1]))
+                palms.append(self._reader.read(data, self._ensemble.input_px, mode))
+                palms[-1].quality.refuse_below(least_quality)
+            except PoorQuality as error:
+                raise PoorQuality(f"{place}: {error}", error.reasons) from error
             except PalmImageError as error:
-                raise type(error)(f"image {position} of {len(images)}: {error}") from error
-        return np.stack(pixels), quality
+                raise type(error)(f"{place}: {error}") from error
+        return palms
 
-    def _maps(self, pixels: Images) -> list[VeinMaps]:
-        """Returns each net's maps of the images [B, H, W, 3].
+    def _maps(self, palms: Sequence[Palm]) -> list[VeinMaps]:
+        """Returns each net's maps of the palms.
 
         Raises:
             ArithmeticError: if a map is not finite; every answer would be wrong.
         """
         # One image at a time: an engine keeps memory for the largest batch that it has seen.
         return [
-            join_maps([net.maps(image[np.newaxis]) for image in pixels])
+            join_maps(
+                [net.maps(palm.pixels[np.newaxis]).within(palm.skin[np.newaxis]) for palm in palms]
+            )
             for net in self._ensemble.nets
         ]
 
@@ -239,3 +290,17 @@ class Identifier:
             )
         ]
         return fused, judge(fused, fusion.calibration, found, found.fused_impostors, fmr), votes
+
+
+def _warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:
+    """Returns what may lower the similarity of palms to their subject."""
+    if subject is None or not subject.captures:
+        return []
+    names = {"hand": "photographs of the whole hand", "roi": "images of the palm alone"}
+    enrolled = " and ".join(names[one] for one in subject.captures)
+    return [
+        f"image {position} is one of {names[palm.region.capture]}, but {subject.subject_id} was "
+        f"enrolled by {enrolled}: genuine similarities may be lower; enroll both kinds"
+        for position, palm in enumerate(palms, start=1)
+        if palm.region.capture not in subject.captures
+    ]

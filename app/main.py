@@ -6,24 +6,29 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from app.api import identify, subjects, system
+from app.api import identify, inspect, subjects, system
 from app.api.handlers import answer_with_problems
 from app.api.middleware import BodyLimit, HeadAsGet, RequestLog, WholeForm
 from app.api.problems import document_problems
-from app.api.service import Admission, Broken, Service
+from app.api.service import Admission, Broken, Service, working
 from app.ensemble import Ensemble, NetsDisagree
 from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
+from app.inspection import Inspector
 from app.logs import configure_logging
 from app.maintenance import calibrated_at_site
 from app.nets.files import NetUnusable
+from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
+from app.palm.finder import Finder
+from app.palm.reader import PalmReader
 from app.settings import Settings, read_settings, without_password
 from app.site import SiteReport
 
@@ -32,6 +37,7 @@ logger = logging.getLogger(__name__)
 GALLERIES: dict[str, Callable[[str], Gallery]] = {"sqlite": open_sqlite}  # by the URL's scheme
 
 LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
+LoadFinder = Callable[[Path, str], Finder]
 Part = TypeVar("Part")
 
 DESCRIPTION = """Tells whose palm a near-infrared image shows, with a confidence, or that nobody
@@ -41,7 +47,12 @@ Several nets compare the veins in the image with every subject; their similariti
 Errors are `application/problem+json` (RFC 9457). Images are never stored."""
 
 
-def create_app(settings: Settings, *, load_ensemble: LoadEnsemble = load_ensemble) -> FastAPI:
+def create_app(
+    settings: Settings,
+    *,
+    load_ensemble: LoadEnsemble = load_ensemble,
+    load_finder: LoadFinder = load_finder,
+) -> FastAPI:
     """Creates the application; it opens the gallery and loads the nets when it starts."""
 
     @asynccontextmanager
@@ -49,7 +60,8 @@ def create_app(settings: Settings, *, load_ensemble: LoadEnsemble = load_ensembl
         # BLAS's threads keep spinning for 0.1 s after every search. On two cores, that doubles the
         # time that the nets take for the next image.
         threadpool_limits(1, user_api="blas")
-        app.state.service = service = _start(settings, load_ensemble)
+        cv2.setNumThreads(1)  # likewise; requests run side by side
+        app.state.service = service = _start(settings, load_ensemble, load_finder)
         _log_start(settings, service)
         yield
         if not isinstance(service.identifier, Broken):
@@ -65,7 +77,7 @@ def create_app(settings: Settings, *, load_ensemble: LoadEnsemble = load_ensembl
         redirect_slashes=False,  # the redirect would lead to whatever host the client named
         lifespan=lifespan,
     )
-    for router in (identify.router, subjects.router, system.router):
+    for router in (identify.router, inspect.router, subjects.router, system.router):
         app.include_router(router)
     answer_with_problems(app)
     document_problems(app)
@@ -101,25 +113,28 @@ def open_gallery(url: str) -> Gallery:
     return GALLERIES[scheme](url)
 
 
-def _start(settings: Settings, load_ensemble: LoadEnsemble) -> Service:
+def _start(settings: Settings, load_ensemble: LoadEnsemble, load_finder: LoadFinder) -> Service:
     """Starts every part. If one cannot start, the service is up, but not ready."""
-    report: SiteReport | None = None
-    ensemble = _attempt(lambda: load_ensemble(settings.models_dir, settings.nets, settings.engine))
+    models, engine = settings.models_dir, settings.engine
+    ensemble = _attempt(lambda: load_ensemble(models, settings.nets, engine))
     gallery = _attempt(lambda: open_gallery(settings.gallery_url))
-    if isinstance(ensemble, Broken) or isinstance(gallery, Broken):
-        reasons = [part.reason for part in (ensemble, gallery) if isinstance(part, Broken)]
+    inspector = _attempt(lambda: make_inspector(settings, load_finder(models, engine)))
+    report: SiteReport | None = None
+    parts = (ensemble, gallery, inspector)
+    if reasons := [part.reason for part in parts if isinstance(part, Broken)]:
         identifier = Broken("; ".join(reasons))
     else:
-        shipped, opened = ensemble, gallery
-        calibrated = _attempt(lambda: calibrated_at_site(shipped, opened))
+        calibrated = _attempt(lambda: calibrated_at_site(working(ensemble), working(gallery)))
         if isinstance(calibrated, Broken):
             identifier = calibrated
         else:
-            ensemble, report = calibrated
-            at_site = ensemble
-            identifier = _attempt(lambda: _start_identifier(settings, at_site, opened))
+            at_site, report = calibrated
+            ensemble = at_site
+            identifier = _attempt(
+                lambda: _start_identifier(settings, at_site, working(gallery), working(inspector))
+            )
     admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
-    return Service(ensemble, gallery, identifier, admission, settings.explain, report)
+    return Service(ensemble, gallery, identifier, inspector, admission, settings.explain, report)
 
 
 def _attempt(start: Callable[[], Part]) -> Part | Broken:
@@ -131,18 +146,29 @@ def _attempt(start: Callable[[], Part]) -> Part | Broken:
         return Broken(str(error))
 
 
-def _start_identifier(settings: Settings, ensemble: Ensemble, gallery: Gallery) -> Identifier:
+def make_inspector(settings: Settings, finder: Finder) -> Inspector:
+    """Returns what reads palms from images, by the settings."""
+    limits = ImageLimits(
+        max_bytes=settings.max_image_mb * 2**20,
+        max_pixels=settings.max_pixels,
+        max_jpeg_pixels=settings.max_jpeg_pixels,
+    )
+    reader = PalmReader(finder, limits=limits, mode=settings.capture)
+    return Inspector(reader, settings.quality_enroll)
+
+
+def _start_identifier(
+    settings: Settings, ensemble: Ensemble, gallery: Gallery, inspector: Inspector
+) -> Identifier:
     gallery.seed_trained(ensemble.identities)
     return Identifier(
         ensemble,
         gallery,
-        image_limits=ImageLimits(
-            max_bytes=settings.max_image_mb * 2**20,
-            max_pixels=settings.max_pixels,
-            max_jpeg_pixels=settings.max_jpeg_pixels,
-        ),
+        inspector.reader,
         fpir_target=settings.fpir_target,
         fmr_target=settings.fmr_target,
+        quality_enroll=settings.quality_enroll,
+        quality_probe=settings.quality_probe,
     )
 
 

@@ -14,6 +14,7 @@ from pydantic_settings import (
 )
 
 from app.nets.manifest import NET_REQUEST
+from app.palm.capture import CaptureMode
 from app.validation import complaint, suggest
 
 ENV_PREFIX = "PALM_"
@@ -116,6 +117,23 @@ class Settings(BaseSettings):
         ge=1,
         description="Largest JPEG decoded, in pixels; a larger one gets 413. Above 8 million, "
         "it is decoded at reduced size.",
+    )
+    capture: CaptureMode = Field(
+        default="auto",
+        description="What an image is taken for if the request does not say: a photograph of a "
+        "whole hand (hand), a square crop of a palm (roi), or either, decided by the image (auto).",
+    )
+    quality_enroll: int = Field(
+        default=50,
+        ge=0,
+        le=100,
+        description="Least quality of an image to enroll, 0 to 100; below it, it gets 422.",
+    )
+    quality_probe: int = Field(
+        default=25,
+        ge=0,
+        le=100,
+        description="Least quality of an image to identify or verify, 0 to 100.",
     )
     fpir_target: float = Field(
         default=0.01,

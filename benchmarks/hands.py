@@ -1,18 +1,17 @@
 """Measures how well hands are found on drawn hands that the finder was not tuned on.
 
-    python -m benchmarks.hands [--models models_store] [--hands 2000] [--crops 500] [--seed 901]
+    python -m benchmarks.hands [--hands 2000] [--crops 500] [--nothing 500] [--seed 901]
 
 The hands are of the style `JUDGE_HANDS`, with backgrounds and sensors of their own. Processor time
-of all threads is measured. `--by outline` measures the search without a net, on the same images.
+of all threads is measured.
 """
 
 import argparse
 import json
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.nets.finder_store import load_finder
-from app.palm import outline_search
+from app.palm.errors import PalmNotFound
+from app.palm.finder import Finder
 from app.palm.hand import Region, locate
 from benchmarks.machine import as_sentence, describe_machine
+from benchmarks.no_palms import NO_PALMS
 from training.metrics.rates import wilson_interval
 from training.report.files import write_text
 from training.synthetic.hands import JUDGE_HANDS, HandGeometry, draw_hand
@@ -37,7 +38,7 @@ CLOSE = 0.03
 WRONG = 0.1
 """Error beyond which a hand counts as wrongly cut: the maps' shifts cannot make up for it."""
 
-Locate = Callable[[NDArray[np.uint8]], Region | None]
+TAKEN_FOR = ("roi", "hand", "refused")
 
 PALMS = 40  # drawn palms that take turns in the hands
 
@@ -47,7 +48,7 @@ class Outcome:
     """What became of one drawn hand.
 
     Attributes:
-        kind: "hand", "crop" or "refused".
+        kind: "hand", "roi" or "refused".
         error: largest error of the three gaps, in palm widths; infinite unless a hand was found.
         right_hand: whether left and right were told apart correctly.
         ms: processor time.
@@ -66,50 +67,52 @@ class Outcome:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures how well hands are found.")
     parser.add_argument("--models", type=Path, default=Path("models_store"), help="models store")
-    parser.add_argument("--by", choices=["net", "outline"], default="net", help="what finds hands")
     parser.add_argument("--hands", type=int, default=2000)
     parser.add_argument("--crops", type=int, default=500, help="drawn crops, of all styles in turn")
+    parser.add_argument("--nothing", type=int, default=500, help="images that show no palm")
     parser.add_argument("--seed", type=int, default=901)
     parser.add_argument("--repeats", type=int, default=10, help="images timed in each size")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     machine = describe_machine()
-    find = locator(options)
+    finder = load_finder(options.models)
     palms = [draw_identity(options.seed, i) for i in range(PALMS)]
     outcomes = [
-        judge(options.seed, i, palms[i % PALMS], find) for i in tqdm(range(options.hands), "hands")
+        judge(options.seed, i, palms[i % PALMS], finder)
+        for i in tqdm(range(options.hands), "hands")
     ]
     report = {
         "machine": machine,
         "seed": options.seed,
-        "by": options.by,
         "hands": {name: share(chosen) for name, chosen in conditions(outcomes).items()},
-        "crops": count_crops(options.crops, options.seed, find),
-        "ms": {name: time_size(size, options, find) for name, size in SIZES.items()},
+        "crops": count_kinds(draw_crops(options.crops, options.seed), finder),
+        "nothing": count_kinds(draw_others(options.nothing, options.seed), finder),
+        "ms": {name: time_size(size, options, finder) for name, size in SIZES.items()},
     }
     print(as_markdown(report))
     if options.json:
         write_text(options.json, json.dumps(report, indent=1) + "\n")
 
 
-def locator(options: argparse.Namespace) -> Locate:
-    """Returns the function that is measured."""
-    if options.by == "outline":
-        return outline_search.locate
-    return partial(locate, finder=load_finder(options.models))
+def find(image: NDArray[np.uint8], finder: Finder) -> Region | None:
+    """Looks for the palm in an image."""
+    try:
+        return locate(image, finder)
+    except PalmNotFound:
+        return None
 
 
-def judge(seed: int, number: int, palm: NDArray[np.uint8], find: Locate) -> Outcome:
+def judge(seed: int, number: int, palm: NDArray[np.uint8], finder: Finder) -> Outcome:
     """Draws a hand and looks for it."""
     image, truth = draw_hand(seed, number, JUDGE_HANDS, palm)
     start = time.process_time()
-    region = find(image)
+    region = find(image, finder)
     ms = (time.process_time() - start) * 1e3
     hand = region.hand if region else None
     longer_px = max(image.shape[:2])
     if hand is None:
-        return Outcome("crop" if region else "refused", np.inf, False, ms, truth, longer_px)
+        return Outcome("roi" if region else "refused", np.inf, False, ms, truth, longer_px)
     error = float(np.hypot(*(hand.gaps - truth.gaps).T).max()) / truth.palm_width_px
     return Outcome("hand", error, hand.hand == truth.hand, ms, truth, longer_px)
 
@@ -144,37 +147,54 @@ def share(outcomes: list[Outcome]) -> dict[str, Any]:
         "close of found": [close / max(len(found), 1), *wilson_interval(close, max(len(found), 1))],
         "wrong": [wrong / len(outcomes), *wilson_interval(wrong, len(outcomes))],
         "refused": sum(o.kind == "refused" for o in outcomes) / len(outcomes),
-        "taken as crops": sum(o.kind == "crop" for o in outcomes),
+        "taken as crops": sum(o.kind == "roi" for o in outcomes),
         "hand right": sum(o.right_hand for o in found) / max(len(found), 1),
         "ms p50": float(np.median([o.ms for o in outcomes])),
         "ms p95": float(np.quantile([o.ms for o in outcomes], 0.95)),
     }
 
 
-def count_crops(count: int, seed: int, find: Locate) -> dict[str, int]:
-    """Returns what drawn crops were taken for."""
-    kinds: Counter[str] = Counter()
-    styles = list(STYLES.values())
+def draw_crops(count: int, seed: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Draws crops of palms, of all styles in turn."""
+    styles = list(STYLES.items())
     for number in tqdm(range(count), "crops"):
-        style = styles[number % len(styles)]
-        image = photograph(number, seed=seed, style=style, sessions=1, shots=1)[0][0]
-        region = find(image)
-        kinds[region.kind if region else "refused"] += 1
-    return dict(kinds)
+        name, style = styles[number % len(styles)]
+        yield name, photograph(number, seed=seed, style=style, sessions=1, shots=1)[0][0]
+
+
+def draw_others(count: int, seed: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Draws images that show no palm, of all kinds in turn."""
+    kinds = list(NO_PALMS.items())
+    for number in tqdm(range(count), "no palms"):
+        name, draw = kinds[number % len(kinds)]
+        yield name, draw(np.random.default_rng([seed, number]))
+
+
+def count_kinds(
+    images: Iterable[tuple[str, NDArray[np.uint8]]], finder: Finder
+) -> dict[str, dict[str, int]]:
+    """Returns what images were taken for, by their kind."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for name, image in images:
+        region = find(image, finder)
+        counts[name][region.capture if region else "refused"] += 1
+    return {name: dict(found) for name, found in counts.items()}
 
 
 SIZES = {"768x576": (768, 576), "4000x3000": (4000, 3000)}
 """Widths and heights that are timed."""
 
 
-def time_size(size: tuple[int, int], options: argparse.Namespace, find: Locate) -> dict[str, float]:
+def time_size(
+    size: tuple[int, int], options: argparse.Namespace, finder: Finder
+) -> dict[str, float]:
     """Returns the processor time of hands enlarged to one size, in ms."""
     times: list[float] = []
     for number in range(options.repeats):
         image, _ = draw_hand(options.seed, number, JUDGE_HANDS)
         enlarged = np.asarray(cv2.resize(image, size), np.uint8)
         start = time.process_time()
-        find(enlarged)
+        find(enlarged, finder)
         times.append((time.process_time() - start) * 1e3)
     return {"p50": float(np.median(times)), "p95": float(np.quantile(times, 0.95))}
 
@@ -194,7 +214,10 @@ def as_markdown(report: dict[str, Any]) -> str:
             f"| {_percent(row['close of found'])} | {_percent(row['wrong'])} "
             f"| {row['refused']:.1%} | {row['taken as crops']} | {row['hand right']:.1%} |"
         )
-    lines += ["", f"Crops: {report['crops']}.", "", "| ms | p50 | p95 |", "|---|---|---|"]
+    lines += ["", "| other images | as crops | as hands | refused |", "|---|---|---|---|"]
+    for name, row in (report["crops"] | report["nothing"]).items():
+        lines.append(f"| {name} | " + " | ".join(str(row.get(k, 0)) for k in TAKEN_FOR) + " |")
+    lines += ["", "| ms | p50 | p95 |", "|---|---|---|"]
     timed = {"all": {k[3:]: v for k, v in report["hands"]["all"].items() if k[:2] == "ms"}}
     for name, row in (timed | report["ms"]).items():
         lines.append(f"| {name} | {row['p50']:.1f} | {row['p95']:.1f} |")

@@ -10,14 +10,23 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
 from app.answers import show_confidence, show_similarity
-from app.api.middleware import SEND_IMAGES
-from app.api.problems import KINDS, ExplanationOff, documented
+from app.api.middleware import SEND_IMAGES, BodyTooLarge, FormIncomplete
+from app.api.problems import KINDS, ExplanationOff, UploadUnkept, documented
 from app.api.query import KNOWN_QUERY
-from app.api.schemas import Enrollment, Identification, Name, RequestBody, Verification
+from app.api.schemas import (
+    CaptureField,
+    Enrollment,
+    Identification,
+    Name,
+    RequestBody,
+    Verification,
+    leave_empty,
+)
 from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.gallery.gallery import Hand, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
+from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +34,16 @@ NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MAX_PROBE_IMAGES = 5
 
 
-def _images(limit: int, advice: str = "") -> Any:
+def image_files(limit: int, advice: str = "") -> Any:
+    """Returns the field of a form that holds 1 to `limit` image files."""
+    few = f"1 to {limit} images of one palm" if limit > 1 else "One image"
     return Field(
         min_length=1,
         max_length=limit,
-        description=f"1 to {limit} images of one palm: PNG, JPEG, BMP, TIFF or WebP.{advice}",
+        description=f"{few}: PNG, JPEG, BMP, TIFF or WebP.{advice}",
         # Swagger UI offers a file picker for an array only if its items are of this format.
         json_schema_extra={"items": {"type": "string", "format": "binary"}},
     )
-
-
-def _leave_empty(schema: dict[str, Any]) -> None:
-    """Keeps Swagger UI from filling in the field; it invents a value where there is no example."""
-    schema.pop("default", None)
-    schema["example"] = ""
 
 
 class EnrollForm(RequestBody):
@@ -50,31 +55,33 @@ class EnrollForm(RequestBody):
         "which the first is a letter or digit.",
         examples=["ada-left"],
     )
-    images: list[UploadFile] = _images(
+    images: list[UploadFile] = image_files(
         10, " Three or more, taken at different times, give the best results."
     )
     name: Name | SkipJsonSchema[None] = Field(
         default=None,
         description="Free text of one line, up to 200 characters.",
-        json_schema_extra=_leave_empty,
+        json_schema_extra=leave_empty,
     )
     hand: Hand | SkipJsonSchema[None] = Field(
         default=None,
         description="The hand that the palm belongs to.",
-        json_schema_extra=_leave_empty,
+        json_schema_extra=leave_empty,
     )
     add: bool = Field(
         default=False,
         description="Whether to add the images to the subject if it exists already; false if left "
         "out.",
-        json_schema_extra=_leave_empty,
+        json_schema_extra=leave_empty,
     )
+    capture: CaptureField = None
 
 
 class IdentifyForm(RequestBody):
     """A palm to identify."""
 
-    images: list[UploadFile] = _images(MAX_PROBE_IMAGES)
+    images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
+    capture: CaptureField = None
 
 
 class VerifyForm(RequestBody):
@@ -85,7 +92,8 @@ class VerifyForm(RequestBody):
         description=f"The claimed subject, up to {MAX_SUBJECT_ID_LENGTH} characters.",
         examples=["p003"],
     )
-    images: list[UploadFile] = _images(MAX_PROBE_IMAGES)
+    images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
+    capture: CaptureField = None
 
 
 MULTIPART = Form(media_type="multipart/form-data")
@@ -93,6 +101,17 @@ IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
 # Problems that each of these routes may answer with are all but these.
 _OF_SOME = (SubjectUnknown, SubjectExists, TemplatesMissing, ExplanationOff)
 _ERRORS = [error for error in KINDS if error not in _OF_SOME]
+IMAGE_ERRORS = (
+    FormIncomplete,
+    BodyTooLarge,
+    ImageTooLarge,
+    UnsupportedFormat,
+    UnreadableImage,
+    UnsuitableImage,
+    UploadUnkept,
+)
+"""Problems that a route may answer with that decodes an image."""
+
 
 router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY])
 
@@ -114,7 +133,12 @@ def enroll(
     If any image is refused, nothing is stored. Images themselves are never stored.
     """
     enrolled = identifier.enroll(
-        form.subject_id, form.name, form.hand, _read(form.images), add=form.add
+        form.subject_id,
+        form.name,
+        form.hand,
+        _read(form.images),
+        add=form.add,
+        mode=form.capture,
     )
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
@@ -140,7 +164,7 @@ def identify(
     """Compares one palm with every subject. That nobody matches is a result, not an error."""
     if explain and not service.may_explain:
         raise ExplanationOff
-    found = identifier.identify(_read(form.images), explain=explain)
+    found = identifier.identify(_read(form.images), mode=form.capture, explain=explain)
     _log_decision("identify", request, found)
     return Identification.of(found, request.state.request_id)
 
@@ -156,7 +180,7 @@ def verify(
     form: Annotated[VerifyForm, MULTIPART],
 ) -> Verification:
     """Compares one palm with the templates of one subject only."""
-    found = identifier.verify(form.subject_id, _read(form.images))
+    found = identifier.verify(form.subject_id, _read(form.images), mode=form.capture)
     _log_decision("verify", request, found)
     return Verification.of(found, request.state.request_id)
 

@@ -11,7 +11,14 @@ from starlette.exceptions import HTTPException
 from app.api.middleware import BodyTooLarge, FormIncomplete
 from app.gallery.gallery import GalleryUnusable, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
-from app.palm.decode import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
+from app.palm.errors import (
+    ImageTooLarge,
+    PalmNotFound,
+    PoorQuality,
+    UnreadableImage,
+    UnsuitableImage,
+    UnsupportedFormat,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _SUBJECT = "ada-left"  # of the examples
@@ -91,6 +98,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     UnsupportedFormat: Kind(415, "format-unsupported", "Image format not supported"),
     UnreadableImage: Kind(422, "image-unreadable", "Unreadable image"),
     UnsuitableImage: Kind(422, "image-unsuitable", "Unsuitable image"),
+    PalmNotFound: Kind(422, "palm-not-found", "No palm found"),
+    PoorQuality: Kind(422, "quality-poor", "Quality too low"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
     GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
     UploadUnkept: Kind(503, "upload-unkept", "No room for the upload"),
@@ -113,6 +122,16 @@ _EXAMPLES = [
     UnreadableImage("image 2 of 3: the image is empty (0 bytes); send a whole file"),
     UnsuitableImage(
         "image 1 of 1: the image is 40x40; its shorter side must be at least 96 pixels"
+    ),
+    PalmNotFound(
+        "image 1 of 1: no open hand is found (certainty 0.04, at least 0.50 is needed); show the "
+        "palm to the camera with the fingers apart and the three gaps between them in view, or "
+        "send capture=roi if the image is a square crop of a palm"
+    ),
+    PoorQuality(
+        "image 1 of 3: the quality is 41 of 100, at least 50 is needed: move closer: the palm is "
+        "55 px wide, 64 are needed",
+        {"palm_px": "move closer: the palm is 55 px wide, 64 are needed"},
     ),
     NotReady(
         "models_store/vgg16/11/golden.npz cannot be read (No such file or directory): restore the "
@@ -158,7 +177,9 @@ class Problem(BaseModel):
         examples=["0f8c4c5d1a6e4c0c9f1d2b3a4e5f6071"],
     )
     errors: list[FieldError] = Field(
-        default=[], description="The fields that were refused; empty for other problems."
+        default=[],
+        description="The fields that were refused, or the components of the quality that are too "
+        "low; empty for other problems.",
     )
 
     @classmethod

@@ -12,6 +12,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers
@@ -19,6 +20,7 @@ from app.answers import Fmr, GalleryState, Score
 from app.ensemble import Ensemble, Net
 from app.gallery.gallery import Hand, Subject
 from app.matching.calibration import Calibration
+from app.palm.capture import CaptureMode
 from app.site import SiteReport
 from app.validation import suggest
 
@@ -34,6 +36,22 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=200), AfterValidator(_check_name)]
+
+
+def leave_empty(schema: dict[str, Any]) -> None:
+    """Keeps Swagger UI from filling in the field; it invents a value where there is no example."""
+    schema.pop("default", None)
+    schema["example"] = ""
+
+
+CaptureField = Annotated[
+    CaptureMode | SkipJsonSchema[None],
+    Field(
+        description="What the image is taken for: hand, a photograph of a whole hand; roi, a "
+        "square crop of a palm; auto, either. If left out, the service's PALM_CAPTURE.",
+        json_schema_extra=leave_empty,
+    ),
+]
 
 
 class RequestBody(BaseModel):
@@ -93,6 +111,10 @@ class Identification(Traced, answers.Identification):
 
 class Verification(Traced, answers.Verification):
     """Whether the palm belongs to the claimed subject."""
+
+
+class Inspection(Traced, answers.Inspection):
+    """What the service sees in an image."""
 
 
 class Enrollment(Traced, answers.Enrollment):

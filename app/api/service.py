@@ -12,6 +12,7 @@ from app.api.problems import NotReady, Overloaded
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.identifier import Identifier
+from app.inspection import Inspector
 from app.site import SiteReport
 
 Part = TypeVar("Part")
@@ -62,6 +63,7 @@ class Service:
         ensemble: the nets.
         gallery: the subjects.
         identifier: the use cases.
+        inspector: tells what is seen in an image; needs neither nets nor gallery.
         admission: places to compute in.
         may_explain: whether an answer may show which veins agree with a match.
         site_report: the calibration at the site that raised the thresholds at the start, if any.
@@ -70,12 +72,18 @@ class Service:
     ensemble: Ensemble | Broken
     gallery: Gallery | Broken
     identifier: Identifier | Broken
+    inspector: Inspector | Broken
     admission: Admission
     may_explain: bool
     site_report: SiteReport | None
 
 
-def _working(part: Part | Broken) -> Part:
+def working(part: Part | Broken) -> Part:
+    """Returns a part that was started.
+
+    Raises:
+        NotReady: if it could not be started.
+    """
     if isinstance(part, Broken):
         raise NotReady(part.reason)
     return part
@@ -89,15 +97,15 @@ ServiceDep = Annotated[Service, Depends(_service)]
 
 
 async def _ensemble(service: ServiceDep) -> Ensemble:
-    return _working(service.ensemble)
+    return working(service.ensemble)
 
 
 async def _gallery(service: ServiceDep) -> Gallery:
-    return _working(service.gallery)
+    return working(service.gallery)
 
 
 async def _identifier(service: ServiceDep) -> Identifier:
-    return _working(service.identifier)
+    return working(service.identifier)
 
 
 async def _admitted_identifier(
@@ -107,8 +115,20 @@ async def _admitted_identifier(
         yield identifier
 
 
+async def _inspector(service: ServiceDep) -> Inspector:
+    return working(service.inspector)
+
+
+async def _admitted_inspector(
+    service: ServiceDep, inspector: Annotated[Inspector, Depends(_inspector)]
+) -> AsyncGenerator[Inspector]:
+    async with service.admission.place():
+        yield inspector
+
+
 EnsembleDep = Annotated[Ensemble, Depends(_ensemble)]
 GalleryDep = Annotated[Gallery, Depends(_gallery)]
 IdentifierDep = Annotated[Identifier, Depends(_identifier)]
 # The place is held while the route computes and released before the answer is sent.
 AdmittedIdentifierDep = Annotated[Identifier, Depends(_admitted_identifier, scope="function")]
+AdmittedInspectorDep = Annotated[Inspector, Depends(_admitted_inspector, scope="function")]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
+from app.palm.capture import Capture
 
 Hand = Literal["left", "right"]
 Origin = Literal["trained", "enrolled"]
@@ -41,6 +42,11 @@ class Subject(BaseModel):
         description="Number of enrolled templates by net and template id, each 1 or more. The "
         "templates that a trained subject has from training are not counted.",
         examples=[{"alexnet:0c1d2e3f4a5b6c7d": 3, "vgg16:0123456789abcdef": 3}],
+    )
+    captures: list[Capture] = Field(
+        description='How these templates were captured: "hand", "roi" or both. Empty for templates '
+        "from training, or of a release that did not record it.",
+        examples=[["hand"]],
     )
 
 
@@ -143,6 +149,7 @@ class Gallery(Protocol):
         templates: Mapping[MapFormat, VeinMaps],
         *,
         add: bool,
+        captures: Sequence[Capture] | None = None,
     ) -> Subject:
         """Stores a subject's templates, all or nothing.
 
@@ -153,6 +160,7 @@ class Gallery(Protocol):
             hand: None keeps an existing subject's hand.
             templates: the images' maps by each net, before any mean map is subtracted.
             add: whether to add the templates if the subject exists.
+            captures: how each of the images was captured; None if that is not known.
 
         Raises:
             SubjectExists: if the subject exists and `add` is false.

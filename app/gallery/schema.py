@@ -11,7 +11,7 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 METADATA = MetaData()
 GALLERY = Table(  # one row
@@ -44,6 +44,7 @@ MAPS = Table(
     Column("net", String, nullable=False),
     Column("template_id", String, nullable=False),
     Column("map", LargeBinary, nullable=False),
+    Column("capture", String),  # null in galleries of schema 2: whatever was sent was enrolled
     Index("maps_by_subject", "subject_id", "net", "template_id"),
     sqlite_autoincrement=True,
 )

@@ -39,6 +39,7 @@ from app.gallery.sums import read_shares, read_sum, replace_shares, summed_forma
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
+from app.palm.capture import Capture
 
 
 class SqlGallery:
@@ -81,6 +82,7 @@ class SqlGallery:
         templates: Mapping[MapFormat, VeinMaps],
         *,
         add: bool,
+        captures: Sequence[Capture] | None = None,
     ) -> Subject:
         """See `Gallery.enroll`."""
         given = {"name": name, "hand": hand}
@@ -92,7 +94,7 @@ class SqlGallery:
             changes = {key: value for key, value in given.items() if value is not None}
             _change(connection, revision, subject_id, changes)
             before = read_shares(connection, subject_id, templates)
-            _insert(connection, MAPS, _map_rows(subject_id, templates))
+            _insert(connection, MAPS, _map_rows(subject_id, templates, captures))
             subject = read_subject(connection, subject_id)
             if subject.origin == "enrolled":
                 after = read_shares(connection, subject_id, templates)
@@ -240,11 +242,21 @@ def _change(
     connection.execute(update(SUBJECTS).where(row).values(changed=revision, **changes))
 
 
-def _map_rows(subject_id: str, templates: Mapping[MapFormat, VeinMaps]) -> list[dict[str, Any]]:
+def _map_rows(
+    subject_id: str,
+    templates: Mapping[MapFormat, VeinMaps],
+    captures: Sequence[Capture] | None,
+) -> list[dict[str, Any]]:
     return [
-        {"subject_id": subject_id, "net": of.net, "template_id": of.template_id, "map": one}
+        {
+            "subject_id": subject_id,
+            "net": of.net,
+            "template_id": of.template_id,
+            "map": one,
+            "capture": capture,
+        }
         for of, maps in templates.items()
-        for one in maps.to_bytes()
+        for one, capture in zip(maps.to_bytes(), captures or [None] * len(maps), strict=True)
     ]
 
 

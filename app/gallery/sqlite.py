@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, make_ur
 from app.gallery.gallery import GalleryUnusable
 from app.gallery.schema import GALLERY, METADATA, SCHEMA_VERSION
 from app.gallery.sql import SqlGallery, named_failures
-from app.gallery.upgrade import UPGRADED_VERSION, upgrade
+from app.gallery.upgrade import UPGRADABLE, upgrade
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def _check_content(path: Path) -> None:
         raise GalleryUnusable(f"gallery {path} cannot be read: {error}; {ADVICE}") from error
     if tables and schema is None:
         raise GalleryUnusable(f"{path} is not a gallery, it has the tables {tables}; {ADVICE}")
-    if schema and schema[0] not in (UPGRADED_VERSION, SCHEMA_VERSION):
+    if schema and schema[0] not in (*UPGRADABLE, SCHEMA_VERSION):
         raise GalleryUnusable(
             f"gallery {path} has schema version {schema[0]}, not {SCHEMA_VERSION}; {ADVICE}"
         )

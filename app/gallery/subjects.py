@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from app.gallery.gallery import Subject, SubjectUnknown
 from app.gallery.schema import MAPS, SUBJECTS
+from app.palm.capture import Capture
 
 _IDS_PER_QUERY = 500  # databases bound the values of one statement
 
@@ -32,8 +33,9 @@ def read_subjects(connection: Connection, query: Select[Any]) -> list[Subject]:
 
 def as_subjects(connection: Connection, rows: Sequence[RowMapping]) -> list[Subject]:
     """Reads the template counts of the subjects in some rows of `SUBJECTS`."""
-    counts = _template_counts(connection, [row["subject_id"] for row in rows])
-    return [_subject(row, counts[row["subject_id"]]) for row in rows]
+    ids = [row["subject_id"] for row in rows]
+    counts, captures = _template_counts(connection, ids), _captures(connection, ids)
+    return [_subject(row, counts[row["subject_id"]], captures[row["subject_id"]]) for row in rows]
 
 
 def _template_counts(
@@ -53,13 +55,29 @@ def _template_counts(
     return counts
 
 
+def _captures(connection: Connection, subject_ids: Sequence[str]) -> dict[str, list[Capture]]:
+    """Returns how the maps of each subject were captured, as far as that is known."""
+    columns = (MAPS.c.subject_id, MAPS.c.capture)
+    captures: dict[str, list[Capture]] = {subject_id: [] for subject_id in subject_ids}
+    for some in _batches(subject_ids):
+        query = (
+            select(*columns)
+            .where(MAPS.c.subject_id.in_(some), MAPS.c.capture.is_not(None))
+            .distinct()
+            .order_by(*columns)
+        )
+        for row in connection.execute(query):
+            captures[row.subject_id].append(row.capture)
+    return captures
+
+
 def _batches(subject_ids: Sequence[str]) -> Iterator[list[str]]:
     remaining = iter(subject_ids)
     while some := list(islice(remaining, _IDS_PER_QUERY)):
         yield some
 
 
-def _subject(row: RowMapping, template_counts: dict[str, int]) -> Subject:
+def _subject(row: RowMapping, template_counts: dict[str, int], captures: list[Capture]) -> Subject:
     return Subject(
         subject_id=row["subject_id"],
         name=row["name"],
@@ -67,4 +85,5 @@ def _subject(row: RowMapping, template_counts: dict[str, int]) -> Subject:
         origin=row["origin"],
         created_at=datetime.fromisoformat(row["created_at"]),
         template_counts=template_counts,
+        captures=captures,
     )

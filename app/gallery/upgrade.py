@@ -1,14 +1,16 @@
-"""Upgrades a gallery of the schema version before."""
+"""Upgrades a gallery of an earlier schema version."""
 
 import logging
 
-from sqlalchemy import Connection, insert, inspect, text
+from sqlalchemy import Connection, insert, inspect, text, update
 
-from app.gallery.schema import GALLERY, METADATA, SCHEMA_VERSION, SUBJECTS
+from app.gallery.schema import GALLERY, MAPS, METADATA, SCHEMA_VERSION, SUBJECTS
 
 logger = logging.getLogger(__name__)
 
-UPGRADED_VERSION = 1
+OF_EMBEDDINGS = 1
+WITHOUT_CAPTURE = 2
+UPGRADABLE = (OF_EMBEDDINGS, WITHOUT_CAPTURE)
 
 STATEMENTS = (
     "CREATE TABLE former_subjects AS SELECT * FROM subjects",
@@ -22,15 +24,22 @@ def upgrade(connection: Connection) -> None:
     """Upgrades the gallery, within the caller's transaction; a gallery of today stays as it is.
 
     Version 1 stored embeddings, which cannot be compared with maps: they are erased. Every subject
-    gets a number and must be enrolled again, except the trained ones.
+    gets a number and must be enrolled again, except the trained ones. Version 2 did not record how
+    an image was captured.
     """
     if not inspect(connection).has_table(GALLERY.name):
         return
     version, revision = connection.execute(
         text("SELECT schema_version, revision FROM gallery")
     ).one()
-    if version != UPGRADED_VERSION:
-        return
+    if version == WITHOUT_CAPTURE:
+        connection.execute(text(f"ALTER TABLE {MAPS.name} ADD COLUMN capture VARCHAR"))
+        connection.execute(update(GALLERY).values(schema_version=SCHEMA_VERSION))
+    elif version == OF_EMBEDDINGS:
+        _replace_embeddings(connection, revision)
+
+
+def _replace_embeddings(connection: Connection, revision: int) -> None:
     for statement in STATEMENTS:
         connection.execute(text(statement))
     METADATA.create_all(connection)

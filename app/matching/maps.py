@@ -93,6 +93,24 @@ class VeinMaps:
         usable = np.unpackbits(rows[:, split:], axis=1, count=side * side).astype(bool)
         return cls(values, usable.reshape(-1, side, side))
 
+    def within(self, seen: Bools) -> "VeinMaps":
+        """Returns the maps without the places that lie beside the hand.
+
+        Args:
+            seen: bool [T, H, W], which pixels of each image lie on the hand. A place stays usable
+                if most of its pixels do.
+        """
+        if seen.all():
+            return self
+        side, (_, height, width) = self.shape.side, seen.shape
+        rows, columns = (np.arange(side) * extent // side for extent in (height, width))
+        sums = np.add.reduceat(
+            np.add.reduceat(seen.astype(np.int64), rows, axis=1), columns, axis=2
+        )
+        pixels = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
+        usable = self.usable & (2 * sums > pixels)
+        return VeinMaps(self.values * usable[..., None], usable)
+
     def to_bytes(self) -> list[bytes]:
         """Returns each map as bytes: its values row by row, then a bit for each place."""
         places = self.shape.side**2

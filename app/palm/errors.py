@@ -1,5 +1,7 @@
 """Why an image is refused."""
 
+from collections.abc import Mapping
+
 
 class PalmImageError(Exception):
     """An image that cannot be used; the message holds the values and what to do."""
@@ -19,3 +21,19 @@ class UnreadableImage(PalmImageError):
 
 class UnsuitableImage(PalmImageError):
     """An intact image that cannot show a palm: too small, animated, CMYK or featureless."""
+
+
+class PalmNotFound(PalmImageError):
+    """An intact image in which no palm is recognised."""
+
+
+class PoorQuality(PalmImageError):
+    """An image that shows a palm too badly to compare it.
+
+    Attributes:
+        reasons: for each component of the quality that is too low, what to do.
+    """
+
+    def __init__(self, message: str, reasons: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.reasons = reasons

@@ -45,24 +45,22 @@ class Look:
     points: NDArray[np.float64]
     found: Landmarks
 
+    def kind(self, name: str) -> float:
+        """Returns the probability of one of `KINDS`."""
+        return float(self.found.kind[KINDS.index(name)])
+
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The looks at one image.
+    """The result of looking closer at an image.
 
     Attributes:
-        whole: the look at the whole image.
         last: the last look; the closest one if a hand was looked for.
         certainty: 0 to 1, that the gaps of the last look are right. 0 without a closer look.
     """
 
-    whole: Look
     last: Look
     certainty: float
-
-    def kind(self, name: str) -> float:
-        """Returns the probability of one of `KINDS` for the whole image."""
-        return float(self.whole.found.kind[KINDS.index(name)])
 
 
 class Finder:
@@ -80,21 +78,29 @@ class Finder:
         self._side_px = side_px
         self.least_certainty = least_certainty
 
-    def search(self, grey: Image) -> Search:
-        """Looks at an image uint8 [H, W], closer and closer, until two looks agree."""
-        whole = last = self._look(grey, whole_view(*grey.shape), look_at_all(grey, self._side_px))
-        if whole.found.kind[0] < _LEAST_HAND:
-            return Search(whole, whole, 0.0)
-        moved = np.inf
+    def glance(self, grey: Image) -> Look:
+        """Looks at all of an image uint8 [H, W]."""
+        return self._look(grey, whole_view(*grey.shape), look_at_all(grey, self._side_px))
+
+    def search(self, grey: Image, whole: Look) -> Search:
+        """Looks closer and closer at an image uint8 [H, W], until two looks agree.
+
+        Args:
+            grey: the image.
+            whole: the look at all of it, from `glance`.
+        """
+        if whole.kind("hand") < _LEAST_HAND:
+            return Search(whole, 0.0)
+        last, moved = whole, np.inf
         for _ in range(MOST_LOOKS - 1):
             if _gap_distance(last) < 2:
-                return Search(whole, last, 0.0)
+                return Search(last, 0.0)
             view = close_view(last.points[:3])
             closer = self._look(grey, view, look(grey, view, self._side_px))
             moved, last = _distance(last, closer), closer
             if moved < AGREED:
                 break
-        return Search(whole, last, _certainty(last, moved))
+        return Search(last, _certainty(last, moved))
 
     def _look(self, grey: Image, view: Square, pixels: Image) -> Look:
         found = read_landmarks(pixels, self._run)

@@ -10,14 +10,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from app.palm.capture import Capture, CaptureMode
+from app.palm.errors import PalmNotFound
 from app.palm.finder import Finder, Look, Search, to_grey
 from app.palm.square import Square, cut_square, square_below, whole_square
 
 OUTLINE_PX = 320
 """Longer side of a hand's outline."""
 
-LEAST_CROP = 0.9
-"""Probability below which an image is not reported as a crop."""
+LEAST_CROP = 0.5
+"""Probability from which an image is taken for a region of interest, if it may be either."""
+
+LEAST_PALM = 0.5
+"""Least probability that a region of interest shows a palm."""
 
 _UNTOLD = 0.1  # distance from even odds within which left and right are not told apart
 
@@ -49,33 +54,50 @@ class Region:
     """Where the palm lies in an image.
 
     Attributes:
-        kind: "hand" if a hand was found; "crop" if the image is a region of interest already.
+        capture: "hand" if a hand was found; "roi" if the image is a region of interest already.
         square: the region of interest.
-        hand: the hand that was found; None for a crop.
+        hand: the hand that was found; None for a region of interest.
+        certainty: 0 to 1; of a hand, that its gaps are right; else, that the image shows a palm.
     """
 
-    kind: Literal["hand", "crop"]
+    capture: Capture
     square: Square
     hand: Hand | None
+    certainty: float
 
 
-def locate(image: Image, finder: Finder) -> Region | None:
+def locate(image: Image, finder: Finder, mode: CaptureMode = "auto") -> Region:
     """Locates the palm in an image of a whole hand, or in one that shows nothing but a palm.
 
     Args:
         image: uint8 [H, W] or RGB [H, W, 3].
         finder: finds the gaps.
+        mode: what the image is taken for: a hand, a region of interest, or either.
 
-    Returns:
-        The region of interest; None if neither a hand nor a crop is recognised.
+    Raises:
+        PalmNotFound: if neither is recognised.
     """
-    found = finder.search(to_grey(image))
-    if found.kind("crop") >= LEAST_CROP:
-        return Region("crop", whole_square(*image.shape[:2]), None)
+    grey = to_grey(image)
+    whole = finder.glance(grey)
+    palm = 1 - whole.kind("nothing")
+    if mode == "roi" or (mode == "auto" and whole.kind("crop") >= LEAST_CROP):
+        if palm < LEAST_PALM:
+            raise PalmNotFound(
+                f"the image does not look like the middle of a palm (certainty {palm:.2f}, at "
+                f"least {LEAST_PALM} is needed); send a photograph of an open hand with "
+                "capture=hand, or a square crop of its palm"
+            )
+        return Region("roi", whole_square(*image.shape[:2]), None, palm)
+    found = finder.search(grey, whole)
     if found.certainty < finder.least_certainty:
-        return None
+        raise PalmNotFound(
+            f"no open hand is found (certainty {found.certainty:.2f}, at least "
+            f"{finder.least_certainty:.2f} is needed); show the palm to the camera with the "
+            "fingers apart and the three gaps between them in view, or send capture=roi if the "
+            "image is a square crop of a palm"
+        )
     hand = _as_hand(found, image.shape[:2])
-    return Region("hand", hand.square, hand)
+    return Region("hand", hand.square, hand, hand.certainty)
 
 
 def find_hand(image: Image, finder: Finder, least_certainty: float | None = None) -> Hand | None:
@@ -86,7 +108,8 @@ def find_hand(image: Image, finder: Finder, least_certainty: float | None = None
         finder: finds the gaps.
         least_certainty: certainty below which None is returned, 0 to 1; by default the finder's.
     """
-    found = finder.search(to_grey(image))
+    grey = to_grey(image)
+    found = finder.search(grey, finder.glance(grey))
     least = finder.least_certainty if least_certainty is None else least_certainty
     if found.certainty == 0 or found.certainty < least:
         return None

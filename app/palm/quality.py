@@ -1,59 +1,259 @@
-"""The quality of an image for recognition."""
+"""The quality of an image for recognition, in the manner of ISO/IEC 29794-1.
 
+Each component has a scale with three points: at 0 the image is useless, at `ENOUGH` errors are
+about twice those of good images (`benchmarks/quality.py` measures where), at 100 more does not
+help. The worst component decides.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from app.palm.decode import UnsuitableImage
+from app.palm.errors import PoorQuality
+from app.palm.hand import Region
+from app.palm.roi import vein_channel
 
-MIN_CONTRAST = 0.004
-"""Standard deviation of grey, 0 to 1: one grey level of 255, the rounding of a uniform image."""
+ENOUGH = 50
+"""Score at which errors are about twice those of good images."""
+
+BLOCK_PX = 8
+"""Side of the blocks that JPEG compresses one by one."""
+
+_ALMOST_WHITE = 250  # of 255: from here on a sensor is taken for saturated
+_BASE_PX = 224  # side of the square for which the widths of the blurs below are given
 
 
-Measure = Annotated[
-    float,
-    PlainSerializer(lambda value: round(value, 4), return_type=float, when_used="json"),
-    Field(json_schema_extra={"minimum": 0, "maximum": 1}),
-]
+def _measure(decimals: int) -> PlainSerializer:
+    return PlainSerializer(
+        lambda value: None if value is None else round(value, decimals), when_used="json"
+    )
+
+
+Share = Annotated[float, _measure(4), Field(json_schema_extra={"minimum": 0, "maximum": 1})]
+Amount = Annotated[float, _measure(2), Field(json_schema_extra={"minimum": 0})]
+Score = Annotated[int, Field(json_schema_extra={"minimum": 0, "maximum": 100})]
 
 
 class Quality(BaseModel):
-    """How well an image shows a palm, measured on the nets' input; x is grey, 0 to 1."""
+    """How well an image shows a palm; all but the first three are measured on its square."""
 
     model_config = ConfigDict(frozen=True)
 
-    sharpness: Measure = Field(
-        description="min(1, 10 mean |gradient of x|) by central differences: 0 is blurred, 1 "
-        "sharp; to 4 decimals.",
-        examples=[0.1107],
+    score: Score = Field(
+        description="0 to 100, that of the worst component: about 50 where errors are twice those "
+        "of good images.",
+        examples=[100],
     )
-    contrast: Measure = Field(
-        description="min(1, 4 std(x)): 0 is uniform, 1 high in contrast; to 4 decimals.",
-        examples=[0.2033],
+    palm: Share = Field(
+        description="0 to 1: certainty that the image shows a palm and where it lies; to 4 "
+        "decimals.",
+        examples=[0.9731],
     )
-    brightness: Measure = Field(
-        description="mean(x): 0 is black, 1 white; to 4 decimals.", examples=[0.6317]
+    palm_px: Amount = Field(
+        description="Side of the palm's square in pixels of the image, to 2 decimals. A JPEG above "
+        "8 megapixels counts at the size at which it is decoded.",
+        examples=[213.4],
+    )
+    sharpness: Share = Field(
+        description="1 - the ratio of the mean gradients after a wide and a narrow blur: 0 is "
+        "blurred, from 0.25 on sharp; to 4 decimals.",
+        examples=[0.5207],
+    )
+    veins: Amount = Field(
+        description="Contrast of the veins: standard deviation of what is as wide as they are, in "
+        "grey levels of 255; to 2 decimals.",
+        examples=[4.31],
+    )
+    brightness: Share = Field(
+        description="Mean brightness: 0 is black, 1 white; to 4 decimals.", examples=[0.4317]
+    )
+    saturated: Share = Field(
+        description="Share of the square that is almost white, 0 to 1; to 4 decimals.",
+        examples=[0.0],
+    )
+    blocks: Amount = Field(
+        description="How much larger steps between JPEG's blocks are than within them: about 1 "
+        "without compression, 4 at JPEG quality 30; to 2 decimals.",
+        examples=[1.13],
+    )
+    skin: Share = Field(
+        description="Share of the square that lies on the hand, 0 to 1; 1 for an image that is a "
+        "region of interest already. To 4 decimals.",
+        examples=[0.9843],
+    )
+    pose: Share | None = Field(
+        description="Ratio of the distances from the middle finger gap to the outer ones, 0 to 1: "
+        "a hand that is turned away has a small one. Null without a hand; to 4 decimals.",
+        examples=[0.8812],
     )
 
+    def refuse_below(self, least: int) -> None:
+        """Refuses an image of too low a score.
 
-def assess(image: NDArray[np.uint8]) -> Quality:
-    """Measures the quality of a prepared image, uint8 [H, W, 3].
+        Args:
+            least: least score, 0 to 100.
 
-    Raises:
-        UnsuitableImage: if the image is featureless, as of a covered or blinded camera.
+        Raises:
+            PoorQuality: with each component below it, its value, its limit and what to do.
+        """
+        reasons = {
+            name: scale.advice.format(value=value, limit=scale.value_at(least))
+            for name, scale in SCALES.items()
+            if (value := getattr(self, name)) is not None and scale.score(value) < least
+        }
+        if reasons:
+            raise PoorQuality(
+                f"the quality is {self.score} of 100, at least {least} is needed: "
+                + "; ".join(reasons.values()),
+                reasons,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Turns a component's value into a score.
+
+    Attributes:
+        values: the values with the scores 0, `ENOUGH` and 100, rising or falling.
+        advice: what to do if it is too low, with {value} and {limit}.
     """
-    grey = image.mean(axis=2) / 255
+
+    values: tuple[float, float, float]
+    advice: str
+
+    def score(self, value: float) -> float:
+        """Returns the score of a value, 0 to 100."""
+        worst, enough, best = self.values
+        sign = 1 if best > worst else -1
+        points = [sign * one for one in (worst, enough, best)]
+        return float(np.interp(sign * value, points, (0, ENOUGH, 100)))
+
+    def value_at(self, score: float) -> float:
+        """Returns the value with a score."""
+        return float(np.interp(score, (0, ENOUGH, 100), self.values))
+
+
+SCALES: Mapping[str, Scale] = {
+    "palm": Scale(
+        (0, 0.5, 0.9),
+        "it is not certain where the palm is ({value:.2f}, at least {limit:.2f}): show one open "
+        "hand, palm towards the camera, before a plain background",
+    ),
+    "palm_px": Scale(
+        (16, 64, 128), "move closer: the palm is {value:.0f} px wide, {limit:.0f} are needed"
+    ),
+    "sharpness": Scale(
+        (0.03, 0.14, 0.25),
+        "the image is blurred (sharpness {value:.2f}, at least {limit:.2f}): hold still, focus the "
+        "camera, clean its window, and do not enlarge small images",
+    ),
+    "veins": Scale(
+        (0.2, 1.0, 2.0),
+        "the veins hardly show (contrast {value:.2f} of 255 grey levels, at least {limit:.2f}): "
+        "use near-infrared light of 850 to 940 nm and a longer exposure",
+    ),
+    "brightness": Scale(
+        (0.02, 0.06, 0.15),
+        "the palm is too dark (brightness {value:.2f}, at least {limit:.2f}): more near-infrared "
+        "light, or a longer exposure",
+    ),
+    "saturated": Scale(
+        (0.6, 0.25, 0.05),
+        "the palm is overexposed ({value:.0%} is white, at most {limit:.0%}): less light, or a "
+        "shorter exposure",
+    ),
+    "blocks": Scale(
+        (30, 8, 4),
+        "the image is compressed too much (blocks {value:.1f}, at most {limit:.1f}): save JPEG "
+        "with quality 60 or more, or PNG",
+    ),
+    "skin": Scale(
+        (0.5, 0.75, 0.95),
+        "only {value:.0%} of the palm is in view, at least {limit:.0%} are needed: keep the whole "
+        "palm in the image",
+    ),
+    "pose": Scale(
+        (0.3, 0.5, 0.7),
+        "the hand is turned away (pose {value:.2f}, at least {limit:.2f}): hold the palm parallel "
+        "to the camera",
+    ),
+}
+"""The components' scales."""
+
+
+def assess(
+    image: NDArray[np.uint8], region: Region, square: NDArray[np.uint8], skin: float
+) -> Quality:
+    """Measures the quality of a palm's square.
+
+    Args:
+        image: uint8 [H, W] or RGB [H, W, 3], from which the square was cut.
+        region: where the palm lies in it.
+        square: uint8 [S, S], the palm's square.
+        skin: share of the square that lies on the hand.
+    """
+    grey = square.astype(np.float32)
+    unit = len(square) / _BASE_PX
+    fine, wide, smooth = (_blur(grey, sigma * unit) for sigma in (1, 4, 12))
+    enlarged = max(region.square.side_px / _BASE_PX, 1.0)
+    components = {
+        "palm": region.certainty,
+        "palm_px": region.square.side_px,
+        "sharpness": max(1 - _gradient(wide) / max(_gradient(fine), 1e-6), 0.0),
+        "veins": float((_blur(grey, 2 * unit) - smooth).std()),
+        "brightness": float(grey.mean()) / 255,
+        "saturated": float((square >= _ALMOST_WHITE).mean()),
+        "blocks": _blocks(_around(image, region)) / enlarged,
+        "skin": skin,
+        "pose": _pose(region),
+    }
+    scores = [
+        scale.score(value)
+        for name, scale in SCALES.items()
+        if (value := components[name]) is not None
+    ]
+    return Quality.model_validate({"score": int(min(scores)), **components})
+
+
+def _blur(grey: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma), np.float32)
+
+
+def _gradient(grey: NDArray[np.float32]) -> float:
+    """Returns the mean length of the gradient."""
     rows, columns = np.gradient(grey)
-    quality = Quality(
-        sharpness=min(1.0, 10 * float(np.hypot(rows, columns).mean())),
-        contrast=min(1.0, 4 * float(grey.std())),
-        brightness=float(grey.mean()),
-    )
-    if quality.contrast < 4 * MIN_CONTRAST:
-        raise UnsuitableImage(
-            f"the image shows nothing: contrast {quality.contrast:.4f}, brightness "
-            f"{quality.brightness:.2f}; photograph the palm with the near-infrared light on"
-        )
-    return quality
+    return float(np.hypot(rows, columns).mean())
+
+
+def _around(image: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
+    """Returns the part of the image around the square, in its own pixels, uint8 [h, w]."""
+    low, high = region.square.corners.min(axis=0), region.square.corners.max(axis=0)
+    left, top = np.maximum(np.ceil(low), 0).astype(int)
+    right, bottom = np.ceil(high).astype(int)
+    return vein_channel(image[top:bottom, left:right])
+
+
+def _blocks(grey: NDArray[np.uint8]) -> float:
+    """Returns how much larger the steps between blocks are than those within, at least 1."""
+    found = [1.0]
+    for rows in (grey, grey.T):
+        steps = np.abs(np.diff(rows.astype(np.int16), axis=1)).mean(axis=0)
+        whole = len(steps) // BLOCK_PX * BLOCK_PX
+        if not whole:
+            continue
+        by_place = np.sort(steps[:whole].reshape(-1, BLOCK_PX).mean(axis=0))
+        found.append(float(by_place[-1] / max(by_place[:-1].mean(), 1e-2)))
+    return max(found)
+
+
+def _pose(region: Region) -> float | None:
+    if region.hand is None:
+        return None
+    first, middle, last = region.hand.gaps
+    left, right = np.hypot(*(middle - first)), np.hypot(*(last - middle))
+    return float(min(left, right) / max(left, right, 1e-9))

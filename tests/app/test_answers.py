@@ -17,6 +17,7 @@ SUBJECT = Subject(
     origin="enrolled",
     created_at=datetime(2026, 11, 28, tzinfo=UTC),
     template_counts={},
+    captures=[],
 )
 
 
@@ -35,11 +36,39 @@ def test_a_confidence_has_4_decimals_and_is_at_most_0_9999(confidence: float, sh
     assert candidate.confidence == confidence
 
 
-def test_quality_has_4_decimals_and_timings_have_one() -> None:
-    quality = Quality(sharpness=0.123456, contrast=0.2, brightness=0.98765)
-    enrollment = Enrollment(subject=SUBJECT, quality=[quality], timings_ms={"decode": 2.9236})
+QUALITY = Quality(
+    score=73,
+    palm=0.912345,
+    palm_px=213.456,
+    sharpness=0.123456,
+    veins=3.14159,
+    brightness=0.98765,
+    saturated=0,
+    blocks=1.23456,
+    skin=1,
+    pose=None,
+)
+
+
+def test_quality_has_4_decimals_or_2_and_timings_have_one() -> None:
+    enrollment = Enrollment(
+        subject=SUBJECT, regions=[], quality=[QUALITY], timings_ms={"decode": 2.9236}
+    )
     shown = json.loads(enrollment.model_dump_json())
-    assert shown["quality"] == [{"sharpness": 0.1235, "contrast": 0.2, "brightness": 0.9877}]
+    assert shown["quality"] == [
+        {
+            "score": 73,
+            "palm": 0.9123,
+            "palm_px": 213.46,
+            "sharpness": 0.1235,
+            "veins": 3.14,
+            "brightness": 0.9877,
+            "saturated": 0,
+            "blocks": 1.23,
+            "skin": 1,
+            "pose": None,
+        }
+    ]
     assert shown["timings_ms"] == {"decode": 2.9}
     assert enrollment.timings_ms == {"decode": 2.9236}
 

@@ -18,6 +18,7 @@ from app.palm.decode import ImageLimits, decode
 from app.palm.roi import prepare
 from tests.app.api.conftest import IDENTITIES, SHAPE, SIZE_PX, ToyNet
 from tests.app.api.conftest import png as palm
+from tests.app.palm.toy_net import reader_of_crops
 
 LIMITS = ImageLimits()
 
@@ -60,15 +61,20 @@ def ensemble(nets: Sequence[ToyNet]) -> Ensemble:
 
 
 def make_identifier(
-    gallery: Gallery, nets: Sequence[ToyNet] | None = None, fpir_target: float = 0.03
+    gallery: Gallery,
+    nets: Sequence[ToyNet] | None = None,
+    fpir_target: float = 0.03,
+    of: Ensemble | None = None,
 ) -> Identifier:
     gallery.seed_trained(IDENTITIES)
     return Identifier(
-        ensemble(make_nets() if nets is None else nets),
+        of or ensemble(make_nets() if nets is None else nets),
         gallery,
-        image_limits=LIMITS,
+        reader_of_crops(),
         fpir_target=fpir_target,
         fmr_target=1e-3,
+        quality_enroll=0,
+        quality_probe=0,
     )
 
 
@@ -282,7 +288,7 @@ def test_from_20_subjects_on_thresholds_count_deviations_of_the_site_s_impostors
 
     def start() -> Identifier:
         both = Ensemble((net,), Fusion((1.0,), cases))
-        return Identifier(both, gallery, image_limits=LIMITS, fpir_target=0.03, fmr_target=1e-3)
+        return make_identifier(gallery, of=both)
 
     first = start()
     for seed in range(50, 70):

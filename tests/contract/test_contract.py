@@ -15,7 +15,7 @@ from app.matching.templates import NetKey
 from app.nets.files import NetCorrupt
 from app.nets.manifest import read_manifest
 from app.nets.store import load_ensemble, load_nets
-from app.palm.decode import ImageLimits
+from tests.app.palm.toy_net import reader_of_crops
 from training.__main__ import main
 from training.database.palms import Palms, load_palms
 from training.fit.batches import as_colour
@@ -71,7 +71,13 @@ def open_identifier(store: Path, nets: list[str], gallery: Gallery) -> Identifie
     ensemble = load_ensemble(store, nets, "openvino")
     gallery.seed_trained(ensemble.identities)
     return Identifier(
-        ensemble, gallery, image_limits=ImageLimits(), fpir_target=0.01, fmr_target=0.001
+        ensemble,
+        gallery,
+        reader_of_crops(),
+        fpir_target=0.01,
+        fmr_target=0.001,
+        quality_enroll=0,
+        quality_probe=0,
     )
 
 

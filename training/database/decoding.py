@@ -95,8 +95,7 @@ def _decode_file(path: Path, size_px: int) -> Decoded | Unreadable:
         return Unreadable(error.strerror or str(error))
     except PalmImageError as error:
         return Unreadable(" ".join(str(error).split()))
-    image = prepare(pixels, size_px)
-    grey = image[..., 0] if pixels.ndim == 2 else image.mean(axis=2).round()
+    grey = prepare(pixels, size_px)[..., 0]
     with Image.open(BytesIO(data)) as header:  # reads no pixels
         kind = f"{header.width}x{header.height} {header.mode}"
-    return Decoded(grey.astype(np.uint8), sha256(data).hexdigest(), kind)
+    return Decoded(grey, sha256(data).hexdigest(), kind)

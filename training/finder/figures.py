@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from app.palm.capture import Capture
+from app.palm.errors import PalmNotFound
 from app.palm.finder import Finder, to_grey
 from app.palm.hand import find_hand, locate
 from app.palm.landmarks import Run
@@ -105,17 +107,27 @@ def measure(images: Images, finder: Finder, trials: Sequence[Trial]) -> dict[str
     """
     error = np.array([trial.error for trial in trials])
     certain = np.array([trial.certainty for trial in trials]) >= finder.least_certainty
-    crops = [region.kind if (region := locate(x, finder)) else None for x in images.crops]
+    crops, nothing = (
+        [_capture(x, finder) for x in some] for some in (images.crops, images.nothing)
+    )
     figures = {
         "within_3": error <= CLOSE,
         "within_10": error <= NEAR,
         "hand_right": [trial.right_hand for trial in trials],
         "certain": certain,
         "wrong": certain & (error > NEAR),
-        "crop_right": [kind == "crop" for kind in crops],
-        "nothing_right": [locate(x, finder) is None for x in images.nothing],
+        "crop_right": [capture == "roi" for capture in crops],
+        "nothing_right": [capture is None for capture in nothing],
     }
     return {name: float(np.mean(values)) for name, values in figures.items()}
+
+
+def _capture(image: Pixels, finder: Finder) -> Capture | None:
+    """Returns what an image is taken for; None if no palm is found in it."""
+    try:
+        return locate(image, finder).capture
+    except PalmNotFound:
+        return None
 
 
 def golden_views(images: Images, side_px: int) -> Pixels:

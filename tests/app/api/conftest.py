@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,8 +18,10 @@ from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.templates import MapFormat, NetKey, TrainedTemplates
+from app.palm.finder import Finder
 from app.settings import Settings
 from tests.app.conftest import encode
+from tests.app.palm.toy_net import SIDE, see_hands_or_crops
 
 SIZE_PX = 32
 IDENTITIES = ("p001", "p002", "p003")
@@ -120,9 +123,22 @@ def load_toy_ensemble(_models_dir: Path, _names: Sequence[str], _engine: str) ->
     return toy_ensemble()
 
 
+def load_toy_finder(_models_dir: Path, _engine: str) -> Finder:
+    return Finder(see_hands_or_crops, SIDE, 0.5)
+
+
+def make_app(settings: Settings, load: Load = load_toy_ensemble) -> FastAPI:
+    """Creates the application with toy nets, which take spots for hands."""
+    return create_app(settings, load_ensemble=load, load_finder=load_toy_finder)
+
+
 def make_settings(folder: Path) -> Settings:
     return Settings(
-        gallery_url=f"sqlite:///{folder}/gallery.db", max_body_mb=1, queue_timeout_s=0.2
+        gallery_url=f"sqlite:///{folder}/gallery.db",
+        max_body_mb=1,
+        queue_timeout_s=0.2,
+        quality_enroll=0,  # toy palms are drawn in blocks
+        quality_probe=0,
     )
 
 
@@ -134,13 +150,13 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
     """Starts an application for one test."""
-    with TestClient(create_app(settings, load_ensemble=load_toy_ensemble)) as client:
+    with TestClient(make_app(settings)) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def shared_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """Starts one application for all tests that leave its gallery unchanged."""
-    app = create_app(make_settings(tmp_path_factory.mktemp("app")), load_ensemble=load_toy_ensemble)
+    app = make_app(make_settings(tmp_path_factory.mktemp("app")))
     with TestClient(app) as client:
         yield client

@@ -42,7 +42,7 @@ def test_every_property_and_parameter_is_described(document: Document) -> None:
         for parameter in operation.get("parameters", [])
     }
     assert len(properties) > 50
-    assert len(parameters) == 6
+    assert len(parameters) == 7
     undescribed = [n for n, s in {**properties, **parameters}.items() if not s.get("description")]
     assert undescribed == []
 
@@ -101,7 +101,7 @@ def test_optional_form_fields_are_not_prefilled(document: Document) -> None:
         for kind, content in operation.get("requestBody", {}).get("content", {}).items()
         if kind == "multipart/form-data"
     ]
-    assert sorted(forms) == ["EnrollForm", "IdentifyForm", "VerifyForm"]
+    assert sorted(forms) == ["EnrollForm", "IdentifyForm", "InspectForm", "VerifyForm"]
     for form in forms:
         model = document["components"]["schemas"][form]
         assert not {"example", "examples"} & model.keys()

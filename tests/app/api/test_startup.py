@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 from threadpoolctl import threadpool_info  # pyright: ignore[reportMissingTypeStubs]
 
 from app.ensemble import Ensemble
-from app.main import create_app
 from app.matching.fusion import Fusion
 from app.nets.files import NetCorrupt
 from app.settings import Settings
@@ -22,6 +21,7 @@ from tests.app.api.conftest import (
     enroll,
     identify,
     load_toy_ensemble,
+    make_app,
     png,
     verify,
 )
@@ -33,7 +33,7 @@ def load_broken(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensem
 
 
 def start(settings: Settings, load: Load = load_toy_ensemble) -> TestClient:
-    return TestClient(create_app(settings, load_ensemble=load))
+    return TestClient(make_app(settings, load))
 
 
 def requests_for_palms(client: TestClient) -> list[Any]:

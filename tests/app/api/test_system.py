@@ -10,7 +10,6 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from app.main import create_app
 from app.matching.maps import VeinMaps
 from app.settings import Settings
 from tests.app.api.conftest import (
@@ -20,7 +19,7 @@ from tests.app.api.conftest import (
     enroll,
     identify,
     load_only,
-    load_toy_ensemble,
+    make_app,
     png,
 )
 
@@ -128,7 +127,7 @@ def test_a_net_that_fails_is_a_problem_that_gives_nothing_away_and_stores_nothin
 ) -> None:
     net = ToyNet("alexnet", 0)
     net.maps = maps
-    app = create_app(settings, load_ensemble=load_only(net))
+    app = make_app(settings, load_only(net))
     with TestClient(app, raise_server_exceptions=False) as client:
         for response in (identify(client, png(1)), enroll(client, "ada", png(50))):
             assert_problem(response, 500, "unexpected error")
@@ -146,7 +145,7 @@ def test_more_requests_than_places_are_refused(settings: Settings) -> None:
             return super().maps(images)
 
     one_place = settings.model_copy(update={"max_concurrent": 1})
-    app = create_app(one_place, load_ensemble=load_only(SlowNet("alexnet", 0)))
+    app = make_app(one_place, load_only(SlowNet("alexnet", 0)))
     with ThreadPoolExecutor(1) as pool, TestClient(app) as client:
         slow = pool.submit(identify, client, png(1))
         assert entered.wait(20)
@@ -161,5 +160,5 @@ def test_more_requests_than_places_are_refused(settings: Settings) -> None:
 
 def test_a_free_place_is_given_without_any_patience(settings: Settings) -> None:
     impatient = settings.model_copy(update={"queue_timeout_s": 0})
-    with TestClient(create_app(impatient, load_ensemble=load_toy_ensemble)) as client:
+    with TestClient(make_app(impatient)) as client:
         assert identify(client, png(1)).status_code == 200

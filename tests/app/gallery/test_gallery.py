@@ -36,6 +36,18 @@ def test_an_enrolled_subject_is_found_with_its_maps(gallery: Gallery) -> None:
     np.testing.assert_array_equal(found.usable, templates[VGG16].usable)
 
 
+def test_a_subject_tells_how_its_templates_were_captured(gallery: Gallery) -> None:
+    of = {VGG16: vein_maps(2), ALEXNET: vein_maps(2, of=ALEXNET)}
+    assert gallery.enroll("ada", None, None, of, add=False).captures == []
+    added = gallery.enroll("ada", None, None, of, add=True, captures=["roi", "hand"])
+    assert added.captures == ["hand", "roi"]
+    gallery.enroll("eve", None, None, of, add=False, captures=["hand", "hand"])
+    assert [one.captures for one in gallery.subjects(after=None, limit=9)] == [
+        ["hand", "roi"],
+        ["hand"],
+    ]
+
+
 def test_maps_of_another_template_id_are_not_read(gallery: Gallery) -> None:
     enroll(gallery, "ada")
     changes = gallery.changes(START, [VGG16._replace(template_id="f" * 16)], 9)

@@ -101,7 +101,7 @@ def spoil(path: Path, how: str) -> None:
         ("overwritten in the middle", "cannot be read: .*; restore a backup"),
         ("overwritten within a page", "cannot be read: .*; restore a backup"),
         ("of another application", r"is not a gallery, it has the tables \['recipes'\]"),
-        ("of another schema version", "has schema version 99, not 2"),
+        ("of another schema version", "has schema version 99, not 3"),
         ("read-only", "read-only"),
     ],
 )
@@ -254,6 +254,21 @@ def test_an_upgraded_file_is_like_a_new_one(former: Path, open_gallery: Open) ->
         return [(name, re.sub(r"\s", "", sql)) for name, sql in found]
 
     assert schema(former) == schema(new)
+
+
+def test_a_gallery_without_captures_is_upgraded_and_keeps_its_templates(
+    path: Path, open_gallery: Open
+) -> None:
+    enroll(open_gallery(), "ada")
+    execute(path, "ALTER TABLE maps DROP COLUMN capture")
+    execute(path, "UPDATE gallery SET schema_version = 2")
+
+    gallery = open_gallery()
+
+    ada = gallery.subject("ada")
+    assert (list(ada.template_counts), ada.captures) == ([str(ALEXNET), str(VGG16)], [])
+    of = {VGG16: vein_maps(1)}
+    assert gallery.enroll("ada", None, None, of, add=True, captures=["hand"]).captures == ["hand"]
 
 
 def test_an_upgrade_that_fails_leaves_the_former_gallery(

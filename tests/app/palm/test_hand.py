@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from app.palm.errors import PalmNotFound
 from app.palm.finder import PALM_WIDTH, Finder
 from app.palm.hand import cut, find_hand, locate
 from app.palm.landmarks import Run
@@ -58,10 +59,9 @@ def test_gaps_come_back_to_the_image_s_pixels(
 
 def test_the_closer_look_is_more_exact_than_the_first(finder: Finder) -> None:
     image, gaps = spots((1000, 750), (480, 320), 160, 20)
-    found = finder.search(image)
-    first, last = (
-        np.hypot(*(look.points[:3] - gaps).T).max() for look in (found.whole, found.last)
-    )
+    whole = finder.glance(image)
+    looks = whole, finder.search(image, whole).last
+    first, last = (np.hypot(*(look.points[:3] - gaps).T).max() for look in looks)
     assert last < first
     assert last < 0.01 * PALM_WIDTH * 160
 
@@ -86,7 +86,8 @@ def test_a_flat_answer_is_refused() -> None:
         return outputs | {"landmarks": 0.001 * outputs["landmarks"]}
 
     image, _ = spots((320, 240), (150, 110), 50, 0)
-    assert locate(image, Finder(flat, VIEW_PX, 0.5)) is None
+    with pytest.raises(PalmNotFound, match=r"certainty 0\.\d\d, at least 0\.50 is needed"):
+        locate(image, Finder(flat, VIEW_PX, 0.5))
 
 
 def test_an_image_without_a_hand_is_refused_after_one_look() -> None:
@@ -97,7 +98,8 @@ def test_an_image_without_a_hand_is_refused_after_one_look() -> None:
         return read_spots(views)
 
     run: Run = count  # type: ignore[assignment]
-    assert locate(np.zeros((200, 300, 3), np.uint8), Finder(run, VIEW_PX, 0.5)) is None
+    with pytest.raises(PalmNotFound):
+        locate(np.zeros((200, 300, 3), np.uint8), Finder(run, VIEW_PX, 0.5))
     assert len(calls) == 1
 
 
@@ -106,8 +108,7 @@ def test_a_crop_is_left_as_it_is() -> None:
         return dict(read_spots(views)) | {"kind": np.array([[0.01, 0.98, 0.01]], np.float32)}
 
     region = locate(np.full((128, 128), 90, np.uint8), Finder(crop, VIEW_PX, 0.5))
-    assert region is not None
-    assert (region.kind, region.hand) == ("crop", None)
+    assert (region.capture, region.hand) == ("roi", None)
     assert region.square.side_px == 128
 
 

@@ -6,10 +6,10 @@ import pytest
 from app.palm.roi import prepare
 
 
-def test_an_image_of_the_wanted_size_keeps_its_pixels() -> None:
+def test_the_red_channel_of_an_image_of_the_wanted_size_keeps_its_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
 
-    np.testing.assert_array_equal(prepare(image, 224), image)
+    np.testing.assert_array_equal(prepare(image, 224), image[..., [0, 0, 0]])
 
 
 def test_grey_fills_the_three_channels() -> None:

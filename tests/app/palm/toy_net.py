@@ -5,6 +5,10 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
+from app.palm.decode import ImageLimits
+from app.palm.finder import Finder
+from app.palm.reader import PalmReader
+
 SIDE, STRIDE = 160, 4
 LEVELS = (60, 110, 160, 210)
 """Grey level of the spot of each landmark, on black."""
@@ -35,3 +39,23 @@ def read_spots(views: np.ndarray) -> Mapping[str, np.ndarray]:
         "left": np.ones(len(views), np.float32),
         "skin": skin.astype(np.float32),
     }
+
+
+def see_crops(views: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Answers that every image is a region of interest; black and white ones are neither."""
+    nothing = views.reshape(len(views), -1).std(axis=1) < 1
+    kind = np.where(nothing[:, None], [[0.01, 0.01, 0.98]], [[0.01, 0.98, 0.01]])
+    return dict(read_spots(views)) | {"kind": kind.astype(np.float32)}
+
+
+def see_hands_or_crops(views: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Answers that spots on black are a hand, and that every other image is a palm's square."""
+    spots, crops = dict(read_spots(views)), see_crops(views)
+    black = (views.reshape(len(views), -1) == 0).mean(axis=1, keepdims=True) > 0.2
+    hand = black & (spots["kind"][:, :1] > 0)
+    return spots | {"kind": np.where(hand, spots["kind"], crops["kind"])}
+
+
+def reader_of_crops() -> PalmReader:
+    """Returns a reader that takes every image for a region of interest."""
+    return PalmReader(Finder(see_crops, SIDE, 0.5), limits=ImageLimits(), mode="auto")

@@ -13,6 +13,7 @@ import pytest
 from app.nets.files import NetCorrupt, NetMissing
 from app.nets.finder_store import load_finder
 from app.nets.store import NetMismatch
+from app.palm.errors import PalmNotFound
 from app.palm.hand import locate
 from app.palm.landmarks import OUTPUTS
 from training.commands.export_finder import ExportFinderConfig, export_finder
@@ -117,7 +118,8 @@ def test_a_training_that_makes_no_sense_is_refused(
 def test_the_service_loads_an_exported_finder(engine: str, exported: Path) -> None:
     finder = load_finder(exported, engine)
     assert FEWEST <= finder.least_certainty <= MOST
-    assert locate(np.full((60, 80), 90, np.uint8), finder) is None
+    with pytest.raises(PalmNotFound):
+        locate(np.full((60, 80), 90, np.uint8), finder)
 
 
 def test_versions_are_numbered_and_cannot_be_changed(run: Path, exported: Path) -> None:

@@ -1,0 +1,43 @@
+"""The route that tells what the service sees in an image."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, UploadFile
+
+from app.api.identify import IMAGE_ERRORS, IMAGES_MISSING, MULTIPART, image_files
+from app.api.problems import NotReady, Overloaded, documented
+from app.api.query import KNOWN_QUERY
+from app.api.schemas import CaptureField, Inspection, RequestBody
+from app.api.service import AdmittedInspectorDep
+
+
+class InspectForm(RequestBody):
+    """A single image to inspect."""
+
+    images: list[UploadFile] = image_files(1)
+    capture: CaptureField = None
+
+
+router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY])
+
+
+@router.post(
+    "/inspect",
+    summary="Show what the service sees in an image",
+    responses=documented(*IMAGE_ERRORS, NotReady, Overloaded, invalid=IMAGES_MISSING),
+)
+def inspect(
+    inspector: AdmittedInspectorDep,
+    request: Request,
+    form: Annotated[InspectForm, MULTIPART],
+    draw: Annotated[
+        bool, Query(description="Whether to draw the palm's square and the finger gaps.")
+    ] = False,
+) -> Inspection:
+    """Finds the palm and measures its quality; compares and stores nothing.
+
+    That no palm is found, or that its quality is too low, is a result, not an error: a capture
+    station can call this until `usable` is true.
+    """
+    found = inspector.inspect(form.images[0].file.read(), mode=form.capture, draw=draw)
+    return Inspection.of(found, request.state.request_id)

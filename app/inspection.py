@@ -1,0 +1,88 @@
+"""Tells what the service sees in an image, without comparing or storing anything."""
+
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.answers import Inspection, Region
+from app.clock import Clock
+from app.palm.capture import CaptureMode
+from app.palm.drawing import as_png, draw_region
+from app.palm.errors import PalmNotFound, PoorQuality
+from app.palm.reader import Palm, PalmReader
+
+SQUARE_PX = 224
+"""Side of the palm's square that is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspector:
+    """Inspects images.
+
+    Attributes:
+        reader: reads palms from images.
+        quality_enroll: quality below which an image is not enrolled, 0 to 100.
+    """
+
+    reader: PalmReader
+    quality_enroll: int
+
+    def inspect(
+        self, image: bytes, *, mode: CaptureMode | None = None, draw: bool = False
+    ) -> Inspection:
+        """Finds the palm in an image and measures its quality.
+
+        Args:
+            image: a whole image file.
+            mode: what the image is taken for; None leaves it to the reader.
+            draw: whether to draw what was found.
+
+        Raises:
+            PalmImageError: if the image cannot be decoded. That no palm is found is an answer.
+        """
+        clock = Clock()
+        try:
+            palm = self.reader.read(image, SQUARE_PX, mode)
+        except PalmNotFound as error:
+            clock.lap("decode")
+            return Inspection(
+                usable=False,
+                advice=[str(error)],
+                region=None,
+                quality=None,
+                timings_ms=clock.timings_ms(),
+            )
+        clock.lap("decode")
+        advice = self._advise(palm)
+        drawing = _encode(as_png(draw_region(palm))) if draw else None
+        square = _encode(as_png(palm.pixels[..., 0])) if draw else None
+        if draw:
+            clock.lap("draw")
+        return Inspection(
+            usable=not advice,
+            advice=advice,
+            region=Region.of(palm),
+            quality=palm.quality,
+            drawing=drawing,
+            palm=square,
+            timings_ms=clock.timings_ms(),
+        )
+
+    def _advise(self, palm: Palm) -> list[str]:
+        try:
+            palm.quality.refuse_below(self.quality_enroll)
+        except PoorQuality as error:
+            return list(error.reasons.values())
+        return []
+
+
+def write_drawings(stem: Path, found: Inspection) -> None:
+    """Writes what was drawn to <stem>.found.png and <stem>.palm.png, if a palm was found."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for name, drawn in {"found": found.drawing, "palm": found.palm}.items():
+        if drawn is not None:
+            stem.with_name(f"{stem.name}.{name}.png").write_bytes(b64decode(drawn))
+
+
+def _encode(file: bytes) -> str:
+    return b64encode(file).decode()

@@ -1,0 +1,73 @@
+"""Reads a palm from the bytes of a file: decode, find the palm, cut its square, measure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.palm.capture import CaptureMode
+from app.palm.decode import ImageLimits, decode
+from app.palm.finder import Finder
+from app.palm.hand import Region, cut, locate
+from app.palm.quality import Quality, assess
+from app.palm.roi import as_input, prepare, vein_channel
+
+
+@dataclass(frozen=True, slots=True)
+class Palm:
+    """A palm in an image.
+
+    Attributes:
+        image: uint8 [H, W] or RGB [H, W, 3], upright as its EXIF says.
+        region: where the palm lies in it.
+        pixels: uint8 [S, S, 3], the palm's square: the nets' input.
+        skin: bool [S, S], which of these pixels lie on the hand.
+        quality: how well it shows.
+    """
+
+    image: NDArray[np.uint8]
+    region: Region
+    pixels: NDArray[np.uint8]
+    skin: NDArray[np.bool_]
+    quality: Quality
+
+
+class PalmReader:
+    """Reads palms; safe for concurrent callers."""
+
+    def __init__(self, finder: Finder, *, limits: ImageLimits, mode: CaptureMode) -> None:
+        """Creates the reader.
+
+        Args:
+            finder: finds palms.
+            limits: bounds on the files.
+            mode: what images are taken for if the caller does not say.
+        """
+        self._finder = finder
+        self._limits = limits
+        self._mode: CaptureMode = mode
+
+    def read(self, data: bytes, size_px: int, mode: CaptureMode | None = None) -> Palm:
+        """Reads the palm in a file.
+
+        Args:
+            data: a whole image file.
+            size_px: side S of the square.
+            mode: what the image is taken for.
+
+        Raises:
+            PalmImageError: if the file cannot be decoded, or no palm is found in it.
+        """
+        return self.find(decode(data, self._limits), size_px, mode)
+
+    def find(self, image: NDArray[np.uint8], size_px: int, mode: CaptureMode | None = None) -> Palm:
+        """Finds the palm in an image uint8 [H, W] or RGB [H, W, 3]; see `read`."""
+        region = locate(image, self._finder, mode or self._mode)
+        if region.hand is None:
+            pixels = prepare(image, size_px)
+            skin = np.ones((size_px, size_px), np.bool_)
+        else:
+            square, skin = cut(vein_channel(image), region.hand, size_px)
+            pixels = as_input(square)
+        quality = assess(image, region, pixels[..., 0], float(skin.mean()))
+        return Palm(image, region, pixels, skin, quality)

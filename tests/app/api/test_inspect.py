@@ -1,0 +1,168 @@
+"""What the service sees in an image, over HTTP, and what it refuses for its quality."""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from app.settings import Settings
+from tests.app.api.conftest import (
+    assert_problem,
+    enroll,
+    identify,
+    images,
+    make_app,
+    palm,
+    png,
+    verify,
+)
+from tests.app.conftest import encode
+from tests.app.palm.test_hand import spots
+
+NOTHING = encode(np.zeros((128, 128), np.uint8))
+SIZE = (640, 480)
+
+
+@pytest.fixture(scope="module")
+def hand() -> bytes:
+    """A photograph of a hand, as the toy finder knows hands, whose fingers point right."""
+    return encode(spots(SIZE, (300, 220), 110, 90)[0])
+
+
+@pytest.fixture
+def strict(settings: Settings) -> Iterator[TestClient]:
+    """An application that refuses images of poor quality."""
+    update = {"quality_enroll": 10, "quality_probe": 0}
+    with TestClient(make_app(settings.model_copy(update=update))) as client:
+        yield client
+
+
+def inspect(client: TestClient, file: bytes, query: str = "", **fields: str) -> Any:
+    return client.post(f"/v1/inspect{query}", data=fields, files=images(file))
+
+
+def test_a_hand_is_found_where_it_lies(shared_client: TestClient, hand: bytes) -> None:
+    answer = inspect(shared_client, hand).json()
+    region = answer["region"]
+    assert region["capture"] == "hand"
+    assert region["hand"] == "left"
+    assert region["rotation_deg"] == pytest.approx(90, abs=1)
+    middle = np.mean(region["corners"], axis=0) * SIZE
+    expected = np.array([300, 220]) - np.array([110 * (14.2 + 32) / 38, 0])
+    assert middle == pytest.approx(expected, abs=3)
+    assert np.mean(region["gaps"], axis=0) * SIZE == pytest.approx([302, 220], abs=3)
+    assert answer["quality"]["palm_px"] == pytest.approx(110 * 64 / 38, rel=0.02)
+    assert answer["drawing"] is None
+    assert answer["request_id"]
+
+
+def test_corners_are_shares_of_the_upright_image(shared_client: TestClient, hand: bytes) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side: turn by 90 degrees to the right
+    rotated = encode(Image.open(BytesIO(hand)).transpose(Image.Transpose.ROTATE_90), exif=exif)
+    found, expected = (inspect(shared_client, x).json()["region"] for x in (rotated, hand))
+    assert np.array(found["corners"]) == pytest.approx(np.array(expected["corners"]), abs=0.01)
+
+
+def test_a_drawing_shows_the_square_and_the_palm_upright(
+    shared_client: TestClient, hand: bytes
+) -> None:
+    answer = inspect(shared_client, hand, "?draw=true").json()
+    drawing, square = (Image.open(BytesIO(b64decode(answer[k]))) for k in ("drawing", "palm"))
+    assert drawing.size == SIZE
+    assert drawing.mode == "RGB"
+    assert square.size == (224, 224)
+    pixels = np.asarray(drawing).astype(int)
+    coloured = (np.ptp(pixels, axis=2) > 100).any(axis=1)
+    assert coloured.any()  # the photograph is grey
+
+
+def test_a_palm_alone_is_left_as_it_is(shared_client: TestClient) -> None:
+    region = inspect(shared_client, png(1)).json()["region"]
+    assert (region["capture"], region["gaps"], region["hand"]) == ("roi", [], None)
+    assert region["corners"] == [[0, 0], [1, 0], [1, 1], [0, 1]]
+
+
+def test_that_no_palm_is_found_is_an_answer_with_advice(shared_client: TestClient) -> None:
+    answer = inspect(shared_client, NOTHING).json()
+    assert not answer["usable"]
+    assert (answer["region"], answer["quality"]) == (None, None)
+    assert "no open hand is found" in answer["advice"][0]
+
+
+def test_poor_quality_is_an_answer_with_advice(strict: TestClient) -> None:
+    answer = inspect(strict, encode(palm(1) // 20)).json()
+    assert not answer["usable"]
+    assert any("too dark" in one for one in answer["advice"])
+    assert answer["quality"]["score"] < 10
+
+
+def test_what_cannot_be_decoded_is_a_problem(shared_client: TestClient) -> None:
+    assert_problem(inspect(shared_client, b"%PDF-1.7 " + b"x" * 99), 415, "PDF")
+    assert_problem(shared_client.post("/v1/inspect"), 422, "images")
+    assert_problem(shared_client.post("/v1/inspect", files=images(png(1), png(2))), 422, "images")
+
+
+@pytest.mark.parametrize("path", ["enroll", "identify", "verify", "inspect"])
+def test_an_unknown_capture_is_refused(shared_client: TestClient, path: str) -> None:
+    fields = {"subject_id": "ada"} if path in ("enroll", "verify") else {}
+    data = {**fields, "capture": "foot"}
+    response = shared_client.post(f"/v1/{path}", data=data, files=images(png(1)))
+    assert_problem(response, 422, "capture", "'auto', 'hand' or 'roi'", "foot")
+
+
+def test_the_request_may_say_what_an_image_is_taken_for(
+    shared_client: TestClient, hand: bytes
+) -> None:
+    assert inspect(shared_client, hand, capture="roi").json()["region"]["capture"] == "roi"
+    answer = inspect(shared_client, png(1), capture="hand").json()
+    assert (answer["usable"], answer["region"]) == (False, None)
+
+
+def test_the_operator_may_say_it_for_all_requests(settings: Settings, hand: bytes) -> None:
+    only = settings.model_copy(update={"capture": "hand"})
+    with TestClient(make_app(only)) as client:
+        assert_problem(identify(client, png(1)), 422, "no open hand is found")
+        assert inspect(client, hand).json()["region"]["capture"] == "hand"
+
+
+def test_poor_images_are_refused_with_each_reason_and_nothing_is_stored(
+    strict: TestClient,
+) -> None:
+    dark = encode(palm(1) // 20)
+    response = enroll(strict, "ada", png(1), dark)
+    assert_problem(response, 422, "image 2 of 2", "at least 10 is needed", "too dark")
+    problem = response.json()
+    assert problem["type"] == "urn:palm:problem:quality-poor"
+    reasons = {error["field"]: error["message"] for error in problem["errors"]}
+    assert "brightness" in reasons["quality.brightness"]
+    assert_problem(strict.get("/v1/subjects/ada"), 404)
+
+
+def test_a_probe_may_be_worse_than_a_template(client: TestClient, settings: Settings) -> None:
+    score = identify(client, png(1)).json()["quality"][0]["score"]
+    between = {"quality_enroll": score + 1, "quality_probe": score}
+    with TestClient(make_app(settings.model_copy(update=between))) as stricter:
+        assert identify(stricter, png(1)).status_code == 200
+        assert verify(stricter, "p001", png(1)).status_code == 200
+        assert_problem(enroll(stricter, "ada", png(1)), 422, f"at least {score + 1} is needed")
+
+
+def test_a_probe_captured_otherwise_than_the_templates_gets_a_warning(
+    client: TestClient, hand: bytes
+) -> None:
+    subject = enroll(client, "ada", hand).json()["subject"]
+    assert subject["captures"] == ["hand"]
+    assert identify(client, hand).json()["warnings"] == []
+    same = {"subject_id": "ada", "capture": "roi"}
+    answer = client.post("/v1/verify", data=same, files=images(hand)).json()
+    (warning,) = answer["warnings"]
+    assert "ada was enrolled by photographs of the whole hand" in warning
+    assert enroll(client, "ada", hand, add="true", capture="roi").status_code == 201
+    answer = client.post("/v1/verify", data=same, files=images(hand)).json()
+    assert answer["warnings"] == []
