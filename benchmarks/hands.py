@@ -20,10 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from app.inspection import SQUARE_PX
 from app.nets.finder_store import load_finder
-from app.palm.errors import PalmNotFound
+from app.palm.decode import ImageLimits
+from app.palm.errors import PalmImageError, PalmNotFound
 from app.palm.finder import Finder
 from app.palm.hand import Region, locate
+from app.palm.reader import PalmReader
+from app.settings import Settings
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.no_palms import NO_PALMS
 from training.metrics.rates import wilson_interval
@@ -88,6 +92,7 @@ def main() -> None:
         "hands": {name: share(chosen) for name, chosen in conditions(outcomes).items()},
         "crops": count_kinds(draw_crops(options.crops, options.seed), finder),
         "nothing": count_kinds(draw_others(options.nothing, options.seed), finder),
+        "enroll from": Settings.model_fields["quality_enroll"].default,
         "ms": {name: time_size(size, options, finder) for name, size in SIZES.items()},
     }
     print(as_markdown(report))
@@ -173,11 +178,18 @@ def draw_others(count: int, seed: int) -> Iterator[tuple[str, NDArray[np.uint8]]
 def count_kinds(
     images: Iterable[tuple[str, NDArray[np.uint8]]], finder: Finder
 ) -> dict[str, dict[str, int]]:
-    """Returns what images were taken for, by their kind."""
+    """Returns as what images could be enrolled, by their kind."""
+    reader = PalmReader(finder, limits=ImageLimits(), mode="auto")
+    least = Settings.model_fields["quality_enroll"].default
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for name, image in images:
-        region = find(image, finder)
-        counts[name][region.capture if region else "refused"] += 1
+        try:
+            palm = reader.find(image, SQUARE_PX)
+            palm.quality.refuse_below(least)
+        except PalmImageError:
+            counts[name]["refused"] += 1
+        else:
+            counts[name][palm.region.capture] += 1
     return {name: dict(found) for name, found in counts.items()}
 
 
@@ -214,7 +226,13 @@ def as_markdown(report: dict[str, Any]) -> str:
             f"| {_percent(row['close of found'])} | {_percent(row['wrong'])} "
             f"| {row['refused']:.1%} | {row['taken as crops']} | {row['hand right']:.1%} |"
         )
-    lines += ["", "| other images | as crops | as hands | refused |", "|---|---|---|---|"]
+    lines += [
+        "",
+        f"Quality {report['enroll from']} is needed to enroll.",
+        "",
+        "| other images | enrolled as regions of interest | as hands | refused |",
+        "|---|---|---|---|",
+    ]
     for name, row in (report["crops"] | report["nothing"]).items():
         lines.append(f"| {name} | " + " | ".join(str(row.get(k, 0)) for k in TAKEN_FOR) + " |")
     lines += ["", "| ms | p50 | p95 |", "|---|---|---|"]

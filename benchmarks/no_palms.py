@@ -186,4 +186,5 @@ def _cut(rng: Generator, photo: Pixels, least: float) -> Pixels:
     toned = 255 * (part / 255) ** rng.uniform(0.6, 1.6)
     scale = rng.uniform(150, 500) / min(part.shape[:2])
     size = [round(side * scale) for side in part.shape[1::-1]]
-    return np.asarray(cv2.resize(toned.astype(np.uint8), size, interpolation=cv2.INTER_AREA))
+    small = cv2.resize(toned.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)

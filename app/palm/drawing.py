@@ -27,9 +27,9 @@ def draw_region(palm: Palm) -> NDArray[np.uint8]:
     corners = _pixels(palm.region.square.corners, scale)
     cv2.polylines(canvas, [corners], True, _SQUARE, thick, cv2.LINE_AA)
     cv2.line(canvas, corners[0].tolist(), corners[1].tolist(), _UP, thick, cv2.LINE_AA)
-    gaps = _pixels(palm.region.hand.gaps, scale).tolist() if palm.region.hand else []
-    for gap in gaps:
-        cv2.circle(canvas, gap, 2 * thick, _GAP, -1, cv2.LINE_AA)
+    if palm.region.hand is not None:
+        for x, y in _pixels(palm.region.hand.gaps, scale):
+            cv2.circle(canvas, (int(x), int(y)), 2 * thick, _GAP, -1, cv2.LINE_AA)
     return np.asarray(canvas, np.uint8)
 
 

@@ -140,7 +140,7 @@ class Scale:
 
 SCALES: Mapping[str, Scale] = {
     "palm": Scale(
-        (0, 0.5, 0.9),
+        (0.3, 0.7, 0.9),
         "it is not certain where the palm is ({value:.2f}, at least {limit:.2f}): show one open "
         "hand, palm towards the camera, before a plain background",
     ),

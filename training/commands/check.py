@@ -13,6 +13,7 @@ from training.database.index import Index
 from training.database.palms import DataOptions, Palms, index_with, scan_database
 from training.database.split import Split, split_palms
 from training.leakage.find import Leakage, find_leaks
+from training.report.contact_sheet import write_sheet
 from training.report.files import write_text
 
 SHOWN = 20
@@ -27,6 +28,9 @@ MIN_GREY_LEVELS = 32
 single pixel of 65535 give only 17 levels, nearly black."""
 
 
+CAPTURED = {"hand": "found in photographs of hands", "roi": "regions of interest"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckConfig(DataOptions):
     """Reports whether a database is fit to train on. 6,400 images take a minute on two cores.
@@ -36,9 +40,11 @@ class CheckConfig(DataOptions):
 
     Attributes:
         out: JSON file for the full report; by default no file is written.
+        sheet: with --roi auto, PNG file of the images in which no palm is found; by default none.
     """
 
     out: Path | None = None
+    sheet: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,9 @@ class CheckResult:
         layout: name of the layout.
         counts: numbers of images, identities, persons, hands and sessions.
         left_out: number of image files that are not used, by reason.
+        captures: number of images by how they were captured: "hand" or "roi". With --roi given
+            all are taken for regions of interest.
+        without_palm: for each path in which no palm is found, the reason; with --roi auto only.
         unreadable: for each path that cannot be read, the reason.
         sizes: number of images for each size and mode of their files, such as "800x600 RGB".
         grey_range: 1st and 99th percentile of the decoded images' grey levels, 0 to 255.
@@ -67,6 +76,8 @@ class CheckResult:
     layout: str
     counts: dict[str, int]
     left_out: dict[str, int]
+    captures: dict[str, int]
+    without_palm: dict[str, str]
     unreadable: dict[str, str]
     sizes: dict[str, int]
     grey_range: tuple[int, int]
@@ -123,6 +134,8 @@ class CheckResult:
         blocks = {
             "database": [f"{self.folder}, layout {self.layout}", _phrase(self.counts)],
             "left out": [f"{count} {reason}" for reason, count in self.left_out.items()],
+            "palms": [_phrase({CAPTURED[name]: n for name, n in self.captures.items()})],
+            "no palm": _first([f"{path}: {why}" for path, why in self.without_palm.items()]),
             "unreadable": [f"{path}: {why}" for path, why in self.unreadable.items()],
             "sizes": _first([f"{size}: {count}" for size, count in self.sizes.items()]),
             "grey levels": [
@@ -152,6 +165,8 @@ def check(config: CheckConfig) -> CheckResult:
     """
     if config.out and config.out.is_dir():
         raise ValueError(f"--out {config.out} is a folder: name a JSON file")
+    if config.sheet and config.sheet.suffix.lower() != ".png":
+        raise ValueError(f"--sheet {config.sheet} must end in .png")
     result = _examine(config)
     if config.out:
         write_text(config.out, json.dumps(result.as_dict(), indent=1) + "\n")
@@ -165,6 +180,8 @@ def _examine(config: CheckConfig) -> CheckResult:
     index = index_with(config)
     scan = scan_database(index, config)
     palms = scan.palms
+    if config.sheet:
+        write_sheet(config.sheet, [config.data / path for path in scan.without_palm])
     split, error = _try_split(palms, config)
     per_identity = np.bincount(palms.labels, minlength=len(palms.identities))
     few = np.flatnonzero(per_identity < 3)
@@ -174,6 +191,8 @@ def _examine(config: CheckConfig) -> CheckResult:
         layout=index.layout,
         counts=_count(index),
         left_out=index.left_out,
+        captures={**scan.captures},
+        without_palm=scan.without_palm,
         unreadable=scan.unreadable,
         sizes=dict(scan.kinds.most_common()),
         grey_range=_measure_grey_range(palms),

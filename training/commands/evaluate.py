@@ -88,7 +88,7 @@ def evaluate(config: EvaluateConfig) -> Verdict:
     test = split.test
     nets = open_highest_of_split(config.store, config.nets, split)
     fusion = find_fusion(config.store, [net.key for net in nets]) if len(nets) > 1 else None
-    strangers = load_strangers(config.strangers, split, config.size_px, config.scratch)
+    strangers = load_strangers(config.strangers, split, config)
     _require_new(strangers, config.strangers, [net.manifest for net in nets], fusion)
     matchers = dict(zip(config.nets, (_match(net, test, strangers) for net in nets), strict=True))
     alone = list(matchers.values())

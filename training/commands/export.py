@@ -65,7 +65,7 @@ def export(config: ExportConfig) -> Verdict:
     options = source.reading_options(config.data, config.scratch)
     split = load_split(options)
     source.require_same_data(split.train.sha256, config.data)
-    strangers = choose_strangers(config.strangers, split, options.size_px, config.scratch)
+    strangers = choose_strangers(config.strangers, split, options)
     kinds = choose_cases(strangers, require_enough(strangers, len(split.train.identities)))
     net = source.load(len(split.train.identities), options.size_px)
     set_prototypes(net, split.train)

@@ -60,7 +60,7 @@ def fuse(config: FuseConfig) -> Verdict:
     nets = open_highest_of_split(config.store, config.nets, split)
     keys = [net.key for net in nets]
     kept = other_entries(config.store, keys)  # fails early if the file is damaged
-    strangers = choose_strangers(config.strangers, split, config.size_px, config.scratch)
+    strangers = choose_strangers(config.strangers, split, config)
     kinds = choose_cases(strangers, require_enough(strangers, len(split.train.identities)))
     maps = [[StrangerMaps.of(one, net.maps, str(net.key)) for one in strangers] for net in nets]
     entries = _calibrate_sets(keys, maps, kinds)

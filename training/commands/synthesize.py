@@ -5,11 +5,14 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.fit.verdict import Verdict
 from training.report.files import replacing
-from training.synthetic.palms import PalmOptions, start_processes
+from training.synthetic.hands import JUDGE_HANDS, draw_hand
+from training.synthetic.palms import PalmOptions, draw_identity, start_processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +22,13 @@ class SynthesizeConfig(PalmOptions):
     Attributes:
         out: folder to create: `<out>/<identity>/<session>/<shot>.png`, grey, 128x128 px.
         prefix: prefix of the identities' names, such as p in p001.
+        hands: photographs of whole hands instead, of several sizes, each before a background and a
+            camera of its own (docs/hands.md); then style and cameras have no effect.
     """
 
     out: Path
     prefix: str = "p"
+    hands: bool = False
     identities: int = 160
     sessions: int = 5
     shots: int = 8
@@ -49,16 +55,32 @@ def synthesize(config: SynthesizeConfig) -> Verdict:
     return Verdict(
         config.out,
         f"{images:,} images of {config.identities:,} synthetic palms, {config.shots} in each of "
-        f"{config.sessions} sessions, in the {config.style} style.",
+        f"{config.sessions} sessions, "
+        + ("as photographs of hands." if config.hands else f"in the {config.style} style."),
     )
 
 
 def _write_identity(config: SynthesizeConfig, folder: Path, identity: int) -> None:
     """Draws one palm and writes all its images."""
     name = f"{config.prefix}{identity + 1:0{max(3, len(str(config.identities)))}}"
-    for session, shots in enumerate(config.photograph(identity), start=1):
+    photographs = (
+        _photograph_hands(config, identity) if config.hands else config.photograph(identity)
+    )
+    for session, shots in enumerate(photographs, start=1):
         target = folder / name / f"s{session}"
         target.mkdir(parents=True)
         for shot, image in enumerate(shots, start=1):
             # Not cv2.imwrite, which reports a full disk only by its return value.
-            (target / f"{shot:02}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+            ordered = image[..., ::-1] if image.ndim == 3 else image  # OpenCV expects BGR
+            (target / f"{shot:02}.png").write_bytes(cv2.imencode(".png", ordered)[1].tobytes())
+
+
+def _photograph_hands(config: SynthesizeConfig, identity: int) -> list[list[NDArray[np.uint8]]]:
+    """Draws all photographs of one hand, by session."""
+    palm = draw_identity(config.seed, identity)
+    first = identity * config.sessions * config.shots
+    numbers = np.arange(first, first + config.sessions * config.shots)
+    return [
+        [draw_hand(config.seed, number, JUDGE_HANDS, palm)[0] for number in session]
+        for session in numbers.reshape(config.sessions, config.shots).tolist()
+    ]

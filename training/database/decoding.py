@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from app.palm.capture import Capture
 from app.palm.decode import ImageLimits, PalmImageError, decode
+from app.palm.errors import PalmNotFound
+from app.palm.reader import PalmReader
 from app.palm.roi import prepare
 
 Pixels = NDArray[np.uint8]
@@ -34,23 +37,31 @@ class Decoded:
         pixels: grey, uint8 [size_px, size_px].
         sha256: digest of the file's bytes.
         kind: size and mode of the file's image, such as "800x600 RGB".
+        capture: "hand" if the palm was found in a photograph, else "roi".
     """
 
     pixels: Pixels
     sha256: str
     kind: str
+    capture: Capture
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An image file that cannot be used, and the reason in one line."""
+    """An image file that cannot be used.
+
+    Attributes:
+        reason: why, in one line.
+        without_palm: whether the file is intact, but no palm is found in it.
+    """
 
     reason: str
+    without_palm: bool = False
 
 
 @contextmanager
 def decode_files(
-    folder: Path, files: Sequence[str], size_px: int
+    folder: Path, files: Sequence[str], size_px: int, reader: PalmReader | None = None
 ) -> Iterator[Iterator[Decoded | Unreadable]]:
     """Decodes image files as the service does, and shows a progress bar.
 
@@ -61,6 +72,7 @@ def decode_files(
         folder: folder of the database.
         files: paths relative to the folder.
         size_px: side to which every image is cropped and resized.
+        reader: finds the palms in photographs of hands; None takes the largest centred square.
 
     Yields:
         An iterator over each file's content, or the reason why it cannot be read, in the order of
@@ -79,7 +91,9 @@ def decode_files(
         def contents() -> Generator[Decoded | Unreadable]:
             for start in range(0, len(files), READ_AHEAD):
                 window = files[start : start + READ_AHEAD]
-                for content in pool.map(lambda file: _decode_file(folder / file, size_px), window):
+                for content in pool.map(
+                    lambda file: _decode_file(folder / file, size_px, reader), window
+                ):
                     yield content
                     progress.update()
 
@@ -87,15 +101,19 @@ def decode_files(
             yield iterator
 
 
-def _decode_file(path: Path, size_px: int) -> Decoded | Unreadable:
+def _decode_file(path: Path, size_px: int, reader: PalmReader | None) -> Decoded | Unreadable:
+    capture: Capture = "roi"
     try:
         data = path.read_bytes()
-        pixels = decode(data, DATABASE_LIMITS)
+        if reader is None:
+            pixels = prepare(decode(data, DATABASE_LIMITS), size_px)
+        else:
+            palm = reader.read(data, size_px)
+            pixels, capture = palm.pixels, palm.region.capture
     except OSError as error:
         return Unreadable(error.strerror or str(error))
     except PalmImageError as error:
-        return Unreadable(" ".join(str(error).split()))
-    grey = prepare(pixels, size_px)[..., 0]
+        return Unreadable(" ".join(str(error).split()), isinstance(error, PalmNotFound))
     with Image.open(BytesIO(data)) as header:  # reads no pixels
         kind = f"{header.width}x{header.height} {header.mode}"
-    return Decoded(grey, sha256(data).hexdigest(), kind)
+    return Decoded(pixels[..., 0], sha256(data).hexdigest(), kind, capture)

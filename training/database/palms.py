@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.database.decoding import Decoded, Pixels, Unreadable, decode_files
+from app.palm.capture import Capture
+from app.palm.reader import PalmReader
+from training.database.decoding import (
+    DATABASE_LIMITS,
+    Decoded,
+    Pixels,
+    Unreadable,
+    decode_files,
+)
 from training.database.image_files import ImageFile, default_scratch
 from training.database.index import Classes, Index, IndexedImage, index_database
 from training.database.layouts import Layout
@@ -30,6 +38,10 @@ class ReadingOptions:
         classes: what an identity is: palm (a left and a right hand are two) or person.
         bands: wavelengths in nm to use if the database has several (CASIA).
         size_px: side in pixels to which every image is cropped and resized.
+        roi: where the palm lies in an image: given, in the largest centred square, as in databases
+            of regions of interest; or auto, where the finder finds it, for photographs of hands.
+            Images in which it finds no palm are left out.
+        finder: the models store whose finder is used with --roi auto.
         scratch: folder of the temporary file for decoded images; by default $TMPDIR if set, else
             /var/tmp.
     """
@@ -39,6 +51,8 @@ class ReadingOptions:
     classes: Classes = "palm"
     bands: tuple[int, ...] = (850, 940)
     size_px: int = 224
+    roi: Literal["given", "auto"] = "given"
+    finder: Path = Path("models_store")
     scratch: Path = field(default_factory=default_scratch)
 
 
@@ -114,12 +128,16 @@ class Scan:
     Attributes:
         palms: the readable images; the digest covers only these.
         kinds: number of readable images for each size and mode, such as "800x600 RGB".
+        captures: number of readable images by how they were captured: "hand" or "roi".
         unreadable: for each path, the reason.
+        without_palm: for each path of an intact image in which no palm is found, the reason.
     """
 
     palms: Palms
     kinds: Counter[str]
+    captures: Counter[Capture]
     unreadable: dict[str, str]
+    without_palm: dict[str, str]
 
 
 def load_palms(folder: Path, size_px: int = 224, *, scratch: Path | None = None) -> Palms:
@@ -166,7 +184,9 @@ def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False
     folder, size_px = options.data, options.size_px
     shape = (len(index.images), size_px, size_px)
     kinds: Counter[str] = Counter()
+    captures: Counter[Capture] = Counter()
     unreadable: dict[str, str] = {}
+    without_palm: dict[str, str] = {}
     readable: list[IndexedImage] = []
     digest = sha256()
 
@@ -175,8 +195,11 @@ def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False
             if isinstance(content, Decoded):
                 digest.update(f"{image.path}\0{content.sha256}\0".encode())
                 kinds[content.kind] += 1
+                captures[content.capture] += 1
                 readable.append(image)
                 yield content.pixels
+            elif content.without_palm:
+                without_palm[image.path] = content.reason
             elif strict:
                 raise ValueError(
                     f"{folder / image.path}: {content.reason}. "
@@ -185,15 +208,30 @@ def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False
             else:
                 unreadable[image.path] = content.reason
 
-    with decode_files(folder, index.files, size_px) as contents:
+    reader = _open_reader(options) if options.roi == "auto" else None
+    with decode_files(folder, index.files, size_px, reader) as contents:
         pixels = ImageFile.write(images(contents), shape, options.scratch)
     if not readable:
-        path, reason = next(iter(unreadable.items()))
+        path, reason = next(iter((unreadable | without_palm).items()))
         raise ValueError(
-            f"{folder}: none of the {len(unreadable)} images can be read, such as {path}: {reason}"
+            f"{folder}: none of the {len(index.images)} images can be used, such as {path}: "
+            f"{reason}"
         )
-    found = replace(index, images=tuple(readable))
-    return Scan(label_images(found, pixels, digest.hexdigest()), kinds, unreadable)
+    if without_palm:
+        tqdm.write(
+            f"{folder}: {len(without_palm)} of {len(index.images)} images are left out, because no "
+            f"palm is found in them, such as {next(iter(without_palm))}",
+            file=sys.stderr,
+        )
+    palms = label_images(replace(index, images=tuple(readable)), pixels, digest.hexdigest())
+    return Scan(palms, kinds, captures, unreadable, without_palm)
+
+
+def _open_reader(options: ReadingOptions) -> PalmReader:
+    # Imported here, because it loads TensorFlow, which other commands need later or not at all.
+    from training.versions.finder import read_finder
+
+    return PalmReader(read_finder(options.finder), limits=DATABASE_LIMITS, mode="auto")
 
 
 def label_images(index: Index, pixels: ImageFile, digest: str) -> Palms:

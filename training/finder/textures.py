@@ -49,6 +49,19 @@ def fractal(rng: np.random.Generator, side: int) -> Float32:
     return 0.5 + 0.2 * noise
 
 
+def soft(rng: np.random.Generator, side: int) -> Float32:
+    """Draws blurred noise: blobs of one size, which resemble the branches of veins."""
+    noise = cv2.GaussianBlur(grain(side, rng), (0, 0), float(np.exp(rng.uniform(0, 2.7))))
+    return np.asarray(0.5 + 0.2 * noise / (noise.std() + 1e-6), np.float32)
+
+
+def grains(rng: np.random.Generator, side: int) -> Float32:
+    """Draws noise of square grains."""
+    size = int(rng.integers(1, 13))
+    few = rng.uniform(0, 1, (side // size + 1, side // size + 1)).astype(np.float32)
+    return few.repeat(size, 0).repeat(size, 1)[:side, :side]
+
+
 def checkerboard(rng: np.random.Generator, side: int) -> Float32:
     """Draws a turned checkerboard, or stripes."""
     angle, cell = rng.uniform(0, np.pi), rng.uniform(4, side / 4)
@@ -115,6 +128,7 @@ def scene(rng: np.random.Generator, side: int) -> Float32:
 
 
 TEXTURES: tuple[Texture, ...] = (
-    uniform, slope, fractal, fractal, fractal, checkerboard, rings, text, bars, blobs, scene,
+    uniform, slope, fractal, fractal, soft, soft, grains, checkerboard, rings, text, bars, blobs,
+    scene,
 )  # fmt: skip
 """Kinds of textures, which are equally frequent."""

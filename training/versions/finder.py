@@ -1,4 +1,4 @@
-"""Writes a version of the finder, and checks that its SavedModel has the net's outputs."""
+"""Writes a version of the finder, whose SavedModel has the net's outputs, and reads it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,9 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from app.nets.finder_manifest import FINDER, FinderManifest
-from app.nets.manifest import GOLDEN, MANIFEST, seal_manifest
+from app.nets.finder_manifest import FINDER, NEEDED, FinderManifest, read_finder_manifest
+from app.nets.manifest import GOLDEN, MANIFEST, highest_version, seal_manifest, verify_listed
+from app.palm.finder import Finder
 from app.palm.landmarks import OUTPUTS
 from training.finder.figures import NEAR, Trial
 from training.report.files import replacing
@@ -81,6 +83,25 @@ def write_finder(
         save_halves(net, folder)
         _write_golden(net, folder, golden)
         (folder / MANIFEST).write_text(seal_manifest(manifest, folder).as_json())
+
+
+def read_finder(store: Path) -> Finder:
+    """Reads the highest version of a models store.
+
+    Raises:
+        app.nets.files.NetMissing: if the store holds none.
+        app.nets.files.NetCorrupt: if a file is missing or differs from its checksum.
+    """
+    folder = highest_version(store, FINDER)
+    manifest = read_finder_manifest(folder)
+    verify_listed(folder, manifest.files, NEEDED)
+    saved: Any = tf.saved_model.load(str(folder))
+
+    def run(views: NDArray[np.uint8]) -> Mapping[str, NDArray[np.float32]]:
+        outputs = saved.signatures["serving_default"](images=tf.constant(views))
+        return {name: np.asarray(outputs[name], np.float32) for name in OUTPUTS}
+
+    return Finder(run, manifest.side_px, manifest.least_certainty)
 
 
 def _write_golden(net: keras.Model, folder: Path, images: Pixels) -> None:

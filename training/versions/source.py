@@ -13,10 +13,10 @@ from training.nets.build import build_net, fold, select_outputs
 from training.nets.recipe import recipe_of
 from training.versions.read import Version
 
-READING = ("layout", "classes", "bands", "size_px", "split", "split_seed")
+READING = ("layout", "classes", "bands", "size_px", "roi", "finder", "split", "split_seed")
 """Settings of a run for reading and splitting its database."""
 
-MACHINE_SPECIFIC = ("data", "out", "processes", "scratch", "start", "weights_file")
+MACHINE_SPECIFIC = ("data", "finder", "out", "processes", "scratch", "start", "weights_file")
 """Settings of one machine, omitted from the manifest."""
 
 
@@ -76,6 +76,8 @@ class Source:
         known = {name: self.settings[name] for name in READING if name in self.settings}
         if "bands" in known:  # JSON has no tuples
             known["bands"] = tuple(known["bands"])
+        if "finder" in known:
+            known["finder"] = Path(known["finder"])
         return DataOptions(data=data, scratch=scratch, **known)
 
     def require_same_data(self, sha256: str, data: Path) -> None:

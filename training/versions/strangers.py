@@ -5,7 +5,7 @@ its later ones, as between enrollment and a later identification.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matching.calibration import FMRS, FPIR_TARGET, comparisons_needed
-from training.database.palms import Palms, load_palms
+from training.database.palms import Palms, ReadingOptions, load_database
 from training.database.split import Split
 
 MAX_TEMPLATES = 6
@@ -94,7 +94,7 @@ class Strangers:
 
 
 def choose_strangers(
-    folders: Sequence[Path], split: Split, size_px: int, scratch: Path
+    folders: Sequence[Path], split: Split, options: ReadingOptions
 ) -> list[Strangers]:
     """Reads the folders of strangers and chooses their images; see `load_strangers`.
 
@@ -102,20 +102,17 @@ def choose_strangers(
         OSError: see `load_strangers`.
         ValueError: see `load_strangers`, or if no identity of a folder has two sessions.
     """
-    loaded = load_strangers(folders, split, size_px, scratch)
+    loaded = load_strangers(folders, split, options)
     return [Strangers.choose(*one) for one in zip(loaded, folders, strict=True)]
 
 
-def load_strangers(
-    folders: Sequence[Path], split: Split, size_px: int, scratch: Path
-) -> list[Palms]:
+def load_strangers(folders: Sequence[Path], split: Split, options: ReadingOptions) -> list[Palms]:
     """Reads the folders of strangers, and checks that they are not the database's own people.
 
     Args:
         folders: at least one.
         split: the database that the nets know.
-        size_px: side in pixels of the nets' images.
-        scratch: folder of the temporary file for decoded images.
+        options: how the database was read; the folders' layouts are detected.
 
     Raises:
         OSError: see `training.database.palms.load_database`.
@@ -126,7 +123,7 @@ def load_strangers(
     known = {digest: f for part in split.parts.values() for digest, f in _digests(part).items()}
     loaded: list[Palms] = []
     for folder in folders:
-        palms = load_palms(folder, size_px, scratch=scratch)
+        palms = load_database(replace(options, data=folder, layout="auto", classes="palm"))
         for digest, file in _digests(palms).items():
             if digest in known:
                 raise ValueError(

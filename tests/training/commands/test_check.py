@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.nets.files import NetMissing
 from training.commands.check import CheckConfig, check
+from training.commands.synthesize import SynthesizeConfig, synthesize
 
 SIDE = 96
 
@@ -173,3 +175,43 @@ def test_hands_and_persons_are_counted(tmp_path: Path) -> None:
     assert counts["persons"] == 3
     assert counts["left hands"] == counts["right hands"] == 3
     assert counts["identities"] == 6
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs of the hands of three palms, and a picture without a hand among them."""
+    folder = tmp_path_factory.mktemp("hands") / "db"
+    synthesize(SynthesizeConfig(out=folder, hands=True, identities=3, sessions=2, shots=2, seed=8))
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320), np.uint8)
+    Image.fromarray(noise).save(folder / "p002/s2/03.png")
+    return folder
+
+
+def test_palms_are_found_in_photographs_of_hands_and_the_others_are_shown(
+    photographs: Path, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "sheets" / "missing.png"
+    result = check(configure(photographs, size_px=224, roi="auto", sheet=sheet, scratch=tmp_path))
+    assert result.captures["hand"] + len(result.without_palm) == 13
+    assert result.captures["hand"] >= 10  # of 12
+    assert "no open hand" in result.without_palm["p002/s2/03.png"]
+    assert result.unreadable == {}
+    text = " ".join(str(result).split())
+    assert f"{result.captures['hand']} found in photographs of hands" in text
+    with Image.open(sheet) as image:
+        assert image.width == 1280
+
+
+def test_without_roi_auto_the_middle_is_taken(photographs: Path, tmp_path: Path) -> None:
+    result = check(configure(photographs, scratch=tmp_path))
+    assert (result.captures, result.without_palm) == ({"roi": 13}, {})
+
+
+def test_a_store_without_a_finder_is_named(photographs: Path, tmp_path: Path) -> None:
+    with pytest.raises(NetMissing, match=f"{tmp_path / 'finder'} holds no version of finder"):
+        check(configure(photographs, roi="auto", finder=tmp_path, scratch=tmp_path))
+
+
+def test_the_sheet_is_a_png(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"--sheet .*missing\.jpg must end in \.png"):
+        check(configure(folder, sheet=folder.parent / "missing.jpg"))

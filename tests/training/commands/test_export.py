@@ -80,7 +80,13 @@ def test_a_folder_that_is_no_run_is_one_line_and_exit_code_2(
 
 
 def test_a_database_is_read_and_split_as_in_the_training(tmp_path: Path) -> None:
-    reading = {"layout": "casia", "classes": "person", "size_px": 96, "split": "seed"}
+    reading = {
+        "layout": "casia",
+        "classes": "person",
+        "size_px": 96,
+        "split": "seed",
+        "roi": "auto",
+    }
     run = {"net": "vgg16", "data": "/elsewhere", "bands": [940], "split_seed": 7, **reading}
     options = Source(tmp_path, run).reading_options(tmp_path / "moved", tmp_path)
     assert {name: getattr(options, name) for name in reading} == reading

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from training.commands.synthesize import SynthesizeConfig, synthesize
+from training.synthetic.hands import JUDGE_HANDS, draw_hand
+from training.synthetic.palms import draw_identity
 
 
 def read(path: Path) -> np.ndarray:
@@ -71,3 +73,16 @@ def test_an_option_out_of_range_writes_nothing(
     with pytest.raises(ValueError, match=message):
         synthesize(SynthesizeConfig(out=tmp_path / "x", **options))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_hands_are_photographed_whole_each_in_its_own_surroundings(tmp_path: Path) -> None:
+    config = SynthesizeConfig(out=tmp_path / "db", hands=True, identities=2, sessions=2, shots=2)
+    assert "8 images of 2 synthetic palms" in str(synthesize(config))
+    files = sorted((tmp_path / "db").rglob("*.png"))
+    assert len(files) == 8
+    photographs = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files]
+    assert all(min(image.shape[:2]) >= 240 for image in photographs)
+    assert len({image.tobytes() for image in photographs}) == 8
+    expected, _ = draw_hand(1, 5, JUDGE_HANDS, draw_identity(1, 1))  # p002, s1, the second shot
+    found = photographs[5] if expected.ndim == 2 else photographs[5][..., ::-1]
+    np.testing.assert_array_equal(found, expected)

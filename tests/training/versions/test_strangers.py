@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import write_strangers
 from tests.training.toy_palms import palms_of
-from training.database.palms import Palms, load_palms
+from training.database.palms import Palms, ReadingOptions, load_palms
 from training.database.split import Split, split_palms
 from training.versions.strangers import (
     Strangers,
@@ -88,9 +88,13 @@ def test_too_few_strangers_are_refused_with_the_number_needed(
         require_enough([many, few], 4)
 
 
+def reading(folder: Path) -> ReadingOptions:
+    return ReadingOptions(data=folder / "not read", size_px=32, scratch=folder)
+
+
 def test_every_folder_is_read(split: Split, tmp_path: Path) -> None:
     folders = [write_strangers(tmp_path / name, 2, seed=i) for i, name in enumerate("ab")]
-    found = load_strangers(folders, split, 32, tmp_path)
+    found = load_strangers(folders, split, reading(tmp_path))
     assert [len(palms) for palms in found] == [8, 8]
     assert found[0].sha256 != found[1].sha256
 
@@ -99,7 +103,7 @@ def test_the_database_s_own_people_are_no_strangers(
     split: Split, database: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"is the same image as .* of --data"):
-        load_strangers([database], split, 32, tmp_path)
+        load_strangers([database], split, reading(tmp_path))
 
 
 def test_one_copied_image_is_found_under_another_name(
@@ -110,9 +114,9 @@ def test_one_copied_image_is_found_under_another_name(
     copied.write_bytes((database / "p003/s2/02.png").read_bytes())
     message = "n002/s2/99.png is the same image as p003/s2/02.png of --data"
     with pytest.raises(ValueError, match=message):
-        load_strangers([folder], split, 32, tmp_path)
+        load_strangers([folder], split, reading(tmp_path))
 
 
 def test_naming_no_folder_is_refused(split: Split, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--strangers must name one or more folders"):
-        load_strangers([], split, 32, tmp_path)
+        load_strangers([], split, reading(tmp_path))

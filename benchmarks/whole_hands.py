@@ -1,0 +1,192 @@
+"""Measures identification by photographs of whole hands against the same palms cut perfectly.
+
+    python -m benchmarks.whole_hands [--palms 400] [--seed 905] [--json PATH]
+
+Every palm is photographed three times in the style for judging, each time before another background
+and with another camera: two templates and a probe. The first half of the palms is enrolled, the
+others are strangers. Every photograph is cut twice: by the service's own reader, and by the drawn
+geometry. A palm of which the reader refuses a photograph is left out of both, and counted.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from app.ensemble import Ensemble
+from app.gallery.index import GalleryIndex
+from app.gallery.sqlite import open_sqlite
+from app.matching.maps import VeinMaps, join_maps
+from app.nets.finder_store import load_finder
+from app.nets.store import load_ensemble
+from app.palm.decode import ImageLimits
+from app.palm.errors import PalmImageError
+from app.palm.reader import PalmReader
+from app.palm.roi import as_input, vein_channel
+from app.palm.square import Square, cut_square
+from benchmarks.machine import as_sentence, describe_machine
+from training.metrics.rates import wilson_interval
+from training.nets.recipe import NETS
+from training.report.files import write_text
+from training.synthetic.hands import JUDGE_HANDS, HandGeometry, draw_hand
+from training.synthetic.palms import draw_identity
+
+SHOTS = 3
+"""Photographs of each palm; the last is the probe."""
+
+FMRS = (1e-2, 1e-3)
+"""Stated rates whose observed ones are counted."""
+
+Maps = list[VeinMaps]
+"""For each net the maps of one palm's photographs."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One palm's photographs, cut in two ways.
+
+    Attributes:
+        found: the maps of what the reader cut; None if it refused a photograph.
+        perfect: the maps of the drawn geometry.
+        score: lowest quality of the photographs, 0 to 100.
+    """
+
+    found: Maps | None
+    perfect: Maps
+    score: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures identification by whole hands.")
+    parser.add_argument("--models", type=Path, default=Path("models_store"), help="models store")
+    parser.add_argument("--palms", type=int, default=400, help="half of them are strangers")
+    parser.add_argument("--seed", type=int, default=905)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    machine = describe_machine()
+    ensemble = load_ensemble(options.models, NETS, "openvino")
+    finder = load_finder(options.models)
+    reader = PalmReader(finder, limits=ImageLimits(), mode="auto")
+    cuts = [cut(options.seed, i, reader, ensemble) for i in tqdm(range(options.palms), "palms")]
+    used = [one for one in cuts if one.found is not None]
+    ways = {
+        "found by the reader": [one.found for one in used if one.found is not None],
+        "cut perfectly": [one.perfect for one in used],
+    }
+    report = {
+        "machine": machine,
+        "palms": options.palms,
+        "left out": options.palms - len(used),
+        "quality below 50": sum(one.score < 50 for one in used),
+        "quality below 25": sum(one.score < 25 for one in used),
+        "ways": {name: measure(palms, ensemble) for name, palms in ways.items()},
+    }
+    print(as_markdown(report))
+    if options.json:
+        write_text(options.json, json.dumps(report, indent=1) + "\n")
+
+
+def cut(seed: int, number: int, reader: PalmReader, ensemble: Ensemble) -> Cut:
+    """Draws one palm's photographs and cuts each in two ways."""
+    palm = draw_identity(seed, number)
+    perfect: list[Maps] = []
+    found: list[Maps] = []
+    scores: list[int] = []
+    for shot in range(SHOTS):
+        image, truth = draw_hand(seed, SHOTS * number + shot, JUDGE_HANDS, palm)
+        perfect.append(_maps(ensemble, _cut_perfectly(image, truth, ensemble.input_px)))
+        try:
+            seen = reader.find(image, ensemble.input_px)
+        except PalmImageError:
+            continue
+        found.append(_maps(ensemble, seen.pixels, seen.skin))
+        scores.append(seen.quality.score)
+    whole = _join(found) if len(found) == SHOTS else None
+    return Cut(whole, _join(perfect), min(scores, default=0))
+
+
+def _cut_perfectly(
+    image: NDArray[np.uint8], truth: HandGeometry, size_px: int
+) -> NDArray[np.uint8]:
+    side = float(np.hypot(*(truth.corners[1] - truth.corners[0])))
+    square = Square(truth.corners, truth.rotation_deg, side)
+    return as_input(cut_square(vein_channel(image), square, size_px))
+
+
+def _maps(
+    ensemble: Ensemble, pixels: NDArray[np.uint8], skin: NDArray[np.bool_] | None = None
+) -> Maps:
+    seen = np.ones(pixels.shape[:2], np.bool_) if skin is None else skin
+    return [net.maps(pixels[np.newaxis]).within(seen[np.newaxis]) for net in ensemble.nets]
+
+
+def _join(photographs: Sequence[Maps]) -> Maps:
+    return [join_maps(of_net) for of_net in zip(*photographs, strict=True)]
+
+
+def measure(palms: Sequence[Maps], ensemble: Ensemble) -> dict[str, Any]:
+    """Enrolls the first half of some palms, and compares every probe with all of these."""
+    known = len(palms) // 2
+    with TemporaryDirectory() as folder, closing(open_sqlite(f"sqlite:///{folder}/g.db")) as of:
+        for number, maps in enumerate(palms[:known]):
+            templates = [one[: SHOTS - 1] for one in maps]
+            named = dict(zip(ensemble.formats, templates, strict=True))
+            of.enroll(f"{number:05}", None, None, named, add=False)
+        index = GalleryIndex(of, ensemble.nets, ensemble.fusion.weights)
+        rank_1, genuine, accepted, compared = 0, dict.fromkeys(FMRS, 0), dict.fromkeys(FMRS, 0), 0
+        for number, maps in enumerate(palms):
+            found = index.search([one[SHOTS - 1 :] for one in maps])
+            fused = ensemble.fusion.combine(found.by_net)
+            own = np.array([int(one.subject_id) == number for one in found.subjects])
+            rank_1 += bool(own[fused.argmax()])
+            compared += int((~own).sum())
+            for fmr in FMRS:
+                limits = ensemble.fusion.calibration.at(
+                    fmr, found.template_counts, probes=1, impostors=found.fused_impostors
+                )
+                reached = fused >= limits.similarities
+                genuine[fmr] += int((reached & own).sum())
+                accepted[fmr] += int((reached & ~own).sum())
+        index.close()
+    return {
+        "enrolled": known,
+        "rank 1": [rank_1 / known, *wilson_interval(rank_1, known)],
+        "fnmr": {str(fmr): 1 - genuine[fmr] / known for fmr in FMRS},
+        "fmr": {str(fmr): accepted[fmr] / compared for fmr in FMRS},
+        "comparisons": compared,
+    }
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """Returns the figures as a table."""
+    lines = [
+        f"{as_sentence(report['machine'])}. {report['palms']} palms, {report['left out']} left "
+        f"out; of the others {report['quality below 50']} with a photograph of quality below 50, "
+        f"{report['quality below 25']} below 25.",
+        "",
+        "| palms | enrolled | rank-1 | "
+        + " | ".join(f"at a stated FMR of {fmr:.0e}: FNMR, observed FMR" for fmr in FMRS)
+        + " | comparisons |",
+        "|---|---|---|" + "---|" * len(FMRS) + "---|",
+    ]
+    for name, row in report["ways"].items():
+        rate, low, high = row["rank 1"]
+        rates = [f"{row['fnmr'][str(fmr)]:.2%}, {row['fmr'][str(fmr)]:.1e}" for fmr in FMRS]
+        lines.append(
+            f"| {name} | {row['enrolled']} | {rate:.2%} ({low:.2%} to {high:.2%}) | "
+            + " | ".join(rates)
+            + f" | {row['comparisons']:,} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
