@@ -190,7 +190,7 @@ class Region(_Answer):
     )
     rotation_deg: Degrees = Field(
         description="Turn of the hand, -180 to 180 degrees, to 0.1: 0 if the fingers point up, 90 "
-        "if they point right. 0 for roi.",
+        "if they point right. For roi 0, or the quarter turn after which it matches.",
         examples=[-3.2],
     )
     hand: Hand | None = Field(

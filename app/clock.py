@@ -11,9 +11,9 @@ class Clock:
         self._laps: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
-        """Records the time since the last lap as `stage`."""
+        """Adds the time since the last lap to that of `stage`."""
         now = time.perf_counter()
-        self._laps[stage] = 1000 * (now - self._last)
+        self._laps[stage] = self._laps.get(stage, 0.0) + 1000 * (now - self._last)
         self._last = now
 
     def timings_ms(self) -> dict[str, float]:

@@ -4,8 +4,6 @@ from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 
-import numpy as np
-
 from app import answers
 from app.answers import (
     Enrollment,
@@ -13,18 +11,18 @@ from app.answers import (
     Identification,
     MeanMap,
     Verification,
-    Vote,
 )
 from app.clock import Clock
+from app.compare import compare, compute_maps, warn
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
-from app.gallery.gallery import Gallery, GalleryUnusable, Hand, Subject
+from app.gallery.gallery import Gallery, GalleryUnusable, Hand
 from app.gallery.index import Found, GalleryIndex
-from app.matching.maps import Floats, VeinMaps, join_maps
+from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
 from app.palm.errors import PalmImageError, PoorQuality
 from app.palm.reader import Palm, PalmReader
-from app.verdict import Verdict, judge, rank_candidates, vote_of
+from app.verdict import rank_candidates
 
 
 class TemplatesMissing(Exception):
@@ -125,7 +123,8 @@ class Identifier:
         clock = Clock()
         palms = self._read(images, mode, self._quality_enroll)
         clock.lap("decode")
-        templates = dict(zip(self._ensemble.formats, self._maps(palms), strict=True))
+        maps = compute_maps(self._ensemble, palms)
+        templates = dict(zip(self._ensemble.formats, maps, strict=True))
         clock.lap("nets")
         captures: list[Capture] = [palm.region.capture for palm in palms]
         subject = self._gallery.enroll(
@@ -165,28 +164,23 @@ class Identifier:
         clock = Clock()
         palms = self._read(images, mode, self._quality_probe)
         clock.lap("decode")
-        probes = self._maps(palms)
-        clock.lap("nets")
-        found = self._index.search(probes)
-        fmr = self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
-        fused, verdict, votes = self._decide(found, fmr)
-        best = found.subjects[verdict.best] if found.subjects else None
-        matched = best if verdict.decision == "match" else None
-        clock.lap("search")
+        compared = compare(self._ensemble, palms, self._index.search, self._fmr_among, clock)
         explanation = None
-        if explain and matched is not None:
-            explanation = self._explain(matched.subject_id, probes)
+        if explain and compared.matched is not None:
+            explanation = self._explain(compared.matched.subject_id, compared.probes)
             clock.lap("explain")
         return Identification(
-            decision=verdict.decision,
-            identity=matched,
-            confidence=verdict.confidence,
-            candidates=rank_candidates(fused, verdict.answers, found, candidates),
-            nets=votes,
-            threshold=verdict.threshold,
-            regions=[answers.Region.of(palm) for palm in palms],
+            decision=compared.verdict.decision,
+            identity=compared.matched,
+            confidence=compared.verdict.confidence,
+            candidates=rank_candidates(
+                compared.fused, compared.verdict.answers, compared.found, candidates
+            ),
+            nets=compared.votes,
+            threshold=compared.verdict.threshold,
+            regions=[answers.Region.of(palm) for palm in compared.palms],
             quality=[palm.quality for palm in palms],
-            warnings=_warn(palms, best),
+            warnings=warn(compared.palms, compared.best),
             explanation=explanation,
             timings_ms=clock.timings_ms(),
         )
@@ -211,33 +205,36 @@ class Identifier:
         clock.lap("gallery")
         palms = self._read(images, mode, self._quality_probe)
         clock.lap("decode")
-        probes = self._maps(palms)
-        clock.lap("nets")
-        found = self._index.verify(subject_id, probes)
-        if found is None:
-            raise TemplatesMissing(subject_id)
-        fused, verdict, votes = self._decide(found, self._fmr_target)
-        clock.lap("search")
+        compared = compare(
+            self._ensemble,
+            palms,
+            lambda probes: self._find(subject_id, probes),
+            lambda _: self._fmr_target,
+            clock,
+        )
         return Verification(
-            decision=verdict.decision,
+            decision=compared.verdict.decision,
             identity=subject,
-            confidence=verdict.confidence,
-            similarity=float(fused[0]),
-            nets=votes,
-            threshold=verdict.threshold,
-            regions=[answers.Region.of(palm) for palm in palms],
+            confidence=compared.verdict.confidence,
+            similarity=float(compared.fused[0]),
+            nets=compared.votes,
+            threshold=compared.verdict.threshold,
+            regions=[answers.Region.of(palm) for palm in compared.palms],
             quality=[palm.quality for palm in palms],
-            warnings=_warn(palms, subject),
+            warnings=warn(compared.palms, subject),
             timings_ms=clock.timings_ms(),
         )
 
-    def inspect(self, image: bytes, *, mode: CaptureMode | None = None) -> Palm:
-        """Reads the palm in an image, whatever its quality; runs no net and stores nothing.
+    def _fmr_among(self, found: Found) -> float:
+        """Returns the false match rate that holds the target among the subjects found."""
+        return self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
 
-        Raises:
-            PalmImageError: if the image cannot be decoded, or no palm is found in it.
-        """
-        return self._reader.read(image, self._ensemble.input_px, mode)
+    def _find(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found:
+        """Compares with one subject."""
+        found = self._index.verify(subject_id, probes)
+        if found is None:
+            raise TemplatesMissing(subject_id)
+        return found
 
     def _read(
         self, images: Sequence[bytes], mode: CaptureMode | None, least_quality: int
@@ -257,20 +254,6 @@ class Identifier:
                 raise type(error)(f"{place}: {error}") from error
         return palms
 
-    def _maps(self, palms: Sequence[Palm]) -> list[VeinMaps]:
-        """Returns each net's maps of the palms.
-
-        Raises:
-            ArithmeticError: if a map is not finite; every answer would be wrong.
-        """
-        # One image at a time: an engine keeps memory for the largest batch that it has seen.
-        return [
-            join_maps(
-                [net.maps(palm.pixels[np.newaxis]).within(palm.skin[np.newaxis]) for palm in palms]
-            )
-            for net in self._ensemble.nets
-        ]
-
     def _explain(self, subject_id: str, probes: Sequence[VeinMaps]) -> str | None:
         """Draws the first image's maps; None if the subject was erased meanwhile."""
         first = [maps[:1] for maps in probes]
@@ -278,29 +261,3 @@ class Identifier:
         if not agreements:
             return None
         return b64encode(draw_explanation(first, agreements)).decode()
-
-    def _decide(self, found: Found, fmr: float) -> tuple[Floats, Verdict, list[Vote]]:
-        """Returns the fused similarities [N], the decision on them, and each net's own answer."""
-        fusion = self._ensemble.fusion
-        fused = fusion.combine(found.by_net)
-        votes = [
-            vote_of(net.key, own, judge(own, net.calibration, found, impostors, fmr), found)
-            for net, own, impostors in zip(
-                self._ensemble.nets, found.by_net, found.impostors, strict=True
-            )
-        ]
-        return fused, judge(fused, fusion.calibration, found, found.fused_impostors, fmr), votes
-
-
-def _warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:
-    """Returns what may lower the similarity of palms to their subject."""
-    if subject is None or not subject.captures:
-        return []
-    names = {"hand": "photographs of the whole hand", "roi": "images of the palm alone"}
-    enrolled = " and ".join(names[one] for one in subject.captures)
-    return [
-        f"image {position} is one of {names[palm.region.capture]}, but {subject.subject_id} was "
-        f"enrolled by {enrolled}: genuine similarities may be lower; enroll both kinds"
-        for position, palm in enumerate(palms, start=1)
-        if palm.region.capture not in subject.captures
-    ]

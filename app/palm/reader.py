@@ -1,6 +1,6 @@
 """Reads a palm from the bytes of a file: decode, find the palm, cut its square, measure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from app.palm.finder import Finder
 from app.palm.hand import Region, cut, locate
 from app.palm.quality import Quality, assess
 from app.palm.roi import as_input, prepare, vein_channel
+from app.palm.square import Square
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,23 @@ class Palm:
     pixels: NDArray[np.uint8]
     skin: NDArray[np.bool_]
     quality: Quality
+
+    def turned(self, quarters: int) -> "Palm":
+        """Returns a region of interest as if the fingers pointed elsewhere.
+
+        Args:
+            quarters: by how many quarters of a turn the hand would be turned clockwise, 1 to 3.
+        """
+        square = self.region.square
+        turned = Square(
+            np.roll(square.corners, -quarters, axis=0), (0, 90, 180, -90)[quarters], square.side_px
+        )
+        return replace(
+            self,
+            region=replace(self.region, square=turned),
+            pixels=np.ascontiguousarray(np.rot90(self.pixels, quarters)),
+            skin=np.ascontiguousarray(np.rot90(self.skin, quarters)),
+        )
 
 
 class PalmReader:

@@ -12,7 +12,7 @@ from training.report.files import write_text
 CONFIG = "config.json"
 
 FREE_TO_CHANGE = (
-    "allow_leaks", "data", "guard", "out", "processes", "scratch", "start", "tensorboard",
+    "allow_leaks", "data", "finder", "guard", "out", "processes", "scratch", "start", "tensorboard",
 )  # fmt: skip
 """Settings that may differ when a run is resumed, because they do not change its result. The
 database may have moved; its digest is compared."""

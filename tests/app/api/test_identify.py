@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -23,6 +24,7 @@ from tests.app.api.conftest import (
     verify,
 )
 from tests.app.conftest import encode
+from tests.app.palm.test_hand import spots
 
 
 def test_a_trained_palm_is_identified_with_every_nets_vote(shared_client: TestClient) -> None:
@@ -47,6 +49,29 @@ def test_a_palm_of_nobody_gets_no_match(shared_client: TestClient) -> None:
     assert answer["decision"] == "no_match"
     assert answer["identity"] is None
     assert answer["candidates"]
+
+
+@pytest.mark.parametrize(("quarters", "rotation"), [(1, -90), (2, 180), (3, 90)])
+def test_a_square_crop_is_found_in_any_direction_with_a_warning(
+    shared_client: TestClient, quarters: int, rotation: float
+) -> None:
+    turned = encode(np.ascontiguousarray(np.rot90(palm(2, 5), quarters)))  # counterclockwise
+    answer = identify(shared_client, turned).json()
+    assert (answer["decision"], answer["identity"]["subject_id"]) == ("match", "p002")
+    assert answer["threshold"]["fmr"] == 0.000333  # a tenth of that of an upright one
+    (region,) = answer["regions"]
+    assert region["rotation_deg"] == rotation
+    upper_left = {-90: [0, 1], 180: [1, 1], 90: [1, 0]}[rotation]
+    assert region["corners"][0] == upper_left
+    assert f"after a turn by {rotation} degrees" in answer["warnings"][0]
+    verified = verify(shared_client, "p002", turned).json()
+    assert (verified["decision"], len(verified["warnings"])) == ("match", 1)
+
+
+def test_a_hand_is_compared_in_the_direction_of_its_fingers_only(client: TestClient) -> None:
+    answer = identify(client, encode(spots((640, 480), (300, 220), 110, 0)[0])).json()
+    assert answer["decision"] == "no_match"
+    assert answer["regions"][0]["rotation_deg"] == pytest.approx(0, abs=1)
 
 
 def test_an_enrolled_stranger_is_found_after_a_restart_too(

@@ -162,7 +162,7 @@ def test_a_probe_captured_otherwise_than_the_templates_gets_a_warning(
     same = {"subject_id": "ada", "capture": "roi"}
     answer = client.post("/v1/verify", data=same, files=images(hand)).json()
     (warning,) = answer["warnings"]
-    assert "ada was enrolled by photographs of the whole hand" in warning
+    assert "ada was enrolled by a photograph of the whole hand" in warning
     assert enroll(client, "ada", hand, add="true", capture="roi").status_code == 201
     answer = client.post("/v1/verify", data=same, files=images(hand)).json()
     assert answer["warnings"] == []
