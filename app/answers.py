@@ -3,55 +3,29 @@
 The objects hold full precision; their JSON holds the significant digits.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.gallery.gallery import Hand, Subject
 from app.matching.decision import Decision
 from app.matching.mean_map import MIN_SUBJECTS
+from app.numbers import (
+    CONFIDENCE_SHOWN,
+    SIMILARITY_SHOWN,
+    Confidence,
+    Corner,
+    Degrees,
+    Deviation,
+    Fmr,
+    Milliseconds,
+    Similarity,
+)
 from app.palm.capture import Capture
 from app.palm.quality import Quality
 from app.palm.reader import Palm
-
-MAX_SHOWN_CONFIDENCE = 0.9999
-"""Largest confidence in an answer: no calibration has enough comparisons to prove more."""
-
-
-def show_similarity(value: float) -> float:
-    """Rounds a similarity to 4 decimals."""
-    return round(value, 4)
-
-
-def show_confidence(value: float) -> float:
-    """Rounds a confidence to 4 decimals, at most `MAX_SHOWN_CONFIDENCE`."""
-    return min(round(value, 4), MAX_SHOWN_CONFIDENCE)
-
-
-def _shown(show: Callable[[float], float]) -> PlainSerializer:
-    return PlainSerializer(show, return_type=float, when_used="json")
-
-
-def _range(**ends: float) -> Any:
-    return Field(json_schema_extra={**ends})
-
-
-Similarity = Annotated[float, _shown(show_similarity), _range(minimum=-1, maximum=1)]
-Deviation = Annotated[float, _shown(show_similarity), _range(minimum=0, maximum=1)]
-Score = Annotated[float, _shown(show_similarity)]
-Confidence = Annotated[
-    float, _shown(show_confidence), _range(minimum=0, maximum=MAX_SHOWN_CONFIDENCE)
-]
-Fmr = Annotated[float, _shown(lambda value: float(f"{value:.3g}")), _range(minimum=0, maximum=1)]
-Corner = Annotated[float, _shown(lambda value: round(value, 4))]
-Degrees = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum=-180, maximum=180)]
-Milliseconds = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum=0)]
-
-_SHOWN_CONFIDENCE = f"0 to {MAX_SHOWN_CONFIDENCE}, to 4 decimals."
-_SHOWN_SIMILARITY = "-1 to 1, to 4 decimals; higher is more alike."
 
 
 class _Answer(BaseModel):
@@ -61,7 +35,7 @@ class _Answer(BaseModel):
 class Threshold(_Answer):
     """The similarity that a match must reach, and how often impostors reach it."""
 
-    similarity: Similarity = Field(description=_SHOWN_SIMILARITY, examples=[0.3579])
+    similarity: Similarity = Field(description=SIMILARITY_SHOWN, examples=[0.3579])
     fmr: Fmr = Field(
         description="False match rate: share of impostor comparisons that reach the similarity. "
         "0 to 1, to 3 significant digits.",
@@ -122,11 +96,11 @@ class Candidate(_Answer):
 
     subject_id: str = Field(description="The subject.", examples=["p003"])
     confidence: Confidence = Field(
-        description=f"Probability that the palm is this subject's, {_SHOWN_CONFIDENCE}",
+        description=f"Probability that the palm is this subject's, {CONFIDENCE_SHOWN}",
         examples=[0.9999],
     )
     similarity: Similarity = Field(
-        description=f"Similarity of the palm to the subject's templates, {_SHOWN_SIMILARITY}",
+        description=f"Similarity of the palm to the subject's templates, {SIMILARITY_SHOWN}",
         examples=[0.7773],
     )
 
@@ -144,11 +118,11 @@ class Vote(_Answer):
     decision: Decision = Field(description="The net's decision.", examples=["match"])
     confidence: Confidence = Field(
         description="Probability of nobody if the decision is no_match, else of subject_id. "
-        f"{_SHOWN_CONFIDENCE}",
+        f"{CONFIDENCE_SHOWN}",
         examples=[0.9999],
     )
     similarity: Similarity | None = Field(
-        description=f"Similarity to subject_id, {_SHOWN_SIMILARITY} Null in an empty gallery.",
+        description=f"Similarity to subject_id, {SIMILARITY_SHOWN} Null in an empty gallery.",
         examples=[0.6447],
     )
     threshold: Threshold = Field(description="The net's own threshold.")
@@ -242,7 +216,7 @@ class Identification(_Answer):
     )
     confidence: Confidence = Field(
         description="Probability of nobody if the decision is no_match, else of the best "
-        f"candidate. {_SHOWN_CONFIDENCE}",
+        f"candidate. {CONFIDENCE_SHOWN}",
         examples=[0.9999],
     )
     candidates: list[Candidate] = Field(
@@ -278,11 +252,11 @@ class Verification(_Answer):
     )
     identity: Subject = Field(description="The claimed subject.")
     confidence: Confidence = Field(
-        description=f"Probability that the decision is right, {_SHOWN_CONFIDENCE}",
+        description=f"Probability that the decision is right, {CONFIDENCE_SHOWN}",
         examples=[0.9999],
     )
     similarity: Similarity = Field(
-        description=f"Similarity of the palm to the subject's templates, {_SHOWN_SIMILARITY}",
+        description=f"Similarity of the palm to the subject's templates, {SIMILARITY_SHOWN}",
         examples=[0.7773],
     )
     nets: Votes

@@ -9,7 +9,6 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
-from app.answers import show_confidence, show_similarity
 from app.api.middleware import SEND_IMAGES, BodyTooLarge, FormIncomplete
 from app.api.problems import KINDS, ExplanationOff, UploadUnkept, documented
 from app.api.query import KNOWN_QUERY
@@ -26,6 +25,7 @@ from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.gallery.gallery import Hand, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
+from app.numbers import show_confidence, show_similarity
 from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
 logger = logging.getLogger(__name__)

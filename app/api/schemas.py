@@ -16,10 +16,11 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers
-from app.answers import Fmr, GalleryState, Score
+from app.answers import GalleryState
 from app.ensemble import Ensemble, Net
 from app.gallery.gallery import Hand, Subject
 from app.matching.calibration import Calibration
+from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
 from app.site import SiteReport
 from app.validation import suggest

@@ -1,0 +1,42 @@
+"""Numbers of answers: full precision inside, the digits worth reading in JSON."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import Field, PlainSerializer
+
+MAX_SHOWN_CONFIDENCE = 0.9999
+"""Largest confidence in an answer: no calibration has enough comparisons to prove more."""
+
+
+def show_similarity(value: float) -> float:
+    """Rounds a similarity to 4 decimals."""
+    return round(value, 4)
+
+
+def show_confidence(value: float) -> float:
+    """Rounds a confidence to 4 decimals, at most `MAX_SHOWN_CONFIDENCE`."""
+    return min(round(value, 4), MAX_SHOWN_CONFIDENCE)
+
+
+def _shown(show: Callable[[float], float]) -> PlainSerializer:
+    return PlainSerializer(show, return_type=float, when_used="json")
+
+
+def _range(**ends: float) -> Any:
+    return Field(json_schema_extra={**ends})
+
+
+Similarity = Annotated[float, _shown(show_similarity), _range(minimum=-1, maximum=1)]
+Deviation = Annotated[float, _shown(show_similarity), _range(minimum=0, maximum=1)]
+Score = Annotated[float, _shown(show_similarity)]
+Confidence = Annotated[
+    float, _shown(show_confidence), _range(minimum=0, maximum=MAX_SHOWN_CONFIDENCE)
+]
+Fmr = Annotated[float, _shown(lambda value: float(f"{value:.3g}")), _range(minimum=0, maximum=1)]
+Corner = Annotated[float, _shown(lambda value: round(value, 4))]
+Degrees = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum=-180, maximum=180)]
+Milliseconds = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum=0)]
+
+CONFIDENCE_SHOWN = f"0 to {MAX_SHOWN_CONFIDENCE}, to 4 decimals."
+SIMILARITY_SHOWN = "-1 to 1, to 4 decimals; higher is more alike."
