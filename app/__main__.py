@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
+from app.answers import Inspection
 from app.ensemble import NetsDisagree
 from app.gallery.gallery import GalleryUnusable
 from app.inspection import write_drawings
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 after success or a normal stop; 2 if a setting is wrong, the address
         cannot be listened on, or a command cannot be carried out; 1 if the service failed to start
-        for another reason.
+        for another reason, or an inspected image is not usable.
     """
     chosen = _parse(arguments)
     try:
@@ -94,18 +95,16 @@ def _inspect(settings: Settings, files: Sequence[Path], out: Path | None) -> int
     """Prints what is seen in each file, as JSON lines; returns 1 if one is not usable."""
     inspector = make_inspector(settings, load_finder(settings.models_dir, settings.engine))
     usable = True
-    for file in files:
+    for number, file in enumerate(files, start=1):
         try:
             found = inspector.inspect(file.read_bytes(), draw=out is not None)
-        except PalmImageError as error:
-            usable = False
-            print(json.dumps({"file": str(file), "usable": False, "advice": [str(error)]}))
-            continue
+        except (OSError, PalmImageError) as error:
+            found = Inspection.refused(str(error))
         usable &= found.usable
         answer = found.model_dump(mode="json", exclude={"drawing", "palm", "timings_ms"})
         print(json.dumps({"file": str(file), **answer}))
         if out is not None:
-            write_drawings(out / file.stem, found)
+            write_drawings(out / f"{number:0{len(str(len(files)))}}-{file.stem}", found)
     return 0 if usable else 1
 
 
@@ -153,7 +152,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for drawings: NAME.found.png and, as the nets see it, NAME.palm.png",
+        help="folder for drawings of each file: NUMBER-NAME.found.png and, as the nets see it, "
+        "NUMBER-NAME.palm.png",
     )
     return parser.parse_args(arguments)
 

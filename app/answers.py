@@ -139,7 +139,7 @@ Timings = Annotated[
     dict[str, Milliseconds],
     Field(
         description="Duration of each stage and in total, in ms, to 0.1 ms.",
-        examples=[{"decode": 2.9, "nets": 29.5, "search": 3.5, "total": 35.9}],
+        examples=[{"decode": 2.9, "find": 6.1, "nets": 29.5, "search": 3.5, "total": 42.0}],
     ),
 ]
 
@@ -176,7 +176,7 @@ class Region(_Answer):
     @classmethod
     def of(cls, palm: Palm) -> Self:
         """Describes where a palm lies in its image."""
-        region, (height, width) = palm.region, palm.image.shape[:2]
+        region, (height, width) = palm.region, palm.size
 
         def shares(points: NDArray[np.float64]) -> list[tuple[float, float]]:
             return [(x, y) for x, y in ((points + 0.5) / (width, height)).tolist()]
@@ -291,6 +291,13 @@ class Inspection(_Answer):
         description="With draw=true and a palm: a PNG, base64, of the square as the nets see it.",
     )
     timings_ms: Timings
+
+    @classmethod
+    def refused(cls, reason: str, timings_ms: dict[str, float] | None = None) -> Self:
+        """Returns the answer about an image in which no palm can be found."""
+        return cls(
+            usable=False, advice=[reason], region=None, quality=None, timings_ms=timings_ms or {}
+        )
 
 
 class Enrollment(_Answer):

@@ -14,9 +14,12 @@ from app.matching.maps import Floats, VeinMaps, join_maps
 from app.palm.reader import Palm
 from app.verdict import Verdict, judge, vote_of
 
-TURN_MARGIN = 10
-"""How much lower the false match rate is for each of the three other directions of a region of
-interest. The four together accept 1.3 times as many impostors as one."""
+UPRIGHT, TURNED = 10 / 13, 1 / 13
+"""Shares of the false match rate for the four directions of a square crop: of the upright one, and
+of each of the three others."""
+
+DIRECTIONS = {90: "right", 180: "down", -90: "left"}
+"""Where the fingers point in a crop, by its turn in degrees."""
 
 Search = Callable[[Sequence[VeinMaps]], Found]
 """Finds subjects by the maps of each net."""
@@ -60,9 +63,10 @@ def compare(
     fmr_of: Callable[[Found], float],
     clock: Clock,
 ) -> Comparison:
-    """Compares palms; regions of interest that nobody matches are tried in all four directions.
+    """Compares palms; square crops that nobody matches are tried in the three other directions.
 
-    A hand's direction is known from its fingers.
+    The direction of a hand is known from its fingers. Where the false match rate of a turned crop
+    would be below what the nets are calibrated for, crops are not turned.
 
     Args:
         ensemble: the nets.
@@ -71,12 +75,21 @@ def compare(
         fmr_of: returns the false match rate to hold, given the subjects.
         clock: measures the stages.
     """
-    upright = _compare(ensemble, palms, search, fmr_of, clock)
-    if upright.verdict.decision != "no_match" or any(palm.region.hand for palm in palms):
+    lowest = ensemble.fusion.calibration.lowest_fmr
+    are_crops = not any(palm.region.hand for palm in palms)
+
+    def may_turn(found: Found) -> bool:
+        return are_crops and fmr_of(found) * TURNED >= lowest
+
+    def fmr_upright(found: Found) -> float:
+        return fmr_of(found) * (UPRIGHT if may_turn(found) else 1)
+
+    upright = _compare(ensemble, palms, search, fmr_upright, clock)
+    if upright.verdict.decision != "no_match" or not may_turn(upright.found):
         return upright
     for quarters in (1, 2, 3):
         turned = [palm.turned(quarters) for palm in palms]
-        found = _compare(ensemble, turned, search, lambda f: fmr_of(f) / TURN_MARGIN, clock)
+        found = _compare(ensemble, turned, search, lambda f: fmr_of(f) * TURNED, clock)
         if found.matched:
             return found
     return upright
@@ -129,11 +142,12 @@ def warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:
         if captures and subject and region.capture not in captures:
             warnings.append(
                 f"image {position} is {names[region.capture]}, but {subject.subject_id} was "
-                f"enrolled by {enrolled}: genuine similarities may be lower; enroll both kinds"
+                f"enrolled from {enrolled}: genuine similarities may be lower; enroll both kinds"
             )
-        if region.hand is None and region.square.rotation_deg:
+        pointing = DIRECTIONS.get(int(region.square.rotation_deg))
+        if region.hand is None and pointing:
             warnings.append(
-                f"image {position} matches after a turn by {region.square.rotation_deg:.0f} "
-                "degrees: send square crops upright, fingers up"
+                f"the fingers in image {position} point {pointing}: send square crops with the "
+                "fingers up"
             )
     return warnings

@@ -121,8 +121,7 @@ class Identifier:
             SubjectExists: if the subject exists and `add` is false.
         """
         clock = Clock()
-        palms = self._read(images, mode, self._quality_enroll)
-        clock.lap("decode")
+        palms = self._read(images, mode, self._quality_enroll, clock)
         maps = compute_maps(self._ensemble, palms)
         templates = dict(zip(self._ensemble.formats, maps, strict=True))
         clock.lap("nets")
@@ -162,8 +161,7 @@ class Identifier:
             PalmImageError: if an image cannot be used.
         """
         clock = Clock()
-        palms = self._read(images, mode, self._quality_probe)
-        clock.lap("decode")
+        palms = self._read(images, mode, self._quality_probe, clock)
         compared = compare(self._ensemble, palms, self._index.search, self._fmr_among, clock)
         explanation = None
         if explain and compared.matched is not None:
@@ -180,7 +178,7 @@ class Identifier:
             threshold=compared.verdict.threshold,
             regions=[answers.Region.of(palm) for palm in compared.palms],
             quality=[palm.quality for palm in palms],
-            warnings=warn(compared.palms, compared.best),
+            warnings=warn(compared.palms, compared.matched),
             explanation=explanation,
             timings_ms=clock.timings_ms(),
         )
@@ -203,8 +201,7 @@ class Identifier:
         clock = Clock()
         subject = self._gallery.subject(subject_id)
         clock.lap("gallery")
-        palms = self._read(images, mode, self._quality_probe)
-        clock.lap("decode")
+        palms = self._read(images, mode, self._quality_probe, clock)
         compared = compare(
             self._ensemble,
             palms,
@@ -237,7 +234,7 @@ class Identifier:
         return found
 
     def _read(
-        self, images: Sequence[bytes], mode: CaptureMode | None, least_quality: int
+        self, images: Sequence[bytes], mode: CaptureMode | None, least_quality: int, clock: Clock
     ) -> list[Palm]:
         """Returns the palm in each image."""
         if not images:
@@ -246,10 +243,15 @@ class Identifier:
         for position, data in enumerate(images, start=1):
             place = f"image {position} of {len(images)}"
             try:
-                palms.append(self._reader.read(data, self._ensemble.input_px, mode))
-                palms[-1].quality.refuse_below(least_quality)
+                image = self._reader.decode(data)
+                clock.lap("decode")
+                palm = self._reader.find(image, self._ensemble.input_px, mode)
+                palm.quality.refuse_below(least_quality)
+                clock.lap("find")
+                palms.append(palm)
             except PoorQuality as error:
-                raise PoorQuality(f"{place}: {error}", error.reasons) from error
+                reasons = {f"images.{position - 1}.{n}": why for n, why in error.reasons.items()}
+                raise PoorQuality(f"{place}: {error}", reasons) from error
             except PalmImageError as error:
                 raise type(error)(f"{place}: {error}") from error
         return palms

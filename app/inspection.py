@@ -41,20 +41,16 @@ class Inspector:
             PalmImageError: if the image cannot be decoded. That no palm is found is an answer.
         """
         clock = Clock()
-        try:
-            palm = self.reader.read(image, SQUARE_PX, mode)
-        except PalmNotFound as error:
-            clock.lap("decode")
-            return Inspection(
-                usable=False,
-                advice=[str(error)],
-                region=None,
-                quality=None,
-                timings_ms=clock.timings_ms(),
-            )
+        decoded = self.reader.decode(image)
         clock.lap("decode")
+        try:
+            palm = self.reader.find(decoded, SQUARE_PX, mode)
+        except PalmNotFound as error:
+            clock.lap("find")
+            return Inspection.refused(str(error), clock.timings_ms())
+        clock.lap("find")
         advice = self._advise(palm)
-        drawing = _encode(as_png(draw_region(palm))) if draw else None
+        drawing = _encode(as_png(draw_region(decoded, palm.region))) if draw else None
         square = _encode(as_png(palm.pixels[..., 0])) if draw else None
         if draw:
             clock.lap("draw")

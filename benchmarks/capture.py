@@ -83,7 +83,7 @@ def describe(image: Pixels, reader: PalmReader) -> tuple[Pixels, str]:
         palm = reader.find(image, SQUARE_PX)
     except PalmImageError as error:
         return image, str(error).partition(";")[0]
-    drawn = draw_region(palm)
+    drawn = draw_region(image, palm.region)
     try:
         palm.quality.refuse_below(Settings.model_fields["quality_enroll"].default)
     except PoorQuality as error:

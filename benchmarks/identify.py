@@ -30,7 +30,7 @@ from benchmarks.server import serve
 from training.report.files import write_text
 
 WARM_UP_ROUNDS = 20
-STAGES = ("decode", "nets", "search", "total")
+STAGES = ("decode", "find", "nets", "search", "total")
 
 
 def main() -> None:

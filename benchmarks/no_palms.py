@@ -1,6 +1,8 @@
-"""Images that show no palm, none of which training draws: to be refused.
+"""Images that show no palm: to be refused.
 
-Photographs come with matplotlib (a portrait) and scikit-learn (a building, a flower).
+The finder's training draws noise, boards, slopes, rings and text too, by other code. It draws no
+screenshots, photographs and feet. The photographs come with matplotlib (a portrait) and
+scikit-learn (a building, a flower).
 """
 
 from collections.abc import Callable, Mapping

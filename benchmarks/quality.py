@@ -88,13 +88,13 @@ FAULTS: dict[str, tuple[str, Fault, tuple[float, ...]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the limits of the quality.")
-    parser.add_argument("--store", type=Path, default=Path("models_store"))
+    parser.add_argument("--models", type=Path, default=Path("models_store"))
     parser.add_argument("--net", default="vgg19")
     parser.add_argument("--palms", type=int, default=200, help="palms of each style")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     machine = describe_machine()
-    net = Version.open(highest_version(options.store, options.net))
+    net = Version.open(highest_version(options.models, options.net))
     rows = [row for style in JUDGING for row in measure(net, style, options.palms)]
     report = {"machine": machine, "net": str(net.key), "palms": options.palms, "rows": rows}
     print(as_markdown(report, net.key))

@@ -14,7 +14,6 @@ from starlette.routing import Match, Mount
 from app.api import problems
 from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES
 from app.api.problems import FieldError, Kind
-from app.palm.errors import PoorQuality
 from app.validation import complaint
 
 logger = logging.getLogger(__name__)
@@ -39,9 +38,7 @@ async def _answer_known(request: Request, error: Exception) -> JSONResponse:
         fields = {"request_id": request.state.request_id}
         logger.warning("%s: %s", kind.title, detail, extra={"fields": fields})
     headers = {"Retry-After": "1"} if isinstance(error, problems.Overloaded) else {}  # seconds
-    reasons = error.reasons.items() if isinstance(error, PoorQuality) else ()
-    errors = [FieldError(field=f"quality.{name}", message=reason) for name, reason in reasons]
-    return _problem(request, kind, detail, errors, headers)
+    return _problem(request, kind, detail, problems.reasons_of(error), headers)
 
 
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:

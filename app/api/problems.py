@@ -131,7 +131,7 @@ _EXAMPLES = [
     PoorQuality(
         "image 1 of 3: the quality is 41 of 100, at least 50 is needed: move closer: the palm is "
         "55 px wide, 64 are needed",
-        {"palm_px": "move closer: the palm is 55 px wide, 64 are needed"},
+        {"images.0.palm_px": "move closer: the palm is 55 px wide, 64 are needed"},
     ),
     NotReady(
         "models_store/vgg16/11/golden.npz cannot be read (No such file or directory): restore the "
@@ -147,10 +147,20 @@ _EXAMPLES = [
 _DETAILS = {KINDS[type(error)]: detail_of(error) for error in _EXAMPLES}
 
 
+def reasons_of(error: Exception) -> list["FieldError"]:
+    """Returns what is wrong with each component of an image's quality."""
+    reasons = error.reasons.items() if isinstance(error, PoorQuality) else ()
+    return [FieldError(field=name, message=reason) for name, reason in reasons]
+
+
 class FieldError(BaseModel):
     """What is wrong with one field of the request."""
 
-    field: str = Field(description="The field's name.", examples=["images"])
+    field: str = Field(
+        description="The field's name, with the position of an image from 0 and the component of "
+        "its quality, as images.0.sharpness.",
+        examples=["images"],
+    )
     message: str = Field(
         description="What is wrong with it, and what is accepted.", examples=["is required"]
     )
@@ -218,7 +228,8 @@ def documented(
 
 
 def _example(kind: Kind, fields: list[FieldError]) -> dict[str, Any]:
-    errors = fields if kind is INVALID else []
+    known = {KINDS[type(error)]: reasons_of(error) for error in _EXAMPLES}
+    errors = fields if kind is INVALID else known[kind]
     detail = describe(fields) if kind is INVALID else _DETAILS[kind]
     instance = ""  # `document_problems` knows the path
     request_id = "0f8c4c5d1a6e4c0c9f1d2b3a4e5f6071"

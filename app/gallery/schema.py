@@ -45,7 +45,8 @@ MAPS = Table(
     Column("template_id", String, nullable=False),
     Column("map", LargeBinary, nullable=False),
     Column("capture", String),  # null in galleries of schema 2: whatever was sent was enrolled
-    Index("maps_by_subject", "subject_id", "net", "template_id"),
+    # With capture, which stands behind the map in a row: so reading it need not read the map.
+    Index("maps_by_subject", "subject_id", "net", "template_id", "capture"),
     sqlite_autoincrement=True,
 )
 MAP_SUMS = Table(  # over the subjects of origin "enrolled"

@@ -34,7 +34,14 @@ def upgrade(connection: Connection) -> None:
     ).one()
     if version == WITHOUT_CAPTURE:
         connection.execute(text(f"ALTER TABLE {MAPS.name} ADD COLUMN capture VARCHAR"))
+        connection.execute(text("DROP INDEX maps_by_subject"))
+        for index in MAPS.indexes:
+            index.create(connection)
         connection.execute(update(GALLERY).values(schema_version=SCHEMA_VERSION))
+        logger.warning(
+            "the gallery is upgraded to schema %d; the former release needs its backup",
+            SCHEMA_VERSION,
+        )
     elif version == OF_EMBEDDINGS:
         _replace_embeddings(connection, revision)
 

@@ -131,7 +131,7 @@ def _certainty(last: Look, moved: float) -> float:
     expected = (last.points[0] + last.points[2]) / 2 + (BELOW + SIDE / 2) * down
     off = np.hypot(*(last.points[3] - expected)) / max(PALM_WIDTH * _gap_distance(last), 1e-9)
     factors = (
-        last.found.kind[0],
+        last.kind("hand"),
         last.found.certainty.min(),
         np.exp(-((moved / _MOVED) ** 2)),
         np.exp(-((off / _OFF_CENTRE) ** 2)),

@@ -44,8 +44,14 @@ class Landmarks:
 
 
 def read_landmarks(view: NDArray[np.uint8], run: Run) -> Landmarks:
-    """Runs the net on one view uint8 [S, S]."""
+    """Runs the net on one view uint8 [S, S].
+
+    Raises:
+        ArithmeticError: if an output is not finite; every answer would be wrong.
+    """
     outputs = run(view[None, :, :, None])
+    if not all(np.isfinite(outputs[name]).all() for name in OUTPUTS):
+        raise ArithmeticError("the finder computed outputs that are not finite")
     points, certainty = decode(outputs["landmarks"][0], view.shape[0])
     return Landmarks(
         points=points,

@@ -9,6 +9,10 @@ MAX_BYTES_PER_PIXEL = 6
 """At the largest size, RGB of 16 bits is accepted, and RGBA of 16 bits is not: it takes 0.5 s."""
 
 
+MAX_RATIO = 10
+"""Greatest ratio of an image's sides. A strip shows no palm, and vanishes in the finder's view."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
     """Limits on the size of an image; they bound the time and memory that one upload can claim.
@@ -55,4 +59,9 @@ class ImageLimits:
             raise UnsuitableImage(
                 f"the image is {width}x{height}; its shorter side must be at least "
                 f"{self.min_side_px} pixels"
+            )
+        if max(width, height) > MAX_RATIO * min(width, height):
+            raise UnsuitableImage(
+                f"the image is {width}x{height}; its longer side must be at most {MAX_RATIO} times "
+                "its shorter one"
             )

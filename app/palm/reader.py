@@ -19,14 +19,14 @@ class Palm:
     """A palm in an image.
 
     Attributes:
-        image: uint8 [H, W] or RGB [H, W, 3], upright as its EXIF says.
+        size: height and width of the image in px.
         region: where the palm lies in it.
         pixels: uint8 [S, S, 3], the palm's square: the nets' input.
         skin: bool [S, S], which of these pixels lie on the hand.
         quality: how well it shows.
     """
 
-    image: NDArray[np.uint8]
+    size: tuple[int, int]
     region: Region
     pixels: NDArray[np.uint8]
     skin: NDArray[np.bool_]
@@ -76,10 +76,14 @@ class PalmReader:
         Raises:
             PalmImageError: if the file cannot be decoded, or no palm is found in it.
         """
-        return self.find(decode(data, self._limits), size_px, mode)
+        return self.find(self.decode(data), size_px, mode)
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """Decodes a file to uint8 [H, W] or RGB [H, W, 3], upright as its EXIF says; see `read`."""
+        return decode(data, self._limits)
 
     def find(self, image: NDArray[np.uint8], size_px: int, mode: CaptureMode | None = None) -> Palm:
-        """Finds the palm in an image uint8 [H, W] or RGB [H, W, 3]; see `read`."""
+        """Finds the palm in an image that is decoded; see `read`."""
         region = locate(image, self._finder, mode or self._mode)
         if region.hand is None:
             pixels = prepare(image, size_px)
@@ -88,4 +92,4 @@ class PalmReader:
             square, skin = cut(vein_channel(image), region.hand, size_px)
             pixels = as_input(square)
         quality = assess(image, region, pixels[..., 0], float(skin.mean()))
-        return Palm(image, region, pixels, skin, quality)
+        return Palm((image.shape[0], image.shape[1]), region, pixels, skin, quality)

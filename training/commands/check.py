@@ -40,7 +40,8 @@ class CheckConfig(DataOptions):
 
     Attributes:
         out: JSON file for the full report; by default no file is written.
-        sheet: with --roi auto, PNG file of the images in which no palm is found; by default none.
+        sheet: with --roi auto, PNG file of the first 160 images in which no palm is found; none is
+            written if there are none.
     """
 
     out: Path | None = None
@@ -167,9 +168,13 @@ def check(config: CheckConfig) -> CheckResult:
         raise ValueError(f"--out {config.out} is a folder: name a JSON file")
     if config.sheet and config.sheet.suffix.lower() != ".png":
         raise ValueError(f"--sheet {config.sheet} must end in .png")
+    if config.sheet and config.roi != "auto":
+        raise ValueError("--sheet needs --roi auto, which looks for the palms")
     result = _examine(config)
     if config.out:
         write_text(config.out, json.dumps(result.as_dict(), indent=1) + "\n")
+    if config.sheet and result.without_palm:
+        write_sheet(config.sheet, [config.data / path for path in result.without_palm])
     if result.problems:
         print(result)
         raise ValueError(result.verdict)
@@ -180,8 +185,6 @@ def _examine(config: CheckConfig) -> CheckResult:
     index = index_with(config)
     scan = scan_database(index, config)
     palms = scan.palms
-    if config.sheet:
-        write_sheet(config.sheet, [config.data / path for path in scan.without_palm])
     split, error = _try_split(palms, config)
     per_identity = np.bincount(palms.labels, minlength=len(palms.identities))
     few = np.flatnonzero(per_identity < 3)

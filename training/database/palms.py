@@ -208,7 +208,10 @@ def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False
             else:
                 unreadable[image.path] = content.reason
 
-    reader = _open_reader(options) if options.roi == "auto" else None
+    reader = None
+    if options.roi == "auto":  # the finder decides on the pixels, so it is a part of the database
+        reader, finder_sha256 = _open_reader(options)
+        digest.update(finder_sha256.encode())
     with decode_files(folder, index.files, size_px, reader) as contents:
         pixels = ImageFile.write(images(contents), shape, options.scratch)
     if not readable:
@@ -227,11 +230,13 @@ def scan_database(index: Index, options: ReadingOptions, *, strict: bool = False
     return Scan(palms, kinds, captures, unreadable, without_palm)
 
 
-def _open_reader(options: ReadingOptions) -> PalmReader:
+def _open_reader(options: ReadingOptions) -> tuple[PalmReader, str]:
+    """Opens the finder; returns a reader, and the digest of the finder's manifest."""
     # Imported here, because it loads TensorFlow, which other commands need later or not at all.
     from training.versions.finder import read_finder
 
-    return PalmReader(read_finder(options.finder), limits=DATABASE_LIMITS, mode="auto")
+    finder, sha256 = read_finder(options.finder)
+    return PalmReader(finder, limits=DATABASE_LIMITS, mode="auto"), sha256
 
 
 def label_images(index: Index, pixels: ImageFile, digest: str) -> Palms:

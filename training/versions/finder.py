@@ -85,8 +85,8 @@ def write_finder(
         (folder / MANIFEST).write_text(seal_manifest(manifest, folder).as_json())
 
 
-def read_finder(store: Path) -> Finder:
-    """Reads the highest version of a models store.
+def read_finder(store: Path) -> tuple[Finder, str]:
+    """Reads the highest version of a models store; returns it and its manifest's SHA-256.
 
     Raises:
         app.nets.files.NetMissing: if the store holds none.
@@ -101,7 +101,7 @@ def read_finder(store: Path) -> Finder:
         outputs = saved.signatures["serving_default"](images=tf.constant(views))
         return {name: np.asarray(outputs[name], np.float32) for name in OUTPUTS}
 
-    return Finder(run, manifest.side_px, manifest.least_certainty)
+    return Finder(run, manifest.side_px, manifest.least_certainty), manifest.sha256
 
 
 def _write_golden(net: keras.Model, folder: Path, images: Pixels) -> None:

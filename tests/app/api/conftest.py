@@ -127,9 +127,13 @@ def load_toy_finder(_models_dir: Path, _engine: str) -> Finder:
     return Finder(see_hands_or_crops, SIDE, 0.5)
 
 
-def make_app(settings: Settings, load: Load = load_toy_ensemble) -> FastAPI:
-    """Creates the application with toy nets, which take spots for hands."""
-    return create_app(settings, load_ensemble=load, load_finder=load_toy_finder)
+def make_app(
+    settings: Settings,
+    load: Load = load_toy_ensemble,
+    load_finder: Callable[[Path, str], Finder] = load_toy_finder,
+) -> FastAPI:
+    """Creates the application with toy nets; the finder takes spots for hands."""
+    return create_app(settings, load_ensemble=load, load_finder=load_finder)
 
 
 def make_settings(folder: Path) -> Settings:

@@ -3,13 +3,18 @@
 from base64 import b64decode
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from app.ensemble import Ensemble
+from app.nets.files import NetCorrupt, NetMissing
+from app.palm.finder import Finder
 from app.settings import Settings
 from tests.app.api.conftest import (
     assert_problem,
@@ -23,6 +28,7 @@ from tests.app.api.conftest import (
 )
 from tests.app.conftest import encode
 from tests.app.palm.test_hand import spots
+from tests.app.palm.toy_net import SIDE, see_hands_or_crops
 
 NOTHING = encode(np.zeros((128, 128), np.uint8))
 SIZE = (640, 480)
@@ -77,9 +83,19 @@ def test_a_drawing_shows_the_square_and_the_palm_upright(
     assert drawing.size == SIZE
     assert drawing.mode == "RGB"
     assert square.size == (224, 224)
-    pixels = np.asarray(drawing).astype(int)
-    coloured = (np.ptp(pixels, axis=2) > 100).any(axis=1)
-    assert coloured.any()  # the photograph is grey
+    red, green, blue = np.moveaxis(np.asarray(drawing).astype(int), 2, 0)
+    yellow = np.argwhere((red > 200) & (green > 150) & (blue < 80)).mean(axis=0)
+    middle = np.mean(answer["region"]["corners"], axis=0)[::-1] * SIZE[::-1]
+    assert yellow[1] - middle[1] == pytest.approx(110 * 32 / 38, abs=5)  # fingers point right
+    assert yellow[0] == pytest.approx(middle[0], abs=5)
+    dots, _ = cv2.connectedComponents(((red > 200) & (green < 120)).astype(np.uint8))
+    assert dots - 1 == 3
+    upright = encode(spots(SIZE, (300, 220), 110, 0)[0])
+    expected = inspect(shared_client, upright, "?draw=true").json()["palm"]
+    difference = np.asarray(square).astype(int) - np.asarray(
+        Image.open(BytesIO(b64decode(expected)))
+    )
+    assert np.abs(difference).mean() < 3
 
 
 def test_a_palm_alone_is_left_as_it_is(shared_client: TestClient) -> None:
@@ -140,7 +156,7 @@ def test_poor_images_are_refused_with_each_reason_and_nothing_is_stored(
     problem = response.json()
     assert problem["type"] == "urn:palm:problem:quality-poor"
     reasons = {error["field"]: error["message"] for error in problem["errors"]}
-    assert "brightness" in reasons["quality.brightness"]
+    assert "brightness" in reasons["images.1.brightness"]
     assert_problem(strict.get("/v1/subjects/ada"), 404)
 
 
@@ -151,6 +167,11 @@ def test_a_probe_may_be_worse_than_a_template(client: TestClient, settings: Sett
         assert identify(stricter, png(1)).status_code == 200
         assert verify(stricter, "p001", png(1)).status_code == 200
         assert_problem(enroll(stricter, "ada", png(1)), 422, f"at least {score + 1} is needed")
+    above = {"quality_enroll": 0, "quality_probe": score + 1}
+    with TestClient(make_app(settings.model_copy(update=above))) as stricter:
+        for response in (identify(stricter, png(1)), verify(stricter, "p001", png(1))):
+            assert_problem(response, 422, f"at least {score + 1} is needed")
+        assert enroll(stricter, "ada", png(1)).status_code == 201
 
 
 def test_a_probe_captured_otherwise_than_the_templates_gets_a_warning(
@@ -162,7 +183,45 @@ def test_a_probe_captured_otherwise_than_the_templates_gets_a_warning(
     same = {"subject_id": "ada", "capture": "roi"}
     answer = client.post("/v1/verify", data=same, files=images(hand)).json()
     (warning,) = answer["warnings"]
-    assert "ada was enrolled by a photograph of the whole hand" in warning
+    assert "ada was enrolled from a photograph of the whole hand" in warning
     assert enroll(client, "ada", hand, add="true", capture="roi").status_code == 201
     answer = client.post("/v1/verify", data=same, files=images(hand)).json()
     assert answer["warnings"] == []
+
+
+@pytest.mark.parametrize("size", [(96, 20_000), (20_000, 96), (96, 961)])
+def test_a_strip_is_refused(shared_client: TestClient, size: tuple[int, int]) -> None:
+    strip = encode(Image.new("L", size, 128))
+    for response in (identify(shared_client, strip), inspect(shared_client, strip)):
+        assert_problem(response, 422, f"{size[0]}x{size[1]}", "at most 10 times")
+
+
+def test_a_finder_that_fails_is_a_problem_that_gives_nothing_away(settings: Settings) -> None:
+    def compute_nonsense(views: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = dict(see_hands_or_crops(views))
+        return outputs | {"landmarks": outputs["landmarks"] * np.nan}
+
+    broken = Finder(compute_nonsense, SIDE, 0.5)
+    app = make_app(settings, load_finder=lambda *_: broken)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert_problem(enroll(client, "ada", png(1)), 500, "request")
+        assert_problem(client.get("/v1/subjects/ada"), 404)
+
+
+def test_without_a_finder_only_the_gallery_can_be_used(settings: Settings) -> None:
+    def load_missing(_models_dir: Path, _engine: str) -> Finder:
+        raise NetMissing("models_store/finder holds no version of finder")
+
+    with TestClient(make_app(settings, load_finder=load_missing)) as client:
+        for response in (identify(client, png(1)), inspect(client, png(1))):
+            assert_problem(response, 503, "holds no version of finder")
+        assert client.get("/v1/subjects").status_code == 200
+
+
+def test_without_nets_an_image_can_be_inspected(settings: Settings) -> None:
+    def load_broken(*_: object) -> Ensemble:
+        raise NetCorrupt("models_store/vgg16/1 is damaged")
+
+    with TestClient(make_app(settings, load_broken)) as client:
+        assert inspect(client, png(1)).status_code == 200
+        assert_problem(identify(client, png(1)), 503, "vgg16/1 is damaged")

@@ -260,7 +260,9 @@ def test_a_gallery_without_captures_is_upgraded_and_keeps_its_templates(
     path: Path, open_gallery: Open
 ) -> None:
     enroll(open_gallery(), "ada")
+    execute(path, "DROP INDEX maps_by_subject")
     execute(path, "ALTER TABLE maps DROP COLUMN capture")
+    execute(path, "CREATE INDEX maps_by_subject ON maps (subject_id, net, template_id)")
     execute(path, "UPDATE gallery SET schema_version = 2")
 
     gallery = open_gallery()
@@ -269,6 +271,8 @@ def test_a_gallery_without_captures_is_upgraded_and_keeps_its_templates(
     assert (list(ada.template_counts), ada.captures) == ([str(ALEXNET), str(VGG16)], [])
     of = {VGG16: vein_maps(1)}
     assert gallery.enroll("ada", None, None, of, add=True, captures=["hand"]).captures == ["hand"]
+    assert execute(path, "SELECT schema_version FROM gallery") == [(3,)]
+    assert open_gallery().subject("ada").captures == ["hand"]
 
 
 def test_an_upgrade_that_fails_leaves_the_former_gallery(

@@ -125,10 +125,9 @@ def test_each_fault_is_refused_by_its_name_with_value_limit_and_advice(
     with pytest.raises(PoorQuality, match=f"the quality is {found.score} of 100, at least 60") as e:
         found.refuse_below(60)
     assert component in e.value.reasons
+    form = {"palm_px": ".0f", "blocks": ".1f", "saturated": ".0%"}.get(component, ".2f")
     limit = SCALES[component].value_at(60)
-    assert any(
-        f"{limit:{form}}" in e.value.reasons[component] for form in (".0f", ".1f", ".2f", ".0%")
-    )
+    assert f" {limit:{form}}" in e.value.reasons[component]
 
 
 def test_the_score_is_that_of_the_worst_component() -> None:
@@ -141,3 +140,26 @@ def test_the_score_is_that_of_the_worst_component() -> None:
 
 def test_nothing_is_refused_at_0() -> None:
     measure(np.zeros((224, 224), np.uint8)).refuse_below(0)
+
+
+@pytest.mark.parametrize(
+    ("component", "value", "shown"),
+    [
+        ("palm_px", 63.7, "the palm is 63 px wide, 64 are needed"),
+        ("sharpness", 0.1399, "sharpness 0.13, at least 0.14"),
+        ("saturated", 0.2501, "26% is white, at most 25%"),
+        ("blocks", 8.01, "blocks 8.1, at most 8.0"),
+    ],
+)
+def test_a_value_just_below_its_limit_is_not_shown_as_the_limit(
+    component: str, value: float, shown: str
+) -> None:
+    assert shown in SCALES[component].advise(value, 50)
+
+
+@pytest.mark.parametrize("offset", [-300, 300])
+def test_a_square_beside_the_image_is_measured(offset: int) -> None:
+    corners = np.array([(0.0, 0), (100, 0), (100, 100), (0, 100)]) + offset
+    image = np.zeros((120, 100), np.uint8)
+    region = Region("roi", Square(corners, 0.0, 100.0), None, 1.0)
+    assert assess(image, region, image[:100], skin=0.0).blocks == 1

@@ -214,4 +214,6 @@ def test_a_store_without_a_finder_is_named(photographs: Path, tmp_path: Path) ->
 
 def test_the_sheet_is_a_png(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"--sheet .*missing\.jpg must end in \.png"):
-        check(configure(folder, sheet=folder.parent / "missing.jpg"))
+        check(configure(folder, roi="auto", sheet=folder.parent / "missing.jpg"))
+    with pytest.raises(ValueError, match="--sheet needs --roi auto"):
+        check(configure(folder, sheet=folder.parent / "missing.png"))
