@@ -5,7 +5,7 @@
 Palms of two styles that training never draws are spoilt in one way, more and more. Three rates show
 what it costs, each at the threshold that gives FMR 1e-3 with good images: the FNMR of spoilt probes
 against good templates, their FMR, and the FMR of spoilt probes against spoilt templates. The mean
-map is that of the good templates. `app.palm.quality.SCALES` holds what was read off.
+map is that of the good templates. `app.palm.quality.CROP_SCALES` holds what was read off.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from app.matching.mean_map import MapSum
 from app.matching.templates import NetKey
 from app.nets.manifest import highest_version
 from app.palm.hand import Region
-from app.palm.quality import SCALES, assess
+from app.palm.quality import CROP_SCALES, assess
 from app.palm.square import whole_square
 from benchmarks.machine import as_sentence, describe_machine
 from training.database.palms import Palms
@@ -179,7 +179,7 @@ def as_markdown(report: dict[str, Any], net: NetKey) -> str:
     for row in report["rows"]:
         component, fault = row["component"], f"{row['fault']} {row['strength']:g}"
         values = ", ".join(f"{value:.3g}" for value in row["value"])
-        limit = f"{SCALES[component].value_at(50):g}" if component else ""
+        limit = f"{CROP_SCALES[component].value_at(50):g}" if component else ""
         lines.append(
             f"| {row['style']} | {fault} | {component} {values} | {limit} | {row['score']:.0f} "
             f"| {row['fnmr']:.1%} | {row['fmr against good']:.1e} "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app.matching.maps import Floats, VeinMaps, join_maps
 from app.matching.mean_map import MapSum
-from app.matching.similarity import SHIFT, compare_each
+from app.matching.similarity import NO_SCORE, SHIFT, compare_each
 
 PARTS = 10
 """Parts of the subjects."""
@@ -66,12 +66,15 @@ def compare_cohort(subjects: Sequence[VeinMaps], total: MapSum, shift: int = SHI
 
     Returns:
         float32 [M, M], between the subjects' first maps. The diagonal compares each with itself.
+        NaN where too few places are usable in both: `NO_SCORE` is no similarity, and a few of it
+        would multiply the deviation.
     """
     first = join_maps([maps[:1] for maps in subjects])
     found = np.empty((len(subjects), len(subjects)), np.float32)
     for rows, columns, mean in means_of_others(subjects, total):
         if rows[0] <= columns[0]:  # the other way round, they are about equally alike
             similar = compare_each(first[rows], first[columns], mean, shift)
+            similar[similar == NO_SCORE] = np.nan
             found[np.ix_(columns, rows)] = similar.T
             found[np.ix_(rows, columns)] = similar
     return found

@@ -41,8 +41,15 @@ class Impostors:
 
         Args:
             cohort: [M, M], the similarity of each subject's first image to that of every subject,
-                M at least 2; those to itself are not used.
+                M at least 2; those to itself are not used. NaN where two images could not be
+                compared.
+
+        Returns:
+            Their scale; if no two images can be compared, one that nobody reaches.
         """
         others = np.sort(cohort[~np.eye(len(cohort), dtype=bool)].astype(np.float64))
+        others = others[~np.isnan(others)]
         kept = others[: len(others) - int(LEFT_OUT * len(others))]
+        if not len(kept):
+            return cls(0.0, 1.0)
         return cls(float(kept.mean()), max(float(kept.std()), _LEAST_DEVIATION))

@@ -6,7 +6,6 @@ for sharpness, veins, brightness, saturated and blocks; the others were chosen. 
 decides.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -105,9 +104,10 @@ class Quality(BaseModel):
         Raises:
             PoorQuality: with each component below it, its value, its limit and what to do.
         """
+        scales = HAND_SCALES if self.pose is not None else CROP_SCALES  # only a hand has a pose
         reasons = {
             name: scale.advise(value, least)
-            for name, scale in SCALES.items()
+            for name, scale in scales.items()
             if (value := getattr(self, name)) is not None and scale.score(value) < least
         }
         if reasons:
@@ -153,11 +153,11 @@ class Scale:
         return float(np.interp(score, (0, ENOUGH, 100), self.values))
 
 
-SCALES: Mapping[str, Scale] = {
+HAND_SCALES: dict[str, Scale] = {
     "palm": Scale(
         (0.3, 0.7, 0.9),
-        "it is not certain that this is a palm ({value:.2f}, at least {limit:.2f}): show one open "
-        "hand, palm towards the camera, before a plain background; or a square crop of a palm",
+        "it is not certain where the palm is ({value:.2f}, at least {limit:.2f}): show one open "
+        "hand, palm towards the camera, before a plain background",
     ),
     "palm_px": Scale(
         (16, 64, 128),
@@ -201,7 +201,16 @@ SCALES: Mapping[str, Scale] = {
         "to the camera",
     ),
 }
-"""The components' scales."""
+"""The scales of a photograph of a hand."""
+
+CROP_SCALES: dict[str, Scale] = HAND_SCALES | {
+    "palm": Scale(
+        (0.0, 0.5, 0.9),
+        "it is not certain that this is a palm ({value:.2f}, at least {limit:.2f}): send the "
+        "middle of a palm, cut to a square with the fingers up, or a photograph of the hand",
+    )
+}
+"""The scales of a region of interest."""
 
 
 def assess(
@@ -230,9 +239,10 @@ def assess(
         "skin": skin,
         "pose": _pose(region),
     }
+    scales = HAND_SCALES if region.hand else CROP_SCALES
     scores = [
         scale.score(value)
-        for name, scale in SCALES.items()
+        for name, scale in scales.items()
         if (value := components[name]) is not None
     ]
     return Quality.model_validate({"score": int(min(scores)), **components})
@@ -267,10 +277,10 @@ def _around(image: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
 def _blocks(grey: NDArray[np.uint8]) -> float:
     """Returns how much larger the steps between blocks are than those within, at least 1."""
     found = [1.0]
-    for rows in (grey, grey.T):
+    for rows in (grey, grey.T) if grey.size else ():
         steps = np.abs(np.diff(rows.astype(np.int16), axis=1)).mean(axis=0)
         whole = len(steps) // BLOCK_PX * BLOCK_PX
-        if not whole or not len(rows):
+        if not whole:
             continue
         by_place = np.sort(steps[:whole].reshape(-1, BLOCK_PX).mean(axis=0))
         found.append(float(by_place[-1] / max(by_place[:-1].mean(), 1e-2)))

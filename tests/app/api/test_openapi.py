@@ -91,7 +91,7 @@ def test_a_problem_s_example_names_only_fields_of_its_route(document: Document) 
         invalid = operation["responses"].get("422", {"content": {PROBLEM: {"examples": {}}}})
         for example in invalid["content"][PROBLEM]["examples"].values():
             for error in example["value"]["errors"]:
-                assert error["field"] in known, (path, method)
+                assert error["field"].partition(".")[0] in known, (path, method)
 
 
 def test_optional_form_fields_are_not_prefilled(document: Document) -> None:

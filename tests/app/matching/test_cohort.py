@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from app.matching.cohort import PARTS, compare_cohort
+from app.matching.impostors import Impostors
 from app.matching.maps import Floats, MapShape, VeinMaps, join_maps
 from app.matching.mean_map import MapSum
 from app.matching.similarity import compare_each
@@ -63,3 +64,16 @@ def test_a_cohort_of_twenty_is_as_alike_as_strangers_are() -> None:
     # As members of the mean map they seem less alike than they are.
     assert truth.mean() - naive.mean() > 0.6 * truth.std()
     assert abs(truth.mean() - cohort.mean()) < 0.2 * truth.std()
+
+
+def test_a_subject_that_overlaps_with_nobody_does_not_widen_the_scale() -> None:
+    palms = draw(30)
+    hidden = np.zeros((2, 12, 12), np.float32)
+    hidden[:, :3] = 1.0  # a quarter of its places is usable
+    blind = VeinMaps.of(palms[0].deviations, hidden)
+    cohort = compare_cohort([*palms[1:], blind], sum_of([*palms[1:], blind]))
+    assert np.isnan(cohort[-1, :-1]).all()
+    assert np.isnan(cohort[:-1, -1]).all()
+    assert not np.isnan(others(cohort[:-1, :-1])).any()
+    seen = Impostors.of(compare_cohort(palms[1:], sum_of(palms[1:])))
+    assert Impostors.of(cohort).deviation == pytest.approx(seen.deviation, rel=0.1)

@@ -36,3 +36,17 @@ def test_the_highest_similarities_are_left_out() -> None:
 
 def test_equal_similarities_have_a_deviation_above_zero() -> None:
     assert Impostors.of(np.full((3, 3), 0.5)).deviation > 0
+
+
+def test_images_that_could_not_be_compared_do_not_count() -> None:
+    cohort = draw_cohort(20)
+    some = cohort.copy()
+    some[3, :] = some[:, 3] = np.nan
+    alone, found = Impostors.of(cohort), Impostors.of(some)
+    assert found.mean == pytest.approx(alone.mean, abs=3e-3)
+    assert found.deviation == pytest.approx(alone.deviation, rel=0.1)
+
+
+def test_without_any_comparison_nobody_reaches_the_scale() -> None:
+    found = Impostors.of(np.full((3, 3), np.nan))
+    assert found.mean + 2 * found.deviation > 1

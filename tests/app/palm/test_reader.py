@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.palm.decode import ImageLimits
-from app.palm.errors import PalmNotFound
+from app.palm.errors import PalmNotFound, PoorQuality
 from app.palm.finder import Finder
 from app.palm.reader import PalmReader
 from app.palm.roi import prepare
@@ -68,5 +68,5 @@ def test_what_shows_no_palm_is_refused_in_every_mode(reader: PalmReader) -> None
     nothing = encode(np.zeros((128, 128), np.uint8))
     with pytest.raises(PalmNotFound, match="no open hand"):
         reader.read(nothing, 64)
-    with pytest.raises(PalmNotFound, match="does not look like the middle of a palm"):
-        reader.read(nothing, 64, "roi")
+    with pytest.raises(PoorQuality, match="it is not certain that this is a palm"):
+        reader.read(nothing, 64, "roi").quality.refuse_below(1)

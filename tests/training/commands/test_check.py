@@ -92,7 +92,7 @@ def test_a_folder_without_one_readable_image_is_refused(tmp_path: Path) -> None:
     for identity in ("a", "b"):
         (tmp_path / "db" / identity).mkdir(parents=True)
         (tmp_path / "db" / identity / "1.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"none of the 2 images can be read, such as a/1.png"):
+    with pytest.raises(ValueError, match=r"none of the 2 images can be used, such as a/1.png"):
         check(configure(tmp_path / "db"))
 
 
