@@ -5,7 +5,7 @@
 Every palm is photographed three times in the style for judging, each time before another background
 and with another camera: two templates and a probe. The first half of the palms is enrolled, the
 others are strangers. Every photograph is cut twice: by the service's own reader, and by the drawn
-geometry. A palm of which the reader refuses a photograph is left out of both, and counted.
+geometry. A palm of which the service refuses a photograph is left out of both, and counted.
 """
 
 import argparse
@@ -28,10 +28,11 @@ from app.matching.maps import VeinMaps, join_maps
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
-from app.palm.errors import PalmImageError
+from app.palm.errors import PalmImageError, PoorQuality
 from app.palm.reader import PalmReader
 from app.palm.roi import as_input, vein_channel
 from app.palm.square import Square, cut_square
+from app.settings import Settings
 from benchmarks.machine import as_sentence, describe_machine
 from training.metrics.rates import wilson_interval
 from training.nets.recipe import NETS
@@ -45,6 +46,9 @@ SHOTS = 3
 FMRS = (1e-2, 1e-3)
 """Stated rates whose observed ones are counted."""
 
+LEAST = {name: Settings.model_fields[name].default for name in ("quality_enroll", "quality_probe")}
+"""Least quality of templates and probes."""
+
 Maps = list[VeinMaps]
 """For each net the maps of one palm's photographs."""
 
@@ -54,14 +58,14 @@ class Cut:
     """One palm's photographs, cut in two ways.
 
     Attributes:
-        found: the maps of what the reader cut; None if it refused a photograph.
+        found: the maps of what the reader cut; None if a photograph is refused.
         perfect: the maps of the drawn geometry.
-        score: lowest quality of the photographs, 0 to 100.
+        refused: why, "no palm" or "quality"; None if all are accepted.
     """
 
     found: Maps | None
     perfect: Maps
-    score: int
+    refused: str | None
 
 
 def main() -> None:
@@ -84,9 +88,8 @@ def main() -> None:
     report = {
         "machine": machine,
         "palms": options.palms,
-        "left out": options.palms - len(used),
-        "quality below 50": sum(one.score < 50 for one in used),
-        "quality below 25": sum(one.score < 25 for one in used),
+        "no palm": sum(one.refused == "no palm" for one in cuts),
+        "quality": sum(one.refused == "quality" for one in cuts),
         "ways": {name: measure(palms, ensemble) for name, palms in ways.items()},
     }
     print(as_markdown(report))
@@ -99,18 +102,20 @@ def cut(seed: int, number: int, reader: PalmReader, ensemble: Ensemble) -> Cut:
     palm = draw_identity(seed, number)
     perfect: list[Maps] = []
     found: list[Maps] = []
-    scores: list[int] = []
+    refused: str | None = None
     for shot in range(SHOTS):
         image, truth = draw_hand(seed, SHOTS * number + shot, JUDGE_HANDS, palm)
         perfect.append(_maps(ensemble, _cut_perfectly(image, truth, ensemble.input_px)))
         try:
             seen = reader.find(image, ensemble.input_px)
-        except PalmImageError:
+            seen.quality.refuse_below(
+                LEAST["quality_enroll" if shot < SHOTS - 1 else "quality_probe"]
+            )
+        except PalmImageError as error:
+            refused = "quality" if isinstance(error, PoorQuality) else "no palm"
             continue
         found.append(_maps(ensemble, seen.pixels, seen.skin))
-        scores.append(seen.quality.score)
-    whole = _join(found) if len(found) == SHOTS else None
-    return Cut(whole, _join(perfect), min(scores, default=0))
+    return Cut(None if refused else _join(found), _join(perfect), refused)
 
 
 def _cut_perfectly(
@@ -168,9 +173,8 @@ def measure(palms: Sequence[Maps], ensemble: Ensemble) -> dict[str, Any]:
 def as_markdown(report: dict[str, Any]) -> str:
     """Returns the figures as a table."""
     lines = [
-        f"{as_sentence(report['machine'])}. {report['palms']} palms, {report['left out']} left "
-        f"out; of the others {report['quality below 50']} with a photograph of quality below 50, "
-        f"{report['quality below 25']} below 25.",
+        f"{as_sentence(report['machine'])}. {report['palms']} palms; of {report['no palm']} a "
+        f"photograph is refused because no palm is found, of {report['quality']} for its quality.",
         "",
         "| palms | enrolled | rank-1 | "
         + " | ".join(f"at a stated FMR of {fmr:.0e}: FNMR, observed FMR" for fmr in FMRS)

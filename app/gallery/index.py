@@ -173,8 +173,8 @@ class GalleryIndex:
                         self._rebuilding = None
                         return
         except Exception:  # of whatever kind: the next change of the gallery tries again
-            self._rebuilding = None
             logger.exception("the mean map was not changed")
+            self._rebuilding = None  # only now: `settle` waits for all of the above
 
     def _build(self, table: Table) -> Table | None:
         """Builds a table with new mean maps; None if the old table must stay."""
