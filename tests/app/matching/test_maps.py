@@ -88,3 +88,24 @@ def test_coarse_signs_are_those_of_means_over_four_places() -> None:
                 values[row, column] = maps.deviations[cut][maps.usable[cut]].mean(axis=0)
     level = np.nanmean(values, axis=(0, 1))
     assert np.array_equal(found.positive[0], np.nan_to_num(values - level, nan=-1) > 0)
+
+
+def test_places_that_lie_mostly_beside_the_hand_become_unusable() -> None:
+    values = np.full((1, 4, 4, 2), 16, np.int8)
+    maps = VeinMaps(values, np.ones((1, 4, 4), bool))
+    seen = np.ones((1, 8, 8), bool)  # 2 x 2 pixels a place
+    seen[0, 0, :2] = seen[0, 1, 0] = False  # a quarter of the first place is left
+    seen[0, 2, :2] = False  # half of the place below
+    found = maps.within(seen)
+    expected = np.ones((4, 4), bool)
+    expected[0, 0] = expected[1, 0] = False
+    np.testing.assert_array_equal(found.usable[0], expected)
+    np.testing.assert_array_equal(found.values[0, ..., 0] != 0, expected)
+    assert maps.within(np.ones((1, 8, 8), bool)) is maps
+
+
+def test_pixels_and_places_need_not_divide() -> None:
+    maps = VeinMaps(np.ones((1, 3, 3, 1), np.int8), np.ones((1, 3, 3), bool))
+    seen = np.zeros((1, 10, 10), bool)
+    seen[:, :, 6:] = True
+    np.testing.assert_array_equal(maps.within(seen).usable[0], [[False, False, True]] * 3)
