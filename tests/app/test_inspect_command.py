@@ -11,7 +11,7 @@ from app.__main__ import main
 from tests.app.conftest import encode
 
 REPOSITORY = Path(__file__).parents[2]
-HAND = REPOSITORY / "samples" / "hands" / "known" / "p001.jpg"
+HAND = REPOSITORY / "samples" / "hands" / "known" / "p014.jpg"
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +52,8 @@ def test_drawings_of_files_of_one_name_do_not_replace_each_other(tmp_path: Path)
     other.write_bytes(HAND.read_bytes())
     assert main(["inspect", str(HAND), str(other), "--out", "drawings"]) == 0
     written = sorted(path.name for path in (tmp_path / "drawings").iterdir())
-    assert written == ["1-p001.found.png", "1-p001.palm.png", "2-p001.found.png", "2-p001.palm.png"]
-    with Image.open(tmp_path / "drawings" / "1-p001.palm.png") as palm:
+    assert written == ["1-p014.found.png", "1-p014.palm.png", "2-p014.found.png", "2-p014.palm.png"]
+    with Image.open(tmp_path / "drawings" / "1-p014.palm.png") as palm:
         assert palm.size == (224, 224)
 
 
