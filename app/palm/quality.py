@@ -170,7 +170,7 @@ HAND_SCALES: dict[str, Scale] = {
         "camera, clean its window, and do not enlarge small images",
     ),
     "veins": Scale(
-        (0.2, 1.0, 2.0),
+        (0.5, 2.0, 4.0),
         "the veins hardly show (contrast {value:.2f} of 255 grey levels, at least {limit:.2f}): "
         "use near-infrared light of 850 to 940 nm and a longer exposure",
     ),
