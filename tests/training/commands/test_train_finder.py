@@ -119,7 +119,7 @@ def test_the_service_loads_an_exported_finder(engine: str, exported: Path) -> No
     finder = load_finder(exported, engine)
     assert FEWEST <= finder.least_certainty <= MOST
     with pytest.raises(PalmNotFound):
-        locate(np.full((60, 80), 90, np.uint8), finder)
+        locate(np.full((60, 80), 90, np.uint8), finder, "hand")
 
 
 def test_versions_are_numbered_and_cannot_be_changed(run: Path, exported: Path) -> None:
