@@ -12,10 +12,9 @@ from pathlib import Path
 
 import uvicorn
 
-from app.answers import Inspection
 from app.ensemble import NetsDisagree
 from app.gallery.gallery import GalleryUnusable
-from app.inspection import write_drawings
+from app.inspection import Inspection, write_drawings
 from app.logs import configure_logging
 from app.main import create_app, make_inspector, open_gallery
 from app.maintenance import calibrate_site, describe_report, list_outdated, write_report

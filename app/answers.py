@@ -148,7 +148,8 @@ class Region(_Answer):
     """Where the palm lies in an image."""
 
     capture: Capture = Field(
-        description="hand: a hand was found in the image; roi: the image shows nothing but a palm.",
+        description="hand: a hand was found in the image; roi: it was taken for a square crop of a "
+        "palm.",
         examples=["hand"],
     )
     corners: list[tuple[Corner, Corner]] = Field(
@@ -265,39 +266,6 @@ class Verification(_Answer):
     quality: Qualities
     warnings: Warnings
     timings_ms: Timings
-
-
-class Inspection(_Answer):
-    """What the service sees in an image."""
-
-    usable: bool = Field(
-        description="Whether the image could be enrolled: a palm is found, and its quality is at "
-        "least PALM_QUALITY_ENROLL.",
-        examples=[True],
-    )
-    advice: list[str] = Field(
-        description="What is wrong with the image and what to do; empty if it is usable.",
-        examples=[[]],
-    )
-    region: Region | None = Field(description="Where the palm lies; null if none is found.")
-    quality: Quality | None = Field(description="How well it shows; null if no palm is found.")
-    drawing: str | None = Field(
-        default=None,
-        description="With draw=true and a palm: a PNG, base64, of the image with the palm's square "
-        "(its upper side yellow) and the finger gaps.",
-    )
-    palm: str | None = Field(
-        default=None,
-        description="With draw=true and a palm: a PNG, base64, of the square as the nets see it.",
-    )
-    timings_ms: Timings
-
-    @classmethod
-    def refused(cls, reason: str, timings_ms: dict[str, float] | None = None) -> Self:
-        """Returns the answer about an image in which no palm can be found."""
-        return cls(
-            usable=False, advice=[reason], region=None, quality=None, timings_ms=timings_ms or {}
-        )
 
 
 class Enrollment(_Answer):

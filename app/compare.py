@@ -46,14 +46,10 @@ class Comparison:
     votes: list[Vote]
 
     @property
-    def best(self) -> Subject | None:
-        """The most probable subject; None if there are no subjects."""
-        return self.found.subjects[self.verdict.best] if self.found.subjects else None
-
-    @property
     def matched(self) -> Subject | None:
-        """The same if the decision is match."""
-        return self.best if self.verdict.decision == "match" else None
+        """The subject that the palms belong to; None unless the decision is match."""
+        matches = self.verdict.decision == "match"
+        return self.found.subjects[self.verdict.best] if matches else None
 
 
 def compare(

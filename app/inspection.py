@@ -3,16 +3,55 @@
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from app.answers import Inspection, Region
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.answers import Region, Timings
 from app.clock import Clock
 from app.palm.capture import CaptureMode
 from app.palm.drawing import as_png, draw_region
 from app.palm.errors import PalmNotFound, PoorQuality
+from app.palm.quality import Quality
 from app.palm.reader import Palm, PalmReader
 
 SQUARE_PX = 224
 """Side of the palm's square that is shown."""
+
+
+class Inspection(BaseModel):
+    """What the service sees in an image."""
+
+    model_config = ConfigDict(frozen=True)
+
+    usable: bool = Field(
+        description="Whether the image could be enrolled: a palm is found, and its quality is at "
+        "least PALM_QUALITY_ENROLL.",
+        examples=[True],
+    )
+    advice: list[str] = Field(
+        description="What is wrong with the image and what to do; empty if it is usable.",
+        examples=[[]],
+    )
+    region: Region | None = Field(description="Where the palm lies; null if none is found.")
+    quality: Quality | None = Field(description="How well it shows; null if no palm is found.")
+    drawing: str | None = Field(
+        default=None,
+        description="With draw=true and a palm: a PNG, base64, of the image with the palm's square "
+        "(its upper side yellow) and the finger gaps.",
+    )
+    palm: str | None = Field(
+        default=None,
+        description="With draw=true and a palm: a PNG, base64, of the square as the nets see it.",
+    )
+    timings_ms: Timings
+
+    @classmethod
+    def refused(cls, reason: str, timings_ms: dict[str, float] | None = None) -> Self:
+        """Returns the answer about an image in which no palm can be found."""
+        return cls(
+            usable=False, advice=[reason], region=None, quality=None, timings_ms=timings_ms or {}
+        )
 
 
 @dataclass(frozen=True, slots=True)

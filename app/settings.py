@@ -127,13 +127,14 @@ class Settings(BaseSettings):
         default=50,
         ge=0,
         le=100,
-        description="Least quality of an image to enroll, 0 to 100; below it, it gets 422.",
+        description="Lowest quality accepted for enrollment, 0 to 100; an image below it gets 422.",
     )
     quality_probe: int = Field(
         default=25,
         ge=0,
         le=100,
-        description="Least quality of an image to identify or verify, 0 to 100.",
+        description="Lowest quality accepted to identify or verify, 0 to 100; an image below it "
+        "gets 422.",
     )
     fpir_target: float = Field(
         default=0.01,

@@ -5,11 +5,13 @@
 Every palm is photographed three times in the style for judging, each time before another background
 and with another camera: two templates and a probe. The first half of the palms is enrolled, the
 others are strangers. Every photograph is cut twice: by the service's own reader, and by the drawn
-geometry. A palm of which the service refuses a photograph is left out of both, and counted.
+geometry. A palm of which the service refuses a photograph is left out of both, and counted. The
+trained identities, known from square crops, are then identified by one photograph each.
 """
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,10 +26,12 @@ from tqdm import tqdm
 from app.ensemble import Ensemble
 from app.gallery.index import GalleryIndex
 from app.gallery.sqlite import open_sqlite
+from app.identifier import Identifier
 from app.matching.maps import VeinMaps, join_maps
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
+from app.palm.drawing import as_png
 from app.palm.errors import PalmImageError, PoorQuality
 from app.palm.reader import PalmReader
 from app.palm.roi import as_input, vein_channel
@@ -45,6 +49,9 @@ SHOTS = 3
 
 FMRS = (1e-2, 1e-3)
 """Stated rates whose observed ones are counted."""
+
+TRAINED_SEED = 1
+"""Seed of the palms that the shipped nets were trained on."""
 
 LEAST = {name: Settings.model_fields[name].default for name in ("quality_enroll", "quality_probe")}
 """Least quality of templates and probes."""
@@ -91,6 +98,7 @@ def main() -> None:
         "no palm": sum(one.refused == "no palm" for one in cuts),
         "quality": sum(one.refused == "quality" for one in cuts),
         "ways": {name: measure(palms, ensemble) for name, palms in ways.items()},
+        "trained": count_trained(reader, ensemble),
     }
     print(as_markdown(report))
     if options.json:
@@ -170,6 +178,35 @@ def measure(palms: Sequence[Maps], ensemble: Ensemble) -> dict[str, Any]:
     }
 
 
+def count_trained(reader: PalmReader, ensemble: Ensemble) -> dict[str, int]:
+    """Identifies the trained identities by one photograph of the hand of each."""
+    counts: Counter[str] = Counter()
+    settings = Settings()
+    with TemporaryDirectory() as folder, closing(open_sqlite(f"sqlite:///{folder}/g.db")) as of:
+        of.seed_trained(ensemble.identities)
+        identifier = Identifier(
+            ensemble,
+            of,
+            reader,
+            fpir_target=settings.fpir_target,
+            fmr_target=settings.fmr_target,
+            quality_enroll=settings.quality_enroll,
+            quality_probe=settings.quality_probe,
+        )
+        for number, name in enumerate(tqdm(ensemble.identities, "trained identities")):
+            palm = draw_identity(TRAINED_SEED, number)
+            image, _ = draw_hand(TRAINED_SEED, number, JUDGE_HANDS, palm)
+            try:
+                matched = identifier.identify([as_png(image)]).identity
+            except PalmImageError:
+                counts["refused"] += 1
+                continue
+            right = matched is not None and matched.subject_id == name
+            counts["right" if right else "another" if matched else "nobody"] += 1
+        identifier.close()
+    return dict(counts)
+
+
 def as_markdown(report: dict[str, Any]) -> str:
     """Returns the figures as a table."""
     lines = [
@@ -189,6 +226,8 @@ def as_markdown(report: dict[str, Any]) -> str:
             + " | ".join(rates)
             + f" | {row['comparisons']:,} |"
         )
+    trained = ", ".join(f"{count} {name}" for name, count in report["trained"].items())
+    lines += ["", f"Trained identities, by one photograph of the hand of each: {trained}."]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from app import answers
+from app import answers, inspection
 from app.answers import GalleryState
 from app.ensemble import Ensemble, Net
 from app.gallery.gallery import Hand, Subject
@@ -114,7 +114,7 @@ class Verification(Traced, answers.Verification):
     """Whether the palm belongs to the claimed subject."""
 
 
-class Inspection(Traced, answers.Inspection):
+class Inspection(Traced, inspection.Inspection):
     """What the service sees in an image."""
 
 

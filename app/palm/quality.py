@@ -1,9 +1,9 @@
 """The quality of an image for recognition, in the manner of ISO/IEC 29794-1.
 
 Each component has a scale with three points: at 0 the image is useless, at 100 more does not help.
-At `ENOUGH`, errors are about twice those of good images: `benchmarks/quality.py` measures where,
-for sharpness, veins, brightness, saturated and blocks; the others were chosen. The worst component
-decides.
+At `ENOUGH`, errors are about twice those of good images for sharpness, saturated and blocks;
+`benchmarks/quality.py` measures these, veins and brightness, docs/capture.md says how the others
+were chosen. The worst component decides.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from app.palm.hand import Region
 from app.palm.roi import vein_channel
 
 ENOUGH = 50
-"""Score at which errors are about twice those of good images."""
+"""Score of the middle point of every scale."""
 
 BLOCK_PX = 8
 """Side of the blocks that JPEG compresses one by one."""
@@ -48,8 +48,8 @@ class Quality(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     score: Points = Field(
-        description="0 to 100, that of the worst component. At 50, errors are about twice those of "
-        "good images.",
+        description="0 to 100, that of the worst component. PALM_QUALITY_ENROLL and "
+        "PALM_QUALITY_PROBE are the lowest that are accepted.",
         examples=[100],
     )
     palm: Share = Field(
@@ -80,8 +80,9 @@ class Quality(BaseModel):
         examples=[0.0],
     )
     blocks: Amount = Field(
-        description="How much larger steps between JPEG's blocks are than within them: about 1 "
-        "without compression, 4 at JPEG quality 30; to 2 decimals.",
+        description="How much larger steps between JPEG's blocks are than within them, 1 or more: "
+        "about 1 without compression, 4 at JPEG quality 30; less for a palm of more than 224 "
+        "pixels, whose veins a block hides less. To 2 decimals.",
         examples=[1.13],
     )
     skin: Share = Field(
@@ -235,7 +236,7 @@ def assess(
         "veins": float((_blur(grey, 2 * unit) - _smooth(grey, 12 * unit)).std()),
         "brightness": float(grey.mean()) / 255,
         "saturated": float((square >= _ALMOST_WHITE).mean()),
-        "blocks": _blocks(_around(image, region)) / enlarged,
+        "blocks": 1 + (_blocks(_around(image, region)) - 1) / enlarged,
         "skin": skin,
         "pose": _pose(region),
     }

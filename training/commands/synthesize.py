@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from app.palm.drawing import as_png
 from training.fit.verdict import Verdict
 from training.report.files import replacing
 from training.synthetic.hands import JUDGE_HANDS, draw_hand
@@ -20,10 +20,12 @@ class SynthesizeConfig(PalmOptions):
     """Writes a database of synthetic palms. The default 6,400 images take 10 s on two cores.
 
     Attributes:
-        out: folder to create: `<out>/<identity>/<session>/<shot>.png`, grey, 128x128 px.
+        out: folder to create: `<out>/<identity>/<session>/<shot>.png`; grey, 128x128 px, unless
+            --hands is given.
         prefix: prefix of the identities' names, such as p in p001.
-        hands: photographs of whole hands instead, of several sizes, each before a background and a
-            camera of its own (docs/hands.md); then style and cameras have no effect.
+        hands: whether to draw photographs of whole hands instead of square crops, in several sizes,
+            each before a background and with a camera of its own (docs/hands.md). Then style and
+            cameras have no effect.
     """
 
     out: Path
@@ -71,8 +73,7 @@ def _write_identity(config: SynthesizeConfig, folder: Path, identity: int) -> No
         target.mkdir(parents=True)
         for shot, image in enumerate(shots, start=1):
             # Not cv2.imwrite, which reports a full disk only by its return value.
-            ordered = image[..., ::-1] if image.ndim == 3 else image  # OpenCV expects BGR
-            (target / f"{shot:02}.png").write_bytes(cv2.imencode(".png", ordered)[1].tobytes())
+            (target / f"{shot:02}.png").write_bytes(as_png(image))
 
 
 def _photograph_hands(config: SynthesizeConfig, identity: int) -> list[list[NDArray[np.uint8]]]:

@@ -1,17 +1,15 @@
 """The measures of a palm's square, against values worked out by hand, and what is refused."""
 
-from io import BytesIO
-
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from app.palm.errors import PoorQuality
 from app.palm.hand import Hand, Region
 from app.palm.quality import HAND_SCALES, Quality, assess
 from app.palm.square import Square, square_below, whole_square
+from benchmarks.quality import blur, compress
 from training.synthetic.palms import photograph
 from training.synthetic.styles import POLARIZED
 
@@ -28,16 +26,6 @@ def halves(dark: int, bright: int, at: int = 112) -> Pixels:
     grey = np.full((224, 224), dark, np.uint8)
     grey[:, at:] = bright
     return grey
-
-
-def compress(image: Pixels, quality: int) -> Pixels:
-    file = BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
-
-
-def blur(image: Pixels, sigma: float) -> Pixels:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
 
 
 @pytest.fixture(scope="module")
