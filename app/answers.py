@@ -14,14 +14,14 @@ from app.matching.decision import Decision
 from app.matching.mean_map import MIN_SUBJECTS
 from app.numbers import (
     CONFIDENCE_SHOWN,
-    SIMILARITY_SHOWN,
+    SCORE_SHOWN,
     Confidence,
     Corner,
     Degrees,
     Deviation,
     Fmr,
     Milliseconds,
-    Similarity,
+    Score,
 )
 from app.palm.capture import Capture
 from app.palm.quality import Quality
@@ -33,26 +33,26 @@ class _Answer(BaseModel):
 
 
 class Threshold(_Answer):
-    """The similarity that a match must reach, and how often impostors reach it."""
+    """The score that a match must reach, and how often impostors reach it."""
 
-    similarity: Similarity = Field(description=SIMILARITY_SHOWN, examples=[0.3579])
+    score: Score = Field(description=f"Score, {SCORE_SHOWN}", examples=[5.31])
     fmr: Fmr = Field(
-        description="False match rate: share of impostor comparisons that reach the similarity. "
+        description="False match rate: share of impostor comparisons that reach the score. "
         "0 to 1, to 3 significant digits.",
         examples=[6.25e-05],
     )
 
 
 class Impostors(_Answer):
-    """How alike the enrolled subjects are to each other, by the nets' fused similarity."""
+    """How alike the enrolled subjects are to each other, by the nets' fused score."""
 
-    mean: Similarity = Field(
-        description="Mean of the similarities, -1 to 1, to 4 decimals.", examples=[0.0612]
+    mean: Score = Field(
+        description="Mean of their scores with each other, to 2 decimals.", examples=[0.58]
     )
     deviation: Deviation = Field(
-        description="Their standard deviation, 0 to 1, to 4 decimals. Thresholds count deviations "
-        "above the mean.",
-        examples=[0.0208],
+        description="Standard deviation of these scores, to 2 decimals. Thresholds are multiplied "
+        "by it and raised by the mean.",
+        examples=[1.06],
     )
 
 
@@ -92,16 +92,16 @@ class GalleryState(_Answer):
 
 
 class Candidate(_Answer):
-    """A subject that the palm may belong to, by the nets' fused similarity."""
+    """A subject that the palm may belong to, by the nets' fused score."""
 
     subject_id: str = Field(description="The subject.", examples=["p003"])
     confidence: Confidence = Field(
         description=f"Probability that the palm is this subject's, {CONFIDENCE_SHOWN}",
         examples=[0.9999],
     )
-    similarity: Similarity = Field(
-        description=f"Similarity of the palm to the subject's templates, {SIMILARITY_SHOWN}",
-        examples=[0.7773],
+    score: Score = Field(
+        description=f"Score of the palm with the subject's templates, {SCORE_SHOWN}",
+        examples=[17.42],
     )
 
 
@@ -111,7 +111,7 @@ class Vote(_Answer):
     net: str = Field(description="The net's name.", examples=["vgg16"])
     version: int = Field(description="The net's version, 1 or higher.", examples=[9])
     subject_id: str | None = Field(
-        description="The net's most similar subject, even below the threshold; for verify the "
+        description="The net's best subject, even below the threshold; for verify the "
         "claimed subject; null in an empty gallery.",
         examples=["p003"],
     )
@@ -121,16 +121,16 @@ class Vote(_Answer):
         f"{CONFIDENCE_SHOWN}",
         examples=[0.9999],
     )
-    similarity: Similarity | None = Field(
-        description=f"Similarity to subject_id, {SIMILARITY_SHOWN} Null in an empty gallery.",
-        examples=[0.6447],
+    score: Score | None = Field(
+        description=f"Score with subject_id, {SCORE_SHOWN} Null in an empty gallery.",
+        examples=[15.03],
     )
     threshold: Threshold = Field(description="The net's own threshold.")
 
 
 Votes = Annotated[
     list[Vote],
-    Field(description="Each net's own answer; the decision uses their fused similarity."),
+    Field(description="Each net's own answer; the decision uses their fused score."),
 ]
 Qualities = Annotated[
     list[Quality], Field(description="The quality of each image, in the order sent.")
@@ -225,8 +225,7 @@ class Identification(_Answer):
     )
     nets: Votes
     threshold: Threshold = Field(
-        description="The threshold of the nets' fused similarity; it rises with the number of "
-        "subjects."
+        description="The threshold of the nets' fused score; it rises with the number of subjects."
     )
     regions: Regions
     quality: Qualities
@@ -239,16 +238,16 @@ class Identification(_Answer):
     timings_ms: Timings
 
     @property
-    def similarity(self) -> float | None:
-        """The best candidate's similarity; None in an empty gallery."""
-        return self.candidates[0].similarity if self.candidates else None
+    def score(self) -> float | None:
+        """The best candidate's score; None in an empty gallery."""
+        return self.candidates[0].score if self.candidates else None
 
 
 class Verification(_Answer):
     """Whether the palm belongs to the claimed subject."""
 
     decision: Decision = Field(
-        description="match or no_match: whether the similarity reaches the threshold.",
+        description="match or no_match: whether the score reaches the threshold.",
         examples=["match"],
     )
     identity: Subject = Field(description="The claimed subject.")
@@ -256,12 +255,12 @@ class Verification(_Answer):
         description=f"Probability that the decision is right, {CONFIDENCE_SHOWN}",
         examples=[0.9999],
     )
-    similarity: Similarity = Field(
-        description=f"Similarity of the palm to the subject's templates, {SIMILARITY_SHOWN}",
-        examples=[0.7773],
+    score: Score = Field(
+        description=f"Score of the palm with the subject's templates, {SCORE_SHOWN}",
+        examples=[17.42],
     )
     nets: Votes
-    threshold: Threshold = Field(description="The threshold of the nets' fused similarity.")
+    threshold: Threshold = Field(description="The threshold of the nets' fused score.")
     regions: Regions
     quality: Qualities
     warnings: Warnings

@@ -32,8 +32,8 @@ class Comparison:
     Attributes:
         palms: the palms, turned as they were compared.
         probes: for each net their maps.
-        found: the similarities by net.
-        fused: float32 [N], the fused similarities.
+        found: the scores by net.
+        fused: float32 [N], the fused scores.
         verdict: the decision on them.
         votes: each net's own answer.
     """
@@ -113,15 +113,17 @@ def _compare(
 
 
 def compute_maps(ensemble: Ensemble, palms: Sequence[Palm]) -> list[VeinMaps]:
-    """Returns each net's maps of the palms.
+    """Returns each net's maps of the palms, scaled.
 
     Raises:
         ArithmeticError: if a map is not finite; every answer would be wrong.
     """
     # One image at a time: an engine keeps memory for the largest batch that it has seen.
     return [
-        join_maps(
-            [net.maps(palm.pixels[np.newaxis]).within(palm.skin[np.newaxis]) for palm in palms]
+        net.cohort.scaled(
+            join_maps(
+                [net.maps(palm.pixels[np.newaxis]).within(palm.skin[np.newaxis]) for palm in palms]
+            )
         )
         for net in ensemble.nets
     ]
@@ -138,7 +140,7 @@ def warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:
         if captures and subject and region.capture not in captures:
             warnings.append(
                 f"image {position} is {names[region.capture]}, but {subject.subject_id} was "
-                f"enrolled from {enrolled}: genuine similarities may be lower; enroll both kinds"
+                f"enrolled from {enrolled}: its scores may be lower; enroll both kinds"
             )
         pointing = DIRECTIONS.get(int(region.square.rotation_deg))
         if region.hand is None and pointing:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
 from app.matching.maps import VeinMaps
+from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey, TrainedTemplates
 
 
@@ -42,17 +43,22 @@ class Net(Protocol):
         ...
 
     @property
+    def cohort(self) -> Cohort:
+        """Other palms, with which every map is compared to find its scale."""
+        ...
+
+    @property
     def test_pairs(self) -> VeinMaps:
         """Maps of test images; rows 2 i and 2 i + 1 are of one palm."""
         ...
 
     @property
     def calibration(self) -> Calibration:
-        """The meaning of its similarities."""
+        """The meaning of its scores."""
         ...
 
     def maps(self, images: NDArray[np.uint8]) -> VeinMaps:
-        """Computes the vein maps of uint8 [B, H, W, 3]; thread-safe.
+        """Computes the vein maps of uint8 [B, H, W, 3], not scaled yet; thread-safe.
 
         Raises:
             ArithmeticError: if a map is not finite.
@@ -66,7 +72,7 @@ class NetsDisagree(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Nets that vote together, and the fusion of their similarities.
+    """Nets that vote together, and the fusion of their scores.
 
     Attributes:
         nets: at least one; all have the same identities and the same input size.

@@ -213,7 +213,7 @@ class Identifier:
             decision=compared.verdict.decision,
             identity=subject,
             confidence=compared.verdict.confidence,
-            similarity=float(compared.fused[0]),
+            score=float(compared.fused[0]),
             nets=compared.votes,
             threshold=compared.verdict.threshold,
             regions=[answers.Region.of(palm) for palm in compared.palms],

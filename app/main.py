@@ -43,7 +43,7 @@ Part = TypeVar("Part")
 DESCRIPTION = """Tells whose palm a near-infrared image shows, with a confidence, or that nobody
 in the gallery matches.
 
-Several nets compare the veins in the image with every subject; their similarities are fused.
+Several nets compare the veins in the image with every subject; their scores are fused.
 Errors are `application/problem+json` (RFC 9457). Images are never stored."""
 
 

@@ -148,7 +148,7 @@ def describe_report(report: SiteReport, suspects: Sequence[Suspect]) -> str:
             f"{rate.false_matches:>14} {rate.raised_by:>9.4f}"
         )
     lines += [
-        f"{one.first} and {one.second} are probably one palm (similarity {one.similarity:.3f}); "
+        f"{one.first} and {one.second} are probably one palm (score {one.score:.1f}); "
         "they are left out above: erase one of them"
         for one in suspects
     ]

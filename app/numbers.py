@@ -9,9 +9,9 @@ MAX_SHOWN_CONFIDENCE = 0.9999
 """Largest confidence in an answer: no calibration has enough comparisons to prove more."""
 
 
-def show_similarity(value: float) -> float:
-    """Rounds a similarity to 4 decimals."""
-    return round(value, 4)
+def show_score(value: float) -> float:
+    """Rounds a score to 2 decimals."""
+    return round(value, 2)
 
 
 def show_confidence(value: float) -> float:
@@ -27,9 +27,8 @@ def _range(**ends: float) -> Any:
     return Field(json_schema_extra={**ends})
 
 
-Similarity = Annotated[float, _shown(show_similarity), _range(minimum=-1, maximum=1)]
-Deviation = Annotated[float, _shown(show_similarity), _range(minimum=0, maximum=1)]
-Score = Annotated[float, _shown(show_similarity)]
+Score = Annotated[float, _shown(show_score)]
+Deviation = Annotated[float, _shown(show_score), _range(minimum=0)]
 Confidence = Annotated[
     float, _shown(show_confidence), _range(minimum=0, maximum=MAX_SHOWN_CONFIDENCE)
 ]
@@ -39,4 +38,7 @@ Degrees = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum
 Milliseconds = Annotated[float, _shown(lambda value: round(value, 1)), _range(minimum=0)]
 
 CONFIDENCE_SHOWN = f"0 to {MAX_SHOWN_CONFIDENCE}, to 4 decimals."
-SIMILARITY_SHOWN = "-1 to 1, to 4 decimals; higher is more alike."
+SCORE_SHOWN = (
+    "in standard deviations, to 2 decimals: another person's palm scores about 0, the same palm 5 "
+    "to 30. -10 if the palm is too little seen to be compared."
+)

@@ -28,7 +28,7 @@ from app.matching.impostors import Impostors
 from app.matching.intervals import wilson_interval
 from app.matching.maps import Floats, VeinMaps, join_maps
 from app.matching.mean_map import MapSum
-from app.matching.similarity import compare_each
+from app.matching.scores import compare_each
 
 MAX_PROBES = 2000
 """Subjects that are compared with all others. More would not lower the rates that can be shown
@@ -38,7 +38,7 @@ MAX_SUSPECTS = 0.1
 """Largest number of suspected pairs as a share of the subjects."""
 
 ROUNDING = 1e-6
-"""Added to a threshold's raise, so that rounding does not let equal similarities reach it."""
+"""Added to a threshold's raise, so that rounding does not let equal scores reach it."""
 
 SUSPECT_QUANTILE = 0.05
 """Two subjects are suspected to be one palm if they are as alike as all but the least alike 5 % of
@@ -59,7 +59,7 @@ class SiteRate(BaseModel):
     raised_by: float = Field(
         description="What `calibrate --write` adds to the threshold so that the observed rate is "
         "the stated one, 0 or more; below 0 only with --force. In deviations of the impostors' "
-        "similarities if a mean map was subtracted, else a similarity."
+        "scores if a mean map was subtracted, else in those of scores."
     )
 
 
@@ -68,7 +68,7 @@ class Suspect(NamedTuple):
 
     first: str
     second: str
-    similarity: float
+    score: float
 
 
 class SiteReport(BaseModel):
@@ -86,7 +86,7 @@ class SiteReport(BaseModel):
         examples=["5f1c0a9be8d24371"],
     )
     weights: tuple[float, ...] = Field(
-        description="Weights of the nets in the fused similarity, each 0 to 1."
+        description="Weights of the nets in the fused score, each 0 to 1."
     )
     mean_map: bool = Field(description="Whether the thresholds are those with a mean map.")
     subjects: int = Field(description="Number of enrolled subjects that were compared.")
@@ -176,8 +176,8 @@ def measure_site(
         subject_ids: the N subjects.
         enrolled: their templates, for each net.
         template_ids: the nets' formats.
-        weights: the nets' weights in the fused similarity.
-        calibration: the shipped calibration of the fused similarity.
+        weights: the nets' weights in the fused score.
+        calibration: the shipped calibration of the fused score.
         impostors: the site's impostors, if a mean map is subtracted; None if none is.
         may_lower: whether a threshold may be lower than the shipped one.
 
@@ -210,7 +210,7 @@ def measure_site(
         if compared.sum() < comparisons_needed(fmr):
             break
         limits = calibration.at(fmr, counts, probes=1, impostors=scale)
-        excess = (fused - limits.similarities) / (scale.deviation if scale else 1.0)
+        excess = (fused - limits.scores) / (scale.deviation if scale else 1.0)
         rates.append(_rate(fmr, excess[compared], may_lower=may_lower))
     report = SiteReport(
         created_at=datetime.now(UTC).replace(microsecond=0),
@@ -229,7 +229,7 @@ def measure_site(
 def _fused(
     enrolled: Sequence[Enrolled], weights: Sequence[float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns the similarities of each subject's first image.
+    """Returns the scores of each subject's first image.
 
     Returns:
         float64 [P, N] to the subjects' templates, NaN to its own, and float64 [G] to the other
@@ -267,7 +267,7 @@ def _suspects(
     rows, columns = np.nonzero(fused >= np.quantile(genuine, SUSPECT_QUANTILE))
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         pair = (min(row, column), max(row, column))
-        found[pair] = max(found.get(pair, -1.0), float(fused[row, column]))
+        found[pair] = max(found.get(pair, -np.inf), float(fused[row, column]))
     if len(found) > max(MAX_SUSPECTS * len(subject_ids), 1):
         return []
     for first, second in found:
@@ -278,7 +278,7 @@ def _suspects(
 
 
 def _rate(fmr: float, excess: NDArray[np.float64], *, may_lower: bool) -> SiteRate:
-    """Returns a rate from every comparison's similarity minus its threshold."""
+    """Returns a rate from every comparison's score minus its threshold."""
     false_matches = int((excess >= 0).sum())
     raised_by = float(lowest_reached(excess, [fmr])[0]) + ROUNDING
     return SiteRate(
@@ -293,8 +293,7 @@ def _rate(fmr: float, excess: NDArray[np.float64], *, may_lower: bool) -> SiteRa
 def _raise(case: Case, amounts: NDArray[np.float64]) -> tuple[Threshold, ...]:
     """Returns a case's thresholds raised by the amounts, none lower than that of a higher rate."""
     raised = [threshold.score for threshold in case.thresholds] + amounts
-    highest = np.inf if case.mean_map else 1.0
-    risen = np.minimum(np.maximum.accumulate(raised), highest)
+    risen = np.maximum.accumulate(raised)
     return tuple(
         replace(threshold, score=float(score))
         for threshold, score in zip(case.thresholds, risen, strict=True)

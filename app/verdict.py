@@ -1,4 +1,4 @@
-"""Decides on the similarities of a probe to the subjects found, for all nets and for each."""
+"""Decides on the scores of a probe with the subjects found, for all nets and for each."""
 
 from typing import NamedTuple, cast
 
@@ -14,7 +14,7 @@ from app.matching.templates import NetKey
 
 
 class Verdict(NamedTuple):
-    """A decision on the similarities to N subjects.
+    """A decision on the scores with N subjects.
 
     Attributes:
         answers: the decision on the one probe.
@@ -38,20 +38,20 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    similarities: Floats,
+    scores: Floats,
     calibration: Calibration,
     found: Found,
     impostors: Impostors | None,
     fmr: float,
 ) -> Verdict:
-    """Decides on the similarities [N] to the subjects found."""
+    """Decides on the scores [N] with the subjects found."""
     counts = found.template_counts if found.subjects else np.ones(1, np.int64)
     limits = calibration.at(fmr, counts, probes=found.probe_images, impostors=impostors)
-    kept = slice(len(similarities))
-    answers = decide(similarities[np.newaxis], limits.similarities[kept], limits.temperatures[kept])
+    kept = slice(len(scores))
+    answers = decide(scores[np.newaxis], limits.scores[kept], limits.temperatures[kept])
     best = int(answers.best[0])
-    at = float(limits.similarities[max(best, 0)])
-    return Verdict(answers, best, Threshold(similarity=at, fmr=limits.fmr))
+    at = float(limits.scores[max(best, 0)])
+    return Verdict(answers, best, Threshold(score=at, fmr=limits.fmr))
 
 
 def rank_candidates(fused: Floats, answers: Answers, found: Found, count: int) -> list[Candidate]:
@@ -62,20 +62,20 @@ def rank_candidates(fused: Floats, answers: Answers, found: Found, count: int) -
         Candidate(
             subject_id=found.subjects[i].subject_id,
             confidence=float(confidences[i]),
-            similarity=float(fused[i]),
+            score=float(fused[i]),
         )
         for i in best
     ]
 
 
-def vote_of(key: NetKey, similarities: Floats, verdict: Verdict, found: Found) -> Vote:
-    """Returns what one net alone would answer, from its similarities [N]."""
+def vote_of(key: NetKey, scores: Floats, verdict: Verdict, found: Found) -> Vote:
+    """Returns what one net alone would answer, from its scores [N]."""
     return Vote(
         net=key.net,
         version=key.version,
         subject_id=found.subjects[verdict.best].subject_id if found.subjects else None,
         decision=verdict.decision,
         confidence=verdict.confidence,
-        similarity=float(similarities[verdict.best]) if found.subjects else None,
+        score=float(scores[verdict.best]) if found.subjects else None,
         threshold=verdict.threshold,
     )

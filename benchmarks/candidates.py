@@ -30,7 +30,7 @@ from app.matching.impostors import MAX_COHORT, Impostors
 from app.matching.intervals import wilson_interval
 from app.matching.maps import Floats, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
-from app.matching.similarity import compare_each
+from app.matching.scores import compare_each
 from app.nets.manifest import highest_version
 from benchmarks.machine import as_sentence, describe_machine
 from training.database.palms import Palms
@@ -141,7 +141,7 @@ def would_be_found(
         probes=1,
         impostors=Impostors.of(weighted_sum(fusion.weights, cohorts)),
     )
-    return weighted_sum(fusion.weights, own) >= limit.similarities[0]
+    return weighted_sum(fusion.weights, own) >= limit.scores[0]
 
 
 def sum_of(templates: VeinMaps) -> MapSum:

@@ -25,6 +25,7 @@ from app.gallery.index import GalleryIndex
 from app.gallery.sqlite import open_sqlite
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
+from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey
 from benchmarks.machine import as_sentence, describe_machine
 from training.report.files import write_text
@@ -52,6 +53,11 @@ class RandomNet:
     def trained(self) -> TrainedTemplates:
         """One template of the identity."""
         return TrainedTemplates(np.zeros(1, np.int32), random_maps(1, seed=0))
+
+    @property
+    def cohort(self) -> Cohort:
+        """Too few palms: scores are similarities."""
+        return Cohort.of(self.trained)
 
     @property
     def test_pairs(self) -> VeinMaps:

@@ -138,7 +138,10 @@ def _maps(
     ensemble: Ensemble, pixels: NDArray[np.uint8], skin: NDArray[np.bool_] | None = None
 ) -> Maps:
     seen = np.ones(pixels.shape[:2], np.bool_) if skin is None else skin
-    return [net.maps(pixels[np.newaxis]).within(seen[np.newaxis]) for net in ensemble.nets]
+    return [
+        net.cohort.scaled(net.maps(pixels[np.newaxis]).within(seen[np.newaxis]))
+        for net in ensemble.nets
+    ]
 
 
 def _join(photographs: Sequence[Maps]) -> Maps:
@@ -165,7 +168,7 @@ def measure(palms: Sequence[Maps], ensemble: Ensemble) -> dict[str, Any]:
                 limits = ensemble.fusion.calibration.at(
                     fmr, found.template_counts, probes=1, impostors=found.fused_impostors
                 )
-                reached = fused >= limits.similarities
+                reached = fused >= limits.scores
                 genuine[fmr] += int((reached & own).sum())
                 accepted[fmr] += int((reached & ~own).sum())
         index.close()

@@ -25,7 +25,7 @@ from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.gallery.gallery import Hand, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
-from app.numbers import show_confidence, show_similarity
+from app.numbers import show_confidence, show_score
 from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
 logger = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ def _log_decision(
         decision=found.decision,
         subject_id=found.identity and found.identity.subject_id,
         confidence=show_confidence(found.confidence),
-        similarity=None if found.similarity is None else show_similarity(found.similarity),
+        score=None if found.score is None else show_score(found.score),
     )
 
 

@@ -143,8 +143,8 @@ class CalibratedThreshold(BaseModel):
 
     score: Score = Field(
         description="In a case with a mean map, deviations above the mean of the site's impostors "
-        "(`gallery.mean_map.impostors`); else a similarity. To 4 decimals.",
-        examples=[5.0713],
+        "(`gallery.mean_map.impostors`); else a score. To 2 decimals.",
+        examples=[5.07],
     )
     fmr: Fmr = Field(
         description="False match rate: share of impostor comparisons that reach the score. "
@@ -222,11 +222,11 @@ class Model(BaseModel):
 
 
 class Models(BaseModel):
-    """The nets that vote, how their similarities are fused, and the gallery that they search."""
+    """The nets that vote, how their scores are fused, and the gallery that they search."""
 
     nets: list[Model] = Field(description="The nets, in the order of PALM_NETS.")
     weights: list[float] = Field(
-        description="Weights of the nets' similarities in the fused one, in the same order, each "
+        description="Weights of the nets' scores in the fused one, in the same order, each "
         "0 to 1; their sum is 1.",
         examples=[[0.3, 0.3, 0.4]],
     )

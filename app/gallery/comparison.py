@@ -14,22 +14,12 @@ from app.matching.calibration import Calibration
 from app.matching.hamming import hamming
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, Signs, VeinMaps
-from app.matching.similarity import (
-    COARSE_SHIFT,
-    NO_SCORE,
-    SHIFT,
-    agreement,
-    probe_codes,
-    similarities,
-    window_shape,
-)
+from app.matching.scores import NO_SCORE, compare_one
+from app.matching.similarity import COARSE_SHIFT, SHIFT, agreement, probe_codes
 
-MAX_FULL_BYTES = 100_000_000
-"""Bytes that a core compares in 2 ms with AVX-512 and in 10 ms without. More are compared in two
+MAX_FULL_BYTES = 200_000_000
+"""Bytes that a core compares in 5 ms with AVX-512 and in 20 ms without. More are compared in two
 steps."""
-
-MASKED_COST = 3
-"""How much longer it takes to compare a probe with unusable places."""
 
 CANDIDATES = 128
 """Subjects that coarse maps propose: three images of each by three nets take about 1 ms."""
@@ -37,16 +27,16 @@ CANDIDATES = 128
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Similarities of a probe to N subjects: to all, or to the candidates of a large gallery.
+    """Scores of a probe with N subjects: to all, or to the candidates of a large gallery.
 
     Attributes:
         subjects: the N subjects.
         template_counts: int64 [N], number of images that each is compared with, 1 or more.
-        by_net: for each net float32 [N], the mean over the probe's images of the best similarity
-            to any of the subject's templates.
+        by_net: for each net float32 [N], the mean over the probe's images of the best score with
+            any of the subject's templates.
         gallery_size: number of subjects that can be searched.
         impostors: for each net the site's impostors; None if no mean map is subtracted.
-        fused_impostors: the same of the fused similarity.
+        fused_impostors: the same of the fused score.
         probe_images: number of the probe's images.
     """
 
@@ -76,7 +66,7 @@ def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:
         proposer: index of the net whose coarse maps propose the candidates.
     """
     known = np.flatnonzero(view.counts > 0)
-    if len(known) > CANDIDATES and _count_bytes(view, probes) > MAX_FULL_BYTES:
+    if len(known) > CANDIDATES and _count_bytes(view) > MAX_FULL_BYTES:
         mean = view.means.maps[proposer]
         of_coarse = coarse_similarity(
             view.rows[proposer], len(view.subjects), probes[proposer], mean
@@ -85,11 +75,9 @@ def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:
     return search(view, probes, known)
 
 
-def _count_bytes(view: View, probes: Sequence[VeinMaps]) -> int:
-    """Returns how many bytes one image is compared with, or how many would take as long."""
-    bytes_per_shift = sum(rows.codes.bits.size for rows in view.rows)
-    cost = 1 if all(probe.usable.all() for probe in probes) else MASKED_COST
-    return bytes_per_shift * (2 * SHIFT + 1) ** 2 * cost
+def _count_bytes(view: View) -> int:
+    """Returns how many bytes one image is compared with."""
+    return sum(rows.codes.bits.size for rows in view.rows) * (2 * SHIFT + 1) ** 2
 
 
 def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> Found:
@@ -144,17 +132,18 @@ def _similarity(
     slots: NDArray[np.int64],
     slot_count: int,
 ) -> Floats:
-    """Returns one net's similarity [N] of a probe's images to the subjects in N slots."""
+    """Returns one net's score [N] of a probe's images with the subjects in N slots."""
     wanted = np.zeros(slot_count + 1, np.bool_)  # the last is that of free rows
     wanted[slots] = True
     chosen = np.flatnonzero(wanted[rows.owners])
     every = len(chosen) == len(rows)  # then nothing need be copied
-    codes, owners = (
-        (rows.codes, rows.owners.copy()) if every else (rows.codes[chosen], rows.owners[chosen])
+    codes, scales, owners = (
+        (rows.codes, rows.scales, rows.owners.copy())
+        if every
+        else (rows.codes[chosen], rows.scales[chosen], rows.owners[chosen])
     )
     of_images = [
-        similarities(probe_codes(one), codes, window_shape(probe.shape))
-        for one in Signs.of(probe, mean).each()
+        compare_one(probe[i : i + 1], codes, scales, mean, probe.shape) for i in range(len(probe))
     ]
     return _best_by_slot(of_images, owners, slot_count)[slots]
 
@@ -164,28 +153,18 @@ def coarse_similarity(
 ) -> Floats:
     """Returns the approximate similarity [S] of a probe's images to the subjects in all S slots.
 
-    Unusable places count as places without correlation: those of a template hold zeros, which
-    differ from half of a probe's signs, and those of the probe get ones in every other channel.
-    This takes a third of the time of leaving them out.
+    It leaves out what all templates have in common: the probe's unusable places and its scale.
     """
     owners = rows.owners.copy()  # rows may be erased meanwhile
     signs = Signs.coarse(probe, mean)
-    bits = np.prod(window_shape(signs.shape, COARSE_SHIFT))
+    bits = signs.shape.side**2 * signs.shape.channels
     of_images: list[Floats] = []
     for one in signs.each():
-        by_shift = hamming(rows.coarse, probe_codes(_half_set(one), COARSE_SHIFT).bits).T
+        by_shift = hamming(rows.coarse, probe_codes(one, COARSE_SHIFT).bits).T
         # This order of the loop takes a quarter of the time of min(axis=0).
         differing = reduce(np.minimum, by_shift).astype(np.float32)
-        of_images.append((1 - differing * np.float32(2 / bits)) / rows.coarse_share)
+        of_images.append((1 - differing * np.float32(2 / bits)) / np.sqrt(rows.coarse_share))
     return _best_by_slot(of_images, owners, slot_count)
-
-
-def _half_set(signs: Signs) -> Signs:
-    """Returns signs with ones in every other channel of the unusable places."""
-    channels: int = signs.positive.shape[3]
-    every_other = np.array([channel % 2 == 0 for channel in range(channels)])
-    filled = np.where(signs.usable[..., None], signs.positive, every_other)
-    return Signs(filled, signs.usable)
 
 
 def _best_by_slot(of_images: Sequence[Floats], owners: Slots, slot_count: int) -> Floats:

@@ -20,7 +20,7 @@ def next_means(
     Args:
         gallery: the gallery.
         nets: the nets.
-        weights: their weights in the fused similarity.
+        weights: their weights in the fused score.
         former: the mean maps in use, which are returned if others would be refused.
 
     Raises:

@@ -26,7 +26,7 @@ class MeanMapState:
     Attributes:
         subjects: number of subjects in them; 0 if no mean map is subtracted.
         revision: rises whenever this process takes other mean maps into use.
-        impostors: the site's impostors, of the fused similarity; None if no mean map is subtracted.
+        impostors: the site's impostors, of the fused score; None if no mean map is subtracted.
     """
 
     subjects: int
@@ -96,7 +96,7 @@ class GalleryIndex:
             probes: see `search`.
 
         Returns:
-            The similarities to this subject alone; None if it does not exist or lacks templates of
+            The scores with this subject alone; None if it does not exist or lacks templates of
             a net.
         """
         view = self._current()

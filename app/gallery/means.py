@@ -13,7 +13,7 @@ from app.matching.fusion import weighted_sum
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
-from app.matching.similarity import compare_each
+from app.matching.scores import compare_each
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Means:
         revision: rises by one whenever other mean maps are taken into use.
         considered: number of subjects that could have been in them when they were chosen.
         impostors: for each net the site's impostors; empty if no mean map is subtracted.
-        fused_impostors: the same of the fused similarity.
+        fused_impostors: the same of the fused score.
     """
 
     maps: tuple[Floats | None, ...]
@@ -101,7 +101,7 @@ class Means:
         Args:
             cohort: for each net the maps of each of M subjects.
             sums: the sums that these mean maps are of.
-            weights: the nets' weights in the fused similarity.
+            weights: the nets' weights in the fused score.
         """
         if len(cohort[0]) < 2:  # they were erased meanwhile
             return self

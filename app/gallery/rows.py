@@ -6,14 +6,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.matching.maps import Floats, MapShape, Signs, VeinMaps
-from app.matching.similarity import (
-    COARSE_SHIFT,
-    MAPS_AT_ONCE,
-    MIN_OVERLAP,
-    Codes,
-    template_codes,
-)
+from app.matching.maps import UNSCALED, Floats, MapShape, Signs, VeinMaps
+from app.matching.similarity import MAPS_AT_ONCE, MIN_OVERLAP, Codes, template_codes
 
 FREE = -1
 """The owner of a row whose subject was erased."""
@@ -30,14 +24,16 @@ class RowsView:
     """The first T rows of a net. Rows appended later are not seen; erased ones lose their owner.
 
     Attributes:
-        codes: T windows.
-        coarse: uint8 [T, K], the signs of each coarse window; K is 0 if the net proposes nobody.
-        coarse_share: float32 [T], share of the coarse window's places that are usable, at least
+        codes: T maps.
+        scales: float32 [T, 2], see `VeinMaps.scales`.
+        coarse: uint8 [T, K], the signs of each coarse map; K is 0 if the net proposes nobody.
+        coarse_share: float32 [T], share of the coarse map's places that are usable, at least
             `MIN_OVERLAP`.
         owners: int32 [T], each row's slot, or `FREE`.
     """
 
     codes: Codes
+    scales: Floats
     coarse: Bytes
     coarse_share: Floats
     owners: Slots
@@ -49,7 +45,11 @@ class RowsView:
     def __getitem__(self, rows: slice) -> "RowsView":
         """Returns some of the rows, in the same memory."""
         return RowsView(
-            self.codes[rows], self.coarse[rows], self.coarse_share[rows], self.owners[rows]
+            self.codes[rows],
+            self.scales[rows],
+            self.coarse[rows],
+            self.coarse_share[rows],
+            self.owners[rows],
         )
 
 
@@ -64,7 +64,7 @@ class Rows:
 
         Args:
             shape: the maps' shape.
-            coarse: whether to keep coarse windows too.
+            coarse: whether to keep coarse maps too.
         """
         self._has_coarse = coarse
         self._used = 0
@@ -98,6 +98,7 @@ class Rows:
         for array in (own.codes.bits, own.codes.places, own.coarse):
             array[rows] = 0
         own.codes.whole[rows] = True  # a map with unusable places takes longer to compare
+        own.scales[rows] = UNSCALED
         own.coarse_share[rows] = 1
         self.erased += len(rows)
 
@@ -109,12 +110,11 @@ class Rows:
         codes = template_codes(Signs.of(maps, mean))
         if not self._has_coarse:
             no_bits = np.empty((len(maps), 0), np.uint8)
-            return RowsView(codes, no_bits, np.ones(len(maps), np.float32), owners)
+            return RowsView(codes, maps.scales, no_bits, np.ones(len(maps), np.float32), owners)
         signs = Signs.coarse(maps, mean)
-        centre = slice(COARSE_SHIFT, signs.usable.shape[1] - COARSE_SHIFT)
-        usable = signs.usable[:, centre, centre].mean(axis=(1, 2), dtype=np.float32)
+        usable = signs.usable.mean(axis=(1, 2), dtype=np.float32)
         share = np.maximum(usable, np.float32(MIN_OVERLAP))
-        return RowsView(codes, template_codes(signs, COARSE_SHIFT).bits, share, owners)
+        return RowsView(codes, maps.scales, template_codes(signs).bits, share, owners)
 
     def _reserve(self, needed: int) -> None:
         """Replaces the arrays by larger ones if they are too small; views keep the old ones."""
@@ -124,6 +124,7 @@ class Rows:
         bits, places, whole = old.codes.bits, old.codes.places, old.codes.whole
         self._arrays = RowsView(
             Codes(_enlarge(bits, capacity), _enlarge(places, capacity), _enlarge(whole, capacity)),
+            _enlarge(old.scales, capacity),
             _enlarge(old.coarse, capacity),
             _enlarge(old.coarse_share, capacity),
             _enlarge(old.owners, capacity),
@@ -134,6 +135,7 @@ def _copy(rows: RowsView, to: RowsView) -> None:
     to.codes.bits[:] = rows.codes.bits
     to.codes.places[:] = rows.codes.places
     to.codes.whole[:] = rows.codes.whole
+    to.scales[:] = rows.scales
     to.coarse[:] = rows.coarse
     to.coarse_share[:] = rows.coarse_share
     to.owners[:] = rows.owners

@@ -80,7 +80,7 @@ def _read_intact_sum(connection: Connection, of: MapFormat) -> MapSum | None:
 def _share(stored: Iterable[bytes], shape: MapShape) -> MapSum | None:
     """Returns the share of a subject with these maps; None if one has a wrong size."""
     maps = list(stored)
-    if any(len(one) != shape.stored_bytes for one in maps):
+    if not all(shape.may_be_stored(len(one)) for one in maps):
         return None
     return MapSum.of(VeinMaps.from_bytes(maps, shape)) if maps else MapSum.empty(shape)
 

@@ -174,8 +174,10 @@ class Table:
         for number in changes.numbers:
             self._damaged.pop(number, None)
         for of, stored in zip(self._formats, changes.maps, strict=True):
-            sizes = np.array([len(one) for one in stored.maps], np.int64)
-            damaged: list[int] = stored.owners[sizes != of.shape.stored_bytes].tolist()
+            intact_size = np.array(
+                [of.shape.may_be_stored(len(one)) for one in stored.maps], np.bool_
+            )
+            damaged: list[int] = stored.owners[~intact_size].tolist()
             for i in damaged:
                 self._damaged[changes.numbers[i]] = changes.subjects[i].subject_id, of
                 intact[i] = False
@@ -198,7 +200,8 @@ class Table:
         rank = np.arange(len(stored.owners)) - np.searchsorted(stored.owners, stored.owners)
         new = np.flatnonzero(rank >= held[stored.owners])
         maps = VeinMaps.from_bytes([stored.maps[i] for i in new.tolist()], self._formats[net].shape)
-        self._rows[net].append(maps, self.means.maps[net], slots[stored.owners[new]])
+        scaled = self._nets[net].cohort.scaled(maps)  # an earlier release stored no scales
+        self._rows[net].append(scaled, self.means.maps[net], slots[stored.owners[new]])
 
 
 def _describe_damage(damaged: Iterable[tuple[str, MapFormat]]) -> str:

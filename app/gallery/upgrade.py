@@ -10,7 +10,8 @@ logger = logging.getLogger(__name__)
 
 OF_EMBEDDINGS = 1
 WITHOUT_CAPTURE = 2
-UPGRADABLE = (OF_EMBEDDINGS, WITHOUT_CAPTURE)
+WITHOUT_SCALES = 3
+UPGRADABLE = (OF_EMBEDDINGS, WITHOUT_CAPTURE, WITHOUT_SCALES)
 
 STATEMENTS = (
     "CREATE TABLE former_subjects AS SELECT * FROM subjects",
@@ -25,7 +26,8 @@ def upgrade(connection: Connection) -> None:
 
     Version 1 stored embeddings, which cannot be compared with maps: they are erased. Every subject
     gets a number and must be enrolled again, except the trained ones. Version 2 did not record how
-    an image was captured.
+    an image was captured. The maps of versions 2 and 3 have no scale; `app.gallery.table` computes
+    it whenever it reads them.
     """
     if not inspect(connection).has_table(GALLERY.name):
         return
@@ -37,6 +39,7 @@ def upgrade(connection: Connection) -> None:
         connection.execute(text("DROP INDEX maps_by_subject"))
         for index in MAPS.indexes:
             index.create(connection)
+    if version in (WITHOUT_CAPTURE, WITHOUT_SCALES):
         connection.execute(update(GALLERY).values(schema_version=SCHEMA_VERSION))
         logger.warning(
             "the gallery is upgraded to schema %d; the former release needs its backup",

@@ -1,11 +1,11 @@
-"""Calibration of similarities: thresholds with their false match rates, and temperatures.
+"""Calibration of scores: thresholds with their false match rates, and temperatures.
 
 The best of several enrolled images is higher, and the mean of several probes varies less, than one
-similarity, and impostors are more alike while no mean map is subtracted. Each such case has its
-own thresholds, measured on strangers: palms that no net was trained on.
+score, and impostors are more alike while no mean map is subtracted. Each such case has its own
+thresholds, measured on strangers: palms that no net was trained on.
 
 With a mean map there are enough subjects to know how alike impostors are before the site's camera.
-Thresholds then count deviations above that mean (`app.matching.impostors`); without, similarities.
+Thresholds then count deviations above that mean (`app.matching.impostors`); without, scores.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.matching.decision import posteriors
 from app.matching.impostors import Impostors
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 5e-7)
@@ -27,12 +26,7 @@ MIN_FALSE_MATCHES = 3
 FPIR_TARGET = 0.01
 """False positive identification rate at which the temperature is fitted: the service's default."""
 
-TEMPERATURE_GALLERY = 200
-"""Subjects in the galleries for fitting temperatures: about as many as the nets are trained on."""
-
-_TEMPERATURES: tuple[float, ...] = tuple(np.geomspace(0.1, 10, 80).tolist())  # in deviations
-
-Similarities = NDArray[np.floating]
+Scores = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +34,8 @@ class Threshold:
     """A score and the false match rate at it.
 
     Attributes:
-        score: a similarity in [-1, 1] or, in a case with a mean map, deviations above the mean of
-            the site's impostors.
+        score: a score or, in a case with a mean map, deviations above the mean of the site's
+            impostors.
         fmr: share of impostor comparisons that reach the score, in (0, 1].
         comparisons: number of impostor comparisons measured; None for an interpolated threshold.
     """
@@ -53,7 +47,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The meaning of similarities in one case.
+    """The meaning of scores in one case.
 
     Attributes:
         mean_map: whether a mean map is subtracted.
@@ -91,7 +85,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The meaning of one matcher's similarities, in every case.
+    """The meaning of one matcher's scores, in every case.
 
     Attributes:
         cases: at least one.
@@ -127,7 +121,7 @@ class Calibration:
         probes: int,
         impostors: Impostors | None,
     ) -> "Limits":
-        """Returns what each subject's similarity must reach for a false match rate.
+        """Returns what each subject's score must reach for a false match rate.
 
         Between the measured numbers of enrolled images, thresholds are interpolated over the
         number's logarithm. Above the largest they rise as between the last two; if only one number
@@ -153,7 +147,7 @@ class Calibration:
         above = np.maximum(asked - counts[-1], 0) * max(rise, 0.0)
         temperatures = np.interp(asked, counts, [case.temperature for case in cases])
         return Limits(
-            similarities=scale.mean + scale.deviation * (np.interp(asked, counts, scores) + above),
+            scores=scale.mean + scale.deviation * (np.interp(asked, counts, scores) + above),
             temperatures=scale.deviation * temperatures,
             fmr=max(one.fmr for one in found),
         )
@@ -168,100 +162,18 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What N subjects' similarities must reach.
+    """What N subjects' scores must reach.
 
     Attributes:
-        similarities: float64 [N].
+        scores: float64 [N].
         temperatures: float64 [N].
-        fmr: the false match rate at these similarities: the one that was asked for, or the nearest
+        fmr: the false match rate at these scores: the one that was asked for, or the nearest
             that was measured.
     """
 
-    similarities: NDArray[np.float64]
+    scores: NDArray[np.float64]
     temperatures: NDArray[np.float64]
     fmr: float
-
-
-@dataclass(frozen=True, slots=True)
-class Trials:
-    """The similarities of strangers to each other, in one case and one style of cameras.
-
-    Attributes:
-        similarities: float [P, N], every probe to every subject; or scores, see `scaled`.
-        own: integers [P], the column of each probe's own subject.
-        cohort: float [M, M], similarities between subjects of the mean map, see `Impostors.of`;
-            None if no mean map was subtracted.
-    """
-
-    similarities: Similarities
-    own: NDArray[np.integer]
-    cohort: Similarities | None = None
-
-    def scaled(self) -> "Trials":
-        """Returns the scores: deviations above the cohort's mean, if there is a cohort."""
-        if self.cohort is None:
-            return self
-        of = Impostors.of(self.cohort)
-        return Trials((self.similarities - of.mean) / of.deviation, self.own)
-
-    def genuine(self) -> Similarities:
-        """Returns [P], the similarity of each probe to its own subject."""
-        return self.similarities[np.arange(len(self.own)), self.own]
-
-    def impostors(self) -> Similarities:
-        """Returns [P, N - 1], the similarities of each probe to all other subjects."""
-        others = np.ones(self.similarities.shape, bool)
-        others[np.arange(len(self.own)), self.own] = False
-        return self.similarities[others].reshape(len(self.own), -1)
-
-
-def calibrate(trials: Sequence[Trials], *, mean_map: bool, templates: int, probes: int) -> Case:
-    """Measures the thresholds and fits the temperature of one case.
-
-    A threshold is the lowest score that no larger share of the impostor comparisons reaches than
-    the FMR; the highest among the styles counts. The temperature is the one of 80, from 0.1 to 10
-    deviations of the impostors, with the least mean negative log-likelihood.
-
-    Args:
-        trials: for each style of cameras, its similarities, with a cohort if there is a mean map.
-        mean_map: see `Case`.
-        templates: see `Case`.
-        probes: see `Case`.
-
-    Raises:
-        ValueError: if the impostors are too few for the first of `FMRS`.
-    """
-    scores = [one.scaled() for one in trials]
-    impostors = [one.impostors().ravel() for one in scores]
-    thresholds = _measure_thresholds(impostors)
-    deviation = max(float(np.mean([one.std() for one in impostors])), 1e-3)
-    small = [_small_galleries(one) for one in scores]
-    return min(
-        (Case(mean_map, templates, probes, deviation * t, thresholds) for t in _TEMPERATURES),
-        key=lambda case: np.mean([negative_log_likelihood(case, own).mean() for own in small]),
-    )
-
-
-def negative_log_likelihood(case: Case, trials: Trials) -> NDArray[np.float64]:
-    """Returns the negative log-likelihood of the truth about every probe, known and unknown.
-
-    Every probe is identified twice at `FPIR_TARGET`: among all N subjects, and among the N - 1
-    others as a stranger.
-
-    Args:
-        case: the calibration to evaluate.
-        trials: similarities of P probes to N subjects.
-
-    Returns:
-        float64 [2 P], the searches for known subjects first.
-    """
-    scores = trials.scaled()
-    probes, subjects = scores.similarities.shape
-    nobody = case.threshold_at(FPIR_TARGET / subjects).score
-    known = posteriors(scores.similarities, nobody, case.temperature)
-    strange = posteriors(scores.impostors(), nobody, case.temperature)
-    truth = np.concatenate([known[np.arange(probes), 1 + trials.own], strange[:, 0]])
-    return -np.log(truth + 1e-12)
 
 
 def comparisons_needed(fmr: float) -> int:
@@ -269,28 +181,14 @@ def comparisons_needed(fmr: float) -> int:
     return int(np.ceil(MIN_FALSE_MATCHES / fmr - 1e-6))
 
 
-def _measure_thresholds(styles: Sequence[Similarities]) -> tuple[Threshold, ...]:
-    fewest = min(one.size for one in styles)
-    fmrs = [fmr for fmr in FMRS if fewest >= comparisons_needed(fmr)]
-    if not fmrs:
-        raise ValueError(
-            f"{fewest} impostor comparisons are too few, {comparisons_needed(FMRS[0])} are needed: "
-            "add strangers"
-        )
-    highest = np.max([lowest_reached(one, fmrs) for one in styles], axis=0)
-    return tuple(
-        Threshold(score, fmr, fewest) for score, fmr in zip(highest.tolist(), fmrs, strict=True)
-    )
+def lowest_reached(scores: Scores, fmrs: Sequence[float]) -> NDArray[np.float64]:
+    """Returns for each FMR the lowest score that no larger share of [M] reaches.
 
-
-def lowest_reached(similarities: Similarities, fmrs: Sequence[float]) -> NDArray[np.float64]:
-    """Returns for each FMR the lowest similarity that no larger share of [M] reaches.
-
-    Many similarities are equal, because they count places. If those at the quantile would exceed
+    Scores may be equal, because they count places. If those at the quantile would exceed
     the share, the next number above them is returned.
     """
-    first = [similarities.size - max(int(fmr * similarities.size + 1e-6), 1) for fmr in fmrs]
-    ordered = np.partition(similarities, sorted({*first, *(max(k - 1, 0) for k in first)}))
+    first = [scores.size - max(int(fmr * scores.size + 1e-6), 1) for fmr in fmrs]
+    ordered = np.partition(scores, sorted({*first, *(max(k - 1, 0) for k in first)}))
     found = [
         np.nextafter(ordered[k], ordered.dtype.type(np.inf))
         if k and ordered[k - 1] == ordered[k]
@@ -298,9 +196,3 @@ def lowest_reached(similarities: Similarities, fmrs: Sequence[float]) -> NDArray
         for k in first
     ]
     return np.array(found, np.float64)
-
-
-def _small_galleries(trials: Trials) -> Trials:
-    """Returns the trials of the first `TEMPERATURE_GALLERY` subjects among each other."""
-    kept = trials.own < TEMPERATURE_GALLERY
-    return Trials(trials.similarities[kept, :TEMPERATURE_GALLERY], trials.own[kept])

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from app.matching.maps import Floats, VeinMaps, join_maps
 from app.matching.mean_map import MapSum
-from app.matching.similarity import NO_SCORE, SHIFT, compare_each
+from app.matching.scores import NO_SCORE, compare_each
+from app.matching.similarity import SHIFT
 
 PARTS = 10
 """Parts of the subjects."""
@@ -66,8 +67,8 @@ def compare_cohort(subjects: Sequence[VeinMaps], total: MapSum, shift: int = SHI
 
     Returns:
         float32 [M, M], between the subjects' first maps. The diagonal compares each with itself.
-        NaN where too few places are usable in both: `NO_SCORE` is no similarity, and a few of it
-        would multiply the deviation.
+        NaN where too few places are usable in both: `NO_SCORE` is no score, and a few of it would
+        multiply the deviation.
     """
     first = join_maps([maps[:1] for maps in subjects])
     found = np.empty((len(subjects), len(subjects)), np.float32)

@@ -1,6 +1,6 @@
-"""Turns similarities into decisions.
+"""Turns scores into decisions.
 
-"Nobody" is treated as one more subject, whose similarity is the threshold. Verification (N = 1)
+"Nobody" is treated as one more subject, whose score is the threshold. Verification (N = 1)
 and identification among N subjects are therefore the same softmax.
 """
 
@@ -37,47 +37,47 @@ class Answers:
 
 
 def posteriors(
-    similarities: Array, thresholds: Array | float, temperatures: Array | float
+    scores: Array, thresholds: Array | float, temperatures: Array | float
 ) -> NDArray[np.float64]:
     """Returns the probability of nobody and of every subject.
 
-    softmax([0, (similarities - thresholds) / temperatures]), computed in float64.
+    softmax([0, (scores - thresholds) / temperatures]), computed in float64.
 
     Args:
-        similarities: [..., N], one for each subject.
-        thresholds: [N] or one for all; the similarity at which nobody and a single subject are
+        scores: [..., N], one for each subject.
+        thresholds: [N] or one for all; the score at which nobody and a single subject are
             equally probable. It rises with the number of images that a subject has enrolled.
         temperatures: [N] or one for all, above 0; see `app.matching.calibration.Case`.
 
     Returns:
         float64 [..., 1 + N], nobody first; the sum over the last axis is 1.
     """
-    evidence = (similarities.astype(np.float64) - thresholds) / temperatures
+    evidence = (scores.astype(np.float64) - thresholds) / temperatures
     logits = np.concatenate([np.zeros((*evidence.shape[:-1], 1)), evidence], axis=-1)
     odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return odds / odds.sum(axis=-1, keepdims=True)
 
 
-def decide(similarities: Array, thresholds: Array | float, temperatures: Array | float) -> Answers:
+def decide(scores: Array, thresholds: Array | float, temperatures: Array | float) -> Answers:
     """Decides for every probe which subject it belongs to, if any.
 
-    "no_match" if no similarity reaches its threshold; else "match" if the most probable subject's
+    "no_match" if no score reaches its threshold; else "match" if the most probable subject's
     posterior is at least `MIN_POSTERIOR`; else "inconclusive".
 
     Args:
-        similarities: [P, N], of P probes to N subjects; N may be 0.
+        scores: [P, N], of P probes to N subjects; N may be 0.
         thresholds: see `posteriors`.
         temperatures: see `posteriors`.
     """
-    found = posteriors(similarities, thresholds, temperatures)
-    probes, subjects = similarities.shape
+    found = posteriors(scores, thresholds, temperatures)
+    probes, subjects = scores.shape
     if not subjects:
         nobody = np.array(["no_match"] * probes, np.str_)
         return Answers(np.repeat(np.int64(-1), probes), nobody, found[:, 0], found)
     best = found[:, 1:].argmax(axis=-1)
     of_best = np.take_along_axis(found, 1 + best[:, None], axis=-1)[:, 0]
     known = np.where(of_best >= MIN_POSTERIOR, "match", "inconclusive")
-    reached = (similarities.astype(np.float64) >= thresholds).any(axis=-1)
+    reached = (scores.astype(np.float64) >= thresholds).any(axis=-1)
     decisions = np.where(reached, known, "no_match")
     confidence = np.where(decisions == "no_match", found[:, 0], of_best)
     return Answers(best, decisions, confidence, found)

@@ -1,4 +1,4 @@
-"""Score fusion: combines the similarities of several nets."""
+"""Score fusion: combines the scores of several nets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,32 +13,32 @@ from app.matching.maps import Floats
 class Fusion:
     """The weighted sum rule.
 
-    The fused similarity is calibrated like that of a single net. J. Kittler et al., "On combining
+    The fused score is calibrated like that of a single net. J. Kittler et al., "On combining
     classifiers", IEEE TPAMI 20 (1998).
 
     Attributes:
         weights: one for each net; their sum is 1.
-        calibration: the meaning of the fused similarity.
+        calibration: the meaning of the fused score.
     """
 
     weights: tuple[float, ...]
     calibration: Calibration
 
-    def combine(self, similarities: Sequence[Floats]) -> Floats:
-        """Returns the weighted sum of the nets' similarities.
+    def combine(self, scores: Sequence[Floats]) -> Floats:
+        """Returns the weighted sum of the nets' scores.
 
         Args:
-            similarities: for each net float32 [..., N], all of one shape.
+            scores: for each net float32 [..., N], all of one shape.
 
         Returns:
             float32 [..., N].
         """
-        return weighted_sum(self.weights, similarities)
+        return weighted_sum(self.weights, scores)
 
 
-def weighted_sum(weights: Sequence[float], similarities: Sequence[Floats]) -> Floats:
-    """Returns the weighted sum of the nets' similarities; see `Fusion.combine`."""
-    rows = np.stack(similarities)
+def weighted_sum(weights: Sequence[float], scores: Sequence[Floats]) -> Floats:
+    """Returns the weighted sum of the nets' scores; see `Fusion.combine`."""
+    rows = np.stack(scores)
     # Summed in float64, the weights' dtype.
     fused = np.asarray(weights) @ rows.reshape(len(rows), -1)
     return fused.astype(np.float32).reshape(rows.shape[1:])

@@ -48,8 +48,12 @@ class Impostors:
             Their scale; if no two images can be compared, one that nobody reaches.
         """
         others = np.sort(cohort[~np.eye(len(cohort), dtype=bool)].astype(np.float64))
-        others = others[~np.isnan(others)]
-        kept = others[: len(others) - int(LEFT_OUT * len(others))]
+        return cls.of_similarities(others[~np.isnan(others)])
+
+    @classmethod
+    def of_similarities(cls, others: NDArray[np.float64]) -> Self:
+        """Measures similarities [M] to others; if there are none, nobody reaches the scale."""
+        kept = np.sort(others)[: len(others) - int(LEFT_OUT * len(others))]
         if not len(kept):
             return cls(0.0, 1.0)
         return cls(float(kept.mean()), max(float(kept.std()), _LEAST_DEVIATION))

@@ -7,7 +7,7 @@ IEEE TPAMI 15 (1993). A map keeps the layout of the veins: treat it as an image 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -20,6 +20,11 @@ Int8s = NDArray[np.int8]
 STEPS = 16
 """Steps of a stored value in one standard deviation. int8 then reaches to 7.9 deviations."""
 
+UNSCALED = np.array([0, 1], np.float32)
+"""The scale of a map that was not compared with a cohort: its scores are similarities."""
+
+_SCALE_BYTES = 8  # of two float32 values
+
 
 class MapShape(NamedTuple):
     """The shape of a net's map: `side` x `side` places with `channels` channels."""
@@ -29,8 +34,17 @@ class MapShape(NamedTuple):
 
     @property
     def stored_bytes(self) -> int:
-        """Size of one stored map: a byte for each value and a bit for each place."""
+        """Size of one stored map: a byte for each value, a bit for each place, and the scale."""
+        return self.unscaled_bytes + _SCALE_BYTES
+
+    @property
+    def unscaled_bytes(self) -> int:
+        """Size of one map that an earlier release stored, without the scale."""
         return self.side**2 * self.channels + -(-(self.side**2) // 8)
+
+    def may_be_stored(self, size: int) -> bool:
+        """Returns whether a stored map may have so many bytes."""
+        return size in (self.stored_bytes, self.unscaled_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +54,19 @@ class VeinMaps:
     Attributes:
         values: int8 [T, S, S, C], standard deviations times `STEPS`; 0 at unusable places.
         usable: bool [T, S, S], the places that are neither saturated nor specular.
+        scales: float32 [T, 2], mean and standard deviation of each map's similarities to a cohort
+            of other palms (`app.matching.scores`); by default `UNSCALED`.
     """
 
     values: Int8s
     usable: Bools
+    scales: Floats = field(default_factory=lambda: np.empty((0, 2), np.float32))
+
+    def __post_init__(self) -> None:
+        """Sets the default."""
+        if len(self.scales) != len(self.values):
+            unscaled = np.tile(UNSCALED, (len(self.values), 1))
+            object.__setattr__(self, "scales", unscaled)
 
     @classmethod
     def of(cls, maps: Floats, masks: Floats) -> Self:
@@ -76,25 +99,33 @@ class VeinMaps:
             stored: T stored maps.
             shape: their shape.
 
+        Maps of an earlier release, or with a damaged scale, come out unscaled.
+
         Raises:
             ValueError: if one has another size.
         """
         side, channels = shape
+        unscaled = UNSCALED.astype("<f4").tobytes()
         for one in stored:
-            if len(one) != shape.stored_bytes:
+            if not shape.may_be_stored(len(one)):
                 raise ValueError(
                     f"a stored map of {side}x{side}x{channels} has {shape.stored_bytes} bytes, not "
                     f"{len(one)}"
                 )
-        size = len(stored), MapShape(side, channels).stored_bytes
-        rows = np.frombuffer(b"".join(stored), np.uint8).reshape(size)
+        whole = [one if len(one) == shape.stored_bytes else one + unscaled for one in stored]
+        rows = np.frombuffer(b"".join(whole), np.uint8).reshape(len(stored), shape.stored_bytes)
         split = side * side * channels
         values = rows[:, :split].view(np.int8).reshape(-1, side, side, channels)
-        usable = np.unpackbits(rows[:, split:], axis=1, count=side * side).astype(bool)
-        return cls(values, usable.reshape(-1, side, side))
+        places = rows[:, split : shape.unscaled_bytes]
+        usable = np.unpackbits(places, axis=1, count=side * side).astype(bool)
+        stored_scales = np.frombuffer(rows[:, shape.unscaled_bytes :].tobytes(), "<f4")
+        scales = stored_scales.astype(np.float32).reshape(-1, 2)
+        damaged = ~(np.isfinite(scales).all(axis=1) & (scales[:, 1] > 0))
+        scales[damaged] = UNSCALED  # a score that is not finite would spoil everybody's
+        return cls(values, usable.reshape(-1, side, side), scales)
 
     def within(self, seen: Bools) -> "VeinMaps":
-        """Returns the maps without the places that lie beside the hand.
+        """Returns the maps without the places that lie beside the hand, not scaled yet.
 
         Args:
             seen: bool [T, H, W], which pixels of each image lie on the hand. A place stays usable
@@ -112,12 +143,11 @@ class VeinMaps:
         return VeinMaps(self.values * usable[..., None], usable)
 
     def to_bytes(self) -> list[bytes]:
-        """Returns each map as bytes: its values row by row, then a bit for each place."""
+        """Returns each map as bytes: its values row by row, a bit for each place, its scale."""
         places = self.shape.side**2
         packed = np.packbits(self.usable.reshape(len(self), places), axis=1)
-        return [
-            own.tobytes() + bits.tobytes() for own, bits in zip(self.values, packed, strict=True)
-        ]
+        rows = zip(self.values, packed, self.scales.astype("<f4"), strict=True)
+        return [values.tobytes() + bits.tobytes() + scale.tobytes() for values, bits, scale in rows]
 
     def __len__(self) -> int:
         """Returns T."""
@@ -125,7 +155,7 @@ class VeinMaps:
 
     def __getitem__(self, rows: slice | NDArray[np.integer] | Bools) -> "VeinMaps":
         """Returns the maps of some images."""
-        return VeinMaps(self.values[rows], self.usable[rows])
+        return VeinMaps(self.values[rows], self.usable[rows], self.scales[rows])
 
     @property
     def shape(self) -> MapShape:
@@ -143,6 +173,7 @@ def join_maps(parts: Sequence[VeinMaps]) -> VeinMaps:
     return VeinMaps(
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.usable for part in parts]),
+        np.concatenate([part.scales for part in parts]),
     )
 
 

@@ -16,7 +16,7 @@ from app.nets.manifest import NET_NAME, NET_VERSION, Calibrated
 
 FUSION_MANIFEST = "fusion.json"
 
-FUSION_SCHEMA = 3
+FUSION_SCHEMA = 4
 """Of fusion.json. Version 1 calibrated embeddings; 2 did not scale thresholds by impostors."""
 
 _FUSE = "run `python -m training fuse`"
@@ -55,7 +55,7 @@ class FusionEntry(Calibrated):
 class FusionManifest(ManifestPart):
     """fusion.json of a models store; `seal_fusions` creates one."""
 
-    schema_version: Literal[3]  # FUSION_SCHEMA
+    schema_version: Literal[4]  # FUSION_SCHEMA
     created_at: datetime
     sha256: str = Field(description="Of `fusions`.")
     fusions: tuple[FusionEntry, ...] = Field(description="The newest first.")

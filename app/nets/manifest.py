@@ -34,9 +34,9 @@ SAVED_MODEL = "saved_model.pb"
 GOLDEN = "golden.npz"
 TEMPLATES = "templates.npz"
 
-SCHEMA = 5
+SCHEMA = 6
 """Of manifest.json. Up to 3, embeddings were compared, not vein maps. In 4, no threshold was
-scaled by the site's impostors."""
+scaled by the site's impostors. In 5, thresholds were of similarities, not of scores."""
 
 NET_NAME = "[a-z][a-z0-9_-]*"
 """A net's name, which is also its folder's."""
@@ -81,7 +81,7 @@ class Metrics(ManifestPart):
 
 
 class Calibrated(ManifestPart):
-    """The meaning of similarities, in at least one case."""
+    """The meaning of scores, in at least one case."""
 
     cases: tuple[Case, ...] = Field(min_length=1)
     strangers: tuple[str, ...] = Field(
@@ -125,7 +125,7 @@ def _check_case(case: Case) -> None:
 class Manifest(Calibrated):
     """manifest.json of one version; `seal_manifest` fills in the checksums."""
 
-    schema_version: Literal[5]  # SCHEMA
+    schema_version: Literal[6]  # SCHEMA
     net: str = Field(pattern=f"^{NET_NAME}$")
     version: int = Field(gt=0)
     created_at: datetime

@@ -15,6 +15,7 @@ from app.ensemble import Ensemble
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
 from app.matching.maps import Floats, VeinMaps
+from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey, TrainedTemplates
 from app.nets.files import NetCorrupt, NetMissing, NetUnusable
 from app.nets.fusion_manifest import FUSION_MANIFEST, FusionEntry, read_fusion_manifest
@@ -66,6 +67,7 @@ class LoadedNet:
     manifest: Manifest
     calibration: Calibration
     trained: TrainedTemplates
+    cohort: Cohort
     test_pairs: VeinMaps
     engine: Engine
 
@@ -90,7 +92,7 @@ class LoadedNet:
         return self.manifest.identities
 
     def maps(self, images: NDArray[np.uint8]) -> VeinMaps:
-        """Computes the vein maps of uint8 [B, input_px, input_px, 3]."""
+        """Computes the vein maps of uint8 [B, input_px, input_px, 3], not scaled yet."""
         return VeinMaps.of(*self.engine.maps(images))
 
 
@@ -195,7 +197,8 @@ def _load_net(folder: Path, engine: str) -> LoadedNet:
         _compare_with_golden(folder, manifest, running, engine)
     with np.load(folder / GOLDEN) as golden:
         pairs = VeinMaps.of(golden["map"], golden["mask"])
-    return LoadedNet(manifest, manifest.calibration, trained, pairs, running)
+    cohort = Cohort.of(trained)
+    return LoadedNet(manifest, manifest.calibration, trained, cohort, pairs, running)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ def write_trained(folder: Path, trained: TrainedTemplates) -> None:
         owners=trained.owners,
         values=trained.maps.values,
         usable=trained.maps.usable,
+        scales=trained.maps.scales,
     )
 
 
@@ -33,16 +34,18 @@ def read_trained(folder: Path, manifest: Manifest) -> TrainedTemplates:
     try:
         # NumPy leaves a file open that it opened and that is no archive.
         with path.open("rb") as file, np.load(file) as arrays:
-            owners, values, usable = arrays["owners"], arrays["values"], arrays["usable"]
+            owners, values = arrays["owners"], arrays["values"]
+            usable, scales = arrays["usable"], arrays["scales"]
     except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
         raise NetCorrupt(f"{path} cannot be read ({error}): export the net again") from error
     side, channels = manifest.map_format.shape
     count = owners.size
-    found = [_describe(one) for one in (owners, values, usable)]
+    found = [_describe(one) for one in (owners, values, usable, scales)]
     needed = [
         f"int32 {(count,)}",
         f"int8 {(count, side, side, channels)}",
         f"bool {(count, side, side)}",
+        f"float32 {(count, 2)}",
     ]
     if found != needed:
         raise NetCorrupt(
@@ -53,7 +56,11 @@ def read_trained(folder: Path, manifest: Manifest) -> TrainedTemplates:
             f"{path} must hold templates of each of the {len(manifest.identities)} identities, and "
             f"of no other: it has {len(np.unique(owners))}; export the net again"
         )
-    return TrainedTemplates(owners, VeinMaps(values, usable))
+    if not (np.isfinite(scales).all() and (scales[:, 1] > 0).all()):
+        raise NetCorrupt(
+            f"{path} holds scales that are not finite, or not above 0: export the net again"
+        )
+    return TrainedTemplates(owners, VeinMaps(values, usable, scales))
 
 
 def _describe(array: NDArray[Any]) -> str:

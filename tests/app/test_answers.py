@@ -21,9 +21,9 @@ SUBJECT = Subject(
 )
 
 
-def test_similarities_have_4_decimals_and_match_rates_3_significant_digits() -> None:
-    shown = Threshold(similarity=0.35786543, fmr=6.2468e-05).model_dump_json()
-    assert json.loads(shown) == {"similarity": 0.3579, "fmr": 6.25e-05}
+def test_scores_have_2_decimals_and_match_rates_3_significant_digits() -> None:
+    shown = Threshold(score=5.35786543, fmr=6.2468e-05).model_dump_json()
+    assert json.loads(shown) == {"score": 5.36, "fmr": 6.25e-05}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_similarities_have_4_decimals_and_match_rates_3_significant_digits() -> 
     [(0.0, 0.0), (0.12345, 0.1235), (0.99985, 0.9999), (0.99999, 0.9999), (1.0, 0.9999)],
 )
 def test_a_confidence_has_4_decimals_and_is_at_most_0_9999(confidence: float, shown: float) -> None:
-    candidate = Candidate(subject_id="ada", confidence=confidence, similarity=0.5)
+    candidate = Candidate(subject_id="ada", confidence=confidence, score=0.5)
     assert json.loads(candidate.model_dump_json())["confidence"] == shown
     assert candidate.confidence == confidence
 
@@ -75,4 +75,4 @@ def test_quality_has_4_decimals_or_2_and_timings_have_one() -> None:
 
 def test_answers_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Threshold(similarity=0.5, fmr=0.1).fmr = 0.2  # pyright: ignore[reportAttributeAccessIssue]
+        Threshold(score=0.5, fmr=0.1).fmr = 0.2  # pyright: ignore[reportAttributeAccessIssue]

@@ -14,7 +14,7 @@ from app.identifier import Identifier, TemplatesMissing
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.matching.maps import Signs, VeinMaps
-from app.matching.similarity import SHIFT, probe_codes, similarities, template_codes
+from app.matching.similarity import probe_codes, similarities, template_codes
 from app.palm.decode import ImageLimits, decode
 from app.palm.roi import prepare
 from tests.app.api.conftest import IDENTITIES, SHAPE, SIZE_PX, ToyNet
@@ -34,9 +34,8 @@ def maps_of(net: ToyNet, *files: bytes) -> VeinMaps:
 
 def similarity(probe: VeinMaps, templates: VeinMaps) -> float:
     """Compares one map with the templates of one subject in plain steps."""
-    window = (SHAPE.side - 2 * SHIFT) ** 2
     codes = probe_codes(Signs.of(probe)), template_codes(Signs.of(templates))
-    return float(similarities(*codes, (window, SHAPE.channels)).max())
+    return float(similarities(*codes, SHAPE).max())
 
 
 def calibration(temperature: float) -> Calibration:
@@ -91,7 +90,7 @@ def test_identify_returns_no_match_for_a_palm_nobody_enrolled(identifier: Identi
     assert found.identity is None
     assert found.confidence > 0.9
     assert len(found.candidates) == 3
-    assert found.similarity == found.candidates[0].similarity < found.threshold.similarity
+    assert found.score == found.candidates[0].score < found.threshold.score
     assert {vote.decision for vote in found.nets} == {"no_match"}
 
 
@@ -99,7 +98,7 @@ def test_candidates_are_ranked_and_limited(identifier: Identifier) -> None:
     everybody = identifier.identify([palm(1)], candidates=9).candidates
     best = identifier.identify([palm(1)], candidates=2).candidates
 
-    similarities = [c.similarity for c in everybody]
+    similarities = [c.score for c in everybody]
     assert len(everybody) == 3
     assert similarities == sorted(similarities, reverse=True)
     assert [c.subject_id for c in best] == [c.subject_id for c in everybody[:2]]
@@ -114,18 +113,18 @@ def test_the_threshold_grows_with_the_gallery(identifier: Identifier, gallery: G
     crowded = identifier.identify([palm(1)]).threshold
 
     assert alone.fmr == pytest.approx(0.03 / 3)
-    assert alone.similarity == pytest.approx(0.65)  # a quarter of the way from 1e-1 to 1e-5
+    assert alone.score == pytest.approx(0.65)  # a quarter of the way from 1e-1 to 1e-5
     assert crowded.fmr == pytest.approx(0.03 / 10)
-    assert crowded.similarity > alone.similarity
+    assert crowded.score > alone.score
 
 
 def test_the_answer_is_the_fusion_of_the_votes(identifier: Identifier) -> None:
     found = identifier.identify([palm(1)])
     first, second = found.nets
 
-    assert first.similarity is not None
-    assert second.similarity is not None
-    assert found.similarity == pytest.approx(0.75 * first.similarity + 0.25 * second.similarity)
+    assert first.score is not None
+    assert second.score is not None
+    assert found.score == pytest.approx(0.75 * first.score + 0.25 * second.score)
     assert found.confidence == found.candidates[0].confidence
 
 
@@ -137,9 +136,9 @@ def test_a_probe_of_several_images_is_the_mean_of_their_similarities(gallery: Ga
 
     own = net.trained.maps[:1]
     mean = np.mean([similarity(maps_of(net, image), own) for image in images])
-    assert found.similarity == pytest.approx(mean)
+    assert found.score == pytest.approx(mean)
     assert len(found.quality) == 3
-    assert found.threshold.similarity == pytest.approx(0.55)  # of two probes, at an FMR of 1e-2
+    assert found.threshold.score == pytest.approx(0.55)  # of two probes, at an FMR of 1e-2
 
 
 def test_more_enrolled_images_need_a_higher_similarity(identifier: Identifier) -> None:
@@ -149,8 +148,8 @@ def test_more_enrolled_images_need_a_higher_similarity(identifier: Identifier) -
     one, three = (identifier.verify(subject, [palm(77)]) for subject in ("p001", "eve"))
 
     assert three.decision == "match"
-    assert three.similarity == 1  # that of the best of the three
-    assert three.threshold.similarity == pytest.approx(one.threshold.similarity + 0.04)
+    assert three.score == 1  # that of the best of the three
+    assert three.threshold.score == pytest.approx(one.threshold.score + 0.04)
 
 
 def test_two_subjects_of_one_palm_are_inconclusive(
@@ -176,9 +175,9 @@ def test_among_nobody_the_answer_is_nobody(gallery: Gallery) -> None:
 
     assert found.decision == "no_match"
     assert found.confidence == 1
-    assert found.similarity is None
+    assert found.score is None
     assert found.candidates == []
-    assert {(v.subject_id, v.similarity) for v in found.nets} == {(None, None)}
+    assert {(v.subject_id, v.score) for v in found.nets} == {(None, None)}
 
 
 def test_answers_show_a_name_changed_meanwhile(identifier: Identifier, gallery: Gallery) -> None:
@@ -208,8 +207,8 @@ def test_verify_accepts_the_claimed_palm(identifier: Identifier) -> None:
     assert found.decision == "match"
     assert found.identity.subject_id == "p001"
     assert found.threshold.fmr == pytest.approx(1e-3)
-    assert found.threshold.similarity == pytest.approx(0.7)
-    margin = (found.similarity - 0.7) / 0.07
+    assert found.threshold.score == pytest.approx(0.7)
+    margin = (found.score - 0.7) / 0.07
     assert found.confidence == pytest.approx(1 / (1 + np.exp(-margin)), rel=1e-4)
 
 
@@ -218,7 +217,7 @@ def test_verify_refuses_another_palm(identifier: Identifier, other: bytes) -> No
     found = identifier.verify("p001", [other])
 
     assert found.decision == "no_match"
-    assert found.similarity < found.threshold.similarity
+    assert found.score < found.threshold.score
     assert {vote.subject_id for vote in found.nets} == {"p001"}
 
 
@@ -252,13 +251,13 @@ def test_every_answer_says_how_long_each_step_took(identifier: Identifier) -> No
 
 def test_threads_get_the_same_answers_as_one_caller(gallery: Gallery) -> None:
     identifier = make_identifier(gallery)
-    expected = {person: identifier.identify([palm(person)]).similarity for person in (1, 2, 3)}
+    expected = {person: identifier.identify([palm(person)]).score for person in (1, 2, 3)}
 
     def work(turn: int) -> bool:
         person = 1 + turn % 3
         if turn % 5 == 0:
             identifier.enroll(f"e{turn}", None, None, [palm(100 + turn)], add=False)
-        return identifier.identify([palm(person)]).similarity == pytest.approx(expected[person])
+        return identifier.identify([palm(person)]).score == pytest.approx(expected[person])
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(60)))
@@ -304,6 +303,6 @@ def test_from_20_subjects_on_thresholds_count_deviations_of_the_site_s_impostors
     site = mean_map.impostors
     assert site is not None
     found = identifier.verify("s50", [palm(50, 1)])
-    assert found.threshold.similarity == pytest.approx(site.mean + 5 * site.deviation)
-    margin = (found.similarity - found.threshold.similarity) / (2 * site.deviation)
+    assert found.threshold.score == pytest.approx(site.mean + 5 * site.deviation)
+    margin = (found.score - found.threshold.score) / (2 * site.deviation)
     assert found.confidence == pytest.approx(1 / (1 + np.exp(-margin)))

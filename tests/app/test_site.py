@@ -13,7 +13,8 @@ from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.impostors import Impostors
 from app.matching.maps import MapShape, Signs, VeinMaps
 from app.matching.mean_map import MapSum
-from app.matching.similarity import SHIFT, compare_each, probe_codes, similarities, template_codes
+from app.matching.scores import compare_each
+from app.matching.similarity import probe_codes, similarities, template_codes
 from app.site import Enrolled, measure_site
 
 SHAPE = MapShape(10, 4)
@@ -46,7 +47,6 @@ def shipped(*similarities_at: float) -> Calibration:
 
 def impostors(maps: VeinMaps, owners: NDArray[np.int64]) -> NDArray[np.float64]:
     """Compares every subject's first image with the templates of all others, in plain steps."""
-    window = ((SHAPE.side - 2 * SHIFT) ** 2, SHAPE.channels)
     found: list[float] = []
     for probe in range(owners[-1] + 1):
         first = np.flatnonzero(owners == probe)[:1]
@@ -54,7 +54,7 @@ def impostors(maps: VeinMaps, owners: NDArray[np.int64]) -> NDArray[np.float64]:
             if subject != probe:
                 codes = template_codes(Signs.of(maps[owners == subject]))
                 windows = probe_codes(Signs.of(maps[first]))
-                found.append(float(similarities(windows, codes, window).max()))
+                found.append(float(similarities(windows, codes, SHAPE).max()))
     return np.array(found)
 
 

@@ -147,7 +147,7 @@ def test_exported_nets_identify_and_enroll(store: Path, database: Path, gallery:
     identifier.enroll("somebody", None, "left", shots, add=False)
     found = identifier.identify(shots)
     assert found.candidates[0].subject_id == "somebody"
-    assert found.candidates[0].similarity == pytest.approx(1, abs=1e-3)
+    assert found.candidates[0].score == pytest.approx(1, abs=1e-3)
     formats = [read_manifest(store / net / "1").map_format for net in ("alexnet", "vgg16")]
     assert gallery.subject("somebody").template_counts == {str(one): 3 for one in formats}
 
@@ -156,11 +156,11 @@ def test_training_and_service_compute_the_same_similarities(
     store: Path, database: Path, palms: Palms, gallery: Gallery
 ) -> None:
     version = Version.open(store / "alexnet/1")
-    theirs = version.similarities(palms)
+    theirs = version.scores(palms)
     identifier = open_identifier(store, ["alexnet"], gallery)
     for index, file in list(enumerate(palms.files))[::7]:
         found = identifier.identify([(database / file).read_bytes()])
-        ours = {one.subject_id: one.similarity for one in found.candidates}
+        ours = {one.subject_id: one.score for one in found.candidates}
         expected = dict(zip(palms.identities, theirs[index].tolist(), strict=True))
         assert ours == pytest.approx(expected, abs=2e-3)
 

@@ -65,7 +65,7 @@ def write_toy_version(
     for name in (GOLDEN, TEMPLATES):
         np.savez(folder / name, images=np.zeros(1))
     manifest = Manifest(
-        schema_version=5,
+        schema_version=6,
         cases=cases,
         net=folder.parent.name,
         version=int(folder.name),

@@ -54,7 +54,7 @@ def count_false_matches(
     matches, counts = _by_subject(comparisons, limits, weights.shape[1])
     rates = (weights @ matches) / np.maximum(weights @ counts, 1)
     total, wrong = int(counts.sum()), int(matches.sum())
-    missed = comparisons.genuine() < limits.similarities[trials.own]
+    missed = comparisons.genuine() < limits.scores[trials.own]
     return FalseMatches(
         comparisons=total,
         matches=wrong,
@@ -71,7 +71,7 @@ def _by_subject(comparisons: Comparisons, limits: Limits, subjects: int) -> tupl
     matches, counts = np.zeros((2, subjects), np.int64)
     for rows in comparisons.blocks():
         impostors = comparisons.are_impostors(rows)
-        reached = impostors & (comparisons.similarities[rows] >= limits.similarities)
+        reached = impostors & (comparisons.similarities[rows] >= limits.scores)
         own = comparisons.trials.subjects[rows]
         np.add.at(matches, own, reached.sum(axis=1))
         np.add.at(counts, own, impostors.sum(axis=1))

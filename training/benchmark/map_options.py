@@ -6,7 +6,9 @@ from typing import Literal
 import numpy as np
 
 from app.matching.maps import VeinMaps
+from app.matching.scores import Cohort
 from app.matching.similarity import SHIFT
+from app.matching.templates import TrainedTemplates
 
 Channels = Literal["all", "local", "wide"]
 
@@ -16,8 +18,7 @@ class MapOptions:
     """How maps are compared; the defaults are the service's.
 
     Attributes:
-        shift: largest shift in places. The window that is compared has 2 shift places less than
-            the map on each side.
+        shift: largest shift in places.
         channels: all, or only those of the early (local) or of the late (wide) layer.
         mask: whether unusable places are left out.
     """
@@ -32,14 +33,14 @@ class MapOptions:
         return self == MapOptions()
 
     def require_valid(self, side: int, name: str) -> None:
-        """Checks that the shift leaves a window.
+        """Checks that maps overlap at the shift.
 
         Args:
             side: places on a side of the maps.
             name: name of the net, for the message.
 
         Raises:
-            ValueError: if the shift is below 0, or leaves no window.
+            ValueError: if the shift is below 0, or half of the side or more.
         """
         if not 0 <= 2 * self.shift < side:
             raise ValueError(
@@ -48,7 +49,7 @@ class MapOptions:
             )
 
     def apply(self, maps: VeinMaps) -> VeinMaps:
-        """Returns the maps with the chosen channels and usable places.
+        """Returns the maps with the chosen channels and usable places, not scaled.
 
         The first half of a net's channels is local, the other wide; see `training.nets.maps`.
         """
@@ -56,6 +57,13 @@ class MapOptions:
         chosen = {"all": slice(None), "local": slice(half), "wide": slice(half, None)}
         usable = maps.usable if self.mask else np.ones_like(maps.usable)
         return VeinMaps(maps.values[..., chosen[self.channels]], usable)
+
+    def apply_and_scale(self, maps: VeinMaps, trained: TrainedTemplates) -> VeinMaps:
+        """Returns the maps as `apply`, scaled by the cohort's maps after the same."""
+        if self.are_calibrated:
+            return maps
+        cohort = TrainedTemplates(trained.owners, self.apply(trained.maps))
+        return Cohort.of(cohort, self.shift).scaled(self.apply(maps))
 
     def describe(self) -> str:
         """Returns what differs from the service, for a report; empty if nothing does."""

@@ -93,7 +93,7 @@ class Matcher:
         limits = self.calibration.at(fmr, counts, probes=1, impostors=self.impostors)
         evidence = np.empty_like(found.similarities)
         for rows in found.blocks():
-            above = found.similarities[rows] - limits.similarities
+            above = found.similarities[rows] - limits.scores
             evidence[rows] = above / limits.temperatures
         return Comparisons(evidence, found.trials)
 
@@ -123,9 +123,9 @@ def compare_nets(
     found: list[MapSimilarities] = []
     for net in nets:
         maps, embeddings = net.run(palms)
-        maps = options.apply(maps)
+        options.require_valid(maps.shape.side, str(net.key))
+        maps = options.apply_and_scale(maps, net.trained)
         side, channels = maps.shape
-        options.require_valid(side, str(net.key))
         found.append(compare_net_maps(maps, trials, splits, str(net.key), shift=options.shift))
         del maps
         calibration = net.calibration if options.are_calibrated else None

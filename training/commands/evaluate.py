@@ -58,18 +58,18 @@ class _Matcher:
     """A net, or all nets fused.
 
     Attributes:
-        known: float32 [N, C], similarities of the test images.
-        strangers: float32 [M, C], similarities of the strangers' images.
-        limits: what each identity's similarity must reach.
+        known: float32 [N, C], scores of the test images.
+        strangers: float32 [M, C], scores of the strangers' images.
+        limits: what each identity's score must reach.
     """
 
     known: Float32
     strangers: Float32
     limits: Limits
 
-    def decide(self, similarities: Float32) -> Answers:
+    def decide(self, scores: Float32) -> Answers:
         """Decides as the service does with the trained identities alone."""
-        return decide(similarities, self.limits.similarities, self.limits.temperatures)
+        return decide(scores, self.limits.scores, self.limits.temperatures)
 
     def probabilities(self) -> Float64:
         """Returns each identity's probability float64 [N, C]; the rest to 1 is "no match"."""
@@ -130,8 +130,8 @@ def _require_new(
 
 def _match(net: Version, test: Palms, strangers: Sequence[Palms]) -> _Matcher:
     """Compares all images with the net's trained identities."""
-    unknown = np.concatenate([net.similarities(palms) for palms in strangers])
-    return _Matcher(net.similarities(test), unknown, _limits(net.calibration, net.trained))
+    unknown = np.concatenate([net.scores(palms) for palms in strangers])
+    return _Matcher(net.scores(test), unknown, _limits(net.calibration, net.trained))
 
 
 def _fuse(alone: Sequence[_Matcher], fusion: Fusion, trained: TrainedTemplates) -> _Matcher:

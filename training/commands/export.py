@@ -1,10 +1,12 @@
 """Exports a trained net as models_store/<net>/<version>/, which the service loads."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
+from app.matching.maps import VeinMaps
+from app.matching.scores import Cohort
 from training.database.image_files import default_scratch
+from training.database.palms import Palms
 from training.database.split import load_split
 from training.fit.verdict import Verdict
 from training.versions.calibrate import StrangerMaps, calibrate_net, choose_cases, describe_cases
@@ -71,8 +73,13 @@ def export(config: ExportConfig) -> Verdict:
     set_prototypes(net, split.train)
     round_weights(net)
     trained = trained_templates(net, split.train)
-    maps = [StrangerMaps.of(one, partial(compute_maps, net), net.name) for one in strangers]
-    found = compare_trained(compute_maps(net, split.validation), trained, net.name)
+    cohort = Cohort.of(trained)
+
+    def scaled_maps(palms: Palms) -> VeinMaps:
+        return cohort.scaled(compute_maps(net, palms))
+
+    maps = [StrangerMaps.of(one, scaled_maps, net.name) for one in strangers]
+    found = compare_trained(scaled_maps(split.validation), trained, net.name)
     correct = int((found.argmax(axis=1) == split.validation.labels).sum())
     manifest = describe(
         net,

@@ -1,11 +1,11 @@
-"""Weighs exported nets, calibrates their fused similarities, and writes fusion.json."""
+"""Weighs exported nets, calibrates their fused scores, and writes fusion.json."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from app.matching.calibration import Case, calibrate
+from app.matching.calibration import Case
 from app.matching.templates import NetKey
 from app.nets.fusion_manifest import FusionEntry
 from training.database.palms import DataOptions
@@ -20,6 +20,7 @@ from training.versions.calibrate import (
     fuse_trials,
     trials_by_case,
 )
+from training.versions.case import calibrate
 from training.versions.fuse import fusion_entry, other_entries, weigh, write_fusions
 from training.versions.read import open_highest_of_split
 from training.versions.strangers import choose_strangers, require_enough

@@ -91,7 +91,7 @@ def identify_probes(
     parts = []
     for rows in comparisons.blocks():
         similarities = comparisons.similarities[rows][:, chosen]
-        answers = decide(similarities, limits.similarities, limits.temperatures)
+        answers = decide(similarities, limits.scores, limits.temperatures)
         named = answers.decisions != "no_match"
         right = np.where(named, chosen[answers.best] == own[rows], unknown[rows])
         parts.append((answers.confidence, right, answers.decisions == "inconclusive"))

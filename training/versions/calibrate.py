@@ -8,13 +8,14 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.matching.calibration import Case, Trials, calibrate, comparisons_needed
+from app.matching.calibration import Case, comparisons_needed
 from app.matching.cohort import compare_cohort
 from app.matching.fusion import weighted_sum
 from app.matching.impostors import MAX_COHORT
 from app.matching.maps import Floats, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from training.database.palms import Palms
+from training.versions.case import Trials, calibrate
 from training.versions.compare import best_of_subject, compare_maps
 from training.versions.strangers import MAX_TEMPLATES, Strangers, comparisons
 
@@ -29,7 +30,7 @@ MEAN_SUBJECTS = 100
 
 
 _ByCount = dict[int, Floats]
-"""Similarities by the number of templates."""
+"""Scores by the number of templates."""
 
 
 class CaseKind(NamedTuple):
@@ -90,8 +91,8 @@ class StrangerMaps:
         """Computes the maps."""
         return cls(strangers, maps(strangers.templates), maps(strangers.probes), name)
 
-    def similarities(self, image: int, templates: Sequence[int], *, mean_map: bool) -> _ByCount:
-        """Returns the similarities float32 [N, N] by the number of templates, compared once.
+    def scores(self, image: int, templates: Sequence[int], *, mean_map: bool) -> _ByCount:
+        """Returns the scores float32 [N, N] by the number of templates, compared once.
 
         Args:
             image: number of the probe image, from 0; a stranger with fewer gives the last one.
@@ -108,7 +109,7 @@ class StrangerMaps:
         }
 
     def cohort(self) -> Floats | None:
-        """Returns the similarities [M, M] between the first subjects of the mean map."""
+        """Returns the scores [M, M] between the first subjects of the mean map."""
         total = self._sum()
         if total.mean() is None:
             return None
@@ -151,7 +152,7 @@ def trials_by_case(
         sums: list[list[_ByCount]] = []
         for probes in range(1, max(kind.probes for kind in own) + 1):
             image = [
-                [maps.similarities(probes - 1, templates, mean_map=mean_map) for maps in styles]
+                [maps.scores(probes - 1, templates, mean_map=mean_map) for maps in styles]
                 for styles in nets
             ]
             sums = [*map(_add, sums, image)] if sums else image
@@ -176,7 +177,7 @@ def _fuse(nets: Sequence[Trials], weights: Sequence[float]) -> Trials:
     """Returns the fused trials of one style of cameras."""
     cohorts = [one.cohort for one in nets if one.cohort is not None]
     return Trials(
-        weighted_sum(weights, [one.similarities for one in nets]),
+        weighted_sum(weights, [one.scores for one in nets]),
         nets[0].own,
         weighted_sum(weights, cohorts) if cohorts else None,
     )
@@ -212,7 +213,7 @@ def _trials_of(
 
 
 def _add(totals: list[_ByCount], image: list[_ByCount]) -> list[_ByCount]:
-    """Returns the sums of every style's similarities."""
+    """Returns the sums of every style's scores."""
     return [{n: one[n] + other[n] for n in one} for one, other in zip(totals, image, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Compares many vein maps with many: the similarities from which rates are counted."""
+"""Compares many vein maps with many: the scores from which rates are counted."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -7,21 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.matching.maps import Floats, Signs, VeinMaps
-from app.matching.similarity import (
-    SHIFT,
-    encode,
-    probe_codes,
-    similarities,
-    window_shape,
-)
+from app.matching.maps import Floats, VeinMaps
+from app.matching.scores import compare_one
+from app.matching.similarity import SHIFT, encode
 from app.matching.templates import TrainedTemplates
 
 
 def compare_maps(
     probes: VeinMaps, templates: VeinMaps, mean: Floats | None, name: str, *, shift: int = SHIFT
 ) -> Floats:
-    """Returns the similarity of every probe image to every template image, as the service.
+    """Returns the score of every probe image with every template image, as the service.
 
     Args:
         probes: P maps.
@@ -33,11 +28,10 @@ def compare_maps(
     Returns:
         float32 [P, T].
     """
-    codes, shape = encode(templates, mean, shift), window_shape(templates.shape, shift)
+    codes, shape = encode(templates, mean), templates.shape
 
     def compare(row: int) -> Floats:
-        probe = probe_codes(Signs.of(probes[row : row + 1], mean), shift)
-        return similarities(probe, codes, shape)
+        return compare_one(probes[row : row + 1], codes, templates.scales, mean, shape, shift)
 
     found = np.empty((len(probes), len(templates)), np.float32)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -48,11 +42,11 @@ def compare_maps(
     return found
 
 
-def best_of_subject(similarities: Floats, owners: NDArray[np.integer], subjects: int) -> Floats:
-    """Returns the similarity of every probe image to every subject: that of its best template.
+def best_of_subject(scores: Floats, owners: NDArray[np.integer], subjects: int) -> Floats:
+    """Returns the score of every probe image with every subject: that of its best template.
 
     Args:
-        similarities: float32 [P, T].
+        scores: float32 [P, T].
         owners: integers [T], each template's subject.
         subjects: number of subjects N; each has a template.
 
@@ -61,11 +55,11 @@ def best_of_subject(similarities: Floats, owners: NDArray[np.integer], subjects:
     """
     order = np.argsort(owners, kind="stable")
     starts = np.searchsorted(owners[order], np.arange(subjects))
-    return np.maximum.reduceat(similarities[:, order], starts, axis=1)
+    return np.maximum.reduceat(scores[:, order], starts, axis=1)
 
 
 def compare_trained(probes: VeinMaps, trained: TrainedTemplates, name: str) -> Floats:
-    """Returns the similarity of every probe image to every trained identity, float32 [P, N].
+    """Returns the score of every probe image with every trained identity, float32 [P, N].
 
     No mean map is subtracted: trained identities are no site's subjects and form none.
     """

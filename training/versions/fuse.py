@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.matching.calibration import Case, Trials, calibrate, negative_log_likelihood
+from app.matching.calibration import Case
 from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
 from app.nets.files import NetMissing, earlier_schema
@@ -23,6 +23,7 @@ from app.nets.fusion_manifest import (
 from app.nets.manifest import versions
 from training.report.files import write_text
 from training.versions.calibrate import CaseKind, fuse_trials
+from training.versions.case import Trials, calibrate, negative_log_likelihood
 
 SIXTHS = 6
 """Weights are multiples of 1 / SIXTHS, which include uniform weights of two and of three nets.
@@ -70,7 +71,7 @@ def weigh(
 
 def _palms_of_losses(styles: Sequence[Trials]) -> Labels:
     """Returns the palm of every loss: each probe of a style gives two."""
-    first = np.cumsum([0, *(style.similarities.shape[1] for style in styles)])
+    first = np.cumsum([0, *(style.scores.shape[1] for style in styles)])
     parts = [np.tile(style.own, 2) + start for style, start in zip(styles, first, strict=False)]
     return np.concatenate(parts)
 
@@ -147,7 +148,7 @@ def fusion_entry(
     Args:
         keys: the nets.
         weights: one for each net.
-        cases: calibration of the fused similarities.
+        cases: calibration of the fused scores.
         strangers: digests of the databases that calibrated.
     """
     return FusionEntry(

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from app.matching.calibration import Calibration
 from app.matching.maps import VeinMaps, join_maps
+from app.matching.scores import Cohort
 from app.matching.templates import NetKey, TrainedTemplates
 from app.nets.files import NetCorrupt
 from app.nets.manifest import Dataset, Manifest, highest_version, read_manifest, verify_files
@@ -65,7 +66,7 @@ class Version:
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """The identities that the net knows, in the order of the similarities."""
+        """The identities that the net knows, in the order of the scores."""
         return self.manifest.identities
 
     @property
@@ -75,7 +76,7 @@ class Version:
 
     @property
     def calibration(self) -> Calibration:
-        """The calibration of the net's similarities."""
+        """The calibration of the net's scores."""
         return self.manifest.calibration
 
     @property
@@ -93,12 +94,17 @@ class Version:
         """The templates of the identities that the net knows."""
         return read_trained(self.folder, self.manifest)
 
+    @cached_property
+    def cohort(self) -> Cohort:
+        """Other palms, with which every map is compared to find its scale."""
+        return Cohort.of(self.trained)
+
     def maps(self, palms: Palms) -> VeinMaps:
         """Returns the vein maps of all images, in order, as the service computes them."""
         return self.run(palms)[0]
 
-    def similarities(self, palms: Palms) -> Float32:
-        """Returns float32 [N, C], every image's similarity to each identity that the net knows."""
+    def scores(self, palms: Palms) -> Float32:
+        """Returns float32 [N, C], every image's score with each identity that the net knows."""
         return compare_trained(self.maps(palms), self.trained, str(self.key))
 
     def run(self, palms: Palms) -> tuple[VeinMaps, Float32]:
@@ -109,7 +115,7 @@ class Version:
         maps = [VeinMaps.empty(self.manifest.map_format.shape)]
         embeddings = [np.empty((0, self.manifest.embedding_size), np.float32)]
         for outputs in self._outputs(palms):
-            maps.append(VeinMaps.of(outputs["map"], outputs["mask"]))
+            maps.append(self.cohort.scaled(VeinMaps.of(outputs["map"], outputs["mask"])))
             embeddings.append(outputs["embedding"])
         return join_maps(maps), np.concatenate(embeddings)
 

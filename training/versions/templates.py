@@ -1,6 +1,7 @@
 """The maps of a net in Keras: their identifier, and the templates of the trained identities."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.matching.maps import STEPS, MapShape, VeinMaps, join_maps
+from app.matching.scores import Cohort
 from app.matching.templates import TrainedTemplates
 from training.database.palms import Palms
 from training.fit.batches import as_colour
@@ -24,7 +26,7 @@ TEMPLATE_STEP = 4
 
 
 def compute_maps(net: keras.Model, palms: Palms) -> VeinMaps:
-    """Returns the vein maps of all images, in order."""
+    """Returns the vein maps of all images, in order, not scaled yet."""
     outputs = cast(Any, net.output)
     mapper = tf.function(keras.Model(net.input, [outputs["map"], outputs["mask"]]))
     _, side, _, channels = outputs["map"].shape
@@ -39,9 +41,13 @@ def compute_maps(net: keras.Model, palms: Palms) -> VeinMaps:
 
 
 def trained_templates(net: keras.Model, train: Palms) -> TrainedTemplates:
-    """Returns the maps of up to `TRAINED_TEMPLATES` training images of each identity, rounded."""
+    """Returns the maps of up to `TRAINED_TEMPLATES` training images of each identity.
+
+    They are rounded, and scaled by the first ones.
+    """
     chosen = train.select(choose_templates(train))
-    return TrainedTemplates(chosen.labels, round_maps(compute_maps(net, chosen)))
+    trained = TrainedTemplates(chosen.labels, round_maps(compute_maps(net, chosen)))
+    return replace(trained, maps=Cohort.of(trained).scaled(trained.maps))
 
 
 def choose_templates(palms: Palms) -> NDArray[np.bool_]:

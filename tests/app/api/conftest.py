@@ -17,6 +17,7 @@ from app.main import create_app
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.matching.maps import MapShape, VeinMaps
+from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey, TrainedTemplates
 from app.palm.finder import Finder
 from app.settings import Settings
@@ -80,6 +81,7 @@ class ToyNet:
         # Not a subclass's own maps: those are for requests.
         maps = ToyNet.maps(self, np.stack([np.stack([f] * 3, axis=-1) for f in faces]))
         self.trained = TrainedTemplates(np.arange(3, dtype=np.int32), maps)
+        self.cohort = Cohort.of(self.trained)  # too few: scores are similarities
         self.test_pairs = maps[np.array([0, 0])]
 
     def maps(self, images: NDArray[np.uint8]) -> VeinMaps:

@@ -150,7 +150,7 @@ def test_verify_accepts_the_subject_and_rejects_another(shared_client: TestClien
     assert (own["decision"], other["decision"]) == ("match", "no_match")
     assert own["identity"]["subject_id"] == "p001"
     assert own["confidence"] > 0.9
-    assert other["similarity"] < other["threshold"]["similarity"]
+    assert other["score"] < other["threshold"]["score"]
 
 
 def test_verify_names_an_unknown_subject_unless_the_id_is_long(shared_client: TestClient) -> None:
@@ -363,10 +363,10 @@ def test_every_outcome_is_logged(client: TestClient, caplog: pytest.LogCaptureFi
     ]
     best = answers[0].json()["candidates"][0]
     assert (known["decision"], known["subject_id"]) == ("match", "p002")
-    assert (known["confidence"], known["similarity"]) == (best["confidence"], best["similarity"])
+    assert (known["confidence"], known["score"]) == (best["confidence"], best["score"])
     assert (unknown["decision"], unknown["subject_id"]) == ("no_match", None)
     assert (verified["decision"], verified["subject_id"]) == ("no_match", "p001")
-    assert verified["similarity"] == answers[2].json()["similarity"]
+    assert verified["score"] == answers[2].json()["score"]
     assert (enrolled["subject_id"], enrolled["images"]) == ("ada", 2)
 
 

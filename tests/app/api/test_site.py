@@ -57,7 +57,7 @@ def test_thresholds_that_are_too_low_for_the_site_are_raised_at_the_next_start(
 ) -> None:
     low = loader(TOO_LOW)
     with TestClient(make_app(enrolled, low)) as client:
-        before = verify(client, "e50", png(50, 2)).json()["threshold"]["similarity"]
+        before = verify(client, "e50", png(50, 2)).json()["threshold"]["score"]
         assert client.get("/v1/site").json() == {"report": None, "used": False}
     report = calibrate(enrolled, low)
     assert report.rates[0].observed > 5 * report.rates[0].fmr
@@ -65,8 +65,8 @@ def test_thresholds_that_are_too_low_for_the_site_are_raised_at_the_next_start(
         shown = client.get("/v1/site").json()
         assert shown["used"]
         assert shown["report"] == report.model_dump(mode="json")
-        after = verify(client, "e50", png(50, 2)).json()["threshold"]["similarity"]
-        assert after == pytest.approx(before + report.rates[0].raised_by, abs=1e-3)
+        after = verify(client, "e50", png(50, 2)).json()["threshold"]["score"]
+        assert after == pytest.approx(before + report.rates[0].raised_by, abs=0.01)
         assert verify(client, "e50", png(51, 2)).json()["decision"] == "no_match"
         assert identify(client, png(50, 2)).json()["decision"] == "match"
 
@@ -80,9 +80,9 @@ def test_a_calibration_of_other_nets_is_not_used(
     two = Ensemble(nets, Fusion((0.5, 0.5), TOO_LOW))
     with TestClient(make_app(enrolled, lambda *_: two)) as client:
         assert not client.get("/v1/site").json()["used"]
-        found = verify(client, "e50", png(50)).json()["threshold"]["similarity"]
+        found = verify(client, "e50", png(50)).json()["threshold"]["score"]
     stated = TOO_LOW.at(1e-3, np.array([2]), probes=1, impostors=None)
-    assert found == pytest.approx(stated.similarities[0], abs=1e-4)
+    assert found == pytest.approx(stated.scores[0], abs=0.005)
     assert "is of other nets or thresholds and not used" in caplog.text
 
 

@@ -12,6 +12,7 @@ from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
+from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey
 
 SHAPE = MapShape(8, 4)
@@ -73,6 +74,10 @@ class ToyNet:
     @property
     def key(self) -> NetKey:
         return NetKey(self.format.net, 1)
+
+    @property
+    def cohort(self) -> Cohort:
+        return Cohort.of(self.trained)
 
     @property
     def trained(self) -> TrainedTemplates:

@@ -15,7 +15,13 @@ from app.gallery.gallery import Changes, Gallery, GalleryUnusable, Position
 from app.gallery.index import GalleryIndex
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import Signs, VeinMaps, join_maps
-from app.matching.similarity import MIN_OVERLAP, probe_codes, similarities, template_codes
+from app.matching.similarity import (
+    COARSE_SHIFT,
+    MIN_OVERLAP,
+    probe_codes,
+    similarities,
+    template_codes,
+)
 from app.matching.templates import MapFormat
 from tests.app.conftest import execute
 from tests.app.gallery.conftest import ALEXNET, VGG16, Open, ToyNet, vein_maps
@@ -50,14 +56,13 @@ def reference(
     templates: VeinMaps, probes: VeinMaps, mean: NDArray[np.float32] | None = None
 ) -> float:
     """Compares every image with every template, one by one."""
-    side, channels = templates.shape
     of_images = [
         max(
             float(
                 similarities(
                     probe_codes(Signs.of(probes[i : i + 1], mean)),
                     template_codes(Signs.of(templates[j : j + 1], mean)),
-                    ((side - 4) ** 2, channels),
+                    templates.shape,
                 )[0]
             )
             for j in range(len(templates))
@@ -323,16 +328,13 @@ def test_the_coarse_similarity_is_the_agreement_per_usable_place_at_the_best_shi
         gallery.enroll(f"s{i}", None, None, palm(i, masked=0.4), add=False)
     view, probes = index._current(), probe(50)
     found = comparison.coarse_similarity(view.rows[0], len(view.subjects), probes[0], None)
-    windows = Signs.coarse(probes[0]).positive[0]
+    windows = probe_codes(Signs.coarse(probes[0]), COARSE_SHIFT).bits
     for i in range(8):
         signs = Signs.coarse(palm(i, masked=0.4)[VGG16])
-        own, usable = signs.positive[0, 1:3, 1:3], signs.usable[0, 1:3, 1:3].mean()
-        agreements = [
-            1 - 2 * np.mean(own != windows[down : down + 2, right : right + 2])
-            for down in range(3)
-            for right in range(3)
-        ]
-        expected = max(agreements) / max(usable, MIN_OVERLAP)
+        own, usable = template_codes(signs).bits, signs.usable.mean()
+        differing = np.bitwise_count(own ^ windows).sum(axis=1).min()
+        bits = signs.shape.side**2 * signs.shape.channels
+        expected = (1 - 2 * differing / bits) / max(usable, MIN_OVERLAP) ** 0.5
         assert found[view.slots[f"s{i}"]] == pytest.approx(expected)
     assert found.dtype == np.float32
 
@@ -355,7 +357,7 @@ def test_nothing_of_an_erased_subject_remains_in_memory(
     for i in range(5):
         enroll(gallery, f"s{i}", seed=i)
     traces = [template_codes(Signs.of(maps)).bits.tobytes() for maps in probe(3)]
-    traces.append(template_codes(Signs.coarse(probe(3)[0]), 1).bits.tobytes())
+    traces.append(template_codes(Signs.coarse(probe(3)[0])).bits.tobytes())
     assert all(trace in memory(index) for trace in traces)
     gallery.delete("s3")
     assert not any(trace in memory(index) for trace in traces)
@@ -384,7 +386,7 @@ def test_rows_that_are_erased_during_a_search_are_left_out(
     for i in range(4):
         enroll(gallery, f"s{i}", seed=i)
     index.refresh()
-    compare = comparison.similarities
+    compare = comparison.compare_one
 
     def erase_first(*given: object) -> NDArray[np.float32]:
         monkeypatch.undo()
@@ -392,10 +394,28 @@ def test_rows_that_are_erased_during_a_search_are_left_out(
         index.refresh()
         return compare(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(comparison, "similarities", erase_first)
+    monkeypatch.setattr(comparison, "compare_one", erase_first)
     found = index.search(probe(9))
     check(found, {f"s{i}": palm(i) for i in (0, 1, 3)}, probe(9))
     assert found.gallery_size == 3
+
+
+def test_maps_that_an_earlier_release_stored_are_scaled_when_they_are_read(
+    gallery: Gallery, path: Path
+) -> None:
+    identities = [f"p{i:03d}" for i in range(60)]
+    nets = [ToyNet(VGG16, identities)]
+    cohort = nets[0].cohort
+    for i in range(3):
+        scaled = cohort.scaled(vein_maps(1, seed=i))
+        gallery.enroll(f"s{i}", None, None, {VGG16: scaled}, add=False)
+    probes = [cohort.scaled(vein_maps(1, seed=1))]
+    expected = GalleryIndex(gallery, nets).search(probes)
+    execute(path, f"UPDATE maps SET map = substr(map, 1, {VGG16.shape.unscaled_bytes})")
+    found = GalleryIndex(gallery, nets).search(probes)
+    assert found.by_net[0] == pytest.approx(expected.by_net[0], abs=1e-4)
+    assert found.by_net[0].argmax() == 1
+    assert found.by_net[0].max() > 10  # deviations, no similarity
 
 
 def test_searches_during_changes_give_only_complete_answers(

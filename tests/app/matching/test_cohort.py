@@ -7,7 +7,7 @@ from app.matching.cohort import PARTS, compare_cohort
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, MapShape, VeinMaps, join_maps
 from app.matching.mean_map import MapSum
-from app.matching.similarity import compare_each
+from app.matching.scores import compare_each
 
 SHAPE = MapShape(12, 4)
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from app.matching.maps import MapShape, Signs, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
-from app.matching.similarity import SHIFT, probe_codes, similarities, template_codes
+from app.matching.similarity import probe_codes, similarities, template_codes
 
 SHAPE = MapShape(14, 4)
 ONES = np.ones((1, 14, 14), np.float32)
@@ -28,10 +28,9 @@ def total(palms: list[VeinMaps]) -> MapSum:
 
 
 def impostor_similarity(palms: list[VeinMaps], mean: NDArray[np.float32] | None) -> float:
-    side = SHAPE.side - 2 * SHIFT
     codes = [template_codes(Signs.of(maps, mean)) for maps in palms]
     found = [
-        similarities(probe_codes(Signs.of(probe[:1], mean)), code, (side**2, SHAPE.channels)).max()
+        similarities(probe_codes(Signs.of(probe[:1], mean)), code, SHAPE).max()
         for i, probe in enumerate(palms)
         for j, code in enumerate(codes)
         if i != j

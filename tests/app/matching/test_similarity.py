@@ -9,7 +9,7 @@ from app.matching.maps import MapShape, Signs, VeinMaps
 from app.matching.similarity import (
     COARSE_SHIFT,
     MIN_OVERLAP,
-    NO_SCORE,
+    NO_SIMILARITY,
     SHIFT,
     agreement,
     probe_codes,
@@ -17,7 +17,7 @@ from app.matching.similarity import (
     template_codes,
 )
 
-SHAPE = MapShape(9, 3)
+SHAPE = MapShape(9, 4)
 
 
 def random_maps(count: int, seed: int = 0, masked: float = 0.0) -> VeinMaps:
@@ -28,30 +28,34 @@ def random_maps(count: int, seed: int = 0, masked: float = 0.0) -> VeinMaps:
 
 
 def compare(probe: Signs, templates: Signs, shift: int = SHIFT) -> NDArray[np.float32]:
-    side = probe.usable.shape[1] - 2 * shift
-    codes = probe_codes(probe, shift), template_codes(templates, shift)
-    return similarities(*codes, (side * side, SHAPE.channels))
+    codes = probe_codes(probe, shift), template_codes(templates)
+    return similarities(*codes, probe.shape, shift)
 
 
 def reference(probe: Signs, templates: Signs, shift: int = SHIFT) -> list[float]:
-    """Counts agreeing signs place by place."""
-    side = probe.usable.shape[1] - 2 * shift
+    """Counts agreeing signs place by place; unusable ones agree in half of the channels."""
+    side, channels = probe.shape
+    of_probe = [1, -1, 1, -1][:channels]
+    of_template = [1, 1, -1, -1][:channels]
     best: list[float] = []
     for template in range(len(templates.usable)):
-        scores = [NO_SCORE]
-        for down in range(2 * shift + 1):
-            for right in range(2 * shift + 1):
-                agreements: list[int] = []
+        found = [NO_SIMILARITY]
+        for down in range(-shift, shift + 1):
+            for right in range(-shift, shift + 1):
+                agreements, common = 0, 0
                 for row in range(side):
                     for column in range(side):
-                        here = (template, row + shift, column + shift)
-                        there = (0, row + down, column + right)
-                        if templates.usable[here] and probe.usable[there]:
-                            same = templates.positive[here] == probe.positive[there]
-                            agreements += np.where(same, 1, -1).tolist()
-                if len(agreements) >= MIN_OVERLAP * side * side * SHAPE.channels:
-                    scores.append(float(np.mean(agreements)))
-        best.append(max(scores))
+                        here, there = (template, row, column), (0, row + down, column + right)
+                        inside = 0 <= row + down < side and 0 <= column + right < side
+                        seen = inside and bool(probe.usable[there])
+                        one = np.where(probe.positive[there], 1, -1) if seen else of_probe
+                        other = np.where(templates.positive[here], 1, -1)
+                        other = other if templates.usable[here] else of_template
+                        agreements += int(np.dot(one, other))
+                        common += int(seen and templates.usable[here])
+                if common >= MIN_OVERLAP * (side - shift) ** 2:
+                    found.append(agreements / (side * channels * common**0.5))
+        best.append(max(found))
     return best
 
 
@@ -89,16 +93,17 @@ def test_a_map_equals_itself_and_itself_moved_but_not_another() -> None:
     same = compare(Signs.of(maps[:1]), Signs.of(maps))
     shifted = compare(Signs.of(moved[:1]), Signs.of(maps))
     assert same[0] == 1
-    assert shifted[0] == 1
-    assert same[1] < 0.5
+    overlap = (1 - SHIFT / SHAPE.side) ** 2
+    assert shifted[0] == pytest.approx(overlap**0.5, abs=0.25)  # the rest agrees by chance
+    assert max(same[1], shifted[1]) < 0.4
 
 
-def test_maps_with_too_few_usable_places_have_no_score() -> None:
+def test_maps_with_too_few_usable_places_have_no_similarity() -> None:
     maps = random_maps(2, 9)
     usable = maps.usable.copy()
-    usable[0, :, 2:7] = False  # no window has more than two of its five columns
+    usable[0, :, 2:] = False  # 18 of 81 places are left
     found = compare(Signs.of(VeinMaps(maps.values, usable)[:1]), Signs.of(maps))
-    assert found[1] == NO_SCORE
+    assert found[1] == NO_SIMILARITY
 
 
 def test_no_templates_give_no_similarities() -> None:
@@ -135,4 +140,13 @@ def test_agreement_shows_where_a_probe_is_like_its_best_template() -> None:
     assert found[4, 4] == 0
     assert (found[3, 3:6] > 0.6).all()  # the levels of the two differ a little
     assert np.isnan(found[2, 2])
-    assert np.isnan(found[0]).all()  # outside the window
+    assert not np.isnan(found[0]).any()
+
+
+def test_agreement_is_shown_at_the_places_of_the_probe_when_it_is_moved() -> None:
+    maps = random_maps(2, 11)
+    moved = VeinMaps(np.roll(maps.values[:1], (2, -1), (1, 2)), maps.usable[:1])
+    found = agreement(Signs.of(moved), template_codes(Signs.of(maps)))
+    assert np.isnan(found[:2]).all()  # they came in from outside
+    assert np.isnan(found[:, -1]).all()
+    assert (found[2:, :-1] == 1).all()

@@ -108,7 +108,7 @@ def write_fusions(models_dir: Path, *entries: dict[str, Any]) -> None:
         for entry in entries
     ]
     content = {
-        "schema_version": 3,
+        "schema_version": 4,
         "created_at": "2026-01-02T03:04:05+00:00",
         "sha256": checksum(fusions),
         "fusions": fusions,
@@ -127,13 +127,14 @@ def export(folder: Path) -> None:
         owners=owners,
         values=rng.integers(-40, 41, (len(owners), *MAP), dtype=np.int8),
         usable=np.ones((len(owners), *MAP[:2]), bool),
+        scales=np.tile(np.float32([0.1, 0.02]), (len(owners), 1)),
     )
     images = rng.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
     images[1, 8:16] = 255  # a reflection
     outputs = {name: value.numpy() for name, value in net.serve(tf.constant(images)).items()}
     np.savez(folder / "golden.npz", images=images, **outputs)
     manifest = {
-        "schema_version": 5,
+        "schema_version": 6,
         "net": folder.parent.name,
         "version": int(folder.name),
         "created_at": "2026-01-02T03:04:05+00:00",

@@ -58,7 +58,7 @@ def thresholds(content: list[dict[str, float]]) -> dict[str, Any]:
     "changes",
     [
         {"schema_version": 1},
-        {"schema_version": 6},
+        {"schema_version": 7},
         {"cases": []},
         {"cases": CASES[2:]},  # none without a mean map
         {"cases": [*CASES, CASES[0]]},
@@ -108,7 +108,7 @@ NO_DIGEST = "has SHA-256 [0-9a-f]{64}, not"
         (r".*", "{", ""),
         (r".*", "", ""),
         (r".*", "[]", ""),
-        (r".*", '{"schema_version": 5}', ""),
+        (r".*", '{"schema_version": 6}', ""),
         (r".*", "\x00", ""),
         (r'"score": 0.3', '"score": 0.2', NO_DIGEST),
         (r', "sha256": "[^"]*"}$', "}", f"{NO_DIGEST} ''"),

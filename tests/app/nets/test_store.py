@@ -44,6 +44,7 @@ def test_a_whole_version_is_served(engine: str, exported: Path) -> None:
     with np.load(exported / "toy/1/templates.npz") as file:
         np.testing.assert_array_equal(net.trained.owners, file["owners"])
         np.testing.assert_array_equal(net.trained.maps.values, file["values"])
+        np.testing.assert_array_equal(net.trained.maps.scales, file["scales"])
     maps = net.maps(np.zeros((2, 32, 32, 3), np.uint8))
     assert (len(maps), maps.shape) == (2, MapShape(8, 4))
 

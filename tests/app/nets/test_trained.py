@@ -62,6 +62,8 @@ def lose_all(arrays: Arrays) -> None:
         (store_floats, "float32"),
         (lose_a_template, r"bool \(7, 8, 8\)"),
         (lose_all, "it has 0"),
+        (lambda arrays: arrays["scales"].fill(np.nan), "scales that are not finite"),
+        (lambda arrays: arrays["scales"].fill(0), "or not above 0"),
         (lambda arrays: arrays.pop("owners"), "cannot be read"),
     ],
 )

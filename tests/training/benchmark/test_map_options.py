@@ -22,7 +22,7 @@ def test_the_defaults_are_the_services_and_change_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "difference"),
     [
-        (MapOptions(shift=1), "maps are shifted by up to 1 places instead of 2"),
+        (MapOptions(shift=1), "maps are shifted by up to 1 places instead of 3"),
         (MapOptions(channels="wide"), "only the wide channels are compared"),
         (
             MapOptions(channels="local", mask=False),

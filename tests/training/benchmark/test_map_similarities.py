@@ -13,7 +13,7 @@ from app.matching.fusion import Fusion
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, Signs, VeinMaps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
-from app.matching.similarity import probe_codes, similarities, template_codes
+from app.matching.similarity import SHIFT, probe_codes, similarities, template_codes
 from tests.training.toy_trials import make_calibration, make_trials
 from training.benchmark import map_similarities
 from training.benchmark.comparisons import Trials
@@ -46,17 +46,16 @@ def make_toy(identities: int, templates: int = 2) -> tuple[VeinMaps, Trials]:
 
 
 def by_hand(
-    maps: VeinMaps, trials: Trials, mean: Floats | None, shift: int = 2
+    maps: VeinMaps, trials: Trials, mean: Floats | None, shift: int = SHIFT
 ) -> NDArray[np.float32]:
     """Every probe's best similarity to each identity, one at a time."""
     found = np.empty((len(trials.probes), len(trials.owners)), np.float32)
-    shape = ((SIDE - 2 * shift) ** 2, CHANNELS)
     for row, image in enumerate(trials.probes):
         probe = probe_codes(Signs.of(maps[np.array([image])], mean), shift)
         for identity in range(len(trials.owners)):
             own = maps[trials.templates[trials.enrolled == identity]]
-            codes = template_codes(Signs.of(own, mean), shift)
-            found[row, identity] = similarities(probe, codes, shape).max()
+            codes = template_codes(Signs.of(own, mean))
+            found[row, identity] = similarities(probe, codes, maps.shape, shift).max()
     return found
 
 

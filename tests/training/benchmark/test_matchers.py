@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
 from app.matching.impostors import Impostors
-from app.matching.maps import VeinMaps
-from app.matching.templates import NetKey
+from app.matching.maps import MapShape, VeinMaps
+from app.matching.templates import NetKey, TrainedTemplates
 from tests.training.toy_palms import make_palms
 from tests.training.toy_trials import make_calibration, make_case, make_trials
 from training.benchmark.comparisons import Comparisons, Trials
@@ -35,6 +35,10 @@ class TableNet:
     key: NetKey
     seed: int
     calibration: Calibration = CALIBRATION
+
+    @property
+    def trained(self) -> TrainedTemplates:
+        return TrainedTemplates(np.zeros(0, np.int32), VeinMaps.empty(MapShape(7, 2)))
 
     def maps(self, palms: Palms) -> VeinMaps:
         found = np.stack([one.normal(size=(7, 7, 2)) for one in self._rngs(palms)])
@@ -161,7 +165,7 @@ def test_limits_are_those_of_the_case() -> None:
     impostors = Impostors(0.25, 0.0625)
     limits = one.limits(1e-3, found, impostors)
     assert limits
-    assert limits.similarities.tolist() == [0.25 + 4 / 16, 0.25 + 5 / 16]
+    assert limits.scores.tolist() == [0.25 + 4 / 16, 0.25 + 5 / 16]
     without = one.limits(1e-3, found, None)
     assert without
     assert without.similarities.tolist() == [0.3, 0.3]

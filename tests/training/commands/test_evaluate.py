@@ -59,12 +59,11 @@ def test_the_rates_are_those_of_the_service_s_answers(
     versions = [Version.open(toy_store / net / "1") for net in NETS]
     fusion = read_fusion(toy_store, [version.key for version in versions])
     known, unknown = (
-        fusion.combine([version.similarities(some) for version in versions])
-        for some in (test, strangers)
+        fusion.combine([version.scores(some) for version in versions]) for some in (test, strangers)
     )
     correct = known.argmax(axis=1) == test.labels
     limits = fusion.calibration.at(FPIR_TARGET / 4, np.full(4, 3), probes=1, impostors=None)
-    threshold, temperature = limits.similarities[0], limits.temperatures[0]
+    threshold, temperature = limits.scores[0], limits.temperatures[0]
 
     def accepted(similarities: np.ndarray) -> np.ndarray:
         odds = np.exp((similarities.astype(np.float64) - threshold) / temperature)

@@ -33,7 +33,7 @@ def version(store: Path, **training: Any) -> Path:
     folder = store / "vgg16" / "2"
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(
-        schema_version=5,
+        schema_version=6,
         net="vgg16",
         version=2,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.matching.calibration import Trials
 from app.matching.cohort import compare_cohort
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
@@ -22,6 +21,7 @@ from training.versions.calibrate import (
     fuse_trials,
     trials_by_case,
 )
+from training.versions.case import Trials
 from training.versions.compare import compare_maps
 from training.versions.strangers import Strangers
 

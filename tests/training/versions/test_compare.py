@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from app.matching.maps import Signs, VeinMaps
-from app.matching.similarity import NO_SCORE, probe_codes, similarities, template_codes
+from app.matching.scores import NO_SCORE
+from app.matching.similarity import NO_SIMILARITY, probe_codes, similarities, template_codes
 from app.matching.templates import TrainedTemplates
 from training.versions.compare import (
     best_of_subject,
@@ -27,13 +28,16 @@ def test_similarities_are_those_of_the_service(masked: float, shift: int, with_m
     probes, templates = maps(5, 0, masked), maps(6, 1, masked)
     mean = maps(1, 2).deviations[0] if with_mean else None
     found = compare_maps(probes, templates, mean, "toy", shift=shift)
-    codes = template_codes(Signs.of(templates, mean), shift)
-    shape = ((SIDE - 2 * shift) ** 2, CHANNELS)
+    codes = template_codes(Signs.of(templates, mean))
     expected = [
-        similarities(probe_codes(Signs.of(probes[i : i + 1], mean), shift), codes, shape)
+        similarities(
+            probe_codes(Signs.of(probes[i : i + 1], mean), shift), codes, probes.shape, shift
+        )
         for i in range(5)
     ]
-    np.testing.assert_allclose(found, np.stack(expected), atol=1e-6)
+    similar = np.stack(expected)
+    scores = np.where(similar == NO_SIMILARITY, NO_SCORE, similar)  # the maps are not scaled
+    np.testing.assert_allclose(found, scores, atol=1e-6)
     assert found.dtype == np.float32
     assert ((found == NO_SCORE).any()) == (masked == 0.5)
 

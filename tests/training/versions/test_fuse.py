@@ -9,15 +9,13 @@ from app.matching.calibration import (
     Calibration,
     Case,
     Threshold,
-    Trials,
-    calibrate,
-    negative_log_likelihood,
 )
 from app.matching.fusion import Fusion
 from app.matching.templates import NetKey
 from app.nets.files import NetCorrupt, NetMissing
 from app.nets.fusion_manifest import FusionEntry, read_fusion_manifest
 from training.versions.calibrate import CaseKind, fuse_trials
+from training.versions.case import Trials, calibrate, negative_log_likelihood
 from training.versions.fuse import (
     find_fusion,
     fusion_entry,

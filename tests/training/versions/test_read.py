@@ -60,7 +60,7 @@ def test_maps_are_compared_with_the_trained_identities_templates(
     assert len(maps) == len(palms)
     assert maps.shape == version.manifest.map_format.shape
     assert version.trained.counts.tolist() == [3] * 4
-    found = version.similarities(palms)
+    found = version.scores(palms)
     assert found.shape == (len(palms), 4)
     every = compare_maps(maps, version.trained.maps, None, "toy")
     for identity in range(4):
