@@ -71,6 +71,14 @@ data/polarized: | $(VENV)/.dev
 data/held-out: | $(VENV)/.dev
 	$(SYNTHESIZE) --identities 1500 --sessions 2 --shots 3 --seed 3 --prefix h --style held-out
 
+# Many palms with one image of each of two sessions measure what one enrolled image is worth.
+data/polarized-one: | $(VENV)/.dev
+	$(SYNTHESIZE) --identities 3750 --sessions 2 --shots 1 --seed 5 --prefix q --cameras 1 \
+		--style polarized
+
+data/held-out-one: | $(VENV)/.dev
+	$(SYNTHESIZE) --identities 3750 --sessions 2 --shots 1 --seed 5 --prefix h --style held-out
+
 # The paper's protocol: 4,096 training, 1,280 validation and 1,024 test images, drawn at random.
 paper: $(VENV)/.dev data/palms $(STRANGERS) data/others ## Train and measure the three nets by the paper's random split (docs/why-vgg-does-not-learn.md)
 	set -e; for spec in alexnet:12 vgg16:10 vgg19:10; do net=$${spec%:*}; \

@@ -137,7 +137,7 @@ class Manifest(Calibrated):
         pattern=f"^{TEMPLATE_ID}$",
         description="Digest of the map's weights and format: templates of equal ids compare.",
     )
-    identities: tuple[str, ...] = Field(min_length=1, description="In the similarities' order.")
+    identities: tuple[str, ...] = Field(min_length=1, description="In the scores' order.")
     training: dict[str, Any] = Field(description="The training's settings.")
     dataset: Dataset
     metrics: Metrics

@@ -9,21 +9,24 @@ import numpy as np
 import tensorflow as tf
 
 from app.matching.calibration import Case
+from app.matching.maps import VeinMaps
+from app.matching.templates import TrainedTemplates
 from app.nets.fusion_manifest import FUSION_MANIFEST, FusionEntry, seal_fusions
 from app.nets.manifest import (
     GOLDEN,
     MANIFEST,
-    TEMPLATES,
     Dataset,
     InputSpec,
     Manifest,
     Metrics,
     seal_manifest,
 )
+from app.nets.trained import write_trained
 
 SIDE_PX = 32
 MAP_SIDE, CHANNELS = 16, 4
 FILE_PX = 96
+IDENTITIES = ("p000", "p001", "elsewhere")
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
 
@@ -62,8 +65,11 @@ def write_toy_version(
     """
     net = MapNet(seed)
     tf.saved_model.save(net, str(folder), signatures={"serving_default": net.serve})
-    for name in (GOLDEN, TEMPLATES):
-        np.savez(folder / name, images=np.zeros(1))
+    np.savez(folder / GOLDEN, images=np.zeros(1))
+    shape = (len(IDENTITIES), MAP_SIDE, MAP_SIDE)
+    values = np.random.default_rng(seed).integers(-40, 41, (*shape, CHANNELS), np.int8)
+    owners = np.arange(len(IDENTITIES), dtype=np.int32)
+    write_trained(folder, TrainedTemplates(owners, VeinMaps(values, np.ones(shape, bool))))
     manifest = Manifest(
         schema_version=6,
         cases=cases,
@@ -75,7 +81,7 @@ def write_toy_version(
         map_side=MAP_SIDE,
         map_channels=CHANNELS,
         template_id=f"{seed:016x}",
-        identities=("p000", "p001", "elsewhere"),
+        identities=IDENTITIES,
         training={},
         dataset=Dataset(
             name="toy", sha256=sha256, split="session", split_seed=None, training_images=8

@@ -21,11 +21,13 @@ class MapOptions:
         shift: largest shift in places.
         channels: all, or only those of the early (local) or of the late (wide) layer.
         mask: whether unusable places are left out.
+        cohort: whether maps are compared by scores; else by similarities.
     """
 
     shift: int = SHIFT
     channels: Channels = "all"
     mask: bool = True
+    cohort: bool = True
 
     @property
     def are_calibrated(self) -> bool:
@@ -59,9 +61,11 @@ class MapOptions:
         return VeinMaps(maps.values[..., chosen[self.channels]], usable)
 
     def apply_and_scale(self, maps: VeinMaps, trained: TrainedTemplates) -> VeinMaps:
-        """Returns the maps as `apply`, scaled by the cohort's maps after the same."""
+        """Returns the maps as `apply`, scaled by the cohort's maps after the same, if at all."""
         if self.are_calibrated:
             return maps
+        if not self.cohort:
+            return self.apply(maps)
         cohort = TrainedTemplates(trained.owners, self.apply(trained.maps))
         return Cohort.of(cohort, self.shift).scaled(self.apply(maps))
 
@@ -74,4 +78,6 @@ class MapOptions:
             found.append(f"only the {self.channels} channels are compared")
         if not self.mask:
             found.append("unusable places are compared, too")
+        if not self.cohort:
+            found.append("similarities are compared, not scores")
         return ", ".join(found)

@@ -40,10 +40,11 @@ class BenchmarkConfig(ReadingOptions):
         nets: names of the nets; the highest version of each is measured.
         classical: whether to measure an untrained matcher too.
         templates: largest number of templates of an identity; its first images are enrolled.
-        shift: largest shift of the maps in places. Like the two options below, for measuring what a
-            choice is worth: the nets are calibrated only for the defaults.
+        shift: largest shift of the maps in places. Like the three options below, for measuring what
+            a choice is worth: the nets are calibrated only for the defaults.
         channels: channels of the maps: all, or those of the early (local) or late (wide) layer.
         mask: whether unusable places of the maps are left out.
+        cohort: whether maps are compared by scores; else by similarities.
         seed: seed of the galleries and of the resamples; equal seeds give equal figures.
         out: folder for benchmark.html, benchmark.json and benchmark.md.
     """
@@ -55,13 +56,14 @@ class BenchmarkConfig(ReadingOptions):
     shift: int = SHIFT
     channels: Channels = "all"
     mask: bool = True
+    cohort: bool = True
     seed: int = 1
     out: Path = Path("runs/benchmark")
 
     @property
     def map_options(self) -> MapOptions:
         """How maps are compared."""
-        return MapOptions(self.shift, self.channels, self.mask)
+        return MapOptions(self.shift, self.channels, self.mask, self.cohort)
 
 
 def benchmark(config: BenchmarkConfig) -> Verdict:

@@ -168,7 +168,7 @@ def test_limits_are_those_of_the_case() -> None:
     assert limits.scores.tolist() == [0.25 + 4 / 16, 0.25 + 5 / 16]
     without = one.limits(1e-3, found, None)
     assert without
-    assert without.similarities.tolist() == [0.3, 0.3]
+    assert without.scores.tolist() == [0.3, 0.3]
     assert one.limits(1e-4, found, impostors) is None
     assert Matcher("", "", found).limits(1e-3, found, impostors) is None
 

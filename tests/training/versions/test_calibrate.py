@@ -115,7 +115,7 @@ def test_a_case_s_trials_are_of_its_images_and_mean_map(monkeypatch: pytest.Monk
     assert set(found) == set(kinds)
     for kind, ((one,),) in found.items():
         expected = reference(maps, kind, mean if kind.mean_map else None)
-        np.testing.assert_allclose(one.similarities, expected, atol=1e-6)
+        np.testing.assert_allclose(one.scores, expected, atol=1e-6)
         assert one.own.tolist() == [*range(24)]
         if kind.mean_map:
             subjects = [maps.templates[6 * i : 6 * i + 6] for i in range(21)]
@@ -143,7 +143,7 @@ def test_thresholds_rise_with_the_templates_and_fall_with_the_probes() -> None:
 
 
 def sums(nets: Sequence[Sequence[Trials]], weights: Sequence[float]) -> np.ndarray:
-    return sum(w * net[0].similarities for w, net in zip(weights, nets, strict=True))  # type: ignore[return-value]
+    return sum(w * net[0].scores for w, net in zip(weights, nets, strict=True))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("mean_map", [False, True])
@@ -157,5 +157,5 @@ def test_fused_trials_are_weighted_sums(mean_map: bool) -> None:
         assert cohorts[1] is not None
         expected = 0.25 * cohorts[0] + 0.75 * cohorts[1]
         np.testing.assert_allclose(fused.cohort, expected, atol=1e-6)  # type: ignore[arg-type]
-    np.testing.assert_allclose(fused.similarities, sums(trials, (0.25, 0.75)), atol=1e-6)
+    np.testing.assert_allclose(fused.scores, sums(trials, (0.25, 0.75)), atol=1e-6)
     assert fused.own.tolist() == [*range(20)]
