@@ -140,7 +140,7 @@ def warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:
         if captures and subject and region.capture not in captures:
             warnings.append(
                 f"image {position} is {names[region.capture]}, but {subject.subject_id} was "
-                f"enrolled from {enrolled}: its scores may be lower; enroll both kinds"
+                f"enrolled from {enrolled}: the score may be lower; enroll both kinds"
             )
         pointing = DIRECTIONS.get(int(region.square.rotation_deg))
         if region.hand is None and pointing:

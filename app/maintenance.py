@@ -44,7 +44,7 @@ def calibrate_site(
         ValueError: if there are too few subjects to measure any rate.
         GalleryUnusable: if the gallery cannot be read.
     """
-    subject_ids, maps = read_enrolled(gallery, ensemble.formats)
+    subject_ids, maps = read_enrolled(gallery, ensemble.nets)
     weights = ensemble.fusion.weights
     means = next_means(gallery, ensemble.nets, weights, Means.none(ensemble.nets))
     sums = gallery.map_sums(ensemble.formats) if means.subjects else [None] * len(weights)

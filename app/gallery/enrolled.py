@@ -7,7 +7,6 @@ from app.gallery.gallery import START, Changes, Gallery, GalleryUnusable
 from app.gallery.means import Means
 from app.matching.impostors import MAX_COHORT
 from app.matching.maps import VeinMaps
-from app.matching.templates import MapFormat
 
 _PAGE = 200  # subjects read at a time
 
@@ -26,33 +25,33 @@ def next_means(
     Raises:
         GalleryUnusable: if the gallery cannot be read, or a template is damaged.
     """
-    formats = [net.format for net in nets]
-    sums = gallery.map_sums(formats)
+    sums = gallery.map_sums([net.format for net in nets])
     means = former.following(nets, sums)
     if means.maps is former.maps or not means.subjects:
         return means
-    _, maps = read_enrolled(gallery, formats, most=MAX_COHORT)
-    by_net = [[own[net] for own in maps] for net in range(len(formats))]
+    _, maps = read_enrolled(gallery, nets, most=MAX_COHORT)
+    by_net = [[own[net] for own in maps] for net in range(len(nets))]
     return means.measured(by_net, sums, weights)
 
 
 def read_enrolled(
-    gallery: Gallery, formats: Sequence[MapFormat], most: int | None = None
+    gallery: Gallery, nets: Sequence[Net], most: int | None = None
 ) -> tuple[list[str], list[list[VeinMaps]]]:
-    """Reads the enrolled subjects that have templates of every format.
+    """Reads the enrolled subjects that have templates of every net.
 
     Args:
         gallery: the gallery.
-        formats: the formats.
+        nets: the nets.
         most: number of subjects after which no more are read; None for all.
 
     Returns:
-        The subjects' ids, and for each subject and format its maps, of each format equally many.
+        The subjects' ids, and for each subject and net its maps, of each net equally many.
 
     Raises:
         GalleryUnusable: if the gallery cannot be read, or a template is damaged.
     """
     found: dict[int, tuple[str, list[VeinMaps]]] = {}  # by number: a subject may change meanwhile
+    formats = [net.format for net in nets]
     position, complete = START, False
     while not complete and (most is None or len(found) < most):
         page = gallery.changes(position, formats, _PAGE)
@@ -60,15 +59,15 @@ def read_enrolled(
         for number in page.removed:
             found.pop(number, None)
         for index, (subject, number) in enumerate(zip(page.subjects, page.numbers, strict=True)):
-            maps = _maps_of(page, index, formats) if subject.origin == "enrolled" else []
+            maps = _maps_of(page, index, nets) if subject.origin == "enrolled" else []
             if maps and len(maps[0]):
                 found[number] = subject.subject_id, maps
     chosen = list(found.values())[:most]
     return [subject_id for subject_id, _ in chosen], [maps for _, maps in chosen]
 
 
-def _maps_of(page: Changes, index: int, formats: Sequence[MapFormat]) -> list[VeinMaps]:
-    """Returns the maps of the page's subject `index`, by format."""
+def _maps_of(page: Changes, index: int, nets: Sequence[Net]) -> list[VeinMaps]:
+    """Returns the maps of the page's subject `index`, by net."""
     stored = [
         [one for owner, one in zip(net.owners, net.maps, strict=True) if owner == index]
         for net in page.maps
@@ -76,8 +75,8 @@ def _maps_of(page: Changes, index: int, formats: Sequence[MapFormat]) -> list[Ve
     images = min(map(len, stored))  # a subject may have older ones of some nets only
     try:
         return [
-            VeinMaps.from_bytes(own[len(own) - images :], of.shape)
-            for own, of in zip(stored, formats, strict=True)
+            net.cohort.scaled(VeinMaps.from_bytes(own[len(own) - images :], net.format.shape))
+            for own, net in zip(stored, nets, strict=True)
         ]
     except ValueError as error:
         raise GalleryUnusable(
