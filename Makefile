@@ -24,7 +24,8 @@ dev: $(VENV)/.dev ## Install what serving, training and tests need
 run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= or .env change it)
 	exec env $(if $(HOST),PALM_HOST=$(HOST)) $(if $(PORT),PALM_PORT=$(PORT)) $(BIN)/python -m app
 
-STRANGERS := $(foreach style,contact mobile,$(foreach camera,1 2,data/strangers/$(style)-$(camera)))
+CAMERAS := 1 2 3 4 5 6 7 8 9 10 11
+STRANGERS := $(foreach style,contact mobile,$(foreach camera,$(CAMERAS),data/strangers/$(style)-$(camera)))
 
 # For a machine with a GPU (docs/training.md). A run that is done is not trained again.
 nets: $(VENV)/.dev data/palms $(STRANGERS) data/others data/polarized data/held-out ## Train, export and measure the three nets, on a GPU (docs/training.md)
@@ -50,13 +51,15 @@ SYNTHESIZE = $(BIN)/python -m training synthesize --out $@
 data/palms: | $(VENV)/.dev
 	$(SYNTHESIZE)
 
-# Palms that the nets never saw, before two cameras of each of two styles that training never draws.
-# They set the thresholds: 2,450 palms make 6,000,050 comparisons, which measure an FMR of 5e-7, as
-# 20,000 subjects need. 560 palms measure 1e-5, enough for 1,000 subjects, in a tenth of the time.
+# Palms that the nets never saw, before eleven cameras of each of two styles that training never
+# draws. They set the thresholds: 2,450 palms before the first camera of each style make 6,000,050
+# comparisons, which measure an FMR of 5e-7, as 20,000 subjects need. 560 palms measure 1e-5, enough
+# for 1,000 subjects. The other cameras show how much cameras differ.
 PALMS ?= 2450
+OTHERS := 120
 data/strangers/%: | $(VENV)/.dev
-	$(SYNTHESIZE) --identities $(PALMS) --sessions 2 --shots 6 --prefix n --cameras 1 \
-		--style $(word 1,$(subst -, ,$*)) --seed 2$(word 2,$(subst -, ,$*))
+	$(SYNTHESIZE) --identities $(if $(filter %-1,$*),$(PALMS),$(OTHERS)) --sessions 2 --shots 6 \
+		--prefix n --cameras 1 --style $(word 1,$(subst -, ,$*)) --seed 2$(word 2,$(subst -, ,$*))
 
 # Palms in two more such styles only measure: these before one camera,
 data/others: | $(VENV)/.dev

@@ -134,7 +134,7 @@ _EXAMPLES = [
         {"images.0.palm_px": "move closer: the palm is 55 px wide, 64 are needed"},
     ),
     NotReady(
-        "models_store/vgg16/11/golden.npz cannot be read (No such file or directory): restore the "
+        "models_store/vgg16/12/golden.npz cannot be read (No such file or directory): restore the "
         "whole version folder, or export the net again"
     ),
     GalleryUnusable(

@@ -26,7 +26,7 @@ class FusionEntry(Calibrated):
     """The weights and the calibration of one set of nets."""
 
     nets: tuple[Annotated[str, Field(pattern=f"^{NET_NAME}/{NET_VERSION}$")], ...] = Field(
-        min_length=2, description="Each as vgg16/11."
+        min_length=2, description="Each as vgg16/12."
     )
     weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         description="One for each net; their sum is 1."

@@ -207,7 +207,7 @@ def read_manifest(folder: Path) -> Manifest:
         NetCorrupt: if the manifest is missing, changed, or of another release or folder.
     """
     if not folder.is_dir():
-        raise NetMissing(f"{folder} is missing: give a version's folder, as models_store/vgg16/11")
+        raise NetMissing(f"{folder} is missing: give a version's folder, as models_store/vgg16/12")
     path = folder / MANIFEST
     if schema := earlier_schema(path, SCHEMA):
         raise NetCorrupt(

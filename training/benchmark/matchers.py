@@ -45,7 +45,7 @@ class Matcher:
     """One matcher and its similarities.
 
     Attributes:
-        name: such as "vgg16/11 map", "vgg16/11 embedding", "fused" or "classical".
+        name: such as "vgg16/12 map", "vgg16/12 embedding", "fused" or "classical".
         made_of: a description; of the fused maps, their weights.
         comparisons: the matcher's similarities, of maps as the service computes them.
         calibration: calibration of these similarities; None if they are not calibrated.

@@ -24,7 +24,7 @@ class ExportConfig:
 
     Attributes:
         run: folder of a run of `train`, `pretrain` or `finetune`, or of a version such as
-            models_store/vgg16/11. The net of a version is exported again without training: for any
+            models_store/vgg16/12. The net of a version is exported again without training: for any
             database if it was only pre-trained, else for its own database.
         data: folder of the database whose identities the net will know. If the run was trained on
             it, it is read and split as in the training.
@@ -78,7 +78,7 @@ def export(config: ExportConfig) -> Verdict:
     def scaled_maps(palms: Palms) -> VeinMaps:
         return cohort.scaled(compute_maps(net, palms))
 
-    maps = [StrangerMaps.of(one, scaled_maps, net.name) for one in strangers]
+    maps = StrangerMaps.of_cameras(strangers, scaled_maps, net.name)
     found = compare_trained(scaled_maps(split.validation), trained, net.name)
     correct = int((found.argmax(axis=1) == split.validation.labels).sum())
     manifest = describe(

@@ -29,7 +29,7 @@ class FinetuneConfig(DataOptions, RunOptions):
     stopped. `export` then writes a version that knows the identities of the database.
 
     Attributes:
-        start: folder of the version to adapt, such as models_store/vgg16/11.
+        start: folder of the version to adapt, such as models_store/vgg16/12.
         epochs: passes over the training images, at least 1.
         batch_size: images in a training step, at least 4.
         learning_rate: Adam's peak learning rate, above 0.

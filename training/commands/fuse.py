@@ -63,7 +63,7 @@ def fuse(config: FuseConfig) -> Verdict:
     kept = other_entries(config.store, keys)  # fails early if the file is damaged
     strangers = choose_strangers(config.strangers, split, config)
     kinds = choose_cases(strangers, require_enough(strangers, len(split.train.identities)))
-    maps = [[StrangerMaps.of(one, net.maps, str(net.key)) for one in strangers] for net in nets]
+    maps = [StrangerMaps.of_cameras(strangers, net.maps, str(net.key)) for net in nets]
     entries = _calibrate_sets(keys, maps, kinds)
     path = write_fusions(config.store, [*entries, *kept])
     weights = ", ".join(

@@ -43,7 +43,7 @@ class PretrainConfig(RunOptions):
     Attributes:
         nets: nets to train.
         start: folder to start from: of a run of the same nets (before its whitening), or of a
-            version of one net, such as models_store/vgg16/11.
+            version of one net, such as models_store/vgg16/12.
         against: what an image is compared with. pairs: the other images of its batch; prototypes:
             one prototype for each palm.
         identities: number of synthetic palms, at least 2.

@@ -21,7 +21,7 @@ BUILT = ("filters", "normalization", "input", "contrast_px", "embedding_size", "
 
 
 def is_version(start: Path) -> bool:
-    """Returns whether a folder is that of a version, such as models_store/vgg16/11."""
+    """Returns whether a folder is that of a version, such as models_store/vgg16/12."""
     return (start / MANIFEST).exists()
 
 
@@ -72,7 +72,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG).exists():
         raise FileNotFoundError(
             f"{folder} holds neither {CONFIG} nor {MANIFEST}: give the folder of one net's run or "
-            "of a version, such as models_store/vgg16/11"
+            "of a version, such as models_store/vgg16/12"
         )
     settings = json.loads((folder / CONFIG).read_text())
     if "net" not in settings:

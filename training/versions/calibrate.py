@@ -1,4 +1,7 @@
-"""Calibrates nets on strangers: one case for each mean map, number of templates and of probes."""
+"""Calibrates nets on strangers: one case for each mean map, number of templates and of probes.
+
+An element of `nets` or `styles` below belongs to one camera: to one folder of strangers.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.matching.calibration import Case, comparisons_needed
+from app.matching.calibration import FMRS, Case, comparisons_needed
 from app.matching.cohort import compare_cohort
 from app.matching.fusion import weighted_sum
 from app.matching.impostors import MAX_COHORT
@@ -28,6 +31,10 @@ PROBES = (1, 2)
 MEAN_SUBJECTS = 100
 """Strangers in the mean map, the first ones. As at a site, most probes are of people outside it."""
 
+MIN_STRANGERS = 2 * MIN_SUBJECTS
+"""Least number of strangers before a camera for cases with a mean map: half of them are in it, but
+before the camera with the most, where all of `MIN_SUBJECTS` may be."""
+
 
 _ByCount = dict[int, Floats]
 """Scores by the number of templates."""
@@ -42,12 +49,12 @@ class CaseKind(NamedTuple):
 
 
 def choose_cases(strangers: Sequence[Strangers], fmr: float) -> tuple[CaseKind, ...]:
-    """Returns the cases in which every style of cameras measures an FMR, in order of calibration.
+    """Returns the cases in which some camera measures an FMR, in order of calibration.
 
     Every number of probes has cases of the same numbers of templates.
 
     Args:
-        strangers: for each style, its strangers; they must measure `fmr` with one image each.
+        strangers: for each camera, its strangers; one must measure `fmr` with one image each.
         fmr: the false match rate, in (0, 1].
     """
     mean_maps = (True, False) if has_mean_map(strangers) else (False,)
@@ -57,8 +64,11 @@ def choose_cases(strangers: Sequence[Strangers], fmr: float) -> tuple[CaseKind, 
 
 
 def has_mean_map(strangers: Sequence[Strangers]) -> bool:
-    """Returns whether every style has enough strangers for a mean map."""
-    return min(map(len, strangers)) >= MIN_SUBJECTS
+    """Returns whether there are enough strangers before every camera for a mean map."""
+    largest = max(map(len, strangers))
+    return all(
+        len(one) >= (MIN_SUBJECTS if len(one) == largest else MIN_STRANGERS) for one in strangers
+    )
 
 
 def describe_cases(kinds: Sequence[CaseKind]) -> str:
@@ -66,7 +76,7 @@ def describe_cases(kinds: Sequence[CaseKind]) -> str:
     templates, probes = sorted({k.templates for k in kinds}), sorted({k.probes for k in kinds})
     text = f"calibrated for {_join(templates)} templates and {_join(probes)} probe images"
     if not any(kind.mean_map for kind in kinds):
-        text += f", without a mean map, which takes {MIN_SUBJECTS} strangers in each folder"
+        text += f", without a mean map, which takes {MIN_STRANGERS} strangers in each folder"
     return text
 
 
@@ -79,17 +89,32 @@ class StrangerMaps:
         templates: maps of their templates.
         probes: maps of their probes.
         name: name of the net, for progress bars.
+        outside: whether only those outside the mean map are compared while one is subtracted. Of
+            few strangers, half are in it, and it would make these less alike than others are.
     """
 
     strangers: Strangers
     templates: VeinMaps
     probes: VeinMaps
     name: str
+    outside: bool = False
 
     @classmethod
-    def of(cls, strangers: Strangers, maps: Callable[[Palms], VeinMaps], name: str) -> Self:
-        """Computes the maps."""
-        return cls(strangers, maps(strangers.templates), maps(strangers.probes), name)
+    def of_cameras(
+        cls, cameras: Sequence[Strangers], maps: Callable[[Palms], VeinMaps], name: str
+    ) -> list[Self]:
+        """Computes the maps of the strangers before each camera.
+
+        Args:
+            cameras: the strangers; all but the largest groups are compared `outside`.
+            maps: computes maps.
+            name: see `StrangerMaps`.
+        """
+        largest = max(map(len, cameras))
+        return [
+            cls(one, maps(one.templates), maps(one.probes), name, outside=len(one) < largest)
+            for one in cameras
+        ]
 
     def scores(self, image: int, templates: Sequence[int], *, mean_map: bool) -> _ByCount:
         """Returns the scores float32 [N, N] by the number of templates, compared once.
@@ -114,8 +139,20 @@ class StrangerMaps:
         if total.mean() is None:
             return None
         owners = self.strangers.templates.labels
-        most = min(total.subjects, MAX_COHORT)
+        most = min(self.mean_subjects, MAX_COHORT)
         return compare_cohort([self.templates[owners == one] for one in range(most)], total)
+
+    @property
+    def mean_subjects(self) -> int:
+        """Number of strangers in the mean map, the first ones."""
+        return min(len(self.strangers) // (2 if self.outside else 1), MEAN_SUBJECTS)
+
+    def compared(self, kind: CaseKind) -> NDArray[np.int64]:
+        """Returns the numbers of the strangers who are compared in a case."""
+        compared = self.strangers.with_images(kind.templates, kind.probes)
+        if self.outside and kind.mean_map:
+            compared[: self.mean_subjects] = False
+        return np.flatnonzero(compared)
 
     def _rows(self, image: int) -> NDArray[np.int64]:
         """Returns the row of each stranger's probe image [N]."""
@@ -128,7 +165,7 @@ class StrangerMaps:
     def _sum(self) -> MapSum:
         owners = self.strangers.templates.labels
         total = MapSum.empty(self.templates.shape)
-        for subject in range(min(len(self.strangers), MEAN_SUBJECTS)):
+        for subject in range(self.mean_subjects):
             total += MapSum.of(self.templates[owners == subject])
         return total
 
@@ -191,9 +228,17 @@ def calibrate_net(maps: Sequence[StrangerMaps], kinds: Sequence[CaseKind]) -> tu
 
 
 def _measures(strangers: Sequence[Strangers], templates: int, probes: int, fmr: float) -> bool:
-    """Returns whether the strangers with so many images make enough comparisons, in each style."""
-    fewest = min(int(one.with_images(templates, probes).sum()) for one in strangers)
-    return comparisons(fewest) >= comparisons_needed(fmr)
+    """Returns whether the strangers with so many images make enough comparisons.
+
+    Before one camera they must measure `fmr`, and before each the highest of `FMRS`.
+    """
+    largest = max(map(len, strangers))
+    counts = [
+        int(one.with_images(templates, probes).sum()) // (1 if len(one) == largest else 2)
+        for one in strangers
+    ]
+    found = [comparisons(count) for count in counts]
+    return max(found) >= comparisons_needed(fmr) and min(found) >= comparisons_needed(FMRS[0])
 
 
 def _trials_of(
@@ -205,7 +250,7 @@ def _trials_of(
     """Returns a net's trials of every style among the strangers with the case's images."""
     found: list[Trials] = []
     for maps, sum_of_probes, cohort in zip(styles, sums, cohorts, strict=True):
-        kept = np.flatnonzero(maps.strangers.with_images(kind.templates, kind.probes))
+        kept = maps.compared(kind)
         mean = sum_of_probes[kind.templates] / np.float32(kind.probes)
         chosen = mean if len(kept) == len(mean) else mean[np.ix_(kept, kept)]
         found.append(Trials(chosen, np.arange(len(kept)), cohort))

@@ -28,7 +28,7 @@ Scores = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """The scores of strangers with each other, in one case and one style of cameras.
+    """The scores of strangers with each other, in one case and before one camera.
 
     Attributes:
         scores: float [P, N], every probe with every subject; or deviations, see `scaled`.
@@ -63,11 +63,11 @@ def calibrate(trials: Sequence[Trials], *, mean_map: bool, templates: int, probe
     """Measures the thresholds and fits the temperature of one case.
 
     A threshold is the lowest score that no larger share of the impostor comparisons reaches than
-    the FMR; the highest among the styles counts. The temperature is the one of 80, from 0.1 to 10
+    the FMR; the highest among the cameras counts. The temperature is the one of 80, from 0.1 to 10
     deviations of the impostors, with the least mean negative log-likelihood.
 
     Args:
-        trials: for each style of cameras, its scores, with a cohort if there is a mean map.
+        trials: for each camera, its scores, with a cohort if there is a mean map.
         mean_map: see `Case`.
         templates: see `Case`.
         probes: see `Case`.
@@ -108,18 +108,33 @@ def negative_log_likelihood(case: Case, trials: Trials) -> NDArray[np.float64]:
     return -np.log(truth + 1e-12)
 
 
-def _measure_thresholds(styles: Sequence[Scores]) -> tuple[Threshold, ...]:
-    fewest = min(one.size for one in styles)
-    fmrs = [fmr for fmr in FMRS if fewest >= comparisons_needed(fmr)]
-    if not fmrs:
+def _measure_thresholds(cameras: Sequence[Scores]) -> tuple[Threshold, ...]:
+    """Returns the highest threshold of all cameras for each rate that one of them measures.
+
+    A camera with fewer comparisons does not measure the lowest rates. By what it raises the
+    threshold of the lowest one that it measures, it raises those of all lower ones.
+    """
+    able = {
+        fmr: [i for i, one in enumerate(cameras) if one.size >= comparisons_needed(fmr)]
+        for fmr in FMRS
+    }
+    fewest = min(one.size for one in cameras)
+    if len(able[FMRS[0]]) < len(cameras):
         raise ValueError(
             f"{fewest} impostor comparisons are too few, {comparisons_needed(FMRS[0])} are needed: "
             "add strangers"
         )
-    highest = np.max([lowest_reached(one, fmrs) for one in styles], axis=0)
-    return tuple(
-        Threshold(score, fmr, fewest) for score, fmr in zip(highest.tolist(), fmrs, strict=True)
-    )
+    fmrs = [fmr for fmr in FMRS if able[fmr]]
+    scores = [lowest_reached(one, fmrs) for one in cameras]
+    found: list[Threshold] = []
+    raised_by = 0.0
+    for number, fmr in enumerate(fmrs):
+        if number:
+            former = [float(scores[i][number - 1]) for i in able[fmrs[number - 1]]]
+            raised_by += max(former) - max(float(scores[i][number - 1]) for i in able[fmr])
+        score = max(float(scores[i][number]) for i in able[fmr]) + raised_by
+        found.append(Threshold(score, fmr, min(cameras[i].size for i in able[fmr])))
+    return tuple(found)
 
 
 def _small_galleries(trials: Trials) -> Trials:

@@ -150,20 +150,29 @@ def fmr_needed(identities: int) -> float:
 
 
 def require_enough(strangers: Sequence[Strangers], identities: int) -> float:
-    """Checks that every folder measures the FMR that so many identities need, and returns it.
+    """Checks that some folder measures the FMR that so many identities need, and returns it.
+
+    The others may have fewer strangers: they show how much cameras differ.
 
     Raises:
-        ValueError: if a folder has too few strangers; the message says how many are needed.
+        ValueError: if no folder has enough strangers, or one has too few to measure any rate; the
+            message says how many are needed.
     """
     fmr = fmr_needed(identities)
-    needed = comparisons_needed(fmr)
+    needed, least = comparisons_needed(fmr), strangers_needed(2 * comparisons_needed(FMRS[0]))
+    largest = max(strangers, key=len)
+    found = comparisons(len(largest))
+    if found < needed:
+        raise ValueError(
+            f"{largest.folder}: {len(largest):,} strangers with images of two sessions make "
+            f"{found:,} comparisons. {identities:,} identities need an FMR of {fmr:.0e}, which "
+            f"takes {needed:,} comparisons: give {strangers_needed(needed):,} or more strangers"
+        )
     for one in strangers:
-        found = comparisons(len(one))
-        if found < needed:
+        if len(one) < least:
             raise ValueError(
-                f"{one.folder}: {len(one):,} strangers with images of two sessions make {found:,} "
-                f"comparisons. {identities:,} identities need an FMR of {fmr:.0e}, which takes "
-                f"{needed:,} comparisons: give {strangers_needed(needed):,} or more strangers"
+                f"{one.folder}: {len(one):,} strangers with images of two sessions are too few to "
+                f"measure a false match rate: give {least} or more"
             )
     return fmr
 

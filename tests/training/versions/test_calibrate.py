@@ -42,11 +42,12 @@ def maps_of(palms: Palms, seed: int = 0) -> VeinMaps:
 
 
 def toy(identities: int, shots: int = 6, seed: int = 0) -> StrangerMaps:
-    return StrangerMaps.of(strangers(identities, shots), lambda palms: maps_of(palms, seed), "toy")
+    cameras = [strangers(identities, shots)]
+    return StrangerMaps.of_cameras(cameras, lambda palms: maps_of(palms, seed), "toy")[0]
 
 
 def test_all_cases_are_calibrated_if_there_are_enough_images_and_strangers() -> None:
-    kinds = choose_cases([strangers(20), strangers(25)], 1e-1)
+    kinds = choose_cases([strangers(40), strangers(45)], 1e-1)
     assert kinds[0] == CaseKind(mean_map=True, templates=3, probes=1)  # which chooses weights
     assert set(kinds) == {
         CaseKind(mean, templates, probes)
@@ -64,11 +65,12 @@ def test_fewer_images_leave_fewer_cases() -> None:
     assert single == (1, 1)
 
 
-def test_below_20_strangers_there_is_no_mean_map() -> None:
-    kinds = choose_cases([strangers(25), strangers(19)], 1e-1)
+@pytest.mark.parametrize("counts", [(19,), (45, 39)])
+def test_with_too_few_strangers_there_is_no_mean_map(counts: tuple[int, ...]) -> None:
+    kinds = choose_cases([strangers(count) for count in counts], 1e-1)
     assert not any(kind.mean_map for kind in kinds)
     assert describe_cases(kinds).endswith(
-        "without a mean map, which takes 20 strangers in each folder"
+        "without a mean map, which takes 40 strangers in each folder"
     )
 
 
@@ -124,8 +126,22 @@ def test_a_case_s_trials_are_of_its_images_and_mean_map(monkeypatch: pytest.Monk
             assert one.cohort is None
 
 
+def test_only_strangers_outside_the_mean_map_of_a_smaller_group_are_compared() -> None:
+    many, few = StrangerMaps.of_cameras([strangers(45), strangers(42)], maps_of, "toy")
+    kind = CaseKind(mean_map=True, templates=3, probes=1)
+    found = dict(trials_by_case([[many, few]], [kind]))[kind][0]
+    total = MapSum.empty(few.templates.shape)
+    for subject in range(21):
+        total += MapSum.of(few.templates[6 * subject : 6 * subject + 6])
+    assert len(found[0].own) == 45
+    expected = reference(few, kind, total.mean())[21:, 21:]
+    np.testing.assert_allclose(found[1].scores, expected, atol=1e-6)
+    subjects = [few.templates[6 * i : 6 * i + 6] for i in range(21)]
+    np.testing.assert_array_equal(found[1].cohort, compare_cohort(subjects, total))
+
+
 def test_trials_leave_out_strangers_with_too_few_images() -> None:
-    maps = StrangerMaps.of(mixed(few=3, many=20), maps_of, "toy")
+    (maps,) = StrangerMaps.of_cameras([mixed(few=3, many=20)], maps_of, "toy")
     kinds = [CaseKind(False, 1, 1), CaseKind(False, 3, 2)]
     sizes = {kind: len(one.own) for kind, ((one,),) in trials_by_case([[maps]], kinds)}
     assert list(sizes.values()) == [23, 20]

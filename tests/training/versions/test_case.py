@@ -76,10 +76,21 @@ def test_the_style_with_the_higher_scores_counts() -> None:
     assert calibrate_one(low).thresholds[0].score < calibrate_one(high).thresholds[0].score
 
 
-def test_the_smallest_style_limits_the_fmr() -> None:
-    found = calibrate_one(trials(60, 60), trials(20, 20))
-    assert [t.fmr for t in found.thresholds] == [1e-1, 1e-2]
-    assert {t.comparisons for t in found.thresholds} == {380}
+def test_a_camera_with_few_comparisons_raises_the_thresholds_that_it_cannot_measure() -> None:
+    many, few = trials(60, 60), trials(20, 20, seed=3, noise=0.2)
+    alone, found = calibrate_one(many).thresholds, calibrate_one(many, few).thresholds
+    assert [t.fmr for t in found] == [1e-1, 1e-2, 1e-3]
+    assert [t.comparisons for t in found] == [380, 380, 3540]
+    raised_by = found[1].score - alone[1].score
+    assert found[1] == calibrate_one(few).thresholds[1]
+    assert raised_by > 0.1
+    assert found[2].score == pytest.approx(alone[2].score + raised_by)
+
+
+def test_a_camera_with_few_comparisons_and_low_scores_changes_nothing() -> None:
+    many, few = trials(60, 60), trials(20, 20, seed=3, noise=0.05)
+    alone, found = calibrate_one(many).thresholds, calibrate_one(many, few).thresholds
+    assert [t.score for t in found] == [t.score for t in alone]
 
 
 def test_the_temperature_has_the_least_negative_log_likelihood() -> None:
