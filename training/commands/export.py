@@ -29,7 +29,7 @@ class ExportConfig:
         data: folder of the database whose identities the net will know. If the run was trained on
             it, it is read and split as in the training.
         strangers: folders of palms of identities that are not in `data`, in any layout: one for
-            each style of cameras. They calibrate the thresholds; give `evaluate` others. Each
+            each camera. They calibrate the thresholds; give `evaluate` others. Each
             identity needs two sessions: six images of the first and two of the second are used.
         store: the models store.
         version: number of the version, at least 1; by default one more than the highest.

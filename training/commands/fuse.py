@@ -36,7 +36,7 @@ class FuseConfig(DataOptions):
 
     Attributes:
         strangers: folders of palms of identities that are not in `data`, in any layout: one for
-            each style of cameras. They calibrate; see `export`.
+            each camera. They calibrate; see `export`.
         store: the models store; fusion.json is written there.
         nets: names of two or more nets.
     """
