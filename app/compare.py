@@ -119,14 +119,14 @@ def compute_maps(ensemble: Ensemble, palms: Sequence[Palm]) -> list[VeinMaps]:
         ArithmeticError: if a map is not finite; every answer would be wrong.
     """
     # One image at a time: an engine keeps memory for the largest batch that it has seen.
-    return [
-        net.cohort.scaled(
-            join_maps(
-                [net.maps(palm.pixels[np.newaxis]).within(palm.skin[np.newaxis]) for palm in palms]
-            )
+    found = [
+        join_maps(
+            [net.maps(palm.pixels[np.newaxis]).within(palm.skin[np.newaxis]) for palm in palms]
         )
         for net in ensemble.nets
     ]
+    # Only now: an engine's threads go on spinning for a moment, on the cores that this needs.
+    return [net.cohort.scaled(maps) for net, maps in zip(ensemble.nets, found, strict=True)]
 
 
 def warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:

@@ -18,10 +18,10 @@ of the channels. This takes a third of the time of leaving these places out.
 
 from dataclasses import dataclass
 from functools import reduce
-from itertools import product
 from typing import Self
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from app.matching.hamming import hamming
@@ -116,10 +116,9 @@ def probe_codes(signs: Signs, shift: int = SHIFT) -> Codes:
     inside = np.s_[:, shift : shift + side, shift : shift + side]
     usable[inside], positive[inside] = signs.usable, signs.positive
     planes = _filled(Signs(positive, usable), every=1)[0]
-    cuts = [
-        np.s_[..., r : r + side, c : c + side] for r, c in product(range(2 * shift + 1), repeat=2)
-    ]
-    return Codes.of(np.stack([planes[cut] for cut in cuts]), np.stack([usable[0][c] for c in cuts]))
+    cuts = sliding_window_view(planes, (side, side), axis=(1, 2)).transpose(1, 2, 0, 3, 4)
+    seen = sliding_window_view(usable[0], (side, side))
+    return Codes.of(cuts.reshape(-1, channels, side, side), seen.reshape(-1, side, side))
 
 
 def _filled(signs: Signs, every: int) -> Bools:
