@@ -35,7 +35,9 @@ class _Answer(BaseModel):
 class Threshold(_Answer):
     """The score that a match must reach, and how often impostors reach it."""
 
-    score: Score = Field(description=f"Score, {SCORE_SHOWN}", examples=[5.31])
+    score: Score = Field(
+        description="Score, in standard deviations, to 4 significant digits.", examples=[5.31]
+    )
     fmr: Fmr = Field(
         description="False match rate: share of impostor comparisons that reach the score. "
         "0 to 1, to 3 significant digits.",
@@ -47,11 +49,12 @@ class Impostors(_Answer):
     """How alike the enrolled subjects are to each other, by the nets' fused score."""
 
     mean: Score = Field(
-        description="Mean of their scores with each other, to 2 decimals.", examples=[0.58]
+        description="Mean of their scores with each other, to 4 significant digits.",
+        examples=[0.58],
     )
     deviation: Deviation = Field(
-        description="Standard deviation of these scores, to 2 decimals. Thresholds are multiplied "
-        "by it and raised by the mean.",
+        description="Standard deviation of these scores, to 4 significant digits. Thresholds "
+        "are multiplied by it and raised by the mean.",
         examples=[1.06],
     )
 

@@ -125,7 +125,8 @@ def compute_maps(ensemble: Ensemble, palms: Sequence[Palm]) -> list[VeinMaps]:
         )
         for net in ensemble.nets
     ]
-    # Only now: an engine's threads go on spinning for a moment, on the cores that this needs.
+    # Only after all nets have run: an engine's threads go on spinning for a moment, and would take
+    # the cores that scaling needs.
     return [net.cohort.scaled(maps) for net, maps in zip(ensemble.nets, found, strict=True)]
 
 

@@ -10,8 +10,8 @@ MAX_SHOWN_CONFIDENCE = 0.9999
 
 
 def show_score(value: float) -> float:
-    """Rounds a score to 2 decimals."""
-    return round(value, 2)
+    """Rounds a score to 4 significant digits."""
+    return float(f"{value:.4g}")
 
 
 def show_confidence(value: float) -> float:
@@ -39,6 +39,7 @@ Milliseconds = Annotated[float, _shown(lambda value: round(value, 1)), _range(mi
 
 CONFIDENCE_SHOWN = f"0 to {MAX_SHOWN_CONFIDENCE}, to 4 decimals."
 SCORE_SHOWN = (
-    "in standard deviations, to 2 decimals: another person's palm scores about 0, the same palm 5 "
-    "to 30. -10 if the palm is too little seen to be compared."
+    "in standard deviations, to 4 significant digits: another person's palm scores about 0, the "
+    "same palm 5 to 30. -10 if too little of the palm is seen. Nets that were trained on fewer "
+    "than 50 identities give a similarity instead, -1 to 1."
 )

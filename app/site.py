@@ -59,7 +59,7 @@ class SiteRate(BaseModel):
     raised_by: float = Field(
         description="What `calibrate --write` adds to the threshold so that the observed rate is "
         "the stated one, 0 or more; below 0 only with --force. In deviations of the impostors' "
-        "scores if a mean map was subtracted, else in those of scores."
+        "scores if a mean map was subtracted, otherwise in units of the score."
     )
 
 

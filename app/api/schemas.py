@@ -143,7 +143,7 @@ class CalibratedThreshold(BaseModel):
 
     score: Score = Field(
         description="In a case with a mean map, deviations above the mean of the site's impostors "
-        "(`gallery.mean_map.impostors`); else a score. To 2 decimals.",
+        "(`gallery.mean_map.impostors`); else a score. To 4 significant digits.",
         examples=[5.07],
     )
     fmr: Fmr = Field(

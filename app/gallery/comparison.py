@@ -83,7 +83,7 @@ def _count_bytes(view: View) -> int:
 def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> Found:
     """Compares with the subjects in some slots; those erased meanwhile are left out."""
     by_net = [
-        _similarity(rows, probe, mean, slots, len(view.subjects))
+        _score(rows, probe, mean, slots, len(view.subjects))
         for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True)
     ]
     erased = np.array(list(view.erased), np.int64)  # only now, see `View.erased`
@@ -125,7 +125,7 @@ def _within(slots: NDArray[np.int64], view: View) -> NDArray[np.int64]:
     return slots[slots < len(view.counts)]
 
 
-def _similarity(
+def _score(
     rows: RowsView,
     probe: VeinMaps,
     mean: Floats | None,
@@ -153,7 +153,8 @@ def coarse_similarity(
 ) -> Floats:
     """Returns the approximate similarity [S] of a probe's images to the subjects in all S slots.
 
-    It leaves out what all templates have in common: the probe's unusable places and its scale.
+    It leaves out the probe's unusable places and its scale, which all templates have in common, and
+    the templates' own scales, which are those of full maps.
     """
     owners = rows.owners.copy()  # rows may be erased meanwhile
     signs = Signs.coarse(probe, mean)
@@ -168,7 +169,7 @@ def coarse_similarity(
 
 
 def _best_by_slot(of_images: Sequence[Floats], owners: Slots, slot_count: int) -> Floats:
-    """Returns the mean over images of the best similarity of each slot's rows, [S]."""
+    """Returns the mean over images of the best number of each slot's rows, [S]."""
     total = np.zeros(slot_count, np.float32)
     for found in of_images:
         best = np.full(slot_count + 1, NO_SCORE, np.float32)  # the last is that of free rows

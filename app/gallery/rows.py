@@ -25,7 +25,7 @@ class RowsView:
 
     Attributes:
         codes: T maps.
-        scales: float32 [T, 2], see `VeinMaps.scales`.
+        scales: float32 [T, 3], see `VeinMaps.scales`.
         coarse: uint8 [T, K], the signs of each coarse map; K is 0 if the net proposes nobody.
         coarse_share: float32 [T], share of the coarse map's places that are usable, at least
             `MIN_OVERLAP`.

@@ -1,1 +1,1 @@
-"""Compares palms and decides: templates, similarity, fusion, calibration, decision. NumPy only."""
+"""Compares palms and decides: templates, scores, fusion, calibration, decision. NumPy only."""

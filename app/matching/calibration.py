@@ -184,7 +184,7 @@ def comparisons_needed(fmr: float) -> int:
 def lowest_reached(scores: Scores, fmrs: Sequence[float]) -> NDArray[np.float64]:
     """Returns for each FMR the lowest score that no larger share of [M] reaches.
 
-    Scores may be equal, because they count places. If those at the quantile would exceed
+    Scores can tie, because similarities are ratios of counts. If those at the quantile would exceed
     the share, the next number above them is returned.
     """
     first = [scores.size - max(int(fmr * scores.size + 1e-6), 1) for fmr in fmrs]

@@ -47,12 +47,12 @@ class Impostors:
         Returns:
             Their scale; if no two images can be compared, one that nobody reaches.
         """
-        others = np.sort(cohort[~np.eye(len(cohort), dtype=bool)].astype(np.float64))
-        return cls.of_similarities(others[~np.isnan(others)])
+        others = cohort[~np.eye(len(cohort), dtype=bool)].astype(np.float64)
+        return cls.of_values(others[~np.isnan(others)])
 
     @classmethod
-    def of_similarities(cls, others: NDArray[np.float64]) -> Self:
-        """Measures similarities [M] to others; if there are none, nobody reaches the scale."""
+    def of_values(cls, others: NDArray[np.float64]) -> Self:
+        """Measures scores, or similarities, [M] with others; without any, 0 and 1."""
         kept = np.sort(others)[: len(others) - int(LEFT_OUT * len(others))]
         if not len(kept):
             return cls(0.0, 1.0)

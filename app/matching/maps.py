@@ -20,10 +20,10 @@ Int8s = NDArray[np.int8]
 STEPS = 16
 """Steps of a stored value in one standard deviation. int8 then reaches to 7.9 deviations."""
 
-UNSCALED = np.array([0, 1], np.float32)
+UNSCALED = np.array([0, 1, 0], np.float32)
 """The scale of a map that was not compared with a cohort: its scores are similarities."""
 
-_SCALE_BYTES = 8  # of two float32 values
+_SCALE_BYTES = 12  # of three float32 values
 
 
 class MapShape(NamedTuple):
@@ -54,17 +54,22 @@ class VeinMaps:
     Attributes:
         values: int8 [T, S, S, C], standard deviations times `STEPS`; 0 at unusable places.
         usable: bool [T, S, S], the places that are neither saturated nor specular.
-        scales: float32 [T, 2], mean and standard deviation of each map's similarities to a cohort
-            of other palms (`app.matching.scores`); by default `UNSCALED`.
+        scales: float32 [T, 3], mean and standard deviation of each map's similarities to a cohort
+            of other palms, and the cohort's mark (`app.matching.scores`); by default `UNSCALED`.
+
+    Raises:
+        ValueError: if there are scales, but not one for each map.
     """
 
     values: Int8s
     usable: Bools
-    scales: Floats = field(default_factory=lambda: np.empty((0, 2), np.float32))
+    scales: Floats = field(default_factory=lambda: np.empty((0, 3), np.float32))
 
     def __post_init__(self) -> None:
         """Sets the default."""
-        if len(self.scales) != len(self.values):
+        if len(self.scales) not in (0, len(self.values)):
+            raise ValueError(f"{len(self.values)} maps cannot have {len(self.scales)} scales")
+        if len(self.scales) < len(self.values):
             unscaled = np.tile(UNSCALED, (len(self.values), 1))
             object.__setattr__(self, "scales", unscaled)
 
@@ -119,7 +124,7 @@ class VeinMaps:
         places = rows[:, split : shape.unscaled_bytes]
         usable = np.unpackbits(places, axis=1, count=side * side).astype(bool)
         stored_scales = np.frombuffer(rows[:, shape.unscaled_bytes :].tobytes(), "<f4")
-        scales = stored_scales.astype(np.float32).reshape(-1, 2)
+        scales = stored_scales.astype(np.float32).reshape(-1, 3)
         damaged = ~(np.isfinite(scales).all(axis=1) & (scales[:, 1] > 0))
         scales[damaged] = UNSCALED  # a score that is not finite would spoil everybody's
         return cls(values, usable.reshape(-1, side, side), scales)

@@ -10,6 +10,7 @@ Several templates of a subject: the best one counts. Several probes: the mean co
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Self
 
 import numpy as np
@@ -31,7 +32,10 @@ MIN_COHORT = 50
 """Least number of palms that a cohort needs; with fewer, scores are similarities. The most similar
 one of 50 is left out."""
 
-NO_SCORE = -10.0
+LEAST_DEVIATION = 0.01
+"""Least deviation in a scale; those of drawn palms are 0.018 and more."""
+
+NO_SCORE = np.float32(-10)
 """The score of two maps whose usable places overlap too little; strangers score about 0."""
 
 
@@ -42,37 +46,45 @@ class Cohort:
     Attributes:
         codes: their maps, from which no mean map was subtracted.
         shape: the maps' shape.
+        mark: a number that tells cohorts apart, from 1 to 2^24; 0 if there are too few palms.
         shift: largest shift in places; others than `SHIFT` only for measurements.
     """
 
     codes: Codes
     shape: MapShape
+    mark: int
     shift: int = SHIFT
 
     @classmethod
     def of(cls, trained: TrainedTemplates, shift: int = SHIFT) -> Self:
         """Takes the first template of each identity."""
         first = np.unique(trained.owners, return_index=True)[1]
-        return cls(encode(trained.maps[first], None), trained.maps.shape, shift)
+        codes = encode(trained.maps[first], None)
+        digest = sha256(codes.bits.tobytes() + codes.places.tobytes()).digest()
+        mark = 1 + int.from_bytes(digest[:3]) if len(codes) >= MIN_COHORT else 0
+        return cls(codes, trained.maps.shape, mark, shift)
 
     def scaled(self, maps: VeinMaps) -> VeinMaps:
-        """Returns maps with their scales, those that are not scaled yet."""
-        if len(self.codes) < MIN_COHORT:
-            return maps
+        """Returns maps with their scales; those of this cohort are not measured again."""
         scales = maps.scales.copy()
-        for row in np.flatnonzero((scales == UNSCALED).all(axis=1)).tolist():
-            alike = self._scale(maps[row : row + 1])
-            scales[row] = alike.mean, alike.deviation
+        for row in np.flatnonzero(scales[:, 2] != self.mark).tolist():
+            scales[row] = self._scale(maps[row : row + 1])
         return VeinMaps(maps.values, maps.usable, scales)
 
-    def _scale(self, one: VeinMaps) -> Impostors:
+    def _scale(self, one: VeinMaps) -> Floats:
         """Measures a map's similarities to the cohort.
 
         The highest are left out: the palm may be one of the cohort's.
         """
+        if not self.mark:
+            return UNSCALED
         windows = probe_codes(Signs.of(one), self.shift)
         found = similarities(windows, self.codes, self.shape, self.shift)
-        return Impostors.of_similarities(found[found != NO_SIMILARITY].astype(np.float64))
+        others = found[found != NO_SIMILARITY].astype(np.float64)
+        if len(others) < MIN_COHORT:  # too little of the palm is seen: nothing reaches this scale
+            return np.array([-NO_SCORE * 1000, 1, self.mark], np.float32)
+        alike = Impostors.of_values(others)
+        return np.array([alike.mean, max(alike.deviation, LEAST_DEVIATION), self.mark], np.float32)
 
 
 def scores(similar: Floats, probe: Floats, templates: Floats) -> Floats:
@@ -80,16 +92,17 @@ def scores(similar: Floats, probe: Floats, templates: Floats) -> Floats:
 
     Args:
         similar: float32 [T], see `app.matching.similarity.similarities`.
-        probe: float32 [2], the probe's scale.
-        templates: float32 [T, 2], the templates' scales.
+        probe: float32 [3], the probe's scale.
+        templates: float32 [T, 3], the templates' scales.
 
     Returns:
-        float32 [T] in standard deviations; `NO_SCORE` where there is no similarity.
+        float32 [T] in standard deviations, at least `NO_SCORE`, which also stands where there is no
+        similarity.
     """
     by_probe = (similar - probe[0]) / probe[1]
     by_template = (similar - templates[:, 0]) / templates[:, 1]
     found = (by_probe + by_template) / np.float32(2)
-    return np.where(similar == NO_SIMILARITY, np.float32(NO_SCORE), found)
+    return np.where(similar == NO_SIMILARITY, NO_SCORE, np.maximum(found, NO_SCORE))
 
 
 def compare_each(
@@ -126,7 +139,7 @@ def compare_one(
     Args:
         probe: one map.
         codes: the T maps, packed after `mean` was subtracted.
-        scales: float32 [T, 2], their scales.
+        scales: float32 [T, 3], their scales.
         mean: see `compare_each`.
         shape: shape of the maps.
         shift: largest shift, in places.

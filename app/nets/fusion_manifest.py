@@ -17,7 +17,8 @@ from app.nets.manifest import NET_NAME, NET_VERSION, Calibrated
 FUSION_MANIFEST = "fusion.json"
 
 FUSION_SCHEMA = 4
-"""Of fusion.json. Version 1 calibrated embeddings; 2 did not scale thresholds by impostors."""
+"""Of fusion.json. Version 1 calibrated embeddings; 2 did not scale thresholds by impostors;
+3 had thresholds of similarities, not of scores."""
 
 _FUSE = "run `python -m training fuse`"
 

@@ -45,7 +45,7 @@ def read_trained(folder: Path, manifest: Manifest) -> TrainedTemplates:
         f"int32 {(count,)}",
         f"int8 {(count, side, side, channels)}",
         f"bool {(count, side, side)}",
-        f"float32 {(count, 2)}",
+        f"float32 {(count, 3)}",
     ]
     if found != needed:
         raise NetCorrupt(

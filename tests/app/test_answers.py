@@ -21,9 +21,9 @@ SUBJECT = Subject(
 )
 
 
-def test_scores_have_2_decimals_and_match_rates_3_significant_digits() -> None:
+def test_scores_have_4_significant_digits_and_match_rates_3_significant_digits() -> None:
     shown = Threshold(score=5.35786543, fmr=6.2468e-05).model_dump_json()
-    assert json.loads(shown) == {"score": 5.36, "fmr": 6.25e-05}
+    assert json.loads(shown) == {"score": 5.358, "fmr": 6.25e-05}
 
 
 @pytest.mark.parametrize(

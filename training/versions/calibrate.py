@@ -1,7 +1,4 @@
-"""Calibrates nets on strangers: one case for each mean map, number of templates and of probes.
-
-An element of `nets` or `styles` below belongs to one camera: to one folder of strangers.
-"""
+"""Calibrates nets on strangers: one case for each mean map, number of templates and of probes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,8 +29,10 @@ MEAN_SUBJECTS = 100
 """Strangers in the mean map, the first ones. As at a site, most probes are of people outside it."""
 
 MIN_STRANGERS = 2 * MIN_SUBJECTS
-"""Least number of strangers before a camera for cases with a mean map: half of them are in it, but
-before the camera with the most, where all of `MIN_SUBJECTS` may be."""
+"""Least number of strangers in a small group, of whom half form the mean map."""
+
+SMALL = 5 * MEAN_SUBJECTS
+"""Number of strangers below which a group is small, unless it is the largest."""
 
 
 _ByCount = dict[int, Floats]
@@ -63,11 +62,20 @@ def choose_cases(strangers: Sequence[Strangers], fmr: float) -> tuple[CaseKind, 
     return tuple(CaseKind(*one) for one in product(mean_maps, templates, probes))
 
 
+def is_small(one: Strangers, cameras: Sequence[Strangers]) -> bool:
+    """Returns whether the strangers before one camera are few, and there are more before another.
+
+    Their mean map would hold a large share of each. So half of them form it, and the others are
+    compared.
+    """
+    return len(one) < min(SMALL, max(map(len, cameras)))
+
+
 def has_mean_map(strangers: Sequence[Strangers]) -> bool:
     """Returns whether there are enough strangers before every camera for a mean map."""
-    largest = max(map(len, strangers))
     return all(
-        len(one) >= (MIN_SUBJECTS if len(one) == largest else MIN_STRANGERS) for one in strangers
+        len(one) >= (MIN_STRANGERS if is_small(one, strangers) else MIN_SUBJECTS)
+        for one in strangers
     )
 
 
@@ -76,7 +84,10 @@ def describe_cases(kinds: Sequence[CaseKind]) -> str:
     templates, probes = sorted({k.templates for k in kinds}), sorted({k.probes for k in kinds})
     text = f"calibrated for {_join(templates)} templates and {_join(probes)} probe images"
     if not any(kind.mean_map for kind in kinds):
-        text += f", without a mean map, which takes {MIN_STRANGERS} strangers in each folder"
+        text += (
+            f", without a mean map, which takes {MIN_STRANGERS} strangers in each folder, "
+            f"{MIN_SUBJECTS} in the largest"
+        )
     return text
 
 
@@ -89,8 +100,8 @@ class StrangerMaps:
         templates: maps of their templates.
         probes: maps of their probes.
         name: name of the net, for progress bars.
-        outside: whether only those outside the mean map are compared while one is subtracted. Of
-            few strangers, half are in it, and it would make these less alike than others are.
+        outside: whether half of them form the mean map, and the others are compared; see
+            `is_small`.
     """
 
     strangers: Strangers
@@ -106,13 +117,12 @@ class StrangerMaps:
         """Computes the maps of the strangers before each camera.
 
         Args:
-            cameras: the strangers; all but the largest groups are compared `outside`.
+            cameras: the strangers; small groups are compared `outside`.
             maps: computes maps.
             name: see `StrangerMaps`.
         """
-        largest = max(map(len, cameras))
         return [
-            cls(one, maps(one.templates), maps(one.probes), name, outside=len(one) < largest)
+            cls(one, maps(one.templates), maps(one.probes), name, is_small(one, cameras))
             for one in cameras
         ]
 
@@ -232,9 +242,8 @@ def _measures(strangers: Sequence[Strangers], templates: int, probes: int, fmr: 
 
     Before one camera they must measure `fmr`, and before each the highest of `FMRS`.
     """
-    largest = max(map(len, strangers))
     counts = [
-        int(one.with_images(templates, probes).sum()) // (1 if len(one) == largest else 2)
+        int(one.with_images(templates, probes).sum()) // (2 if is_small(one, strangers) else 1)
         for one in strangers
     ]
     found = [comparisons(count) for count in counts]

@@ -111,8 +111,8 @@ def negative_log_likelihood(case: Case, trials: Trials) -> NDArray[np.float64]:
 def _measure_thresholds(cameras: Sequence[Scores]) -> tuple[Threshold, ...]:
     """Returns the highest threshold of all cameras for each rate that one of them measures.
 
-    A camera with fewer comparisons does not measure the lowest rates. By what it raises the
-    threshold of the lowest one that it measures, it raises those of all lower ones.
+    A camera with fewer comparisons does not measure the lowest rates. What it adds to the threshold
+    of the lowest rate that it measures is added at all lower rates.
     """
     able = {
         fmr: [i for i, one in enumerate(cameras) if one.size >= comparisons_needed(fmr)]

@@ -159,7 +159,8 @@ def require_enough(strangers: Sequence[Strangers], identities: int) -> float:
             message says how many are needed.
     """
     fmr = fmr_needed(identities)
-    needed, least = comparisons_needed(fmr), strangers_needed(2 * comparisons_needed(FMRS[0]))
+    needed = comparisons_needed(fmr)
+    least = 2 * strangers_needed(comparisons_needed(FMRS[0]))  # half of few form the mean map
     largest = max(strangers, key=len)
     found = comparisons(len(largest))
     if found < needed:

@@ -42,10 +42,10 @@ def test_a_map_that_is_not_finite_is_an_error(bad: float) -> None:
 
 def test_stored_maps_are_read_back() -> None:
     drawn = VeinMaps.of(*random_outputs(3))
-    scales = np.array([[0.1, 0.02], [0.2, 0.03], [0, 1]], np.float32)
+    scales = np.array([[0.1, 0.02, 7], [0.2, 0.03, 1 << 24], [0, 1, 0]], np.float32)
     maps = VeinMaps(drawn.values, drawn.usable, scales)
     stored = maps.to_bytes()
-    assert {len(one) for one in stored} == {SHAPE.stored_bytes} == {7 * 7 * 3 + 7 + 8}
+    assert {len(one) for one in stored} == {SHAPE.stored_bytes} == {7 * 7 * 3 + 7 + 12}
     read = VeinMaps.from_bytes(stored, SHAPE)
     assert np.array_equal(read.values, maps.values)
     assert np.array_equal(read.usable, maps.usable)
@@ -57,14 +57,20 @@ def test_maps_that_were_stored_without_a_scale_are_read_unscaled() -> None:
     new, old = maps.to_bytes()[0], maps.to_bytes()[1][: SHAPE.unscaled_bytes]
     read = VeinMaps.from_bytes([new, old], SHAPE)
     assert np.array_equal(read.values, maps.values)
-    assert read.scales.tolist() == [[0, 1], [0, 1]]
+    assert read.scales.tolist() == [[0, 1, 0], [0, 1, 0]]
 
 
 @pytest.mark.parametrize("scale", [(np.nan, 1), (0, np.inf), (0, 0), (0, -1)])
-def test_a_damaged_scale_is_measured_again(scale: tuple[float, float]) -> None:
+def test_a_damaged_scale_is_not_used(scale: tuple[float, float]) -> None:
     drawn = VeinMaps.of(*random_outputs(1))
-    damaged = VeinMaps(drawn.values, drawn.usable, np.array([scale], np.float32))
-    assert VeinMaps.from_bytes(damaged.to_bytes(), SHAPE).scales.tolist() == [[0, 1]]
+    damaged = VeinMaps(drawn.values, drawn.usable, np.array([[*scale, 7]], np.float32))
+    assert VeinMaps.from_bytes(damaged.to_bytes(), SHAPE).scales.tolist() == [[0, 1, 0]]
+
+
+def test_scales_of_other_maps_are_refused() -> None:
+    drawn = VeinMaps.of(*random_outputs(2))
+    with pytest.raises(ValueError, match="2 maps cannot have 1 scales"):
+        VeinMaps(drawn.values, drawn.usable, drawn.scales[:1])
 
 
 def test_no_maps_are_stored_and_joined_like_others() -> None:
@@ -76,7 +82,7 @@ def test_no_maps_are_stored_and_joined_like_others() -> None:
 
 
 def test_a_stored_map_of_another_size_is_refused_with_both_sizes() -> None:
-    with pytest.raises(ValueError, match="has 162 bytes, not 153"):
+    with pytest.raises(ValueError, match="has 166 bytes, not 153"):
         VeinMaps.from_bytes([b"\0" * 153], SHAPE)
 
 

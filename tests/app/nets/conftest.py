@@ -127,7 +127,7 @@ def export(folder: Path) -> None:
         owners=owners,
         values=rng.integers(-40, 41, (len(owners), *MAP), dtype=np.int8),
         usable=np.ones((len(owners), *MAP[:2]), bool),
-        scales=np.tile(np.float32([0.1, 0.02]), (len(owners), 1)),
+        scales=np.tile(np.float32([0.1, 0.02, 0]), (len(owners), 1)),
     )
     images = rng.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
     images[1, 8:16] = 255  # a reflection

@@ -78,4 +78,4 @@ def test_maps_of_other_options_are_scaled_by_a_cohort_of_the_same_options() -> N
     assert not np.allclose(found.scales, maps.scales)
 
     similarities = MapOptions(cohort=False).apply_and_scale(maps, trained)
-    np.testing.assert_array_equal(similarities.scales, [[0, 1]] * 3)
+    np.testing.assert_array_equal(similarities.scales, [[0, 1, 0]] * 3)

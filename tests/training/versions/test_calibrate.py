@@ -70,7 +70,7 @@ def test_with_too_few_strangers_there_is_no_mean_map(counts: tuple[int, ...]) ->
     kinds = choose_cases([strangers(count) for count in counts], 1e-1)
     assert not any(kind.mean_map for kind in kinds)
     assert describe_cases(kinds).endswith(
-        "without a mean map, which takes 40 strangers in each folder"
+        "without a mean map, which takes 40 strangers in each folder, 20 in the largest"
     )
 
 

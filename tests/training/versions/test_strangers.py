@@ -87,8 +87,8 @@ def test_too_few_strangers_are_refused_with_the_number_needed(
     message = r"folder/55: 55 strangers .* 2,970 comparisons. 4 identities need an FMR of 1e-03, "
     with pytest.raises(ValueError, match=message + r"which takes 3,000 .*: give 56 or more"):
         require_enough([few], 4)
-    fewer = Strangers.choose(make_palms(8, sessions=2, shots=1), PLACE / "8")
-    with pytest.raises(ValueError, match=r"folder/8: 8 strangers .* too few .*: give 9 or more"):
+    fewer = Strangers.choose(make_palms(11, sessions=2, shots=1), PLACE / "11")
+    with pytest.raises(ValueError, match=r"folder/11: 11 strangers .* too few .*: give 12 or more"):
         require_enough([many, fewer], 4)
 
 
