@@ -5,7 +5,7 @@
 Draws palms that no net was trained on. One image of each palm is its template, and each other
 image, from a session of its own, is a probe. In a large gallery the service compares a probe fully
 with only those subjects whose coarse maps are the most similar. A probe whose own subject is not
-among them is missed. It is lost if the fused similarity of all nets would have reached the
+among them is missed. It is lost if the fused score of all nets would have reached the
 threshold. Drawing needs 50 KB of memory for each image.
 """
 
