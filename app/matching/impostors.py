@@ -1,8 +1,8 @@
 """How alike the different subjects of a site are: the scale of its thresholds.
 
-How alike two strangers' maps are depends on the camera. Before a camera that sees a small part of
-the palm, veins are large, fewer places are independent of each other, and similarities vary more.
-So a threshold counts deviations above the mean of the similarities between the site's own subjects.
+How alike two strangers' maps are depends on the camera. Scores allow for every single map
+(`app.matching.scores`), but not for what all palms share before one camera. So a threshold counts
+deviations above the mean of the scores between the site's own subjects.
 Speaker verification scales scores by a cohort of impostors in the same way: R. Auckenthaler,
 M. Carey and H. Lloyd-Thomas, "Score normalization for text-independent speaker verification
 systems", Digital Signal Processing 10 (2000).
@@ -20,15 +20,15 @@ MAX_COHORT = 100
 LEFT_OUT = 0.02
 """Share of the highest similarities that are left out: one palm may be enrolled as two subjects."""
 
-_LEAST_DEVIATION = 1e-3  # of equal similarities, as of toy maps; real ones vary by about 0.02
+_LEAST_DEVIATION = 1e-3  # of equal scores, as of toy maps; real ones vary by about 1
 
 
 @dataclass(frozen=True, slots=True)
 class Impostors:
-    """The similarities of one image to the templates of other subjects.
+    """Scores, or similarities, of images with the templates of other subjects.
 
     Attributes:
-        mean: their mean, in [-1, 1].
+        mean: their mean.
         deviation: their standard deviation, above 0.
     """
 
@@ -37,15 +37,15 @@ class Impostors:
 
     @classmethod
     def of(cls, cohort: NDArray[np.floating]) -> Self:
-        """Measures the similarities between the subjects of a cohort.
+        """Measures the scores between the subjects of a cohort.
 
         Args:
-            cohort: [M, M], the similarity of each subject's first image to that of every subject,
-                M at least 2; those to itself are not used. NaN where two images could not be
+            cohort: [M, M], the score of each subject's first image with that of every subject,
+                M at least 2; those with itself are not used. NaN where two images could not be
                 compared.
 
         Returns:
-            Their scale; if no two images can be compared, one that nobody reaches.
+            Their scale; 0 and 1 if no two images can be compared.
         """
         others = cohort[~np.eye(len(cohort), dtype=bool)].astype(np.float64)
         return cls.of_values(others[~np.isnan(others)])

@@ -128,7 +128,7 @@ def test_the_answer_is_the_fusion_of_the_votes(identifier: Identifier) -> None:
     assert found.confidence == found.candidates[0].confidence
 
 
-def test_a_probe_of_several_images_is_the_mean_of_their_similarities(gallery: Gallery) -> None:
+def test_a_probe_of_several_images_is_the_mean_of_their_scores(gallery: Gallery) -> None:
     net = make_nets()[0]
     images = [palm(1, 1), palm(1, 2), palm(1, 3)]
 
@@ -141,7 +141,7 @@ def test_a_probe_of_several_images_is_the_mean_of_their_similarities(gallery: Ga
     assert found.threshold.score == pytest.approx(0.55)  # of two probes, at an FMR of 1e-2
 
 
-def test_more_enrolled_images_need_a_higher_similarity(identifier: Identifier) -> None:
+def test_more_enrolled_images_need_a_higher_score(identifier: Identifier) -> None:
     images = [palm(77, shot) for shot in range(3)]
     identifier.enroll("eve", None, None, images, add=False)
 

@@ -11,6 +11,7 @@ import pytest
 from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
+from app.matching import scores
 from app.matching.templates import NetKey
 from app.nets.files import NetCorrupt
 from app.nets.manifest import read_manifest
@@ -152,9 +153,17 @@ def test_exported_nets_identify_and_enroll(store: Path, database: Path, gallery:
     assert gallery.subject("somebody").template_counts == {str(one): 3 for one in formats}
 
 
-def test_training_and_service_compute_the_same_similarities(
-    store: Path, database: Path, palms: Palms, gallery: Gallery
+@pytest.mark.parametrize(("least", "tolerance"), [(50, 2e-3), (4, 0.1)])
+def test_training_and_service_compute_the_same_scores(
+    store: Path,
+    database: Path,
+    palms: Palms,
+    gallery: Gallery,
+    monkeypatch: pytest.MonkeyPatch,
+    least: int,
+    tolerance: float,
 ) -> None:
+    monkeypatch.setattr(scores, "MIN_COHORT", least)  # with four identities there is a cohort
     version = Version.open(store / "alexnet/1")
     theirs = version.scores(palms)
     identifier = open_identifier(store, ["alexnet"], gallery)
@@ -162,7 +171,8 @@ def test_training_and_service_compute_the_same_similarities(
         found = identifier.identify([(database / file).read_bytes()])
         ours = {one.subject_id: one.score for one in found.candidates}
         expected = dict(zip(palms.identities, theirs[index].tolist(), strict=True))
-        assert ours == pytest.approx(expected, abs=2e-3)
+        assert ours == pytest.approx(expected, abs=tolerance)
+    assert (np.abs(theirs) > 1).any() == (least == 4)  # no similarities
 
 
 def test_a_changed_digit_of_the_fusion_is_refused_on_both_sides(

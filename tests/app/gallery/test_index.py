@@ -321,7 +321,7 @@ def test_coarse_maps_propose_the_right_subject_of_a_large_gallery(
         check(found, proposed, probes, means)
 
 
-def test_the_coarse_similarity_is_the_agreement_per_usable_place_at_the_best_shift(
+def test_the_coarse_similarity_allows_for_usable_places_at_the_best_shift(
     gallery: Gallery, index: GalleryIndex
 ) -> None:
     for i in range(8):

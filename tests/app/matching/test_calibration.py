@@ -48,7 +48,7 @@ def test_the_lowest_fmr_is_one_that_every_case_has() -> None:
     assert Calibration((CASE, shorter)).lowest_fmr == 1e-2
 
 
-def test_more_enrolled_images_need_a_higher_similarity() -> None:
+def test_more_enrolled_images_need_a_higher_score() -> None:
     calibration = Calibration((case(6, 0.06), case(1, 0.0), case(3, 0.04)))
     limits = calibration.at(1e-2, np.array([1, 3, 6, 2]), probes=1, impostors=None)
     between = 0.3 + 0.04 * np.log(2) / np.log(3)

@@ -24,7 +24,7 @@ def maps(count: int, seed: int, masked: float = 0.0) -> VeinMaps:
 
 @pytest.mark.parametrize("masked", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize(("shift", "with_mean"), [(2, False), (2, True), (1, False)])
-def test_similarities_are_those_of_the_service(masked: float, shift: int, with_mean: bool) -> None:
+def test_scores_are_those_of_the_service(masked: float, shift: int, with_mean: bool) -> None:
     probes, templates = maps(5, 0, masked), maps(6, 1, masked)
     mean = maps(1, 2).deviations[0] if with_mean else None
     found = compare_maps(probes, templates, mean, "toy", shift=shift)
