@@ -193,6 +193,8 @@ def test_too_few_strangers_are_refused_with_the_number_needed(
     config: ExportConfig, other_strangers: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"6 strangers .*: give 56 or more strangers"):
+        export(replace(config, strangers=(other_strangers,)))
+    with pytest.raises(ValueError, match=r"6 strangers .* too few .*: give 12 or more"):
         export(replace(config, strangers=(*config.strangers, other_strangers)))
     assert not config.store.exists()
 
