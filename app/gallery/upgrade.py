@@ -26,8 +26,8 @@ def upgrade(connection: Connection) -> None:
 
     Version 1 stored embeddings, which cannot be compared with maps: they are erased. Every subject
     gets a number and must be enrolled again, except the trained ones. Version 2 did not record how
-    an image was captured. The maps of versions 2 and 3 have no scale; it is
-    computed whenever they are read.
+    an image was captured. The maps of versions 2 and 3 have no scale; it is computed whenever they
+    are read.
     """
     if not inspect(connection).has_table(GALLERY.name):
         return

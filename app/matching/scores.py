@@ -14,7 +14,6 @@ from hashlib import sha256
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.matching.impostors import Impostors
 from app.matching.maps import UNSCALED, Floats, MapShape, Signs, VeinMaps
@@ -33,7 +32,7 @@ MIN_COHORT = 50
 one of 50 is left out."""
 
 LEAST_DEVIATION = 0.01
-"""Least deviation in a scale; those of drawn palms are 0.018 and more."""
+"""Least deviation in a scale; the least of the shipped templates is 0.013."""
 
 NO_SCORE = np.float32(-10)
 """The score of two maps whose usable places overlap too little; strangers score about 0."""
@@ -129,7 +128,7 @@ def compare_each(
 def compare_one(
     probe: VeinMaps,
     codes: Codes,
-    scales: NDArray[np.float32],
+    scales: Floats,
     mean: Floats | None,
     shape: MapShape,
     shift: int = SHIFT,

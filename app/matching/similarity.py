@@ -12,8 +12,8 @@ J. Daugman, "Probing the uniqueness and randomness of IrisCodes", Proc. IEEE 94 
 shift counts, because no two regions of interest are cut out at exactly the same place: D. Zhang,
 W.-K. Kong, J. You and M. Wong, "Online palmprint identification", IEEE TPAMI 25 (2003).
 
-Signs at places that are not usable are filled so that they agree with any map by chance, for half
-of the channels. This takes a third of the time of leaving these places out.
+Signs at places that are not usable are filled so that they agree with the other map as often as
+chance would, in half of the channels on average. This takes a third of the time of leaving these places out.
 """
 
 from dataclasses import dataclass
@@ -154,30 +154,29 @@ def _by_shift(probe: Codes, templates: Codes, shape: MapShape, shift: int) -> Fl
     """Returns the similarities [T, Q] at Q shifts; see `similarities`."""
     places = shape.side**2
     differing = hamming(templates.bits, probe.bits)
-    found = 1 - differing.astype(np.float32) * np.float32(2 / (places * shape.channels))
+    agreeing = 1 - differing.astype(np.float32) * np.float32(2 / (places * shape.channels))
     least = MIN_OVERLAP * (shape.side - shift) ** 2
-    found = _weigh(found, _ones(probe.places), places, least)
+    found = _weigh(agreeing, _ones(probe.places), places, least)
     partial = np.flatnonzero(~templates.whole)
     if len(partial):
         some = templates.places[partial]
         overlap = (_ones(some)[:, None] + _ones(probe.places) - hamming(some, probe.places)) // 2
-        part = 1 - differing[partial] * np.float32(2 / (places * shape.channels))
-        found[partial] = _weigh(part, overlap, places, least)
+        found[partial] = _weigh(agreeing[partial], overlap, places, least)
     return found
 
 
-def _weigh(agreement: Floats, overlap: Counts, places: int, least: float) -> Floats:
+def _weigh(agreeing: Floats, overlap: Counts, places: int, least: float) -> Floats:
     """Returns similarities from 1 - 2 x the share of all signs that differ.
 
     Args:
-        agreement: float32 [T, Q].
+        agreeing: float32 [T, Q].
         overlap: uint32 [T, Q], or [Q] if it is the same for all templates: the common places.
         places: number of places of a map.
         least: number of common places below which there is no similarity.
     """
     weights = np.sqrt(np.float32(places) / np.maximum(overlap, 1).astype(np.float32))
     enough = overlap >= least
-    found = agreement * weights
+    found = agreeing * weights
     return found if enough.all() else np.where(enough, found, np.float32(NO_SIMILARITY))
 
 
