@@ -13,7 +13,8 @@ shift counts, because no two regions of interest are cut out at exactly the same
 W.-K. Kong, J. You and M. Wong, "Online palmprint identification", IEEE TPAMI 25 (2003).
 
 Signs at places that are not usable are filled so that they agree with the other map as often as
-chance would, in half of the channels on average. This takes a third of the time of leaving these places out.
+chance would, in half of the channels on average. This takes a third of the time of leaving these
+places out.
 """
 
 from dataclasses import dataclass
