@@ -29,7 +29,7 @@ def draw_distributions(matcher: Matcher) -> Chart:
     for kind, colour in (("impostors", chart.ORANGE), ("genuine", chart.BLUE)):
         axes.stairs(found[kind], found["edges"], color=colour, linewidth=1.6, label=kind)
         axes.stairs(found[kind], found["edges"], color=colour, alpha=0.2, fill=True)
-    axes.set(xlabel="similarity", ylabel="share of comparisons")
+    axes.set(xlabel="score", ylabel="share of comparisons")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     add_legend(axes)
     counts = f"{matcher['genuine_comparisons']:,} genuine, {matcher['impostor_comparisons']:,}"

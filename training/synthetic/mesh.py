@@ -50,7 +50,9 @@ def _cell_edges(rng: np.random.Generator) -> Float32:
     margin = 20
     plane = cv2.Subdiv2D((-margin, -margin, CANVAS_PX + 2 * margin, CANVAS_PX + 2 * margin))
     points = rng.uniform(-margin, CANVAS_PX + margin, (int(rng.uniform(*CELLS)), 2))
-    plane.insert(points.astype(np.float32).tolist())
+    # As float32, a point may lie on the far edge, which OpenCV refuses.
+    inside = np.nextafter(np.float32(CANVAS_PX + margin), np.float32(0))
+    plane.insert(np.minimum(points.astype(np.float32), inside).tolist())
     cells, _ = plane.getVoronoiFacetList([])
     corners = np.concatenate(cells)
     last = np.cumsum([len(cell) for cell in cells]) - 1

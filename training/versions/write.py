@@ -69,7 +69,7 @@ def describe(
         net: the folded net, with its prototypes.
         version: number of the version.
         split: its training part gave the templates, its validation part the accuracy.
-        cases: calibration of the net's similarities.
+        cases: calibration of the net's scores.
         strangers: those that calibrated.
         training: settings of the training.
         database: name of the database.

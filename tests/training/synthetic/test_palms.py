@@ -21,6 +21,10 @@ def test_drawn_palms_are_those_of_the_seed(tmp_path: Path) -> None:
     assert not np.array_equal(draw_identity(7, 0), draw_identity(8, 0))
 
 
+def test_a_palm_with_a_point_on_the_edge_of_its_mesh_is_drawn() -> None:
+    assert draw_identity(8, 1530).any()  # rounded to float32, this point is just outside
+
+
 @pytest.mark.parametrize("name", STYLES)
 def test_images_are_repeatable_and_differ_from_session_to_session(name: str) -> None:
     first, again = (
