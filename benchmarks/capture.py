@@ -5,6 +5,7 @@ python -m benchmarks.capture [--out docs/figures/capture.png]
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
@@ -21,16 +22,14 @@ from app.palm.errors import PalmImageError, PoorQuality
 from app.palm.reader import PalmReader
 from app.settings import Settings
 from benchmarks.quality import blur, compress, darken, flatten, overexpose
-from training.synthetic.hands import JUDGE_HANDS, HandStyle, draw_hand
+from training.synthetic.hands import JUDGE_HANDS, draw_hand
 from training.synthetic.palms import draw_identity
 from training.synthetic.scenes import JUDGE
 
 Pixels = NDArray[np.uint8]
 
 SEED, NUMBER = 912, 55
-PLAIN = HandStyle(
-    scenes=(JUDGE[0],), expose=JUDGE_HANDS.expose, palm=JUDGE_HANDS.palm, sizes=((768, 576),)
-)
+PLAIN = replace(JUDGE_HANDS, scenes=(JUDGE[0],), tilt_deg=(0.0, 0.0), sizes=((768, 576),))
 
 
 def far(image: Pixels) -> Pixels:

@@ -35,6 +35,7 @@ class Hand:
     Attributes:
         gaps: float64 [3, 2], the finger gaps, x and y in px, from left to right when the fingers
             point up.
+        middle: float64 [2], the palm's middle, in px; in the square's if the palm is not tilted.
         square: region of interest.
         hand: which hand it is if its palm faces the camera; None if it cannot be told.
         certainty: 0 to 1, that the gaps are right.
@@ -42,6 +43,7 @@ class Hand:
     """
 
     gaps: NDArray[np.float64]
+    middle: NDArray[np.float64]
     square: Square
     hand: Literal["left", "right"] | None
     certainty: float
@@ -136,6 +138,7 @@ def _as_hand(found: Search, shape: tuple[int, int]) -> Hand:
     told: Literal["left", "right"] = "left" if left > 0.5 else "right"
     return Hand(
         gaps=gaps,
+        middle=found.last.points[3],
         square=square_below(gaps),
         hand=None if abs(left - 0.5) < _UNTOLD else told,
         certainty=found.certainty,

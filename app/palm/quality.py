@@ -91,8 +91,8 @@ class Quality(BaseModel):
         examples=[0.9843],
     )
     pose: Share | None = Field(
-        description="Ratio of the distances from the middle finger gap to the outer ones, 0 to 1: "
-        "a hand that is turned away has a small one. Null without a hand; to 4 decimals.",
+        description="About the cosine of the angle by which the palm is turned away from the "
+        "camera, 0 to 1. Null without a hand; to 4 decimals.",
         examples=[0.8812],
     )
 
@@ -289,8 +289,15 @@ def _blocks(grey: NDArray[np.uint8]) -> float:
 
 
 def _pose(region: Region) -> float | None:
+    """Returns about the cosine of the palm's tilt.
+
+    Tilted about the fingers' axis a palm looks narrower, about the other one shorter. So its middle
+    is farther from the gaps than their distance promises, or nearer.
+    """
     if region.hand is None:
         return None
-    first, middle, last = region.hand.gaps
-    left, right = np.hypot(*(middle - first)), np.hypot(*(last - middle))
-    return float(min(left, right) / max(left, right, 1e-9))
+    gaps = (region.hand.gaps[0] + region.hand.gaps[2]) / 2
+    expected = region.square.corners.mean(axis=0) - gaps
+    seen = region.hand.middle - gaps
+    longer = max(np.hypot(*expected), np.hypot(*seen), 1e-9)
+    return float(max(1 - np.hypot(*(seen - expected)) / longer, 0.0))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.palm.finder import to_grey
-from app.palm.square import BELOW, SIDE, Square
+from app.palm.square import SIDE, Square
 from app.palm.views import close_view, look, look_at_all, square_around, to_view, whole_view
 from training.database.image_files import ImageFile
 from training.finder.light import change_background, relight
@@ -49,7 +49,7 @@ class Photo:
     Attributes:
         grey: uint8 [H, W].
         mask: uint8 [H, W], 255 on the hand.
-        points: float64 [4, 2], landmarks in px.
+        points: float64 [4, 2], landmarks in px: the gaps, and the palm's middle.
         px_per_mm: scale.
         left: whether it is a left hand.
     """
@@ -97,18 +97,10 @@ def draw_photo(palm: Layers, seed: int, number: int, rng: np.random.Generator) -
     return Photo(
         grey=to_grey(image),
         mask=mask,
-        points=landmarks_of(truth.gaps),
+        points=np.concatenate([truth.gaps, truth.middle[None]]),
         px_per_mm=truth.palm_width_px / PALM_WIDTH_MM,
         left=truth.hand == "left",
     )
-
-
-def landmarks_of(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the landmarks [4, 2] of three gaps: the gaps, and the middle of their square."""
-    chord = gaps[2] - gaps[0]
-    down = np.array([-chord[1], chord[0]])
-    middle = (gaps[0] + gaps[2]) / 2 + (BELOW + SIDE / 2) * down
-    return np.concatenate([gaps, middle[None]])
 
 
 def view_hand(photo: Photo, rng: np.random.Generator, side_px: int) -> list[Sample]:

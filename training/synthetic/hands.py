@@ -12,15 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.palm.square import square_below
+from app.palm.square import BELOW, SIDE, square_below
 from training.synthetic.anatomy import draw_palm
 from training.synthetic.cameras import draw_camera
 from training.synthetic.canvas import CANVAS_PX, PX_PER_MM, Float32, Layers
 from training.synthetic.capture import lit_layers
+from training.synthetic.hand_pose import draw_pose, project, scale_at
 from training.synthetic.hand_sensors import Sensor, expose_judge, expose_tuning
 from training.synthetic.scenes import JUDGE, TUNING, Scene, draw_colours, draw_skin_tint
 from training.synthetic.sessions import draw_session
-from training.synthetic.silhouette import Silhouette, draw_silhouette
+from training.synthetic.silhouette import GAP_DISTANCE_MM, Silhouette, draw_silhouette
 from training.synthetic.styles import POLARIZED, TRAINING, Style
 
 CANVAS_TOP_MM = 2.2
@@ -38,19 +39,22 @@ class HandStyle:
         scenes: functions that draw backgrounds.
         expose: function that adds a sensor's defects to an image.
         palm: style of the palm's camera: how dark veins, creases and skin are.
+        tilt_deg: least and greatest angle by which the palm is turned away from the camera; small
+            angles are more frequent.
         sizes: widths and heights of the images in px, which are equally frequent.
     """
 
     scenes: tuple[Scene, ...]
     expose: Sensor
     palm: Style
+    tilt_deg: tuple[float, float]
     sizes: tuple[tuple[int, int], ...] = SIZES
 
 
-TUNING_HANDS = HandStyle(scenes=TUNING, expose=expose_tuning, palm=TRAINING)
+TUNING_HANDS = HandStyle(scenes=TUNING, expose=expose_tuning, palm=TRAINING, tilt_deg=(0.0, 50.0))
 """Hands to tune a detector with."""
 
-JUDGE_HANDS = HandStyle(scenes=JUDGE, expose=expose_judge, palm=POLARIZED)
+JUDGE_HANDS = HandStyle(scenes=JUDGE, expose=expose_judge, palm=POLARIZED, tilt_deg=(0.0, 35.0))
 """Hands to judge a detector with."""
 
 
@@ -60,20 +64,27 @@ class HandGeometry:
 
     Attributes:
         gaps: float64 [3, 2], finger gaps from left to right when the fingers point up.
+        middle: float64 [2], middle of the region of interest on the palm. It is not in the middle
+            of `corners` if the palm is tilted.
         corners: float64 [4, 2] of the region of interest, as in `app.palm.square.Square`.
         rotation_deg: turn of the hand; see `app.palm.square.Square`.
         hand: which hand it is; its palm faces the camera.
         palm_width_px: width of the palm, 84 mm.
+        tilt_deg: angle by which the palm is turned away from the camera.
+        contrast: difference of brightness between skin and background, 0 to 1.
         spread: 0 (neighbouring fingers touch) to 1.
         scene: name of the background.
         coloured: whether the image is RGB.
     """
 
     gaps: NDArray[np.float64]
+    middle: NDArray[np.float64]
     corners: NDArray[np.float64]
     rotation_deg: float
     hand: Literal["left", "right"]
     palm_width_px: float
+    tilt_deg: float
+    contrast: float
     spread: float
     scene: str
     coloured: bool
@@ -81,6 +92,9 @@ class HandGeometry:
 
 PALM_WIDTH_MM = 84.0
 """Mean width of the drawn palms. Hand breadth in adults is about 80 to 90 mm."""
+
+PALM_MIDDLE_MM = np.array([0.0, (BELOW + SIDE / 2) * GAP_DISTANCE_MM])
+"""Middle of the region of interest on the palm."""
 
 
 def draw_hand(
@@ -114,9 +128,12 @@ def draw_masked_hand(
     silhouette = draw_silhouette(rng, spread, sleeve=rng.random() < 0.5)
     size = style.sizes[rng.integers(len(style.sizes))]
     left = _thumb_on_the_left(palm)
-    pose = _draw_pose(rng, silhouette, size, mirrored=not left)
+    least, greatest = style.tilt_deg
+    tilt_deg = least + (greatest - least) * rng.random() ** 2
+    pose = draw_pose(rng, size, tilt_deg, mirrored=not left)
     coloured = rng.random() < 0.4
     skin_level, colour = draw_colours(rng, coloured)
+    contrast = abs(skin_level - float(colour.mean()))
     scene = style.scenes[rng.integers(len(style.scenes))]
     shape = (size[1], size[0])
     background = scene(rng, shape, colour)
@@ -128,7 +145,24 @@ def draw_masked_hand(
     _add_sleeve(rng, image, alpha, silhouette, pose, coloured)
     image = image if coloured else image[..., 0]
     exposed = style.expose(rng, np.ascontiguousarray(image))
-    return exposed, _geometry(silhouette, pose, left, scene.__name__, coloured), alpha
+    gaps = project(silhouette.gaps, pose)
+    gaps = gaps if left else gaps[::-1]
+    square = square_below(gaps)
+    geometry = HandGeometry(
+        gaps=gaps,
+        middle=project(PALM_MIDDLE_MM[None], pose)[0],
+        corners=square.corners,
+        rotation_deg=square.rotation_deg,
+        # With the palm towards the camera and the fingers up, a left hand's thumb is on the left.
+        hand="left" if left else "right",
+        palm_width_px=PALM_WIDTH_MM * scale_at(np.zeros(2), pose),
+        tilt_deg=tilt_deg,
+        contrast=contrast,
+        spread=spread,
+        scene=scene.__name__,
+        coloured=coloured,
+    )
+    return exposed, geometry, alpha
 
 
 def palm_darkness(palm: Layers, rng: np.random.Generator, style: Style) -> Float32:
@@ -151,36 +185,6 @@ def _thumb_on_the_left(palm: Layers) -> bool:
     return float(relief[:, :half].mean()) >= float(relief[:, half:].mean())
 
 
-def _draw_pose(
-    rng: np.random.Generator, silhouette: Silhouette, size: tuple[int, int], mirrored: bool
-) -> Float32:
-    """Draws a homography from mm to px that keeps the palm and the gaps inside the image."""
-    width, height = size
-    # Every image shows the square, and a part of the fingers. In mm:
-    needed = np.array([(-33, 13), (33, 13), (33, 79), (-33, 79), (-36, -22), (0, -30), (36, -22)])
-    for _ in range(100):
-        scale = rng.uniform(0.5, 1.15) * min(size) / 165  # palm and fingers are about 165 mm long
-        angle = rng.uniform(-np.pi, np.pi)
-        tilt = rng.uniform(-6e-4, 6e-4, 2)
-        flip = np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
-        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [*tilt, 1]])
-        raise_palm = np.array([[1, 0, 0], [0, 1, -30.0], [0, 0, 1]])
-        free = np.array([width, height]) * rng.uniform(0.25, 0.75, 2)
-        shift = np.array([[1, 0, free[0]], [0, 1, free[1]], [0, 0, 1]])
-        pose = shift @ turn @ raise_palm @ flip
-        points = _project(needed, pose)
-        if points.min() > 2 and (points < (width - 3, height - 3)).all():
-            return pose.astype(np.float32)
-    raise ValueError(f"no pose keeps the palm inside an image of {width}x{height} px")
-
-
-def _project(points: NDArray[np.floating], pose: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Maps points [K, 2] from mm to px."""
-    moved = np.column_stack([points, np.ones(len(points))]) @ np.asarray(pose, np.float64).T
-    return moved[:, :2] / moved[:, 2:]
-
-
 def _rasterise(
     silhouette: Silhouette, pose: Float32, shape: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
@@ -189,7 +193,7 @@ def _rasterise(
     for polygon in silhouette.skin:
         cv2.fillPoly(alpha, [_fixed(polygon, pose)], 255, cv2.LINE_AA, 4)
     solid = (alpha > 127).astype(np.uint8)
-    scale = _scale_at(silhouette.gaps[1], pose)
+    scale = scale_at(silhouette.gaps[1], pose)
     for seam in silhouette.seams:
         line = [_fixed(seam, pose)]
         cv2.polylines(solid, line, False, 0, 1, cv2.LINE_8, 4)
@@ -202,13 +206,7 @@ def _rasterise(
 
 def _fixed(points: NDArray[np.floating], pose: Float32) -> NDArray[np.int32]:
     """Projects points and returns them in sixteenths of a px, as OpenCV draws them."""
-    return np.rint(np.clip(_project(points, pose), -8000, 8000) * 16).astype(np.int32)
-
-
-def _scale_at(point: NDArray[np.float64], pose: Float32) -> float:
-    """Returns px per mm at a point in mm."""
-    ends = _project(point + np.array([(-5.0, 0.0), (5.0, 0.0)]), pose)
-    return float(np.hypot(*(ends[1] - ends[0]))) / 10
+    return np.rint(np.clip(project(points, pose), -8000, 8000) * 16).astype(np.int32)
 
 
 def _light_skin(
@@ -230,7 +228,7 @@ def _light_skin(
     )
     mm[:2, 2] += 0.5 / PX_PER_MM
     warped = cv2.warpPerspective(wide, pose @ mm, (width, height), flags=cv2.INTER_LINEAR)
-    scale = _scale_at(np.zeros(2), pose)
+    scale = scale_at(np.zeros(2), pose)
     inner = cv2.distanceTransform(solid, cv2.DIST_L2, 3)
     curved = np.minimum(inner / np.float32(rng.uniform(4, 9) * scale), 1) - 1
     curved *= curved
@@ -276,22 +274,3 @@ def _add_sleeve(
     cv2.fillPoly(alpha, [_fixed(silhouette.sleeve, pose)], 0, cv2.LINE_8, 4)
     paint = rng.uniform(0.03, 0.9) * (rng.uniform(0.4, 1, 3) if coloured else np.ones(3))
     cv2.fillPoly(image, [_fixed(silhouette.sleeve, pose)], paint.tolist(), cv2.LINE_8, 4)
-
-
-def _geometry(
-    silhouette: Silhouette, pose: Float32, left: bool, scene: str, coloured: bool
-) -> HandGeometry:
-    gaps = _project(silhouette.gaps, pose)
-    gaps = gaps if left else gaps[::-1]
-    square = square_below(gaps)
-    return HandGeometry(
-        gaps=gaps,
-        corners=square.corners,
-        rotation_deg=square.rotation_deg,
-        # With the palm towards the camera and the fingers up, a left hand's thumb is on the left.
-        hand="left" if left else "right",
-        palm_width_px=PALM_WIDTH_MM * _scale_at(np.zeros(2), pose),
-        spread=silhouette.spread,
-        scene=scene,
-        coloured=coloured,
-    )

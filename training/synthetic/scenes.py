@@ -14,9 +14,9 @@ from training.synthetic.canvas import Float32
 Colour = np.ndarray
 Scene = Callable[[np.random.Generator, tuple[int, int], Colour], Float32]
 
-_LEAST_CONTRAST = 0.12
+_LEAST_CONTRAST = 0.04
 """Least difference of brightness between skin and the background's mean colour, 0 to 1. Below it
-people see no outline either."""
+shadows, shading and texture alone show where the hand is."""
 
 
 def draw_colours(rng: np.random.Generator, coloured: bool) -> tuple[float, Colour]:

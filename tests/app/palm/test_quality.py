@@ -77,13 +77,19 @@ def test_blocks_count_less_if_the_palm_is_large(palm: Pixels) -> None:
     assert as_large < alone.blocks
 
 
-def test_the_pose_compares_the_distances_of_the_gaps() -> None:
-    gaps = np.array([(100.0, 100), (120, 95), (160, 100)])
+@pytest.mark.parametrize(
+    ("narrower", "shorter", "pose"), [(1.0, 1.0, 1.0), (0.8, 1.0, 0.8), (1.0, 0.7, 0.7)]
+)
+def test_the_pose_is_how_much_narrower_or_shorter_a_palm_looks(
+    narrower: float, shorter: float, pose: float
+) -> None:
+    gaps = np.array([(130 - 38 * narrower / 2, 100.0), (130, 95), (130 + 38 * narrower / 2, 100)])
+    middle = np.array([130, 100 + 46.2 * shorter])  # 46.2 mm below gaps that are 38 mm apart
     square = square_below(gaps)
-    hand = Hand(gaps, square, "left", 0.9, np.ones((224, 224), np.uint8))
+    hand = Hand(gaps, middle, square, "left", 0.9, np.ones((224, 224), np.uint8))
     image = np.zeros((400, 300), np.uint8)
     found = assess(image, Region("hand", square, hand, 0.9), image[:224, :224], skin=0.8)
-    assert found.pose == pytest.approx(np.hypot(20, 5) / np.hypot(40, 5))
+    assert found.pose == pytest.approx(pose, abs=1e-3)
     assert (found.skin, found.palm) == (0.8, 0.9)
 
 

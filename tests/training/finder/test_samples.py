@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from app.palm.square import square_below
 from training.database.image_files import ImageFile
 from training.finder import samples
 from training.finder.light import change_background, relight
-from training.finder.samples import SHEET, Photo, draw_photo, draw_sheet, landmarks_of
+from training.finder.samples import SHEET, Photo, draw_photo, draw_sheet
 from training.finder.stream import SampleStream
 from training.finder.targets import CROP, HAND, KIND_AT, NOTHING, Sample
 from training.finder.textures import TEXTURES, Texture
@@ -68,11 +67,6 @@ def test_a_view_s_landmarks_lie_where_the_hand_was_drawn(view: View, photo: Phot
             found = np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()
             assert found == pytest.approx(seen.points[index], abs=0.8)
             assert seen.left == photo.left
-
-
-def test_the_fourth_landmark_is_the_square_s_middle() -> None:
-    gaps = np.array([(10.0, 50), (40, 42), (70, 60)])
-    assert landmarks_of(gaps)[3] == pytest.approx(square_below(gaps).corners.mean(axis=0))
 
 
 def test_an_image_beside_the_palm_shows_no_gap(photo: Photo) -> None:

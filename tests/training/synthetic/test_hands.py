@@ -1,11 +1,19 @@
 """Drawn photographs of whole hands."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from app.palm.square import cut_square, square_below
-from training.synthetic.hands import JUDGE_HANDS, TUNING_HANDS, HandStyle, draw_hand
+from training.synthetic.hands import (
+    JUDGE_HANDS,
+    PALM_MIDDLE_MM,
+    TUNING_HANDS,
+    HandStyle,
+    draw_hand,
+)
 from training.synthetic.palms import draw_identity
 from training.synthetic.scenes import JUDGE, TUNING
 from training.synthetic.silhouette import GAP_DISTANCE_MM, draw_silhouette
@@ -29,7 +37,7 @@ def test_palm_and_gaps_lie_inside_every_image(style: HandStyle, palm: np.ndarray
         size = np.array(image.shape[1::-1])
         assert image.dtype == np.uint8
         assert image.ndim == (3 if truth.coloured else 2)
-        for points in (truth.gaps, truth.corners):
+        for points in (truth.gaps, truth.middle):
             assert ((points > -1) & (points < size)).all()
 
 
@@ -38,6 +46,28 @@ def test_the_square_is_that_of_the_gaps(palm: np.ndarray) -> None:
     square = square_below(truth.gaps)
     assert truth.corners == pytest.approx(square.corners)
     assert truth.rotation_deg == pytest.approx(square.rotation_deg)
+
+
+def test_a_palm_that_faces_the_camera_has_its_middle_in_the_square_s(palm: np.ndarray) -> None:
+    for number in range(6):
+        _, truth = draw_hand(4, number, replace(JUDGE_HANDS, tilt_deg=(0.0, 0.0)), palm)
+        assert truth.middle == pytest.approx(truth.corners.mean(axis=0), abs=0.01)
+
+
+@pytest.mark.parametrize("tilt_deg", [30.0, 60.0])
+def test_a_tilted_palm_looks_shorter_or_narrower(palm: np.ndarray, tilt_deg: float) -> None:
+    ratios = []
+    for number in range(30):
+        style = replace(JUDGE_HANDS, tilt_deg=(tilt_deg, tilt_deg))
+        _, truth = draw_hand(4, number, style, palm)
+        assert truth.tilt_deg == tilt_deg
+        width = np.hypot(*(truth.gaps[2] - truth.gaps[0]))
+        length = np.hypot(*(truth.middle - (truth.gaps[0] + truth.gaps[2]) / 2))
+        ratios.append(length / width * GAP_DISTANCE_MM / PALM_MIDDLE_MM[1])
+    # Turned about the fingers' axis the palm is narrower by the cosine, about the other shorter.
+    cosine = np.cos(np.radians(tilt_deg))
+    assert min(ratios) == pytest.approx(cosine, rel=0.15)
+    assert max(ratios) == pytest.approx(1 / cosine, rel=0.15)
 
 
 def test_a_palm_with_its_thumb_on_the_other_side_is_the_other_hand(palm: np.ndarray) -> None:
