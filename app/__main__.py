@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _calibrate(settings, write=chosen.write, force=chosen.force)
         if chosen.command == "inspect":
             return _inspect(settings, chosen.files, chosen.out)
-        listener = _listen(settings.host, settings.port)
+        listener = listen(settings.host, settings.port)
     except (ValueError, OSError, NetsDisagree, GalleryUnusable) as error:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
@@ -157,7 +157,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Returns a listening socket; connections wait in it until the service has started.
 
     Raises:
@@ -170,7 +170,11 @@ def _listen(host: str, port: int) -> socket.socket:
     }
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
+        # Its connections inherit this. asyncio does not set it for a socket that it is given, and
+        # then an answer's body waits up to 40 ms until the client confirms the header.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except (OSError, UnicodeError) as error:
         number = error.errno if isinstance(error, OSError) else None
         reason = advice.get(number or 0) or (

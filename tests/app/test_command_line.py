@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import main
+from app.__main__ import listen, main
 from app.settings import Settings, variable
 
 
@@ -20,6 +20,16 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
     assert main([]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line
+
+
+def test_answers_are_sent_at_once() -> None:
+    # Without this option the body of an answer waits until the client has confirmed its header.
+    with (
+        listen("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_busy_port_is_named_with_what_to_do(
