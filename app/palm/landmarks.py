@@ -12,7 +12,10 @@ LANDMARKS = ("left gap", "middle gap", "right gap", "middle of the palm")
 KINDS = ("hand", "crop", "nothing")
 """Columns of the output `kind`: a hand with its gaps, nothing but a palm, or neither."""
 
-OUTPUTS = ("landmarks", "skin", "kind", "left")
+DIRECTIONS = ("up", "right", "down", "left")
+"""Columns of the output `direction`: where the fingers point in an image of nothing but a palm."""
+
+OUTPUTS = ("landmarks", "skin", "kind", "left", "direction")
 
 _REACH = 3
 """Places around a peak that its position is the mean of: three deviations of the targets."""
@@ -21,7 +24,8 @@ Floats = NDArray[np.float32]
 Run = Callable[[NDArray[np.uint8]], Mapping[str, Floats]]
 """Runs the net on views uint8 [B, S, S, 1] and returns its outputs by name:
 `landmarks` [B, G, G, 4], logits of each landmark's place; `skin` [B, G, G], 0 to 1;
-`kind` [B, 3], probabilities of `KINDS`; `left` [B], probability that it is a left hand."""
+`kind` [B, 3], probabilities of `KINDS`; `left` [B], probability that it is a left hand;
+`direction` [B, 4], probabilities of `DIRECTIONS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Landmarks:
         skin: float32 [G, G], probability that a place shows the hand.
         kind: float64 [3], probabilities of `KINDS`.
         left: probability that it is a left hand, if it is one.
+        direction: float64 [4], probabilities of `DIRECTIONS`, if it is a crop.
     """
 
     points: NDArray[np.float64]
@@ -41,6 +46,7 @@ class Landmarks:
     skin: Floats
     kind: NDArray[np.float64]
     left: float
+    direction: NDArray[np.float64]
 
 
 def read_landmarks(view: NDArray[np.uint8], run: Run) -> Landmarks:
@@ -59,6 +65,7 @@ def read_landmarks(view: NDArray[np.uint8], run: Run) -> Landmarks:
         skin=outputs["skin"][0],
         kind=np.asarray(outputs["kind"][0], np.float64),
         left=float(outputs["left"][0]),
+        direction=np.asarray(outputs["direction"][0], np.float64),
     )
 
 

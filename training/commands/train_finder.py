@@ -27,7 +27,7 @@ class TrainFinderConfig:
         out: folder of the run, created if missing. The same command resumes the run in it.
         epochs: number of epochs, at least 1. The learning rate falls to 0 over all of them.
         images: views in an epoch, at least one batch; every view is new.
-        batch_size: views in a training step, a multiple of 16.
+        batch_size: views in a training step, a multiple of 20.
         side_px: side of a view, a multiple of 32, at least 32.
         palms: number of drawn palms that take turns in the hands, at least 1.
         processes: number of processes that draw views in advance. 0 draws them between the
@@ -42,9 +42,9 @@ class TrainFinderConfig:
     """
 
     out: Path
-    epochs: int = 20
-    images: int = 16_384
-    batch_size: int = 64
+    epochs: int = 24
+    images: int = 16_000
+    batch_size: int = 80
     side_px: int = 160
     palms: int = 400
     processes: int = 1

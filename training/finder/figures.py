@@ -103,7 +103,8 @@ def measure(images: Images, finder: Finder, trials: Sequence[Trial]) -> dict[str
         `within_3` and `within_10`: hands whose gaps are so close, in % of the palm's width;
         `hand_right`: hands told left or right; `certain`: hands of enough certainty; `wrong`:
         those of them with a gap off by more than 10 %; `crop_right` and `nothing_right`: the other
-        images that are recognised as such.
+        images that are recognised as such; `direction_right`: crops, turned in all directions,
+        whose direction is the most probable one.
     """
     error = np.array([trial.error for trial in trials])
     certain = np.array([trial.certainty for trial in trials]) >= finder.least_certainty
@@ -118,6 +119,10 @@ def measure(images: Images, finder: Finder, trials: Sequence[Trial]) -> dict[str
         "wrong": certain & (error > NEAR),
         "crop_right": [capture == "roi" for capture in crops],
         "nothing_right": [capture is None for capture in nothing],
+        "direction_right": [
+            finder.glance(np.rot90(crop, -number)).found.direction.argmax() == number % 4
+            for number, crop in enumerate(images.crops)
+        ],
     }
     return {name: float(np.mean(values)) for name, values in figures.items()}
 

@@ -5,19 +5,25 @@ from typing import Any
 import keras
 from keras import ops
 
-from app.palm.landmarks import KINDS, LANDMARKS
-from training.finder.targets import HAND, KIND_AT, LEFT_AT, SKIN_AT, STRIDE
+from app.palm.landmarks import DIRECTIONS, KINDS, LANDMARKS
+from training.finder.targets import CROP, DIRECTION_AT, HAND, KIND_AT, LEFT_AT, SKIN_AT, STRIDE
 
 SPREAD = 1.0
 """Standard deviation of a landmark's target, in places of the grid."""
 
-WEIGHTS = {"landmarks": 1.0, "skin": 1.0, "kind": 0.5, "left": 0.5}
+WEIGHTS = {"landmarks": 1.0, "skin": 1.0, "kind": 0.5, "left": 0.5, "direction": 0.5}
 """Weights of the losses in their sum."""
 
 
 def losses() -> dict[str, keras.losses.Loss]:
     """Returns the weighted loss of each output."""
-    kinds = {"landmarks": LandmarkLoss, "skin": SkinLoss, "kind": KindLoss, "left": LeftLoss}
+    kinds = {
+        "landmarks": LandmarkLoss,
+        "skin": SkinLoss,
+        "kind": KindLoss,
+        "left": LeftLoss,
+        "direction": DirectionLoss,
+    }
     return {name: kind(WEIGHTS[name], name=f"{name}_loss") for name, kind in kinds.items()}
 
 
@@ -36,7 +42,7 @@ class LandmarkLoss(_Weighted):
         wanted = ops.reshape(place_targets(y_true[:, :KIND_AT], grid), (-1, grid * grid, count))
         found: Any = ops.log_softmax(ops.reshape(y_pred, (-1, grid * grid, count)), axis=1)
         likelihood: Any = ops.mean(ops.sum(wanted * found, axis=1), axis=1)
-        return -self.weight * _is_hand(y_true) * likelihood
+        return -self.weight * _is(HAND, y_true) * likelihood
 
 
 class SkinLoss(_Weighted):
@@ -66,7 +72,17 @@ class LeftLoss(_Weighted):
         """Maps targets [B, T] and probabilities [B] to losses [B]."""
         wanted = y_true[:, LEFT_AT : LEFT_AT + 1]
         entropy: Any = keras.losses.binary_crossentropy(wanted, ops.reshape(y_pred, (-1, 1)))
-        return self.weight * _is_hand(y_true) * entropy
+        return self.weight * _is(HAND, y_true) * entropy
+
+
+class DirectionLoss(_Weighted):
+    """Cross-entropy of where the fingers point, of crops alone."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Maps targets [B, T] and probabilities [B, 4] to losses [B]."""
+        wanted = ops.one_hot(ops.cast(y_true[:, DIRECTION_AT], "int32"), len(DIRECTIONS))
+        entropy: Any = keras.losses.categorical_crossentropy(wanted, y_pred)
+        return self.weight * _is(CROP, y_true) * entropy
 
 
 def place_targets(points: Any, grid: int) -> Any:
@@ -88,6 +104,6 @@ def place_targets(points: Any, grid: int) -> Any:
     return down[:, :, None] * across[:, None]
 
 
-def _is_hand(y_true: Any) -> Any:
-    """Returns 1 for each target of a hand and 0 for the others, [B]."""
-    return ops.cast(ops.equal(y_true[:, KIND_AT], float(HAND)), "float32")
+def _is(kind: int, y_true: Any) -> Any:
+    """Returns 1 for each target of a kind and 0 for the others, [B]."""
+    return ops.cast(ops.equal(y_true[:, KIND_AT], float(kind)), "float32")

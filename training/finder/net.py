@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from app.palm.landmarks import KINDS, LANDMARKS
+from app.palm.landmarks import DIRECTIONS, KINDS, LANDMARKS
 from training.finder.targets import STRIDE
 from training.nets.build import copy_folded
 from training.nets.layers import ScaledConv2D
@@ -131,13 +131,20 @@ def _grids(levels: list[Any], folded: bool) -> dict[str, Any]:
 
 
 def _answers(deepest: Any, folded: bool) -> dict[str, Any]:
-    """Adds what the whole view shows: the kind of image, and which hand."""
-    x = _convolve(deepest, 16, "answer_conv", folded, side=1)
+    """Adds what the whole view shows: the kind of image, which hand, and a crop's direction."""
+    x = _convolve(deepest, 32, "answer_conv", folded, side=1)
     x = keras.layers.Flatten(name="answer_flat")(x)
-    x = keras.layers.Dense(32, activation="relu", name="answer_dense")(x)
-    kind = keras.layers.Dense(len(KINDS), activation="softmax", dtype="float32", name="kind")(x)
+    x = keras.layers.Dense(64, activation="relu", name="answer_dense")(x)
     left = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name="left_dense")(x)
-    return {"kind": kind, "left": keras.layers.Reshape((), dtype="float32", name="left")(left)}
+    return {
+        "kind": _probabilities(x, len(KINDS), "kind"),
+        "left": keras.layers.Reshape((), dtype="float32", name="left")(left),
+        "direction": _probabilities(x, len(DIRECTIONS), "direction"),
+    }
+
+
+def _probabilities(x: Any, count: int, name: str) -> Any:
+    return keras.layers.Dense(count, activation="softmax", dtype="float32", name=name)(x)
 
 
 def _convolve(

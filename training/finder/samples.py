@@ -29,8 +29,11 @@ from training.synthetic.styles import TRAINING
 PHOTOS = 3
 """Drawn hands on a sheet."""
 
-SHEET = 16
-"""Samples on a sheet: four views of each hand, two crops, and two views of neither."""
+CROPS = 5
+"""Crops on a sheet that are drawn as such; another one is cut out of a hand."""
+
+SHEET = 20
+"""Samples on a sheet: four views of each hand, six crops, and two views of neither."""
 
 HANDS = replace(
     TUNING_HANDS,
@@ -84,7 +87,8 @@ def draw_sheet(
             samples.append(cut_crop(photo, rng, side_px))
         if index == 1:
             samples.append(look_away(photo, rng, side_px))
-    samples += [draw_crop(_take(palms, rng), rng, side_px), draw_nothing(rng, side_px)]
+    samples += [draw_crop(_take(palms, rng), rng, side_px) for _ in range(CROPS)]
+    samples.append(draw_nothing(rng, side_px))
     views = np.stack([relight(sample.view, rng) for sample in samples])[..., None]
     return views, np.stack([sample.target() for sample in samples])
 

@@ -38,6 +38,7 @@ def read_spots(views: np.ndarray) -> Mapping[str, np.ndarray]:
         "kind": kind,
         "left": np.ones(len(views), np.float32),
         "skin": skin.astype(np.float32),
+        "direction": np.full((len(views), 4), 0.25, np.float32),
     }
 
 

@@ -27,8 +27,8 @@ from training.versions.finder import FEWEST, MARGIN, MOST, choose_certainty
 def configure(out: Path, **changes: Any) -> TrainFinderConfig:
     options: dict[str, Any] = {
         "epochs": 2,
-        "images": 16,
-        "batch_size": 16,
+        "images": 20,
+        "batch_size": 20,
         "side_px": 32,
         "palms": 1,
         "processes": 0,
@@ -98,8 +98,8 @@ def test_a_finished_run_is_left_alone(run: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 24}, "--batch-size must be a multiple of 16, not 24"),
-        ({"images": 8}, "--images must be at least 16, not 8"),
+        ({"batch_size": 24}, "--batch-size must be a multiple of 20, not 24"),
+        ({"images": 8}, "--images must be at least 20, not 8"),
         ({"side_px": 40}, "--side-px must be a multiple of 32, not 40"),
         ({"monitor": 0}, "--monitor must be at least 1, not 0"),
         ({"learning_rate": 0.0}, r"--learning-rate must be above 0, not 0\.0"),

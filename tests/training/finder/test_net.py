@@ -17,8 +17,15 @@ def views() -> np.ndarray:
 def test_outputs_have_the_shapes_that_the_finder_reads(views: np.ndarray) -> None:
     outputs = build_finder(SIDE)(views, training=False)
     shapes = {name: tuple(outputs[name].shape) for name in OUTPUTS}
-    assert shapes == {"landmarks": (3, 8, 8, 4), "skin": (3, 8, 8), "kind": (3, 3), "left": (3,)}
-    assert np.asarray(outputs["kind"]).sum(axis=1) == pytest.approx(np.ones(3))
+    assert shapes == {
+        "landmarks": (3, 8, 8, 4),
+        "skin": (3, 8, 8),
+        "kind": (3, 3),
+        "left": (3,),
+        "direction": (3, 4),
+    }
+    for name in ("kind", "direction"):
+        assert np.asarray(outputs[name]).sum(axis=1) == pytest.approx(np.ones(3))
 
 
 def test_a_folded_net_has_the_same_outputs(views: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from training.finder import samples
 from training.finder.light import change_background, relight
 from training.finder.samples import SHEET, Photo, draw_photo, draw_sheet
 from training.finder.stream import SampleStream
-from training.finder.targets import CROP, HAND, KIND_AT, NOTHING, Sample
+from training.finder.targets import CROP, HAND, KIND_AT, NOTHING, SKIN_AT, Sample
 from training.finder.textures import TEXTURES, Texture
 from training.synthetic.palms import draw_identity, draw_palms
 
@@ -37,14 +37,14 @@ def test_equal_numbers_give_equal_sheets_and_others_differ(palms: ImageFile) -> 
     assert (targets == same).all()
     assert (views != other).any(axis=(1, 2, 3)).all()
     assert views.shape == (SHEET, SIDE, SIDE, 1)
-    assert targets.shape == (SHEET, KIND_AT + 2 + (SIDE // 4) ** 2)
+    assert targets.shape == (SHEET, SKIN_AT + (SIDE // 4) ** 2)
 
 
-def test_a_sheet_has_twelve_hands_two_crops_and_two_of_neither(palms: ImageFile) -> None:
+def test_a_sheet_has_twelve_hands_six_crops_and_two_of_neither(palms: ImageFile) -> None:
     _, targets = draw_sheet(palms, 1, 0, SIDE)
     kinds, counts = np.unique(targets[:, KIND_AT], return_counts=True)
     assert kinds.tolist() == [HAND, CROP, NOTHING]
-    assert counts.tolist() == [12, 2, 2]
+    assert counts.tolist() == [12, 6, 2]
     hands = targets[targets[:, KIND_AT] == HAND]
     gaps = hands[:, : KIND_AT - 2]
     assert ((gaps > -1) & (gaps < SIDE)).all()

@@ -1,11 +1,22 @@
 """What the finder learns matches what was drawn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from app.palm.landmarks import decode
-from training.finder.losses import LandmarkLoss, LeftLoss, SkinLoss, place_targets
-from training.finder.targets import CROP, HAND, KIND_AT, LEFT_AT, NOTHING, SKIN_AT, Sample
+from app.palm.landmarks import DIRECTIONS, decode
+from training.finder.losses import DirectionLoss, LandmarkLoss, LeftLoss, SkinLoss, place_targets
+from training.finder.targets import (
+    CROP,
+    DIRECTION_AT,
+    HAND,
+    KIND_AT,
+    LEFT_AT,
+    NOTHING,
+    SKIN_AT,
+    Sample,
+)
 
 SIDE = 64
 
@@ -65,6 +76,20 @@ def test_the_loss_of_landmarks_is_least_where_they_are(sample: Sample) -> None:
     exact = float(loss(row, right))
     assert exact < float(loss(row, np.roll(right, 1, axis=2))) - 0.3
     assert exact < float(loss(row, np.zeros_like(right))) - 1
+
+
+def test_the_direction_turns_with_the_sample_and_is_mirrored_with_it(sample: Sample) -> None:
+    names = [DIRECTIONS[one.direction] for one in (sample, sample.turned(), sample.mirrored())]
+    assert names == ["up", "left", "up"]  # turned against the clock
+    assert DIRECTIONS[sample.turned().mirrored().direction] == "right"
+    assert sample.turned().target()[DIRECTION_AT] == DIRECTIONS.index("left")
+
+
+@pytest.mark.parametrize("kind", [HAND, NOTHING])
+def test_the_direction_is_learned_of_crops_alone(kind: int, sample: Sample) -> None:
+    found = np.array([[0.1, 0.1, 0.1, 0.7]], np.float32)
+    rows = [replace(sample, kind=k, direction=3).target()[None] for k in (kind, CROP)]
+    assert [float(DirectionLoss()(row, found)) for row in rows] == pytest.approx([0, -np.log(0.7)])
 
 
 @pytest.mark.parametrize("kind", [CROP, NOTHING])
