@@ -18,7 +18,10 @@ UPRIGHT, TURNED = 10 / 13, 1 / 13
 """Shares of the false match rate for the four directions of a square crop: of the upright one, and
 of each of the three others."""
 
-DIRECTIONS = {90: "right", 180: "down", -90: "left"}
+LEAST_PROBABLE = 0.02
+"""Probability of a direction below which crops are not tried in it."""
+
+POINTING = {90: "right", 180: "down", -90: "left"}
 """Where the fingers point in a crop, by its turn in degrees."""
 
 Search = Callable[[Sequence[VeinMaps]], Found]
@@ -59,7 +62,7 @@ def compare(
     fmr_of: Callable[[Found], float],
     clock: Clock,
 ) -> Comparison:
-    """Compares palms; square crops that nobody matches are tried in the three other directions.
+    """Compares palms; square crops that nobody matches are tried in other probable directions.
 
     The direction of a hand is known from its fingers. Where the false match rate of a turned crop
     would be below what the nets are calibrated for, crops are not turned.
@@ -83,12 +86,19 @@ def compare(
     upright = _compare(ensemble, palms, search, fmr_upright, clock)
     if upright.verdict.decision != "no_match" or not may_turn(upright.found):
         return upright
-    for quarters in (1, 2, 3):
+    for quarters in _probable_turns(palms):
         turned = [palm.turned(quarters) for palm in palms]
         found = _compare(ensemble, turned, search, lambda f: fmr_of(f) * TURNED, clock)
         if found.matched:
             return found
     return upright
+
+
+def _probable_turns(palms: Sequence[Palm]) -> list[int]:
+    """Returns the quarters by which crops may be turned, the most probable first."""
+    odds = np.mean([palm.region.directions for palm in palms], axis=0)[1:]
+    order: list[int] = np.argsort(-odds, kind="stable").tolist()
+    return [1 + turn for turn in order if odds[turn] >= LEAST_PROBABLE]
 
 
 def _compare(
@@ -143,7 +153,7 @@ def warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:
                 f"image {position} is {names[region.capture]}, but {subject.subject_id} was "
                 f"enrolled from {enrolled}: the score may be lower; enroll both kinds"
             )
-        pointing = DIRECTIONS.get(int(region.square.rotation_deg))
+        pointing = POINTING.get(int(region.square.rotation_deg))
         if region.hand is None and pointing:
             warnings.append(
                 f"the fingers in image {position} point {pointing}: send square crops with the "

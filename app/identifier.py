@@ -121,7 +121,7 @@ class Identifier:
             SubjectExists: if the subject exists and `add` is false.
         """
         clock = Clock()
-        palms = self._read(images, mode, self._quality_enroll, clock)
+        palms = self._read(images, mode, clock, enrolling=True)
         maps = compute_maps(self._ensemble, palms)
         templates = dict(zip(self._ensemble.formats, maps, strict=True))
         clock.lap("nets")
@@ -161,7 +161,7 @@ class Identifier:
             PalmImageError: if an image cannot be used.
         """
         clock = Clock()
-        palms = self._read(images, mode, self._quality_probe, clock)
+        palms = self._read(images, mode, clock)
         compared = compare(self._ensemble, palms, self._index.search, self._fmr_among, clock)
         explanation = None
         if explain and compared.matched is not None:
@@ -201,7 +201,7 @@ class Identifier:
         clock = Clock()
         subject = self._gallery.subject(subject_id)
         clock.lap("gallery")
-        palms = self._read(images, mode, self._quality_probe, clock)
+        palms = self._read(images, mode, clock)
         compared = compare(
             self._ensemble,
             palms,
@@ -234,9 +234,15 @@ class Identifier:
         return found
 
     def _read(
-        self, images: Sequence[bytes], mode: CaptureMode | None, least_quality: int, clock: Clock
+        self,
+        images: Sequence[bytes],
+        mode: CaptureMode | None,
+        clock: Clock,
+        *,
+        enrolling: bool = False,
     ) -> list[Palm]:
         """Returns the palm in each image."""
+        least_quality = self._quality_enroll if enrolling else self._quality_probe
         if not images:
             raise ValueError("no image is given: give at least one")
         palms: list[Palm] = []
@@ -247,6 +253,8 @@ class Identifier:
                 clock.lap("decode")
                 palm = self._reader.find(image, self._ensemble.input_px, mode)
                 palm.quality.refuse_below(least_quality)
+                if enrolling:
+                    self._reader.refuse_turned(palm, mode)
                 clock.lap("find")
                 palms.append(palm)
             except PoorQuality as error:

@@ -25,8 +25,8 @@ class Inspection(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     usable: bool = Field(
-        description="Whether the image could be enrolled: a palm is found, and its quality is at "
-        "least PALM_QUALITY_ENROLL.",
+        description="Whether the image could be enrolled: a palm is found, its quality is at least "
+        "PALM_QUALITY_ENROLL, and its fingers point up if it is a square crop.",
         examples=[True],
     )
     advice: list[str] = Field(
@@ -88,7 +88,7 @@ class Inspector:
             clock.lap("find")
             return Inspection.refused(str(error), clock.timings_ms())
         clock.lap("find")
-        advice = self._advise(palm)
+        advice = self._advise(palm, mode)
         drawing = _encode(as_png(draw_region(decoded, palm.region))) if draw else None
         square = _encode(as_png(palm.pixels[..., 0])) if draw else None
         if draw:
@@ -103,12 +103,18 @@ class Inspector:
             timings_ms=clock.timings_ms(),
         )
 
-    def _advise(self, palm: Palm) -> list[str]:
-        try:
-            palm.quality.refuse_below(self.quality_enroll)
-        except PoorQuality as error:
-            return list(error.reasons.values())
-        return []
+    def _advise(self, palm: Palm, mode: CaptureMode | None) -> list[str]:
+        advice: list[str] = []
+        checks = (
+            lambda: palm.quality.refuse_below(self.quality_enroll),
+            lambda: self.reader.refuse_turned(palm, mode),
+        )
+        for check in checks:
+            try:
+                check()
+            except PoorQuality as error:
+                advice += error.reasons.values()
+        return advice
 
 
 def write_drawings(stem: Path, found: Inspection) -> None:

@@ -113,7 +113,7 @@ def cut(seed: int, number: int, reader: PalmReader, ensemble: Ensemble) -> Cut:
     refused: str | None = None
     for shot in range(SHOTS):
         image, truth = draw_hand(seed, SHOTS * number + shot, JUDGE_HANDS, palm)
-        perfect.append(_maps(ensemble, _cut_perfectly(image, truth, ensemble.input_px)))
+        perfect.append(maps_of(ensemble, _cut_perfectly(image, truth, ensemble.input_px)))
         try:
             seen = reader.find(image, ensemble.input_px)
             seen.quality.refuse_below(
@@ -122,8 +122,8 @@ def cut(seed: int, number: int, reader: PalmReader, ensemble: Ensemble) -> Cut:
         except PalmImageError as error:
             refused = "quality" if isinstance(error, PoorQuality) else "no palm"
             continue
-        found.append(_maps(ensemble, seen.pixels, seen.skin))
-    return Cut(None if refused else _join(found), _join(perfect), refused)
+        found.append(maps_of(ensemble, seen.pixels, seen.skin))
+    return Cut(None if refused else join(found), join(perfect), refused)
 
 
 def _cut_perfectly(
@@ -134,9 +134,10 @@ def _cut_perfectly(
     return as_input(cut_square(vein_channel(image), square, size_px))
 
 
-def _maps(
+def maps_of(
     ensemble: Ensemble, pixels: NDArray[np.uint8], skin: NDArray[np.bool_] | None = None
 ) -> Maps:
+    """Returns each net's map of a palm's square; all of it is skin unless `skin` says otherwise."""
     seen = np.ones(pixels.shape[:2], np.bool_) if skin is None else skin
     return [
         net.cohort.scaled(net.maps(pixels[np.newaxis]).within(seen[np.newaxis]))
@@ -144,8 +145,9 @@ def _maps(
     ]
 
 
-def _join(photographs: Sequence[Maps]) -> Maps:
-    return [join_maps(of_net) for of_net in zip(*photographs, strict=True)]
+def join(photographs: Sequence[Maps]) -> Maps:
+    """Joins the maps of several photographs, net by net."""
+    return [joinmaps_of(of_net) for of_net in zip(*photographs, strict=True)]
 
 
 def measure(palms: Sequence[Maps], ensemble: Ensemble) -> dict[str, Any]:

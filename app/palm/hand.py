@@ -60,12 +60,15 @@ class Region:
         hand: the hand that was found; None for a region of interest.
         certainty: 0 to 1; for a hand: that its gaps are right; for a region of interest: that it
             shows a palm.
+        directions: probabilities of `app.palm.landmarks.DIRECTIONS`: where the fingers point in the
+            square. Those of a hand point up.
     """
 
     capture: Capture
     square: Square
     hand: Hand | None
     certainty: float
+    directions: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0)
 
 
 def locate(image: Image, finder: Finder, mode: CaptureMode = "auto") -> Region:
@@ -84,7 +87,8 @@ def locate(image: Image, finder: Finder, mode: CaptureMode = "auto") -> Region:
     whole = finder.glance(grey)
     crop = whole.kind("crop")
     if mode == "roi" or (mode == "auto" and crop >= LEAST_CROP):
-        return Region("roi", whole_square(*image.shape[:2]), None, crop)
+        directions = tuple(whole.found.direction.tolist())
+        return Region("roi", whole_square(*image.shape[:2]), None, crop, directions)
     found = finder.search(grey, whole)
     if found.certainty < finder.least_certainty:
         raise PalmNotFound(

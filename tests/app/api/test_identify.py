@@ -18,6 +18,7 @@ from app.ensemble import Ensemble
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.matching.maps import VeinMaps
+from app.palm.finder import Finder
 from app.settings import Settings
 from tests.app.api.conftest import (
     ToyNet,
@@ -25,6 +26,7 @@ from tests.app.api.conftest import (
     enroll,
     identify,
     images,
+    load_toy_finder,
     make_app,
     palm,
     png,
@@ -32,6 +34,7 @@ from tests.app.api.conftest import (
 )
 from tests.app.conftest import encode
 from tests.app.palm.test_hand import spots
+from tests.app.palm.toy_net import SIDE, see_crops_pointing
 
 
 def test_a_trained_palm_is_identified_with_every_nets_vote(shared_client: TestClient) -> None:
@@ -98,13 +101,40 @@ def test_a_turned_crop_is_verified_too(settings: Settings) -> None:
         assert verify(client, "p001", turned).json()["decision"] == "no_match"
 
 
-def count_directions(settings: Settings, file: bytes, lowest_fmr: float = 1e-4) -> tuple[int, Any]:
+def count_directions(
+    settings: Settings, file: bytes, lowest_fmr: float = 1e-4, finder: Finder | None = None
+) -> tuple[int, Any]:
     """Returns in how many directions a stranger's image was compared, and the answer."""
     net = CountingNet(lowest_fmr)
     ensemble = Ensemble((net,), Fusion((1.0,), net.calibration))
-    with TestClient(make_app(settings, lambda *_: ensemble)) as client:
+    find = (lambda *_: finder) if finder else load_toy_finder
+    with TestClient(make_app(settings, lambda *_: ensemble, find)) as client:
         answer = identify(client, file).json()
     return net.seen, answer
+
+
+@pytest.mark.parametrize(("direction", "seen"), [("up", 1), ("right", 2)])
+def test_a_crop_is_compared_upright_and_in_its_probable_direction(
+    settings: Settings, direction: str, seen: int
+) -> None:
+    finder = Finder(see_crops_pointing(direction), SIDE, 0.5)
+    assert count_directions(settings, png(50), finder=finder)[0] == seen
+
+
+@pytest.mark.parametrize(("turns", "direction"), [(1, "left"), (2, "down"), (3, "right")])
+def test_a_turned_crop_is_not_enrolled_unless_the_caller_knows_better(
+    settings: Settings, turns: int, direction: str
+) -> None:
+    turned = encode(np.ascontiguousarray(np.rot90(palm(50), turns)))  # counterclockwise
+    finder = Finder(see_crops_pointing(direction), SIDE, 0.5)
+    with TestClient(make_app(settings, load_finder=lambda *_: finder)) as client:
+        refused = enroll(client, "ada", turned)
+        assert_problem(refused, 422, "image 1 of 1", f"point {direction} (probability 0.99)")
+        assert "images.0.direction" in {one["field"] for one in refused.json()["errors"]}
+        assert client.get("/v1/subjects/ada").status_code == 404
+        (advice,) = client.post("/v1/inspect", files=images(turned)).json()["advice"]
+        assert "turn the image so that they point up, or send capture=roi" in advice
+        assert enroll(client, "ada", turned, capture="roi").status_code == 201
 
 
 def test_a_hand_is_compared_in_the_direction_of_its_fingers_only(settings: Settings) -> None:
