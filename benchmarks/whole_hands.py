@@ -147,7 +147,7 @@ def maps_of(
 
 def join(photographs: Sequence[Maps]) -> Maps:
     """Joins the maps of several photographs, net by net."""
-    return [joinmaps_of(of_net) for of_net in zip(*photographs, strict=True)]
+    return [join_maps(of_net) for of_net in zip(*photographs, strict=True)]
 
 
 def measure(palms: Sequence[Maps], ensemble: Ensemble) -> dict[str, Any]:
