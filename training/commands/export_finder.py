@@ -1,11 +1,10 @@
 """Exports a trained finder as models_store/finder/<version>/, which the service loads."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from app.nets.finder_manifest import FINDER
+from training.finder.runs import read_run
 from training.fit.options import require_at_least
 from training.fit.verdict import Verdict
 from training.versions.target import target_folder
@@ -45,7 +44,7 @@ def export_finder(config: ExportFinderConfig) -> Verdict:
         training.versions.write.ExportMismatch: if the SavedModel differs from the trained net.
     """
     require_at_least(asdict(config), hands=1)
-    settings = _read_settings(config.run)
+    settings = read_run(config.run, "--run")
     target = target_folder(config.store, FINDER, config.version)
     # Imported here, so that --help does not load TensorFlow.
     from training.finder.figures import draw_images, finder_of, golden_views, judge_hands, measure
@@ -76,14 +75,3 @@ def export_finder(config: ExportFinderConfig) -> Verdict:
         f"{1 - measured['certain']:.1%} are refused and {measured['wrong']:.2%} wrong; "
         f"{measured['within_3']:.1%} are within 3 % of the palm's width",
     )
-
-
-def _read_settings(run: Path) -> dict[str, Any]:
-    from training.fit.checkpoint import BEST
-    from training.fit.settings import CONFIG
-
-    path = run / CONFIG
-    settings = json.loads(path.read_text()) if path.exists() else {}
-    if settings.get("command") != "train-finder" or not (run / BEST).exists():
-        raise ValueError(f"--run {run} is no run of train-finder with an epoch: give its --out")
-    return settings

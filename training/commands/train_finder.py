@@ -5,9 +5,12 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from training.database.image_files import default_scratch
+from training.finder.runs import read_run
 from training.fit.options import require_at_least
 from training.fit.verdict import Verdict
 
@@ -25,6 +28,7 @@ class TrainFinderConfig:
 
     Attributes:
         out: folder of the run, created if missing. The same command resumes the run in it.
+        start: folder of a run to start from, trained on other images: give another seed.
         epochs: number of epochs, at least 1. The learning rate falls to 0 over all of them.
         images: views in an epoch, at least one batch; every view is new.
         batch_size: views in a training step, a multiple of 20.
@@ -42,6 +46,7 @@ class TrainFinderConfig:
     """
 
     out: Path
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     epochs: int = 24
     images: int = 16_000
     batch_size: int = 80
@@ -63,7 +68,8 @@ def train_finder(config: TrainFinderConfig, callbacks: Sequence[Any] = ()) -> Ve
         callbacks: Keras callbacks that are called before the run's own.
 
     Raises:
-        ValueError: if an option is out of range, or `out` holds a run with other settings.
+        ValueError: if an option is out of range, `out` holds a run with other settings, or `start`
+            is no run with an epoch.
         OSError: if the drawn palms do not fit into scratch.
     """
     # Imported here, so that --help does not load TensorFlow.
@@ -73,7 +79,7 @@ def train_finder(config: TrainFinderConfig, callbacks: Sequence[Any] = ()) -> Ve
     from training.finder.losses import losses
     from training.finder.net import build_finder, require_side
     from training.finder.stream import SampleStream
-    from training.fit.checkpoint import Checkpoint, epochs_done, read_history
+    from training.fit.checkpoint import Checkpoint, epochs_done, load_best, read_history
     from training.fit.devices import use_precision
     from training.fit.loop import fit
     from training.fit.plan import Plan
@@ -88,6 +94,9 @@ def train_finder(config: TrainFinderConfig, callbacks: Sequence[Any] = ()) -> Ve
     keras.utils.set_random_seed(config.seed)
     with use_precision(settings["precision"]):
         net = build_finder(config.side_px)
+    if config.start and not epochs_done(config.out):
+        read_run(config.start, "--from")
+        load_best(net, config.start)
     palms = draw_palms(config.palms, config.seed, config.scratch)
     images = draw_images(config.monitor)
     write_settings(settings, config.out)

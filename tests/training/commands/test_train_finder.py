@@ -89,6 +89,17 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(run: Path, tmp_path: Pa
         np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-4)
 
 
+def test_a_run_starts_from_the_weights_of_another(run: Path, tmp_path: Path) -> None:
+    train_finder(configure(tmp_path / "next", start=run, epochs=1, learning_rate=1e-9))
+    for found, expected in zip(weights(tmp_path / "next"), weights(run), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_run_does_not_start_from_what_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"--from {tmp_path} is no run of train-finder"):
+        train_finder(configure(tmp_path / "next", start=tmp_path))
+
+
 def test_a_finished_run_is_left_alone(run: Path) -> None:
     before = (run / "best.weights.h5").stat().st_mtime_ns
     assert train_finder(configure(run)).path == run
