@@ -8,12 +8,14 @@ from typing import TypeVar
 
 import cv2
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from app.api import identify, inspect, subjects, system
-from app.api.handlers import answer_with_problems
-from app.api.middleware import BodyLimit, HeadAsGet, RequestLog, WholeForm
+from app.api.handlers import METHODS, answer_with_problems
+from app.api.middleware import REQUEST_ID_HEADER, BodyLimit, HeadAsGet, RequestLog, WholeForm
+from app.api.origin import OwnSite
 from app.api.problems import document_problems
 from app.api.service import Admission, Broken, Service, working
 from app.ensemble import Ensemble, NetsDisagree
@@ -85,6 +87,15 @@ def create_app(
     app.add_middleware(WholeForm)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_mb * 2**20)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(OwnSite, hosts=settings.allowed_hosts, origins=settings.allowed_origins)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=METHODS,
+            allow_headers=["*"],
+            expose_headers=[REQUEST_ID_HEADER],
+        )
     app.add_middleware(RequestLog)
     return app
 

@@ -25,7 +25,7 @@ ENV_FILE = Path(".env")
 def _split(value: object) -> object:
     """Turns "a, b" into ["a", "b"]; leaves anything but text to pydantic."""
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",")]
+        return [part.strip() for part in value.split(",")] if value.strip() else []
     return value
 
 
@@ -58,6 +58,22 @@ def _check_gallery_url(url: str) -> str:
 
 
 NetName = Annotated[str, AfterValidator(_check_net)]
+
+
+def _check_host(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise ValueError("a host is a name without scheme and port, such as palm.example.org")
+    return name.lower()
+
+
+def _check_origin(origin: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9._-]+(:\d+)?", origin):
+        raise ValueError("an origin is written like https://console.example.org, without a path")
+    return origin.lower()
+
+
+HostName = Annotated[str, AfterValidator(_check_host)]
+Origin = Annotated[str, AfterValidator(_check_origin)]
 GalleryUrl = Annotated[str, AfterValidator(_check_gallery_url)]
 
 
@@ -82,6 +98,16 @@ class Settings(BaseSettings):
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="Path under which a reverse proxy publishes the service, such as /palm; "
         "empty if there is none.",
+    )
+    allowed_hosts: Annotated[tuple[HostName, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(),
+        description="Host names under which the service is called, separated by commas, without "
+        "ports; its addresses and localhost need not be listed. Other names get 421.",
+    )
+    allowed_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(),
+        description="Origins of other sites whose pages may use the service, separated by commas, "
+        "such as https://console.example.org; changes that other pages ask for get 403.",
     )
     models_dir: Path = Field(
         default=Path("models_store"),

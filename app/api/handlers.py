@@ -24,13 +24,14 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 def answer_with_problems(app: FastAPI) -> None:
     """Registers handlers that turn every error of the app into a problem."""
     for error in problems.KINDS:
-        app.add_exception_handler(error, _answer_known)
+        app.add_exception_handler(error, answer_known)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
-async def _answer_known(request: Request, error: Exception) -> JSONResponse:
+async def answer_known(request: Request, error: Exception) -> JSONResponse:
+    """Answers an error whose class, or a base of it, is a key of `app.api.problems.KINDS`."""
     kind = next(problems.KINDS[cls] for cls in type(error).__mro__ if cls in problems.KINDS)
     detail = problems.detail_of(error)
     # The reason for not being ready was logged at the start.
@@ -53,7 +54,7 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     """Answers an error of the framework."""
     assert isinstance(error, HTTPException)
     if isinstance(cause := error.__cause__, OSError):  # FastAPI makes it a 400
-        return await _answer_known(request, problems.UploadUnkept(cause.strerror or str(cause)))
+        return await answer_known(request, problems.UploadUnkept(cause.strerror or str(cause)))
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, UploadFile
 
 from app.api.identify import IMAGE_ERRORS, IMAGES_MISSING, MULTIPART, image_files
-from app.api.problems import NotReady, Overloaded, documented
+from app.api.problems import CrossSite, NotReady, Overloaded, documented
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import CaptureField, Inspection, RequestBody
 from app.api.service import AdmittedInspectorDep
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY])
 @router.post(
     "/inspect",
     summary="Show what the service sees in an image",
-    responses=documented(*IMAGE_ERRORS, NotReady, Overloaded, invalid=IMAGES_MISSING),
+    responses=documented(*IMAGE_ERRORS, CrossSite, NotReady, Overloaded, invalid=IMAGES_MISSING),
 )
 def inspect(
     inspector: AdmittedInspectorDep,

@@ -41,6 +41,26 @@ class ExplanationOff(Exception):
         )
 
 
+class CrossSite(Exception):
+    """A page of another site asks for a change."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(
+            f"a page of another site ({origin:.80}) asks for a change: if it may, list its origin "
+            "in PALM_ALLOWED_ORIGINS and restart the service"
+        )
+
+
+class UnknownHost(Exception):
+    """The request names a host that is not known to be this service."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"{host!r:.80} is no known name of this service: use its address, or list the name in "
+            "PALM_ALLOWED_HOSTS and restart the service"
+        )
+
+
 class Overloaded(Exception):
     """No place to compute became free in time."""
 
@@ -90,6 +110,7 @@ INVALID = Kind(422, "request-invalid", "Invalid request")
 KINDS: Mapping[type[Exception], Kind] = {
     FormIncomplete: plain(400),
     ExplanationOff: Kind(403, "explanation-off", "Explanations are switched off"),
+    CrossSite: Kind(403, "cross-site", "Request from another site"),
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
     SubjectExists: Kind(409, "subject-exists", "Subject exists already"),
     TemplatesMissing: Kind(409, "templates-missing", "Subject lacks templates"),
@@ -100,6 +121,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     UnsuitableImage: Kind(422, "image-unsuitable", "Unsuitable image"),
     PalmNotFound: Kind(422, "palm-not-found", "No palm found"),
     PoorQuality: Kind(422, "quality-poor", "Quality too low"),
+    UnknownHost: Kind(421, "host-unknown", "Unknown host"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
     GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
     UploadUnkept: Kind(503, "upload-unkept", "No room for the upload"),
@@ -110,6 +132,8 @@ KINDS: Mapping[type[Exception], Kind] = {
 _EXAMPLES = [
     FormIncomplete(),
     ExplanationOff(),
+    CrossSite("cross-site"),
+    UnknownHost("palm.example.org"),
     SubjectUnknown(_SUBJECT),
     SubjectExists(_SUBJECT),
     TemplatesMissing(_SUBJECT),
@@ -211,11 +235,13 @@ def documented(
     """Returns the `responses` of a route, with an example of each problem.
 
     Args:
-        errors: keys of `KINDS` that the route may answer with.
+        errors: keys of `KINDS` that the route may answer with, besides `UnknownHost`, with which
+            every route may.
         invalid: fields that the route may refuse, each with an example of a message.
     """
     fields = [FieldError(field=field, message=text) for field, text in (invalid or {}).items()]
-    kinds = [KINDS[error] for error in errors] + ([INVALID] if fields else [])
+    kinds = [KINDS[error] for error in dict.fromkeys((*errors, UnknownHost))]
+    kinds += [INVALID] if fields else []
     schema = {"$ref": "#/components/schemas/Problem"}
     responses: dict[int | str, dict[str, Any]] = {}
     for kind in sorted(kinds, key=lambda kind: kind.status):

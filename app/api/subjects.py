@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, status
 
-from app.api.problems import NotReady, documented
+from app.api.problems import CrossSite, NotReady, documented
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import SubjectChanges, Subjects
 from app.api.service import Broken, GalleryDep, ServiceDep
@@ -75,6 +75,7 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId) -> Subject:
     summary="Change a subject",
     responses=documented(
         SubjectUnknown,
+        CrossSite,
         *_UNUSABLE,
         invalid={"hand": "Input should be 'left' or 'right', not 'both'"},
     ),
@@ -88,7 +89,7 @@ def change_subject(gallery: GalleryDep, subject_id: SubjectId, changes: SubjectC
     "/{subject_id}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Erase a subject",
-    responses=documented(SubjectUnknown, *_UNUSABLE, invalid=_TOO_LONG),
+    responses=documented(SubjectUnknown, CrossSite, *_UNUSABLE, invalid=_TOO_LONG),
 )
 def erase_subject(gallery: GalleryDep, subject_id: SubjectId) -> None:
     """Erases the subject and its templates for good; it can no longer be identified.

@@ -40,7 +40,12 @@ def show_site(service: ServiceDep, gallery: GalleryDep) -> Site:
     return Site(report=report, used=report is not None and report == service.site_report)
 
 
-@router.get("/health/live", tags=["health"], summary="Tell whether the process is alive")
+@router.get(
+    "/health/live",
+    tags=["health"],
+    summary="Tell whether the process is alive",
+    responses=documented(),
+)
 async def live() -> Health:
     """Answers as long as the process can answer; restart the process when this fails."""
     return Health(status="alive")

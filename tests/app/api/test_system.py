@@ -96,9 +96,7 @@ def test_a_method_that_a_path_does_not_take_is_answered_with_those_that_it_takes
 
 
 def test_a_trailing_slash_redirects_nowhere(shared_client: TestClient) -> None:
-    response = shared_client.get(
-        "/v1/subjects/", headers={"host": "elsewhere.example"}, follow_redirects=False
-    )
+    response = shared_client.get("/v1/subjects/", follow_redirects=False)
     assert_problem(response, 404)
     assert "location" not in response.headers
 
