@@ -14,9 +14,15 @@ from app.answers import (
 )
 from app.clock import Clock
 from app.compare import compare, compute_maps, warn
+from app.enrolment import (
+    require_new_palm,
+    require_one_palm,
+    require_own_palm,
+    require_same_hand,
+)
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
-from app.gallery.gallery import Gallery, GalleryUnusable, Hand
+from app.gallery.gallery import Gallery, GalleryUnusable, Hand, SubjectExists, SubjectUnknown
 from app.gallery.index import Found, GalleryIndex
 from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
@@ -104,6 +110,7 @@ class Identifier:
         images: Sequence[bytes],
         *,
         add: bool,
+        force: bool = False,
         mode: CaptureMode | None = None,
     ) -> Enrollment:
         """Stores one template per image and net; stores nothing if any image is refused.
@@ -114,10 +121,14 @@ class Identifier:
             hand: which hand it is; None keeps it.
             images: files, all of one palm.
             add: whether to add to an existing subject.
+            force: whether the palm may be unlike the subject's, or enrolled under another subject.
             mode: what the images are taken for; None leaves it to the reader.
 
         Raises:
-            PalmImageError: if an image cannot be used.
+            PalmImageError: if an image cannot be used, or the images show several palms or another
+                one than the subject's.
+            PalmKnown: if the palm is enrolled under another subject, and `force` is false.
+            HandDiffers: if the subject is the other hand.
             SubjectExists: if the subject exists and `add` is false.
         """
         clock = Clock()
@@ -125,6 +136,8 @@ class Identifier:
         maps = compute_maps(self._ensemble, palms)
         templates = dict(zip(self._ensemble.formats, maps, strict=True))
         clock.lap("nets")
+        self._check_enrolment(subject_id, hand, maps, add=add, force=force)
+        clock.lap("search")
         captures: list[Capture] = [palm.region.capture for palm in palms]
         subject = self._gallery.enroll(
             subject_id, name, hand, templates, add=add, captures=captures
@@ -158,11 +171,11 @@ class Identifier:
             explain: whether to draw which veins agree with a match.
 
         Raises:
-            PalmImageError: if an image cannot be used.
+            PalmImageError: if an image cannot be used, or the images show several palms.
         """
         clock = Clock()
         palms = self._read(images, mode, clock)
-        compared = compare(self._ensemble, palms, self._index.search, self._fmr_among, clock)
+        compared = compare(self._ensemble, palms, self._search, self._fmr_among, clock)
         explanation = None
         if explain and compared.matched is not None:
             explanation = self._explain(compared.matched.subject_id, compared.probes)
@@ -194,7 +207,7 @@ class Identifier:
             mode: see `enroll`.
 
         Raises:
-            PalmImageError: if an image cannot be used.
+            PalmImageError: if an image cannot be used, or the images show several palms.
             SubjectUnknown: if there is no such subject.
             TemplatesMissing: if it has no templates of the nets in service.
         """
@@ -226,8 +239,33 @@ class Identifier:
         """Returns the false match rate that holds the target among the subjects found."""
         return self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
 
+    def _check_enrolment(
+        self,
+        subject_id: str,
+        hand: Hand | None,
+        probes: Sequence[VeinMaps],
+        *,
+        add: bool,
+        force: bool,
+    ) -> None:
+        """Refuses images of several palms, of another subject's palm, or of the other hand."""
+        require_one_palm(self._ensemble, self._index, probes)
+        with suppress(SubjectUnknown):
+            require_same_hand(self._gallery.subject(subject_id), hand)
+            if not add:
+                raise SubjectExists(subject_id)
+        if not force:
+            require_own_palm(self._ensemble, self._index, subject_id, probes)
+            require_new_palm(self._ensemble, self._index, subject_id, probes)
+
+    def _search(self, probes: Sequence[VeinMaps]) -> Found:
+        """Compares with all subjects, or with the candidates of a large gallery."""
+        require_one_palm(self._ensemble, self._index, probes)
+        return self._index.search(probes)
+
     def _find(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found:
         """Compares with one subject."""
+        require_one_palm(self._ensemble, self._index, probes)
         found = self._index.verify(subject_id, probes)
         if found is None:
             raise TemplatesMissing(subject_id)

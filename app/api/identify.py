@@ -23,6 +23,7 @@ from app.api.schemas import (
 )
 from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
+from app.enrolment import HandDiffers, OtherPalm, PalmKnown
 from app.gallery.gallery import Hand, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
 from app.numbers import show_confidence, show_score
@@ -74,6 +75,12 @@ class EnrollForm(RequestBody):
         "out.",
         json_schema_extra=leave_empty,
     )
+    force: bool = Field(
+        default=False,
+        description="Whether to enroll the palm although it is enrolled under another subject, or "
+        "unlike the subject's own; false if left out.",
+        json_schema_extra=leave_empty,
+    )
     capture: CaptureField = None
 
 
@@ -99,7 +106,15 @@ class VerifyForm(RequestBody):
 MULTIPART = Form(media_type="multipart/form-data")
 IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
 # Problems that each of these routes may answer with are all but these.
-_OF_SOME = (SubjectUnknown, SubjectExists, TemplatesMissing, ExplanationOff)
+_OF_SOME = (
+    SubjectUnknown,
+    SubjectExists,
+    TemplatesMissing,
+    ExplanationOff,
+    OtherPalm,
+    PalmKnown,
+    HandDiffers,
+)
 _ERRORS = [error for error in KINDS if error not in _OF_SOME]
 IMAGE_ERRORS = (
     FormIncomplete,
@@ -120,7 +135,9 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY])
     "/enroll",
     status_code=status.HTTP_201_CREATED,
     summary="Add a palm to the gallery",
-    responses=documented(SubjectExists, *_ERRORS, invalid=IMAGES_MISSING),
+    responses=documented(
+        SubjectExists, OtherPalm, PalmKnown, HandDiffers, *_ERRORS, invalid=IMAGES_MISSING
+    ),
 )
 def enroll(
     identifier: AdmittedIdentifierDep,
@@ -138,6 +155,7 @@ def enroll(
         form.hand,
         _read(form.images),
         add=form.add,
+        force=form.force,
         mode=form.capture,
     )
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app.api.middleware import BodyTooLarge, FormIncomplete
+from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.gallery import GalleryUnusable, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
 from app.palm.errors import (
@@ -113,6 +114,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     CrossSite: Kind(403, "cross-site", "Request from another site"),
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
     SubjectExists: Kind(409, "subject-exists", "Subject exists already"),
+    HandDiffers: Kind(409, "hand-differs", "Other hand"),
+    PalmKnown: Kind(409, "palm-known", "Palm known under another subject"),
     TemplatesMissing: Kind(409, "templates-missing", "Subject lacks templates"),
     BodyTooLarge: plain(413),
     ImageTooLarge: Kind(413, "image-too-large", "Image too large"),
@@ -121,6 +124,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     UnsuitableImage: Kind(422, "image-unsuitable", "Unsuitable image"),
     PalmNotFound: Kind(422, "palm-not-found", "No palm found"),
     PoorQuality: Kind(422, "quality-poor", "Quality too low"),
+    PalmsDiffer: Kind(422, "palms-differ", "Images of several palms"),
+    OtherPalm: Kind(422, "palm-other", "Another palm than the subject's"),
     UnknownHost: Kind(421, "host-unknown", "Unknown host"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
     GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
@@ -136,6 +141,8 @@ _EXAMPLES = [
     UnknownHost("palm.example.org"),
     SubjectUnknown(_SUBJECT),
     SubjectExists(_SUBJECT),
+    HandDiffers(_SUBJECT, "left"),
+    PalmKnown("bob", 14.27, 5.93),
     TemplatesMissing(_SUBJECT),
     BodyTooLarge(32 * 2**20),
     ImageTooLarge(
@@ -156,6 +163,15 @@ _EXAMPLES = [
         "image 1 of 3: the quality is 41 of 100, at least 50 is needed: move closer: the palm is "
         "55 px wide, 64 are needed",
         {"images.0.palm_px": "move closer: the palm is 55 px wide, 64 are needed"},
+    ),
+    PalmsDiffer(
+        "the images do not show one palm: best scores with image 1 and those like it are image 3: "
+        "0.41, at least 2.73 is needed; send images of one palm, all upright"
+    ),
+    OtherPalm(
+        "the images do not show the palm of subject 'ada-left' (score 0.41, at least 2.95 is "
+        "needed): send images of that palm, all upright, choose another subject_id, or send "
+        "force=true if you are sure"
     ),
     NotReady(
         "models_store/vgg16/12/golden.npz cannot be read (No such file or directory): restore the "

@@ -107,8 +107,8 @@ class SubjectExists(Exception):
 
     def __init__(self, subject_id: str) -> None:
         super().__init__(
-            f"subject {subject_id!r} exists already; send add=true to add these images to it, "
-            "or choose another subject_id"
+            f"subject {subject_id!r} exists already; choose another subject_id, or send add=true "
+            "if these images show that subject's palm"
         )
 
 

@@ -15,6 +15,7 @@ from app.gallery.means import Means
 from app.gallery.table import Table, View
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
+from app.matching.scores import compare_each
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,24 @@ class GalleryIndex:
             probes: for each net the maps of the probe's images, at least one.
         """
         return search_all(self._current(), probes, self._proposer)
+
+    def compare_each_other(
+        self, probes: Sequence[VeinMaps]
+    ) -> tuple[list[Floats], Impostors | None]:
+        """Compares P images with each other.
+
+        Args:
+            probes: for each net the maps of the images.
+
+        Returns:
+            For each net the scores float32 [P, P], and the site's impostors of the fused score;
+            None if no mean map is subtracted.
+        """
+        means = self._current().means
+        scores = [
+            compare_each(maps, maps, mean) for maps, mean in zip(probes, means.maps, strict=True)
+        ]
+        return scores, means.fused_impostors
 
     def verify(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found | None:
         """Compares a palm with one subject.

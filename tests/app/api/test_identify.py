@@ -191,14 +191,15 @@ def test_verify_names_an_unknown_subject_unless_the_id_is_long(shared_client: Te
 
 
 @pytest.mark.parametrize(
-    ("subject_id", "origin", "count"), [("ada", "enrolled", 2), ("p001", "trained", 1)]
+    ("subject_id", "seed", "origin", "count"),
+    [("ada", 50, "enrolled", 2), ("p001", 1, "trained", 1)],
 )
 def test_enrolling_an_existing_subject_needs_add(
-    client: TestClient, subject_id: str, origin: str, count: int
+    client: TestClient, subject_id: str, seed: int, origin: str, count: int
 ) -> None:
     enroll(client, "ada", png(50))
-    assert_problem(enroll(client, subject_id, png(50)), 409, subject_id, "add")
-    added = enroll(client, subject_id, png(50, 1), add="true")
+    assert_problem(enroll(client, subject_id, png(seed)), 409, subject_id, "add")
+    added = enroll(client, subject_id, png(seed, 1), add="true")
     assert added.status_code == 201
     assert added.json()["subject"]["origin"] == origin
     assert added.json()["subject"]["template_counts"][f"alexnet:{0:016x}"] == count

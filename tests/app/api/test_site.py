@@ -90,7 +90,7 @@ def test_suspects_are_named_to_the_operator_but_not_in_the_report(settings: Sett
     with TestClient(make_app(settings)) as client:
         for seed in range(50, 57):
             enroll(client, f"e{seed}", png(seed), png(seed, 1))
-        enroll(client, "again", png(52), png(52, 3))
+        enroll(client, "again", png(52), png(52, 3), force="true")
     with closing(open_gallery(settings.gallery_url)) as gallery:
         report, suspects = calibrate_site(gallery, toy_ensemble(), may_lower=False)
     text = describe_report(report, suspects)

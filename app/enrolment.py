@@ -1,0 +1,155 @@
+"""Checks whose palm images show: one palm, the subject's own, and nobody else's."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.ensemble import Ensemble
+from app.gallery.gallery import Hand, Subject
+from app.gallery.index import GalleryIndex
+from app.matching.impostors import Impostors
+from app.matching.maps import VeinMaps
+from app.palm.errors import PalmImageError
+
+SAME_FMR = 0.005
+"""False match rate at which two images count as images of one palm."""
+
+KNOWN_FPIR = 0.005
+"""Share of new palms that may be taken for an enrolled one."""
+
+
+class PalmsDiffer(PalmImageError):
+    """The images of one request show more than one palm."""
+
+
+class OtherPalm(PalmImageError):
+    """The images to add to a subject show another palm than its own."""
+
+
+class PalmKnown(Exception):
+    """The palm is enrolled under another subject."""
+
+    def __init__(self, subject_id: str, score: float, least: float) -> None:
+        super().__init__(
+            f"this palm is enrolled as {subject_id!r} (score {score:.2f}, a new palm stays below "
+            f"{least:.2f}): add the images to that subject with add=true, or send force=true if "
+            "it is another person's palm"
+        )
+
+
+class HandDiffers(Exception):
+    """The subject was enrolled with the other hand."""
+
+    def __init__(self, subject_id: str, known: Hand) -> None:
+        super().__init__(
+            f"subject {subject_id!r} is a {known} hand: leave hand out, or enroll the other hand "
+            "under another subject_id"
+        )
+
+
+def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps]) -> None:
+    """Checks that all images of a request show one palm.
+
+    Images belong together if a chain of pairs that reach the threshold connects them.
+
+    Args:
+        ensemble: the nets.
+        index: the gallery, whose mean map is subtracted.
+        probes: for each net the maps of the images.
+
+    Raises:
+        PalmsDiffer: if images do not belong to the first one; the message names them.
+    """
+    if len(probes[0]) < 2:
+        return
+    by_net, impostors = index.compare_each_other(probes)
+    fused = ensemble.fusion.combine(by_net)
+    fused = np.maximum(fused, fused.T)
+    least = _least(ensemble, SAME_FMR, np.ones(1, np.int64), 1, impostors)
+    together = _connected(fused >= least)
+    if together.all():
+        return
+    others = np.flatnonzero(~together).tolist()
+    apart = ", ".join(f"image {i + 1}: {fused[i, together].max():.2f}" for i in others)
+    raise PalmsDiffer(
+        f"the images do not show one palm: best scores with image 1 and those like it are {apart}, "
+        f"at least {least:.2f} is needed; send images of one palm, all upright"
+    )
+
+
+def require_own_palm(
+    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+) -> None:
+    """Checks that images show the palm of a subject, if it is known by the nets in service.
+
+    Raises:
+        OtherPalm: if they do not.
+    """
+    found = index.verify(subject_id, probes)
+    if found is None:
+        return
+    score = float(ensemble.fusion.combine(found.by_net)[0])
+    least = _least(
+        ensemble, SAME_FMR, found.template_counts, found.probe_images, found.fused_impostors
+    )
+    if score < least:
+        raise OtherPalm(
+            f"the images do not show the palm of subject {subject_id!r} (score {score:.2f}, at "
+            f"least {least:.2f} is needed): send images of that palm, all upright, choose another "
+            "subject_id, or send force=true if you are sure"
+        )
+
+
+def require_new_palm(
+    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+) -> None:
+    """Checks that the palm is not enrolled under another subject.
+
+    Raises:
+        PalmKnown: if it is.
+    """
+    found = index.search(probes)
+    fused = ensemble.fusion.combine(found.by_net)
+    limits = ensemble.fusion.calibration.at(
+        KNOWN_FPIR / max(found.gallery_size, 1),
+        found.template_counts,
+        probes=found.probe_images,
+        impostors=found.fused_impostors,
+    )
+    others = np.array([one.subject_id != subject_id for one in found.subjects], np.bool_)
+    above = np.where(others, fused - limits.scores, -np.inf)
+    if len(above) and above.max() >= 0:
+        best = int(above.argmax())
+        known = found.subjects[best].subject_id
+        raise PalmKnown(known, float(fused[best]), float(limits.scores[best]))
+
+
+def require_same_hand(subject: Subject | None, hand: Hand | None) -> None:
+    """Checks that a subject keeps its hand.
+
+    Raises:
+        HandDiffers: if it would become the other one.
+    """
+    if subject and hand and subject.hand and subject.hand != hand:
+        raise HandDiffers(subject.subject_id, subject.hand)
+
+
+def _least(
+    ensemble: Ensemble,
+    fmr: float,
+    templates: NDArray[np.int64],
+    probes: int,
+    impostors: Impostors | None,
+) -> float:
+    limits = ensemble.fusion.calibration.at(fmr, templates, probes=probes, impostors=impostors)
+    return float(limits.scores[0])
+
+
+def _connected(alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Marks which of N images are connected with the first one by pairs bool [N, N]."""
+    together = np.zeros(len(alike), np.bool_)
+    together[0] = True
+    for _ in alike:
+        together |= alike[together].any(axis=0)
+    return together
