@@ -1,7 +1,7 @@
 """The bodies that only HTTP knows: answers with a request id, changes, pages, nets, health."""
 
-import re
 from typing import Annotated, Any, Literal, Self
+from unicodedata import category, normalize
 
 from pydantic import (
     AfterValidator,
@@ -25,15 +25,18 @@ from app.palm.capture import CaptureMode
 from app.site import SiteReport
 from app.validation import suggest
 
-# Control characters (not every database can store NUL), line separators, and Unicode's
-# Bidi_Control (UAX #9), which would reverse the text beside the name.
-_UNFIT_FOR_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNFIT_FOR_A_NAME = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
+"""Unicode's categories of what is not seen: control, zero-width, bidirectional and tag characters,
+unassigned ones, halves of characters, and separators of lines. Two names could look alike."""
 
 
 def _check_name(name: str) -> str:
-    if _UNFIT_FOR_A_NAME.search(name):
-        raise ValueError("must be one line without control characters")
-    return name
+    composed = normalize("NFC", name).strip()
+    if not composed:
+        raise ValueError("must not be blank")
+    if any(category(letter) in _UNFIT_FOR_A_NAME for letter in composed):
+        raise ValueError("must be one line without control or invisible characters")
+    return composed
 
 
 Name = Annotated[str, Field(max_length=200), AfterValidator(_check_name)]

@@ -45,6 +45,9 @@ def test_a_subject_is_shown_and_changed(client: TestClient) -> None:
         ("hand", "both", "hand: "),
         ("name", "n" * 201, "name: "),
         ("name", "a\u202eb", "name: "),
+        ("name", "a\u200bb", "invisible"),
+        ("name", "Ada\U000e0041", "invisible"),
+        ("name", " \t ", "blank"),
     ],
 )
 def test_wrong_changes_are_refused(
@@ -52,6 +55,11 @@ def test_wrong_changes_are_refused(
 ) -> None:
     response = shared_client.patch("/v1/subjects/p001", json={field: value})
     assert_problem(response, 422, words)
+
+
+def test_a_name_is_composed_and_trimmed(client: TestClient) -> None:
+    changed = client.patch("/v1/subjects/p001", json={"name": " Ame\u0301lie "}).json()
+    assert changed["name"] == "Am\u00e9lie"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[", b"[]", b"null", b"name=Ada"])
