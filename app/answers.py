@@ -276,4 +276,5 @@ class Enrollment(_Answer):
     subject: Subject = Field(description="The subject, with the templates added now.")
     regions: Regions
     quality: Qualities
+    warnings: Warnings
     timings_ms: Timings

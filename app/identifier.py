@@ -27,7 +27,7 @@ from app.gallery.index import Found, GalleryIndex
 from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
 from app.palm.errors import PalmImageError, PoorQuality
-from app.palm.reader import Palm, PalmReader
+from app.palm.reader import Palm, PalmReader, warn_of_turns
 from app.verdict import rank_candidates
 
 
@@ -151,6 +151,7 @@ class Identifier:
             subject=subject,
             regions=[answers.Region.of(palm) for palm in palms],
             quality=[palm.quality for palm in palms],
+            warnings=warn_of_turns(palms),
             timings_ms=clock.timings_ms(),
         )
 
@@ -291,8 +292,6 @@ class Identifier:
                 clock.lap("decode")
                 palm = self._reader.find(image, self._ensemble.input_px, mode)
                 palm.quality.refuse_below(least_quality)
-                if enrolling:
-                    self._reader.refuse_turned(palm, mode)
                 clock.lap("find")
                 palms.append(palm)
             except PoorQuality as error:

@@ -7,13 +7,13 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.answers import Region, Timings
+from app.answers import Region, Timings, Warnings
 from app.clock import Clock
 from app.palm.capture import CaptureMode
 from app.palm.drawing import as_png, draw_region
 from app.palm.errors import PalmNotFound, PoorQuality
 from app.palm.quality import Quality
-from app.palm.reader import Palm, PalmReader
+from app.palm.reader import Palm, PalmReader, warn_of_turns
 
 SQUARE_PX = 224
 """Side of the palm's square that is shown."""
@@ -25,14 +25,15 @@ class Inspection(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     usable: bool = Field(
-        description="Whether the image could be enrolled: a palm is found, its quality is at least "
-        "PALM_QUALITY_ENROLL, and its fingers point up if it is a square crop.",
+        description="Whether the image could be enrolled: a palm is found, and its quality is at "
+        "least PALM_QUALITY_ENROLL.",
         examples=[True],
     )
     advice: list[str] = Field(
         description="What is wrong with the image and what to do; empty if it is usable.",
         examples=[[]],
     )
+    warnings: Warnings
     region: Region | None = Field(description="Where the palm lies; null if none is found.")
     quality: Quality | None = Field(description="How well it shows; null if no palm is found.")
     drawing: str | None = Field(
@@ -50,7 +51,12 @@ class Inspection(BaseModel):
     def refused(cls, reason: str, timings_ms: dict[str, float] | None = None) -> Self:
         """Returns the answer about an image in which no palm can be found."""
         return cls(
-            usable=False, advice=[reason], region=None, quality=None, timings_ms=timings_ms or {}
+            usable=False,
+            advice=[reason],
+            warnings=[],
+            region=None,
+            quality=None,
+            timings_ms=timings_ms or {},
         )
 
 
@@ -88,7 +94,7 @@ class Inspector:
             clock.lap("find")
             return Inspection.refused(str(error), clock.timings_ms())
         clock.lap("find")
-        advice = self._advise(palm, mode)
+        advice = self._advise(palm)
         drawing = _encode(as_png(draw_region(decoded, palm.region))) if draw else None
         square = _encode(as_png(palm.pixels[..., 0])) if draw else None
         if draw:
@@ -96,6 +102,7 @@ class Inspector:
         return Inspection(
             usable=not advice,
             advice=advice,
+            warnings=warn_of_turns([palm]),
             region=Region.of(palm),
             quality=palm.quality,
             drawing=drawing,
@@ -103,18 +110,12 @@ class Inspector:
             timings_ms=clock.timings_ms(),
         )
 
-    def _advise(self, palm: Palm, mode: CaptureMode | None) -> list[str]:
-        advice: list[str] = []
-        checks = (
-            lambda: palm.quality.refuse_below(self.quality_enroll),
-            lambda: self.reader.refuse_turned(palm, mode),
-        )
-        for check in checks:
-            try:
-                check()
-            except PoorQuality as error:
-                advice += error.reasons.values()
-        return advice
+    def _advise(self, palm: Palm) -> list[str]:
+        try:
+            palm.quality.refuse_below(self.quality_enroll)
+        except PoorQuality as error:
+            return list(error.reasons.values())
+        return []
 
 
 def write_drawings(stem: Path, found: Inspection) -> None:

@@ -35,7 +35,7 @@ def _check_name(name: str) -> str:
     if not composed:
         raise ValueError("must not be blank")
     if any(category(letter) in _UNFIT_FOR_A_NAME for letter in composed):
-        raise ValueError("must be one line without control or invisible characters")
+        raise ValueError("must be one line without control characters or invisible ones")
     return composed
 
 

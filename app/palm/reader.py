@@ -1,5 +1,6 @@
 """Reads a palm from the bytes of a file: decode, find the palm, cut its square, measure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
@@ -8,7 +9,6 @@ from numpy.typing import NDArray
 
 from app.palm.capture import CaptureMode
 from app.palm.decode import ImageLimits, decode
-from app.palm.errors import PoorQuality
 from app.palm.finder import Finder
 from app.palm.hand import Region, cut, locate
 from app.palm.landmarks import DIRECTIONS
@@ -16,8 +16,8 @@ from app.palm.quality import Quality, assess
 from app.palm.roi import as_input, prepare, vein_channel
 from app.palm.square import Square
 
-TURNED = 0.98
-"""Probability from which the fingers in a square crop are taken to point elsewhere than up."""
+TURNED = 0.9
+"""Probability from which a square crop is said to be turned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +100,15 @@ class PalmReader:
         quality = assess(image, region, pixels[..., 0], float(skin.mean()))
         return Palm((image.shape[0], image.shape[1]), region, pixels, skin, quality)
 
-    def refuse_turned(self, palm: Palm, mode: CaptureMode | None = None) -> None:
-        """Refuses a region of interest whose fingers almost certainly do not point up.
 
-        Args:
-            palm: a palm from this reader.
-            mode: what its image was taken for. One that the caller calls a region of interest is
-                trusted to be upright.
-
-        Raises:
-            PoorQuality: if the fingers point elsewhere; the message says where.
-        """
+def warn_of_turns(palms: Sequence[Palm]) -> list[str]:
+    """Returns a warning about each region of interest whose fingers probably do not point up."""
+    warnings: list[str] = []
+    for position, palm in enumerate(palms, start=1):
         probability, pointing = max(zip(palm.region.directions, DIRECTIONS, strict=True))
-        if pointing == "up" or probability < TURNED or (mode or self._mode) == "roi":
-            return
-        shown = floor(1000 * probability) / 1000  # never 1
-        reason = (
-            f"the fingers seem to point {pointing} (probability {shown}): turn the image so that "
-            "they point up, or send capture=roi if they do"
-        )
-        raise PoorQuality(reason, {"direction": reason})
+        if pointing != "up" and probability >= TURNED:
+            warnings.append(
+                f"the fingers in image {position} seem to point {pointing} (probability "
+                f"{floor(100 * probability) / 100}): send square crops with the fingers up"
+            )
+    return warnings

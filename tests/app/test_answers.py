@@ -52,7 +52,7 @@ QUALITY = Quality(
 
 def test_quality_has_4_decimals_or_2_and_timings_have_one() -> None:
     enrollment = Enrollment(
-        subject=SUBJECT, regions=[], quality=[QUALITY], timings_ms={"decode": 2.9236}
+        subject=SUBJECT, regions=[], quality=[QUALITY], warnings=[], timings_ms={"decode": 2.9236}
     )
     shown = json.loads(enrollment.model_dump_json())
     assert shown["quality"] == [
