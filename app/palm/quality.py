@@ -197,7 +197,7 @@ HAND_SCALES: dict[str, Scale] = {
         "palm in the image",
     ),
     "pose": Scale(
-        (0.3, 0.5, 0.7),
+        (0.5, 0.72, 0.9),
         "the hand is turned away (pose {value:.2f}, at least {limit:.2f}): hold the palm parallel "
         "to the camera",
     ),
@@ -238,7 +238,7 @@ def assess(
         "saturated": float((square >= _ALMOST_WHITE).mean()),
         "blocks": 1 + (_blocks(_around(image, region)) - 1) / enlarged,
         "skin": skin,
-        "pose": _pose(region),
+        "pose": region.hand.pose if region.hand else None,
     }
     scales = HAND_SCALES if region.hand else CROP_SCALES
     scores = [
@@ -286,18 +286,3 @@ def _blocks(grey: NDArray[np.uint8]) -> float:
         by_place = np.sort(steps[:whole].reshape(-1, BLOCK_PX).mean(axis=0))
         found.append(float(by_place[-1] / max(by_place[:-1].mean(), 1e-2)))
     return max(found)
-
-
-def _pose(region: Region) -> float | None:
-    """Returns about the cosine of the palm's tilt.
-
-    Tilted about the fingers' axis a palm looks narrower, about the other one shorter. So its middle
-    is farther from the gaps than their distance promises, or nearer.
-    """
-    if region.hand is None:
-        return None
-    gaps = (region.hand.gaps[0] + region.hand.gaps[2]) / 2
-    expected = region.square.corners.mean(axis=0) - gaps
-    seen = region.hand.middle - gaps
-    longer = max(np.hypot(*expected), np.hypot(*seen), 1e-9)
-    return float(max(1 - np.hypot(*(seen - expected)) / longer, 0.0))

@@ -1,4 +1,4 @@
-"""The square region of interest of a whole hand, tied to its finger gaps."""
+"""The square region of interest of a whole hand, tied to its finger gaps and its middle."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ BELOW = 14.2 / 38
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A square region of an image, turned so that the fingers point up.
+    """A square region of a palm, turned so that the fingers point up.
 
     Attributes:
         corners: float64 [4, 2], x and y in px: upper left, upper right, lower right and lower left
             when the fingers point up. The centre of the image's first pixel is (0, 0).
         rotation_deg: turn of the hand, -180 to 180. 0: the fingers point up in the image; 90: they
             point right.
-        side_px: side in px of the image.
+        side_px: length of the upper side in px of the image.
     """
 
     corners: NDArray[np.float64]
@@ -31,29 +31,47 @@ class Square:
     side_px: float
 
 
-def square_below(gaps: NDArray[np.floating]) -> Square:
+def square_below(gaps: NDArray[np.floating], middle: NDArray[np.floating] | None = None) -> Square:
     """Returns the square of three finger gaps.
 
     Args:
         gaps: [3, 2], x and y in px, from left to right when the fingers point up.
+        middle: [2], the palm's middle. The square of a tilted palm is as narrow, short or slanting
+            as the palm looks, so that what is cut out looks as if it were not tilted. None takes
+            the palm for parallel to the camera.
 
     Raises:
         ValueError: if the outer gaps are the same point.
     """
     first, last = np.asarray(gaps[0], np.float64), np.asarray(gaps[2], np.float64)
-    distance = float(np.hypot(*(last - first)))
+    right = last - first
+    distance = float(np.hypot(*right))
     if distance == 0:
         raise ValueError(f"the outer finger gaps are both at {first}; they must differ")
-    right = (last - first) / distance
+    between = (first + last) / 2
     down = np.array([-right[1], right[0]])
-    middle, side = (first + last) / 2, SIDE * distance
-    corner = middle + BELOW * distance * down - side / 2 * right
-    along, depth = side * right, side * down
+    if middle is not None:
+        down = (np.asarray(middle, np.float64) - between) / (BELOW + SIDE / 2)
+    corner = between + BELOW * down - SIDE / 2 * right
+    along, depth = SIDE * right, SIDE * down
     return Square(
         corners=np.stack([corner, corner + along, corner + along + depth, corner + depth]),
         rotation_deg=float(np.degrees(np.arctan2(right[1], right[0]))),
-        side_px=side,
+        side_px=SIDE * distance,
     )
+
+
+def pose_of(gaps: NDArray[np.floating], middle: NDArray[np.floating]) -> float:
+    """Returns about the cosine of a palm's tilt, 0 to 1, from its gaps [3, 2] and its middle [2].
+
+    Tilted about the fingers' axis a palm looks narrower, about the other one shorter. So its middle
+    is farther from the gaps than their distance promises, or nearer.
+    """
+    between = (np.asarray(gaps[0], np.float64) + gaps[2]) / 2
+    expected = square_below(gaps).corners.mean(axis=0) - between
+    seen = middle - between
+    longer = max(float(np.hypot(*expected)), float(np.hypot(*seen)))
+    return float(max(1 - np.hypot(*(seen - expected)) / longer, 0.0))
 
 
 def whole_square(height: int, width: int) -> Square:

@@ -64,8 +64,7 @@ class HandGeometry:
 
     Attributes:
         gaps: float64 [3, 2], finger gaps from left to right when the fingers point up.
-        middle: float64 [2], middle of the region of interest on the palm. It is not in the middle
-            of `corners` if the palm is tilted.
+        middle: float64 [2], middle of the region of interest on the palm.
         corners: float64 [4, 2] of the region of interest, as in `app.palm.square.Square`.
         rotation_deg: turn of the hand; see `app.palm.square.Square`.
         hand: which hand it is; its palm faces the camera.
@@ -147,10 +146,11 @@ def draw_masked_hand(
     exposed = style.expose(rng, np.ascontiguousarray(image))
     gaps = project(silhouette.gaps, pose)
     gaps = gaps if left else gaps[::-1]
-    square = square_below(gaps)
+    middle = project(PALM_MIDDLE_MM[None], pose)[0]
+    square = square_below(gaps, middle)
     geometry = HandGeometry(
         gaps=gaps,
-        middle=project(PALM_MIDDLE_MM[None], pose)[0],
+        middle=middle,
         corners=square.corners,
         rotation_deg=square.rotation_deg,
         # With the palm towards the camera and the fingers up, a left hand's thumb is on the left.

@@ -77,20 +77,13 @@ def test_blocks_count_less_if_the_palm_is_large(palm: Pixels) -> None:
     assert as_large < alone.blocks
 
 
-@pytest.mark.parametrize(
-    ("narrower", "shorter", "pose"), [(1.0, 1.0, 1.0), (0.8, 1.0, 0.8), (1.0, 0.7, 0.7)]
-)
-def test_the_pose_is_how_much_narrower_or_shorter_a_palm_looks(
-    narrower: float, shorter: float, pose: float
-) -> None:
-    gaps = np.array([(130 - 38 * narrower / 2, 100.0), (130, 95), (130 + 38 * narrower / 2, 100)])
-    middle = np.array([130, 100 + 46.2 * shorter])  # 46.2 mm below gaps that are 38 mm apart
+def test_the_pose_and_the_skin_of_a_hand_are_reported() -> None:
+    gaps = np.array([(100.0, 100), (120, 95), (160, 100)])
     square = square_below(gaps)
-    hand = Hand(gaps, middle, square, "left", 0.9, np.ones((224, 224), np.uint8))
+    hand = Hand(gaps, 0.83, square, "left", 0.9, np.ones((224, 224), np.uint8))
     image = np.zeros((400, 300), np.uint8)
     found = assess(image, Region("hand", square, hand, 0.9), image[:224, :224], skin=0.8)
-    assert found.pose == pytest.approx(pose, abs=1e-3)
-    assert (found.skin, found.palm) == (0.8, 0.9)
+    assert (found.pose, found.skin, found.palm) == (0.83, 0.8, 0.9)
 
 
 def test_a_square_over_the_image_s_edge_is_measured() -> None:

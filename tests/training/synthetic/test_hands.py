@@ -41,17 +41,17 @@ def test_palm_and_gaps_lie_inside_every_image(style: HandStyle, palm: np.ndarray
             assert ((points > -1) & (points < size)).all()
 
 
-def test_the_square_is_that_of_the_gaps(palm: np.ndarray) -> None:
+def test_the_square_is_that_of_the_gaps_and_the_middle(palm: np.ndarray) -> None:
     _, truth = draw_hand(4, 1, TUNING_HANDS, palm)
-    square = square_below(truth.gaps)
+    square = square_below(truth.gaps, truth.middle)
     assert truth.corners == pytest.approx(square.corners)
     assert truth.rotation_deg == pytest.approx(square.rotation_deg)
 
 
-def test_a_palm_that_faces_the_camera_has_its_middle_in_the_square_s(palm: np.ndarray) -> None:
+def test_the_square_of_a_palm_that_faces_the_camera_has_equal_sides(palm: np.ndarray) -> None:
     for number in range(6):
         _, truth = draw_hand(4, number, replace(JUDGE_HANDS, tilt_deg=(0.0, 0.0)), palm)
-        assert truth.middle == pytest.approx(truth.corners.mean(axis=0), abs=0.01)
+        assert truth.corners == pytest.approx(square_below(truth.gaps).corners, abs=0.01)
 
 
 @pytest.mark.parametrize("tilt_deg", [30.0, 60.0])
@@ -85,7 +85,7 @@ def test_the_square_shows_the_palm_s_canvas_as_a_drawn_crop_does(palm: np.ndarra
     for number in range(6):
         image, truth = draw_hand(4, number, TUNING_HANDS, layers)
         grey = image.mean(axis=2).astype(np.uint8) if truth.coloured else image
-        square = cut_square(grey, square_below(truth.gaps), 128)
+        square = cut_square(grey, square_below(truth.gaps, truth.middle), 128)
         here, there = (fine_structure(x) for x in (square, middle))
         likeness.append(np.corrcoef(here, there)[0, 1])
     assert np.mean(likeness) < -0.3  # veins are dark
