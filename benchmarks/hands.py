@@ -130,6 +130,12 @@ def conditions(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
         "spread": lambda o: ("0 to 0.1", "to 0.5", "to 1")[
             int(np.digitize(o.truth.spread, [0.1, 0.5]))
         ],
+        "tilt": lambda o: ("to 10°", "to 20°", "to 35°")[
+            int(np.digitize(o.truth.tilt_deg, [10, 20]))
+        ],
+        "contrast with the background": lambda o: (
+            "below 0.12" if o.truth.contrast < 0.12 else "0.12 or more"
+        ),
         "rotation": lambda o: f"octant {int(o.truth.rotation_deg // 45) % 8}",
         "colour": lambda o: "RGB" if o.truth.coloured else "grey",
         "longer side": lambda o: f"{o.longer_px} px",

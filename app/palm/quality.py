@@ -206,7 +206,7 @@ HAND_SCALES: dict[str, Scale] = {
 
 CROP_SCALES: dict[str, Scale] = HAND_SCALES | {
     "palm": Scale(
-        (0.0, 0.5, 0.9),
+        (0.0, 0.75, 0.95),
         "it is not certain that this is a palm ({value:.2f}, at least {limit:.2f}): send the "
         "middle of a palm, cut to a square with the fingers up, or a photograph of the hand",
     )

@@ -29,11 +29,14 @@ from training.synthetic.styles import TRAINING
 PHOTOS = 3
 """Drawn hands on a sheet."""
 
-CROPS = 5
+CROPS = 3
 """Crops on a sheet that are drawn as such; another one is cut out of a hand."""
 
+TEXTURES = 3
+"""Textures on a sheet; another view of neither shows a part of a photograph without the palm."""
+
 SHEET = 20
-"""Samples on a sheet: four views of each hand, six crops, and two views of neither."""
+"""Samples on a sheet: four views of each hand, four crops, and four views of neither."""
 
 HANDS = replace(
     TUNING_HANDS,
@@ -88,7 +91,7 @@ def draw_sheet(
         if index == 1:
             samples.append(look_away(photo, rng, side_px))
     samples += [draw_crop(_take(palms, rng), rng, side_px) for _ in range(CROPS)]
-    samples.append(draw_nothing(rng, side_px))
+    samples += [draw_nothing(rng, side_px) for _ in range(TEXTURES)]
     views = np.stack([relight(sample.view, rng) for sample in samples])[..., None]
     return views, np.stack([sample.target() for sample in samples])
 

@@ -118,7 +118,7 @@ def test_each_fault_is_refused_by_its_name_with_value_limit_and_advice(
 
 
 def test_the_score_is_that_of_the_worst_component(palm: Pixels) -> None:
-    assert measure(palm, certainty=0.25).score == 25
+    assert measure(palm, certainty=0.375).score == 25
     scales = HAND_SCALES["sharpness"], HAND_SCALES["saturated"]
     assert [scales[0].score(v) for v in (0, 0.03, 0.14, 0.25, 0.9)] == [0, 0, 50, 100, 100]
     assert scales[1].score(0.7) == 0

@@ -40,11 +40,11 @@ def test_equal_numbers_give_equal_sheets_and_others_differ(palms: ImageFile) -> 
     assert targets.shape == (SHEET, SKIN_AT + (SIDE // 4) ** 2)
 
 
-def test_a_sheet_has_twelve_hands_six_crops_and_two_of_neither(palms: ImageFile) -> None:
+def test_a_sheet_has_twelve_hands_four_crops_and_four_of_neither(palms: ImageFile) -> None:
     _, targets = draw_sheet(palms, 1, 0, SIDE)
     kinds, counts = np.unique(targets[:, KIND_AT], return_counts=True)
     assert kinds.tolist() == [HAND, CROP, NOTHING]
-    assert counts.tolist() == [12, 6, 2]
+    assert counts.tolist() == [12, 4, 4]
     hands = targets[targets[:, KIND_AT] == HAND]
     gaps = hands[:, : KIND_AT - 2]
     assert ((gaps > -1) & (gaps < SIDE)).all()
