@@ -34,11 +34,11 @@ def test_a_good_photograph_is_usable(capsys: pytest.CaptureFixture[str]) -> None
 def test_every_file_gets_a_line_whatever_is_wrong_with_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
-    files = {"cut.png": encode(noise)[:500], "noise.png": encode(noise)}
+    slope = np.tile(np.linspace(0, 255, 200), (200, 1)).astype(np.uint8)
+    files = {"cut.png": encode(slope)[:50], "slope.png": encode(slope)}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    assert main(["inspect", "cut.png", "missing.png", "noise.png", str(HAND)]) == 1
+    assert main(["inspect", "cut.png", "missing.png", "slope.png", str(HAND)]) == 1
     cut, missing, nothing, hand = lines(capsys)
     assert [one["usable"] for one in (cut, missing, nothing, hand)] == [False, False, False, True]
     for one, words in ((cut, "truncated"), (missing, "No such file"), (nothing, "no open hand")):
