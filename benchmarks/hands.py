@@ -20,13 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from app.compare import LEAST_PROBABLE
 from app.inspection import SQUARE_PX
 from app.nets.finder_store import load_finder
 from app.palm.decode import ImageLimits
 from app.palm.errors import PalmImageError, PalmNotFound
 from app.palm.finder import Finder
 from app.palm.hand import Region, locate
-from app.palm.reader import PalmReader
+from app.palm.landmarks import DIRECTIONS
+from app.palm.reader import TURNED, PalmReader
 from app.settings import Settings
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.no_palms import NO_PALMS
@@ -91,6 +93,7 @@ def main() -> None:
         "seed": options.seed,
         "hands": {name: share(chosen) for name, chosen in conditions(outcomes).items()},
         "crops": count_kinds(draw_crops(options.crops, options.seed), finder),
+        "directions": tell_directions(draw_crops(options.crops, options.seed), finder),
         "nothing": count_kinds(draw_others(options.nothing, options.seed), finder),
         "enroll from": Settings.model_fields["quality_enroll"].default,
         "ms": {name: time_size(size, options, finder) for name, size in SIZES.items()},
@@ -199,6 +202,31 @@ def count_kinds(
     return {name: dict(found) for name, found in counts.items()}
 
 
+def tell_directions(
+    crops: Iterable[tuple[str, NDArray[np.uint8]]], finder: Finder
+) -> dict[str, dict[str, float]]:
+    """Returns for each style what the finder tells of crops that are turned in all directions.
+
+    Shares of the crops: `right`, the direction is the most probable one; `missed`, it is so
+    improbable that the service does not try it; `warned`, another one is so probable that the
+    service warns. And `others`, the mean number of other directions that the service tries.
+    """
+    found: defaultdict[str, list[list[float]]] = defaultdict(list)
+    for name, crop in crops:
+        for quarters in range(len(DIRECTIONS)):
+            turned = np.ascontiguousarray(np.rot90(crop, -quarters))
+            odds = np.roll(finder.glance(turned).found.direction, -quarters)  # the true one first
+            tried = (odds[1:] >= LEAST_PROBABLE).sum()
+            found[name].append(
+                [odds.argmax() == 0, odds[0] < LEAST_PROBABLE, odds[1:].max() >= TURNED, tried]
+            )
+    names = ("right", "missed", "warned", "others")
+    return {
+        style: dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True))
+        for style, rows in found.items()
+    }
+
+
 SIZES = {"768x576": (768, 576), "4000x3000": (4000, 3000)}
 """Widths and heights that are timed."""
 
@@ -243,6 +271,14 @@ def as_markdown(report: dict[str, Any]) -> str:
     ]
     for name, row in (report["crops"] | report["nothing"]).items():
         lines.append(f"| {name} | " + " | ".join(str(row.get(k, 0)) for k in TAKEN_FOR) + " |")
+    lines += [
+        "",
+        "| crops in all directions | told | not tried | warned wrongly | other directions tried |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in report["directions"].items():
+        shares = " | ".join(f"{row[key]:.1%}" for key in ("right", "missed", "warned"))
+        lines.append(f"| {name} | {shares} | {row['others']:.2f} |")
     lines += ["", "| ms | p50 | p95 |", "|---|---|---|"]
     timed = {"all": {k[3:]: v for k, v in report["hands"]["all"].items() if k[:2] == "ms"}}
     for name, row in (timed | report["ms"]).items():
