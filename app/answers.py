@@ -158,7 +158,8 @@ class Region(_Answer):
     corners: list[tuple[Corner, Corner]] = Field(
         description="The palm's square: upper left, upper right, lower right and lower left when "
         "the fingers point up; x and y as shares of the upright image's width and height, to 4 "
-        "decimals. 0 to 1, or beyond if the square reaches over the image's edge.",
+        "decimals. 0 to 1, or beyond if the square reaches over the image's edge. Of a tilted palm "
+        "it is as narrow, short or slanting as the palm looks.",
         examples=[[[0.25, 0.31], [0.61, 0.29], [0.64, 0.79], [0.27, 0.81]]],
     )
     gaps: list[tuple[Corner, Corner]] = Field(

@@ -112,6 +112,17 @@ class SubjectExists(Exception):
         )
 
 
+class SubjectAlike(SubjectExists):
+    """A subject_id exists that differs only in capital and small letters."""
+
+    def __init__(self, subject_id: str, known: str) -> None:
+        Exception.__init__(
+            self,
+            f"subject {known!r} exists, and {subject_id!r} differs from it only in capital "
+            "letters; choose another subject_id",
+        )
+
+
 class SubjectUnknown(Exception):
     """There is no such subject, or it has been erased."""
 

@@ -31,6 +31,7 @@ from app.gallery.gallery import (
     Origin,
     Position,
     Subject,
+    SubjectAlike,
     SubjectExists,
 )
 from app.gallery.schema import ERASED, GALLERY, MAPS, REMOVED, SITE, SUBJECTS
@@ -88,6 +89,8 @@ class SqlGallery:
         given = {"name": name, "hand": hand}
         with self._writing() as (connection, revision):
             if not _exists(connection, subject_id):
+                if (known := _find_alike(connection, subject_id)) is not None:
+                    raise SubjectAlike(subject_id, known)
                 _insert_subjects(connection, revision, [subject_id], "enrolled")
             elif not add:
                 raise SubjectExists(subject_id)
@@ -208,6 +211,12 @@ def named_failures(engine: Engine) -> Generator[None]:
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.execute(insert(table), rows)
+
+
+def _find_alike(connection: Connection, subject_id: str) -> str | None:
+    """Returns a subject's id that differs only in capital and small letters."""
+    alike = func.lower(SUBJECTS.c.subject_id) == subject_id.lower()
+    return connection.scalars(select(SUBJECTS.c.subject_id).where(alike)).first()
 
 
 def _exists(connection: Connection, subject_id: str) -> bool:

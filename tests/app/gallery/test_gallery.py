@@ -63,6 +63,15 @@ def test_enrolling_twice_without_add_changes_nothing(gallery: Gallery) -> None:
     assert gallery.subject("ada").template_counts == COUNTS
 
 
+def test_ids_that_differ_only_in_capital_letters_are_refused(gallery: Gallery) -> None:
+    enroll(gallery, "Ada")
+    with pytest.raises(SubjectExists, match="'Ada' exists, and 'aDA' differs"):
+        enroll(gallery, "aDA")
+    assert [one.subject_id for one in gallery.subjects(after=None, limit=9)] == ["Ada"]
+    gallery.delete("Ada")
+    enroll(gallery, "aDA")
+
+
 def test_add_appends_templates_and_keeps_what_is_not_given(gallery: Gallery) -> None:
     gallery.enroll("ada", "Ada", "left", {VGG16: vein_maps(1)}, add=True)
     added = gallery.enroll("ada", None, None, {VGG16: vein_maps(2, seed=1)}, add=True)
