@@ -1,12 +1,13 @@
 """Checks whose palm images show: one palm, the subject's own, and nobody else's."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble
-from app.gallery.gallery import Hand, Subject
+from app.gallery.gallery import Gallery, Hand, SubjectExists, SubjectUnknown
 from app.gallery.index import GalleryIndex
 from app.matching.impostors import Impostors
 from app.matching.maps import VeinMaps
@@ -46,6 +47,48 @@ class HandDiffers(Exception):
             f"subject {subject_id!r} is a {known} hand: leave hand out, or enroll the other hand "
             "under another subject_id"
         )
+
+
+def check_enrolment(
+    ensemble: Ensemble,
+    gallery: Gallery,
+    index: GalleryIndex,
+    subject_id: str,
+    hand: Hand | None,
+    probes: Sequence[VeinMaps],
+    *,
+    add: bool,
+    force: bool,
+) -> None:
+    """Checks images before they are enrolled.
+
+    Args:
+        ensemble: the nets.
+        gallery: the subjects.
+        index: the gallery's index.
+        subject_id: the subject to enroll.
+        hand: which hand it is, if the caller says.
+        probes: for each net the maps of the images.
+        add: whether the subject may exist.
+        force: whether the palm may be unlike the subject's, or enrolled under another subject.
+
+    Raises:
+        PalmsDiffer: if the images show several palms.
+        HandDiffers: if the subject is the other hand.
+        SubjectExists: if it exists, and `add` is false.
+        OtherPalm: if the images show another palm than the subject's.
+        PalmKnown: if the palm is enrolled under another subject.
+    """
+    require_one_palm(ensemble, index, probes)
+    with suppress(SubjectUnknown):
+        known = gallery.subject(subject_id).hand
+        if hand and known and known != hand:
+            raise HandDiffers(subject_id, known)
+        if not add:
+            raise SubjectExists(subject_id)
+    if not force:
+        require_own_palm(ensemble, index, subject_id, probes)
+        require_new_palm(ensemble, index, subject_id, probes)
 
 
 def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps]) -> None:
@@ -123,16 +166,6 @@ def require_new_palm(
         best = int(above.argmax())
         known = found.subjects[best].subject_id
         raise PalmKnown(known, float(fused[best]), float(limits.scores[best]))
-
-
-def require_same_hand(subject: Subject | None, hand: Hand | None) -> None:
-    """Checks that a subject keeps its hand.
-
-    Raises:
-        HandDiffers: if it would become the other one.
-    """
-    if subject and hand and subject.hand and subject.hand != hand:
-        raise HandDiffers(subject.subject_id, subject.hand)
 
 
 def _least(

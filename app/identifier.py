@@ -14,15 +14,10 @@ from app.answers import (
 )
 from app.clock import Clock
 from app.compare import compare, compute_maps, warn
-from app.enrolment import (
-    require_new_palm,
-    require_one_palm,
-    require_own_palm,
-    require_same_hand,
-)
+from app.enrolment import check_enrolment, require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
-from app.gallery.gallery import Gallery, GalleryUnusable, Hand, SubjectExists, SubjectUnknown
+from app.gallery.gallery import Gallery, GalleryUnusable, Hand
 from app.gallery.index import Found, GalleryIndex
 from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
@@ -136,7 +131,16 @@ class Identifier:
         maps = compute_maps(self._ensemble, palms)
         templates = dict(zip(self._ensemble.formats, maps, strict=True))
         clock.lap("nets")
-        self._check_enrolment(subject_id, hand, maps, add=add, force=force)
+        check_enrolment(
+            self._ensemble,
+            self._gallery,
+            self._index,
+            subject_id,
+            hand,
+            maps,
+            add=add,
+            force=force,
+        )
         clock.lap("search")
         captures: list[Capture] = [palm.region.capture for palm in palms]
         subject = self._gallery.enroll(
@@ -239,25 +243,6 @@ class Identifier:
     def _fmr_among(self, found: Found) -> float:
         """Returns the false match rate that holds the target among the subjects found."""
         return self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
-
-    def _check_enrolment(
-        self,
-        subject_id: str,
-        hand: Hand | None,
-        probes: Sequence[VeinMaps],
-        *,
-        add: bool,
-        force: bool,
-    ) -> None:
-        """Refuses images of several palms, of another subject's palm, or of the other hand."""
-        require_one_palm(self._ensemble, self._index, probes)
-        with suppress(SubjectUnknown):
-            require_same_hand(self._gallery.subject(subject_id), hand)
-            if not add:
-                raise SubjectExists(subject_id)
-        if not force:
-            require_own_palm(self._ensemble, self._index, subject_id, probes)
-            require_new_palm(self._ensemble, self._index, subject_id, probes)
 
     def _search(self, probes: Sequence[VeinMaps]) -> Found:
         """Compares with all subjects, or with the candidates of a large gallery."""
