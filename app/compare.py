@@ -61,6 +61,7 @@ def compare(
     search: Search,
     fmr_of: Callable[[Found], float],
     clock: Clock,
+    check: Callable[[Sequence[VeinMaps]], None],
 ) -> Comparison:
     """Compares palms; square crops that nobody matches are tried in other probable directions.
 
@@ -73,6 +74,7 @@ def compare(
         search: finds the subjects.
         fmr_of: returns the false match rate to hold, given the subjects.
         clock: measures the stages.
+        check: checks the palms' maps before they are compared.
     """
     lowest = ensemble.fusion.calibration.lowest_fmr
     are_crops = not any(palm.region.hand for palm in palms)
@@ -83,7 +85,11 @@ def compare(
     def fmr_upright(found: Found) -> float:
         return fmr_of(found) * (UPRIGHT if may_turn(found) else 1)
 
-    upright = _compare(ensemble, palms, search, fmr_upright, clock)
+    def check_and_search(probes: Sequence[VeinMaps]) -> Found:
+        check(probes)
+        return search(probes)
+
+    upright = _compare(ensemble, palms, check_and_search, fmr_upright, clock)
     if upright.verdict.decision != "no_match" or not may_turn(upright.found):
         return upright
     for quarters in _probable_turns(palms):
@@ -151,7 +157,8 @@ def warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:
         if captures and subject and region.capture not in captures:
             warnings.append(
                 f"image {position} is {names[region.capture]}, but {subject.subject_id} was "
-                f"enrolled from {enrolled}: the score may be lower; enroll both kinds"
+                f"enrolled from {enrolled}: the score may be lower; enroll both kinds (with "
+                "force=true, if the service takes them for two palms)"
             )
         pointing = POINTING.get(int(region.square.rotation_deg))
         if region.hand is None and pointing:

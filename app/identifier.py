@@ -180,7 +180,9 @@ class Identifier:
         """
         clock = Clock()
         palms = self._read(images, mode, clock)
-        compared = compare(self._ensemble, palms, self._search, self._fmr_among, clock)
+        compared = compare(
+            self._ensemble, palms, self._index.search, self._fmr_among, clock, self._require_one
+        )
         explanation = None
         if explain and compared.matched is not None:
             explanation = self._explain(compared.matched.subject_id, compared.probes)
@@ -226,6 +228,7 @@ class Identifier:
             lambda probes: self._find(subject_id, probes),
             lambda _: self._fmr_target,
             clock,
+            self._require_one,
         )
         return Verification(
             decision=compared.verdict.decision,
@@ -244,14 +247,12 @@ class Identifier:
         """Returns the false match rate that holds the target among the subjects found."""
         return self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
 
-    def _search(self, probes: Sequence[VeinMaps]) -> Found:
-        """Compares with all subjects, or with the candidates of a large gallery."""
+    def _require_one(self, probes: Sequence[VeinMaps]) -> None:
+        """Refuses images of several palms."""
         require_one_palm(self._ensemble, self._index, probes)
-        return self._index.search(probes)
 
     def _find(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found:
         """Compares with one subject."""
-        require_one_palm(self._ensemble, self._index, probes)
         found = self._index.verify(subject_id, probes)
         if found is None:
             raise TemplatesMissing(subject_id)

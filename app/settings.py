@@ -63,13 +63,15 @@ NetName = Annotated[str, AfterValidator(_check_net)]
 def _check_host(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         raise ValueError("a host is a name without scheme and port, such as palm.example.org")
-    return name.lower()
+    return name.lower().rstrip(".")
 
 
 def _check_origin(origin: str) -> str:
-    if not re.fullmatch(r"https?://[A-Za-z0-9._-]+(:\d+)?", origin):
+    if not re.fullmatch(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", origin):
         raise ValueError("an origin is written like https://console.example.org, without a path")
-    return origin.lower()
+    # A browser leaves out the usual port.
+    usual = {"http": ":80", "https": ":443"}[origin.partition(":")[0]]
+    return origin.lower().removesuffix(usual)
 
 
 HostName = Annotated[str, AfterValidator(_check_host)]

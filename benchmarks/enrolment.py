@@ -3,14 +3,14 @@
     python -m benchmarks.enrolment [--palms 1000] [--style polarized held-out] [--json PATH]
 
 Draws palms with three images in each of two sessions. All are enrolled one after another with the
-images of the first session, except those that the checks refuse. Then images are added to each, of
+images of the first session, also those that the checks refuse. Then images are added to each, of
 its own second session or of another palm's, a palm is enrolled again under another id, and an image
-of another palm is put among those of an enrolment. The checks are the service's own.
+of another palm is put among those of an enrolment. The single checks are the service's own.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,9 +31,10 @@ from app.ensemble import Ensemble
 from app.gallery.index import GalleryIndex
 from app.gallery.sqlite import open_sqlite
 from app.matching.intervals import wilson_interval
-from app.matching.maps import VeinMaps, join_maps
+from app.matching.maps import join_maps
 from app.nets.store import load_ensemble
 from benchmarks.machine import as_sentence, describe_machine
+from benchmarks.whole_hands import Maps, join
 from training.fit.batches import as_colour
 from training.nets.recipe import NETS
 from training.report.files import write_text
@@ -52,8 +53,6 @@ CASES = {
     "add=true: another's palm": "accepted",
 }
 """Each case, and what is wrong about it."""
-
-Maps = list[VeinMaps]
 
 
 def main() -> None:
@@ -103,7 +102,7 @@ def measure(ensemble: Ensemble, style: str, palms: int) -> dict[str, int]:
         for number in tqdm(range(palms), f"{style}: other tries"):
             own, other = second[number], second[number - 1]
             wrong[add] += refuses(lambda n=number, own=own: check_added(str(n), own))
-            mix = _join([_rows(own, slice(2)), _rows(other, slice(1))])
+            mix = join([_rows(own, slice(2)), _rows(other, slice(1))])
             wrong[mixed] += not refuses(lambda mix=mix: require_one_palm(ensemble, index, mix))
             wrong[again] += not refuses(lambda own=own: check_new("again", own))
             wrong[foreign] += not refuses(
@@ -134,10 +133,6 @@ def draw_maps(ensemble: Ensemble, style: str, palms: int) -> tuple[list[Maps], l
 
 def _rows(maps: Maps, rows: slice) -> Maps:
     return [one[rows] for one in maps]
-
-
-def _join(parts: Sequence[Maps]) -> Maps:
-    return [join_maps(of_net) for of_net in zip(*parts, strict=True)]
 
 
 def as_markdown(report: dict[str, Any]) -> str:

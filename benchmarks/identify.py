@@ -5,7 +5,7 @@
 Starts the service as `make run` does, with a gallery of its own. The bare nets are the compiled
 nets alone, one after another, on pixels that are already decoded. Both are measured
 in turns in one run, so that other load on the machine slows both. Square crops that nobody matches
-are compared in four directions, so palms with a match and palms without one are told apart.
+are compared in other directions, too, so palms with a match and palms without one are told apart.
 """
 
 import argparse

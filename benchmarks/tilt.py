@@ -97,6 +97,8 @@ def measure(shots: list[list[Palm | None]], ensemble: Ensemble) -> list[dict[str
     threshold = 0.0
     for column, tilt in enumerate(TILTS_DEG, start=1):
         found = [row for row, own in enumerate(enrolled) if own[column] is not None]
+        if not found:
+            continue
         probes = join([_maps(enrolled[row][column], ensemble) for row in found])
         scores = ensemble.fusion.combine(
             [

@@ -7,7 +7,6 @@ or reach a service on the operator's own machine under a name that leads there (
 from collections.abc import Collection
 from contextlib import suppress
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -49,7 +48,8 @@ class OwnSite:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
-                if scope["path"].startswith("/v1/"):  # about people
+                path = scope["path"].removeprefix(scope.get("root_path", ""))
+                if path.startswith("/v1/"):  # about people
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
@@ -69,13 +69,16 @@ class OwnSite:
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         if origin in self._origins or site in {"same-origin", "none"}:
             return None
-        if site is None and (origin is None or urlsplit(origin).netloc == host):
+        if site is None and (origin is None or origin.partition("://")[2] == host):
             return None
         return CrossSite(origin or site or "")
 
     def _is_own(self, host: str) -> bool:
-        """Tells whether a Host header names this service. No page can claim an address."""
+        """Tells whether a Host header names this service.
+
+        No page can claim an address, and every browser sends a Host.
+        """
         name = host.rpartition("]")[0][1:] or host.partition(":")[0]  # [::1]:8000 and a.b:8000
         with suppress(ValueError):
             return bool(ip_address(name))
-        return name.lower() in self._hosts
+        return not host or name.lower().rstrip(".") in self._hosts

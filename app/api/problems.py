@@ -47,8 +47,8 @@ class CrossSite(Exception):
 
     def __init__(self, origin: str) -> None:
         super().__init__(
-            f"a page of another site ({origin:.80}) asks for a change: if it may, list its origin "
-            "in PALM_ALLOWED_ORIGINS and restart the service"
+            f"a page of another site ({origin:.80}) asked for a change; to allow it, list its "
+            "origin in PALM_ALLOWED_ORIGINS and restart the service"
         )
 
 
@@ -57,8 +57,8 @@ class UnknownHost(Exception):
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"{host!r:.80} is no known name of this service: use its address, or list the name in "
-            "PALM_ALLOWED_HOSTS and restart the service"
+            f"{host!r:.80} is not a known name of this service: use its address, or list the name "
+            "in PALM_ALLOWED_HOSTS and restart the service"
         )
 
 
@@ -165,8 +165,8 @@ _EXAMPLES = [
         {"images.0.palm_px": "move closer: the palm is 55 px wide, 64 are needed"},
     ),
     PalmsDiffer(
-        "the images do not show one palm: best scores with image 1 and those like it are image 3: "
-        "0.41, at least 2.73 is needed; send images of one palm, all upright"
+        "the images do not show one palm; best scores against image 1 and images like it: "
+        "image 3: 0.41 (at least 2.73 is needed); send images of one palm, all upright"
     ),
     OtherPalm(
         "the images do not show the palm of subject 'ada-left' (score 0.41, at least 2.95 is "

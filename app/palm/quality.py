@@ -58,8 +58,8 @@ class Quality(BaseModel):
         examples=[0.9731],
     )
     palm_px: Amount = Field(
-        description="Side of the palm's square in pixels of the image, to 2 decimals. A JPEG above "
-        "8 megapixels counts at the size at which it is decoded.",
+        description="Shorter side of the palm's square in pixels of the image, to 2 decimals. A "
+        "JPEG above 8 megapixels counts at the size at which it is decoded.",
         examples=[213.4],
     )
     sharpness: Share = Field(
@@ -231,7 +231,7 @@ def assess(
     enlarged = max(region.square.side_px / _BASE_PX, 1.0)
     components = {
         "palm": region.certainty,
-        "palm_px": region.square.side_px,
+        "palm_px": min(region.square.sides_px),
         "sharpness": max(1 - _gradient(wide) / max(_gradient(fine), 1e-6), 0.0),
         "veins": float((_blur(grey, 2 * unit) - _smooth(grey, 12 * unit)).std()),
         "brightness": float(grey.mean()) / 255,

@@ -30,6 +30,12 @@ class Square:
     rotation_deg: float
     side_px: float
 
+    @property
+    def sides_px(self) -> tuple[float, float]:
+        """The lengths of the upper and of the left side in px; of a tilted palm they differ."""
+        along, depth = self.corners[1] - self.corners[0], self.corners[3] - self.corners[0]
+        return float(np.hypot(*along)), float(np.hypot(*depth))
+
 
 def square_below(gaps: NDArray[np.floating], middle: NDArray[np.floating] | None = None) -> Square:
     """Returns the square of three finger gaps.
@@ -94,7 +100,7 @@ def cut_square(image: NDArray[np.uint8], square: Square, size_px: int) -> NDArra
         uint8 [size_px, size_px] or [size_px, size_px, 3]; downscaling is antialiased.
     """
     part, corners = surroundings(image, square)
-    shrink = square.side_px / size_px
+    shrink = max(square.sides_px) / size_px
     if shrink > 2:  # the warp reads four pixels only: average the others first
         height, width = part.shape[:2]
         smaller = (max(round(width * 2 / shrink), 1), max(round(height * 2 / shrink), 1))

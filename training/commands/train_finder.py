@@ -95,7 +95,8 @@ def train_finder(config: TrainFinderConfig, callbacks: Sequence[Any] = ()) -> Ve
     with use_precision(settings["precision"]):
         net = build_finder(config.side_px)
     if config.start and not epochs_done(config.out):
-        read_run(config.start, "--from")
+        if (side := read_run(config.start, "--from")["side_px"]) != config.side_px:
+            raise ValueError(f"--from {config.start} has --side-px {side}, not {config.side_px}")
         load_best(net, config.start)
     palms = draw_palms(config.palms, config.seed, config.scratch)
     images = draw_images(config.monitor)

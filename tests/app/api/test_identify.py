@@ -79,6 +79,13 @@ def test_a_square_crop_is_found_in_any_direction_with_a_warning(
     )
 
 
+def test_two_turned_crops_are_found_together(shared_client: TestClient) -> None:
+    turned = [encode(np.ascontiguousarray(np.rot90(palm(2, shot), 2))) for shot in (5, 6)]
+    answer = identify(shared_client, *turned).json()
+    assert (answer["decision"], answer["identity"]["subject_id"]) == ("match", "p002")
+    assert len(answer["warnings"]) == 2
+
+
 class CountingNet(ToyNet):
     """Counts its images."""
 

@@ -33,6 +33,7 @@ def enroll(client: TestClient, **headers: str) -> Any:
     [
         {"Origin": OTHER},
         {"Origin": "null"},
+        {"Origin": "http://[x"},
         {"Origin": "http://testserver:8001"},  # another port is another site
         {"Origin": OTHER, "Sec_Fetch_Site": "cross-site"},
         {"Origin": SAME, "Sec_Fetch_Site": "cross-site"},
@@ -84,19 +85,30 @@ def test_no_other_page_reads_an_answer(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "192.0.2.7", "[::1]"]
+    "host",
+    ["localhost", "LOCALHOST:8000", "localhost.", "127.0.0.1:8000", "[::1]:8000", "192.0.2.7", ""],
 )
 def test_addresses_and_localhost_are_known(client: TestClient, host: str) -> None:
     assert client.get("/v1/subjects", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "", "127.0.0.1.evil", "[::1"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil", "[::1"])
 def test_a_name_that_merely_leads_here_is_refused(client: TestClient, host: str) -> None:
     for path in ("/v1/subjects", "/docs", "/health/ready"):
         answer = client.get(path, headers={"Host": host})
         assert_problem(answer, 421, repr(host), "PALM_ALLOWED_HOSTS")
+
+
+def test_a_listed_name_is_known(settings: Settings) -> None:
+    named = settings.model_copy(update={"allowed_hosts": ("palm.example.org",)})
+    with TestClient(make_app(named), base_url="http://Palm.example.org:8000") as client:
+        assert client.get("/v1/subjects").status_code == 200
+
+
+def test_answers_are_not_kept_behind_a_proxy_s_path_either(settings: Settings) -> None:
+    app = make_app(settings.model_copy(update={"root_path": "/palm"}))
+    with TestClient(app, root_path="/palm") as client:
+        assert client.get("/palm/v1/subjects").headers["cache-control"] == "no-store"
 
 
 def test_answers_about_people_are_neither_kept_nor_reinterpreted(client: TestClient) -> None:
@@ -106,6 +118,13 @@ def test_answers_about_people_are_neither_kept_nor_reinterpreted(client: TestCli
     page = client.get("/docs")
     assert page.headers["x-content-type-options"] == "nosniff"
     assert "cache-control" not in page.headers
+
+
+def test_the_usual_port_of_an_origin_may_be_written() -> None:
+    settings = Settings.model_validate(
+        {"allowed_origins": "https://a.example:443, http://[::1]:81"}
+    )
+    assert settings.allowed_origins == ("https://a.example", "http://[::1]:81")
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def test_a_subject_is_shown_and_changed(client: TestClient) -> None:
         ("name", "a\u200bb", "invisible"),
         ("name", "Ada\U000e0041", "invisible"),
         ("name", " \t ", "blank"),
+        ("name", "\u3164", "invisible"),
     ],
 )
 def test_wrong_changes_are_refused(

@@ -95,6 +95,11 @@ def test_a_run_starts_from_the_weights_of_another(run: Path, tmp_path: Path) -> 
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_a_run_does_not_start_from_one_of_another_side(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--side-px 32, not 64"):
+        train_finder(configure(tmp_path / "next", start=run, side_px=64))
+
+
 def test_a_run_does_not_start_from_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"--from {tmp_path} is no run of train-finder"):
         train_finder(configure(tmp_path / "next", start=tmp_path))
