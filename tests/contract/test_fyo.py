@@ -68,7 +68,7 @@ def test_either_hand_is_identified_over_http(
     )
     person = 3
     image = fyo / f"Subject {person}" / "Session 1" / f"s{person}_1_{hand}_S1.jpg"
-    with TestClient(make_app(settings, load_ensemble)) as client:
+    with TestClient(make_app(settings, load_ensemble), base_url="http://localhost") as client:
         files = {"images": (image.name, image.read_bytes(), "image/jpeg")}
         answer = client.post("/v1/identify", files=files).json()
     assert answer["candidates"][0]["subject_id"] == read_manifest(store / "alexnet/1").identities[2]
