@@ -11,6 +11,7 @@ from app.ensemble import Ensemble
 from app.gallery.comparison import Found
 from app.gallery.gallery import Subject
 from app.matching.maps import Floats, VeinMaps, join_maps
+from app.palm.landmarks import DIRECTIONS
 from app.palm.reader import Palm
 from app.verdict import Verdict, judge, vote_of
 
@@ -20,9 +21,6 @@ of each of the three others."""
 
 LEAST_PROBABLE = 0.02
 """Probability of a direction below which crops are not tried in it."""
-
-POINTING = {90: "right", 180: "down", -90: "left"}
-"""Where the fingers point in a crop, by its turn in degrees."""
 
 Search = Callable[[Sequence[VeinMaps]], Found]
 """Finds subjects by the maps of each net."""
@@ -160,8 +158,8 @@ def warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:
                 f"enrolled from {enrolled}: the score may be lower; enroll both kinds (with "
                 "force=true, if the service takes them for two palms)"
             )
-        pointing = POINTING.get(int(region.square.rotation_deg))
-        if region.hand is None and pointing:
+        pointing = DIRECTIONS[round(region.square.rotation_deg / 90) % 4]
+        if region.hand is None and pointing != "up":
             warnings.append(
                 f"the fingers in image {position} point {pointing}: send square crops with the "
                 "fingers up"

@@ -57,9 +57,6 @@ def _check_gallery_url(url: str) -> str:
     return url
 
 
-NetName = Annotated[str, AfterValidator(_check_net)]
-
-
 def _check_host(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         raise ValueError("a host is a name without scheme and port, such as palm.example.org")
@@ -74,6 +71,7 @@ def _check_origin(origin: str) -> str:
     return origin.lower().removesuffix(usual)
 
 
+NetName = Annotated[str, AfterValidator(_check_net)]
 HostName = Annotated[str, AfterValidator(_check_host)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 GalleryUrl = Annotated[str, AfterValidator(_check_gallery_url)]

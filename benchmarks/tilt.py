@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.ensemble import Ensemble
+from app.matching.intervals import wilson_interval
 from app.matching.mean_map import MapSum
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
@@ -30,7 +31,6 @@ from app.palm.errors import PalmImageError
 from app.palm.reader import Palm, PalmReader
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.whole_hands import Maps, join, maps_of
-from training.metrics.rates import wilson_interval
 from training.nets.recipe import NETS
 from training.report.files import write_text
 from training.synthetic.hands import JUDGE_HANDS, draw_hand

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.palm.landmarks import KINDS, Landmarks, Run, read_landmarks
-from app.palm.square import BELOW, SIDE, Square
+from app.palm.square import Square, middle_below
 from app.palm.views import close_view, from_view, look, look_at_all, whole_view
 
 PALM_WIDTH = 84 / 38
@@ -126,10 +126,9 @@ def _distance(before: Look, after: Look) -> float:
 
 def _certainty(last: Look, moved: float) -> float:
     """Returns the certainty of the last look's gaps: a product of four factors, each 0 to 1."""
-    chord = last.points[2] - last.points[0]
-    down = np.array([-chord[1], chord[0]])
-    expected = (last.points[0] + last.points[2]) / 2 + (BELOW + SIDE / 2) * down
-    off = np.hypot(*(last.points[3] - expected)) / max(PALM_WIDTH * _gap_distance(last), 1e-9)
+    off = np.hypot(*(last.points[3] - middle_below(last.points[:3]))) / max(
+        PALM_WIDTH * _gap_distance(last), 1e-9
+    )
     factors = (
         last.kind("hand"),
         last.found.certainty.min(),

@@ -67,6 +67,13 @@ def square_below(gaps: NDArray[np.floating], middle: NDArray[np.floating] | None
     )
 
 
+def middle_below(gaps: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Returns where the middle of an untilted palm lies, [2], from its gaps [3, 2]."""
+    first, last = np.asarray(gaps[0], np.float64), np.asarray(gaps[2], np.float64)
+    right = last - first
+    return (first + last) / 2 + (BELOW + SIDE / 2) * np.array([-right[1], right[0]])
+
+
 def pose_of(gaps: NDArray[np.floating], middle: NDArray[np.floating]) -> float:
     """Returns about the cosine of a palm's tilt, 0 to 1, from its gaps [3, 2] and its middle [2].
 
@@ -74,9 +81,8 @@ def pose_of(gaps: NDArray[np.floating], middle: NDArray[np.floating]) -> float:
     is farther from the gaps than their distance promises, or nearer.
     """
     between = (np.asarray(gaps[0], np.float64) + gaps[2]) / 2
-    expected = square_below(gaps).corners.mean(axis=0) - between
-    seen = middle - between
-    longer = max(float(np.hypot(*expected)), float(np.hypot(*seen)))
+    expected, seen = middle_below(gaps) - between, middle - between
+    longer = max(float(np.hypot(*expected)), float(np.hypot(*seen)), 1e-9)
     return float(max(1 - np.hypot(*(seen - expected)) / longer, 0.0))
 
 
