@@ -21,7 +21,8 @@ ENV PATH=/venv/bin:$PATH \
     PALM_HOST=0.0.0.0 \
     PALM_ENGINE=$ENGINE \
     PALM_MODELS_DIR=/srv/models_store \
-    PALM_GALLERY_URL=sqlite:////data/gallery.db
+    PALM_GALLERY_URL=sqlite:////data/gallery.db \
+    PALM_MASTER_KEY_FILE=/data/master.key
 RUN groupadd --gid 10001 palm \
     && useradd --uid 10001 --gid palm --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin palm \

@@ -15,9 +15,12 @@ import uvicorn
 from app.ensemble import NetsDisagree
 from app.gallery.gallery import GalleryUnusable
 from app.inspection import Inspection, write_drawings
+from app.key_commands import add_key_commands, run_key_command
+from app.keys import KeyUnknown
 from app.logs import configure_logging
 from app.main import create_app, make_inspector, open_gallery
 from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
+from app.master_key import MasterKeyUnusable
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.errors import PalmImageError
@@ -44,10 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _list_outdated(settings)
         if chosen.command == "calibrate":
             return _calibrate(settings, write=chosen.write, force=chosen.force)
+        if chosen.command == "keys":
+            return run_key_command(settings, chosen)
         if chosen.command == "inspect":
             return _inspect(settings, chosen.files, chosen.out)
         listener = listen(settings.host, settings.port)
-    except (ValueError, OSError, NetsDisagree, GalleryUnusable) as error:
+    except (
+        ValueError,
+        OSError,
+        NetsDisagree,
+        GalleryUnusable,
+        MasterKeyUnusable,
+        KeyUnknown,
+    ) as error:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
     return _serve(settings, listener)
@@ -141,6 +153,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="also lower thresholds below the shipped ones where the observed rate is lower",
     )
+    add_key_commands(commands)
     inspect = commands.add_parser(
         "inspect",
         help="show where the palm lies in images and how good they are, as a JSON line for each; "

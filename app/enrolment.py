@@ -32,12 +32,18 @@ class OtherPalm(PalmImageError):
 class PalmKnown(Exception):
     """The palm is enrolled under another subject."""
 
-    def __init__(self, subject_id: str, score: float, least: float) -> None:
+    def __init__(self, subject_id: str | None, score: float, least: float) -> None:
+        owner = "under another subject" if subject_id is None else f"as {subject_id!r}"
         super().__init__(
-            f"this palm is enrolled as {subject_id!r} (score {score:.2f}, a new palm stays below "
+            f"this palm is enrolled {owner} (score {score:.2f}, a new palm stays below "
             f"{least:.2f}): add the images to that subject with add=true, or send force=true if "
             "it is another person's palm"
         )
+        self._scores = score, least
+
+    def unnamed(self) -> "PalmKnown":
+        """Returns the same error for callers who may not know the subject."""
+        return PalmKnown(None, *self._scores)
 
 
 class HandDiffers(Exception):

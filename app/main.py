@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import cv2
+import limits
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from app.api import identify, inspect, subjects, system
+from app.api import identify, inspect, keys, subjects, system
+from app.api.access import Access, document_access, is_loopback
+from app.api.errors import NotReady
 from app.api.handlers import METHODS, answer_with_problems
 from app.api.middleware import REQUEST_ID_HEADER, BodyLimit, HeadAsGet, RequestLog, WholeForm
 from app.api.origin import OwnSite
@@ -23,8 +26,10 @@ from app.gallery.gallery import Gallery, GalleryUnusable
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.inspection import Inspector
+from app.keys import KeyRing
 from app.logs import configure_logging
 from app.maintenance import calibrated_at_site
+from app.master_key import MasterKeyUnusable, read_master_key
 from app.nets.files import NetUnusable
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
@@ -37,6 +42,15 @@ from app.site import SiteReport
 logger = logging.getLogger(__name__)
 
 GALLERIES: dict[str, Callable[[str], Gallery]] = {"sqlite": open_sqlite}  # by the URL's scheme
+
+ROUTERS = (
+    identify.router,
+    inspect.router,
+    subjects.router,
+    keys.router,
+    system.about,
+    system.health,
+)
 
 LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
 LoadFinder = Callable[[Path, str], Finder]
@@ -79,10 +93,15 @@ def create_app(
         redirect_slashes=False,  # the redirect would lead to whatever host the client named
         lifespan=lifespan,
     )
-    for router in (identify.router, inspect.router, subjects.router, system.router):
+    app.state.access = Access(
+        lambda: working(app.state.service.keys),
+        limits.parse(settings.rate_limit) if settings.rate_limit else None,
+    )
+    for router in ROUTERS:
         app.include_router(router)
     answer_with_problems(app)
     document_problems(app)
+    document_access(app)
     # The last one added is the outermost.
     app.add_middleware(WholeForm)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_mb * 2**20)
@@ -127,34 +146,62 @@ def open_gallery(url: str) -> Gallery:
 def _start(settings: Settings, load_ensemble: LoadEnsemble, load_finder: LoadFinder) -> Service:
     """Starts every part. If one cannot start, the service is up, but not ready."""
     models, engine = settings.models_dir, settings.engine
-    ensemble = _attempt(lambda: load_ensemble(models, settings.nets, engine))
-    gallery = _attempt(lambda: open_gallery(settings.gallery_url))
-    inspector = _attempt(lambda: make_inspector(settings, load_finder(models, engine)))
+    ensemble = _attempt("the nets", lambda: load_ensemble(models, settings.nets, engine))
+    gallery = _attempt("the gallery", lambda: open_gallery(settings.gallery_url))
+    inspector = _attempt(
+        "the finder", lambda: make_inspector(settings, load_finder(models, engine))
+    )
+    ring = _attempt("the API keys", lambda: _start_keys(settings, working(gallery)))
     report: SiteReport | None = None
-    parts = (ensemble, gallery, inspector)
-    if reasons := [part.reason for part in parts if isinstance(part, Broken)]:
-        identifier = Broken("; ".join(reasons))
-    else:
-        calibrated = _attempt(lambda: calibrated_at_site(working(ensemble), working(gallery)))
-        if isinstance(calibrated, Broken):
-            identifier = calibrated
-        else:
-            at_site, report = calibrated
-            ensemble = at_site
-            identifier = _attempt(
-                lambda: _start_identifier(settings, at_site, working(gallery), working(inspector))
-            )
+    calibrated = _attempt(
+        "the calibration at the site",
+        lambda: calibrated_at_site(working(ensemble), working(gallery)),
+    )
+    if not isinstance(calibrated, Broken):
+        ensemble, report = calibrated
+    identifier = _attempt(
+        "the gallery",
+        lambda: _start_identifier(
+            settings, working(calibrated)[0], working(gallery), working(inspector)
+        ),
+    )
     admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
-    return Service(ensemble, gallery, identifier, inspector, admission, settings.explain, report)
+    return Service(
+        ensemble, gallery, identifier, inspector, ring, admission, settings.explain, report
+    )
 
 
-def _attempt(start: Callable[[], Part]) -> Part | Broken:
+def _attempt(name: str, start: Callable[[], Part]) -> Part | Broken:
     """Starts one part, or logs why it cannot be started."""
     try:
         return start()
-    except (NetUnusable, NetsDisagree, GalleryUnusable) as error:
+    except NotReady as error:  # of another part, which is logged already
+        return Broken(error.part)
+    except (NetUnusable, NetsDisagree, GalleryUnusable, MasterKeyUnusable) as error:
         logger.error("not ready: %s", error)
-        return Broken(str(error))
+        return Broken(name)
+
+
+def open_keys(settings: Settings, gallery: Gallery) -> KeyRing:
+    """Returns the API keys.
+
+    Raises:
+        GalleryUnusable: if the keys cannot be read.
+        MasterKeyUnusable: if the master key cannot be read or created.
+    """
+    given = settings.master_key.get_secret_value() if settings.master_key else None
+    may_create = not gallery.keys.read()
+    master_key = read_master_key(given, settings.master_key_file, may_create=may_create)
+    return KeyRing(gallery.keys, master_key)
+
+
+def _start_keys(settings: Settings, gallery: Gallery) -> KeyRing:
+    """Returns the API keys; creates and prints the first one if others can reach the service."""
+    ring = open_keys(settings, gallery)
+    if not is_loopback(settings.host) and (first := ring.create_first()) is not None:
+        # Not by the log, which is often kept for long and read by many.
+        print(f"The first API key, with every scope; shown only now: {first}", flush=True)
+    return ring
 
 
 def make_inspector(settings: Settings, finder: Finder) -> Inspector:

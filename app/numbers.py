@@ -1,12 +1,15 @@
 """Numbers of answers: full precision inside, the digits worth reading in JSON."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from math import floor
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, PlainSerializer
+from pydantic import BaseModel, Field, PlainSerializer
 
 MAX_SHOWN_CONFIDENCE = 0.9999
 """Largest confidence in an answer: no calibration has enough comparisons to prove more."""
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 def show_score(value: float) -> float:
@@ -17,6 +20,26 @@ def show_score(value: float) -> float:
 def show_confidence(value: float) -> float:
     """Rounds a confidence to 4 decimals, at most `MAX_SHOWN_CONFIDENCE`."""
     return min(round(value, 4), MAX_SHOWN_CONFIDENCE)
+
+
+def coarsen(answer: Answer) -> Answer:
+    """Returns an answer whose scores and confidences, at any depth, are rounded down.
+
+    Scores to a half, confidences to a hundredth; thresholds keep their digits. With all digits,
+    whoever changes an image little by little could see which changes make it more like somebody's
+    palm (hill climbing).
+    """
+    changes: dict[str, Any] = {}
+    for name, value in answer:
+        if value is None:
+            continue
+        if name == "score":
+            changes[name] = floor(2 * value) / 2
+        elif name == "confidence":
+            changes[name] = floor(100 * show_confidence(value) + 1e-9) / 100
+        elif name in ("candidates", "nets"):
+            changes[name] = [coarsen(one) for one in value]
+    return answer.model_copy(update=changes)
 
 
 def _shown(show: Callable[[float], float]) -> PlainSerializer:

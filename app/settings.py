@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+import limits
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -71,6 +72,15 @@ def _check_origin(origin: str) -> str:
     return origin.lower().removesuffix(usual)
 
 
+def _check_rate(rate: str) -> str:
+    if rate:
+        try:
+            limits.parse(rate)
+        except ValueError:
+            raise ValueError("a rate is written like 100/second or 6000/minute") from None
+    return rate
+
+
 NetName = Annotated[str, AfterValidator(_check_net)]
 HostName = Annotated[str, AfterValidator(_check_host)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
@@ -108,6 +118,20 @@ class Settings(BaseSettings):
         default=(),
         description="Origins of other sites whose pages may use the service, separated by commas, "
         "such as https://console.example.org; changes that other pages ask for get 403.",
+    )
+    master_key: Annotated[SecretStr | None, BeforeValidator(lambda key: key or None)] = Field(
+        default=None,
+        description="The master key, 64 hexadecimal digits; empty takes PALM_MASTER_KEY_FILE.",
+    )
+    master_key_file: Path = Field(
+        default=Path("data/master.key"),
+        description="File with the master key, created if missing. The API keys are worthless "
+        "without it: keep a copy, apart from the gallery's.",
+    )
+    rate_limit: Annotated[str, AfterValidator(_check_rate)] = Field(
+        default="6000/minute",
+        description="How many requests each API key may send, or each address while there are no "
+        "keys, by each process, such as 100/second; more get 429. Empty is any number.",
     )
     models_dir: Path = Field(
         default=Path("models_store"),

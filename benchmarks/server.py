@@ -57,9 +57,13 @@ def serve(settings: Mapping[str, str], log: Path, *, until: str) -> Iterator[htt
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Returns this process's environment with the shipped nets and no settings but these."""
+    """Returns this process's environment with the shipped nets, no rate limit and only these settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PALM_")}
-    shipped = {"PYTHONPATH": str(REPOSITORY), "PALM_MODELS_DIR": str(REPOSITORY / "models_store")}
+    shipped = {
+        "PYTHONPATH": str(REPOSITORY),
+        "PALM_MODELS_DIR": str(REPOSITORY / "models_store"),
+        "PALM_RATE_LIMIT": "",
+    }
     return {**inherited, **shipped, **settings}
 
 

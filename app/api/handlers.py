@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from app.api import problems
+from app.api.errors import NotReady, UploadUnkept
 from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES
 from app.api.problems import FieldError, Kind
 from app.validation import complaint
@@ -33,13 +34,12 @@ def answer_with_problems(app: FastAPI) -> None:
 async def answer_known(request: Request, error: Exception) -> JSONResponse:
     """Answers an error whose class, or a base of it, is a key of `app.api.problems.KINDS`."""
     kind = next(problems.KINDS[cls] for cls in type(error).__mro__ if cls in problems.KINDS)
-    detail = problems.detail_of(error)
     # The reason for not being ready was logged at the start.
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, problems.NotReady):
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReady):
         fields = {"request_id": request.state.request_id}
-        logger.warning("%s: %s", kind.title, detail, extra={"fields": fields})
-    headers = {"Retry-After": "1"} if isinstance(error, problems.Overloaded) else {}  # seconds
-    return _problem(request, kind, detail, problems.reasons_of(error), headers)
+        logger.warning("%s: %s", kind.title, error, extra={"fields": fields})
+    reasons, headers = problems.reasons_of(error), problems.headers_of(error)
+    return _problem(request, kind, problems.detail_of(error), reasons, headers)
 
 
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
@@ -54,7 +54,7 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     """Answers an error of the framework."""
     assert isinstance(error, HTTPException)
     if isinstance(cause := error.__cause__, OSError):  # FastAPI makes it a 400
-        return await answer_known(request, problems.UploadUnkept(cause.strerror or str(cause)))
+        return await answer_known(request, UploadUnkept(cause.strerror or str(cause)))
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))

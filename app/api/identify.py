@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Form, Query, Request, Response, UploadFile, status
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
+from app.api.access import Guarded, caller_of, guarded, require
+from app.api.errors import ExplanationOff, UploadUnkept
 from app.api.middleware import SEND_IMAGES, BodyTooLarge, FormIncomplete
-from app.api.problems import KINDS, ExplanationOff, UploadUnkept, documented
+from app.api.problems import KINDS
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
     CaptureField,
@@ -26,10 +28,13 @@ from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
 from app.gallery.gallery import Hand, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
-from app.numbers import show_confidence, show_score
+from app.keys import KeyUnknown
+from app.numbers import coarsen, show_confidence, show_score
 from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
 logger = logging.getLogger(__name__)
+
+Shown = TypeVar("Shown", Identification, Verification)
 
 NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MAX_PROBE_IMAGES = 5
@@ -109,6 +114,7 @@ IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
 _OF_SOME = (
     SubjectUnknown,
     SubjectExists,
+    KeyUnknown,
     TemplatesMissing,
     ExplanationOff,
     OtherPalm,
@@ -128,15 +134,15 @@ IMAGE_ERRORS = (
 """Problems that a route may answer with that decodes an image."""
 
 
-router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY])
+router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Guarded)
 
 
 @router.post(
     "/enroll",
     status_code=status.HTTP_201_CREATED,
     summary="Add a palm to the gallery",
-    responses=documented(
-        SubjectExists, OtherPalm, PalmKnown, HandDiffers, *_ERRORS, invalid=IMAGES_MISSING
+    **guarded(
+        "enroll", SubjectExists, OtherPalm, PalmKnown, HandDiffers, *_ERRORS, invalid=IMAGES_MISSING
     ),
 )
 def enroll(
@@ -149,15 +155,21 @@ def enroll(
 
     If any image is refused, nothing is stored. Images themselves are never stored.
     """
-    enrolled = identifier.enroll(
-        form.subject_id,
-        form.name,
-        form.hand,
-        _read(form.images),
-        add=form.add,
-        force=form.force,
-        mode=form.capture,
-    )
+    caller = caller_of(request)
+    if form.force:
+        require(caller, "force")
+    try:
+        enrolled = identifier.enroll(
+            form.subject_id,
+            form.name,
+            form.hand,
+            _read(form.images),
+            add=form.add,
+            force=form.force,
+            mode=form.capture,
+        )
+    except PalmKnown as known:
+        raise known if "read" in caller.scopes else known.unnamed() from None
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
     _log("enroll", request, subject_id=form.subject_id, images=len(form.images))
@@ -167,7 +179,7 @@ def enroll(
 @router.post(
     "/identify",
     summary="Identify a palm",
-    responses=documented(ExplanationOff, *_ERRORS, invalid=IMAGES_MISSING),
+    **guarded("identify", ExplanationOff, *_ERRORS, invalid=IMAGES_MISSING),
 )
 def identify(
     identifier: AdmittedIdentifierDep,
@@ -180,17 +192,19 @@ def identify(
     ] = False,
 ) -> Identification:
     """Compares one palm with every subject. That nobody matches is a result, not an error."""
-    if explain and not service.may_explain:
-        raise ExplanationOff
+    if explain:
+        require(caller_of(request), "explain")
+        if not service.may_explain:
+            raise ExplanationOff
     found = identifier.identify(_read(form.images), mode=form.capture, explain=explain)
     _log_decision("identify", request, found)
-    return Identification.of(found, request.state.request_id)
+    return _shown(Identification.of(found, request.state.request_id), request)
 
 
 @router.post(
     "/verify",
     summary="Verify a claimed identity",
-    responses=documented(SubjectUnknown, TemplatesMissing, *_ERRORS, invalid=IMAGES_MISSING),
+    **guarded("verify", SubjectUnknown, TemplatesMissing, *_ERRORS, invalid=IMAGES_MISSING),
 )
 def verify(
     identifier: AdmittedIdentifierDep,
@@ -200,7 +214,12 @@ def verify(
     """Compares one palm with the templates of one subject only."""
     found = identifier.verify(form.subject_id, _read(form.images), mode=form.capture)
     _log_decision("verify", request, found)
-    return Verification.of(found, request.state.request_id)
+    return _shown(Verification.of(found, request.state.request_id), request)
+
+
+def _shown(answer: Shown, request: Request) -> Shown:
+    """Rounds the scores of an answer unless the caller may see all digits."""
+    return answer if "scores" in caller_of(request).scopes else coarsen(answer)
 
 
 def _read(images: Sequence[UploadFile]) -> list[bytes]:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, UploadFile
 
+from app.api.access import Guarded, guarded
+from app.api.errors import CrossSite, Overloaded
 from app.api.identify import IMAGE_ERRORS, IMAGES_MISSING, MULTIPART, image_files
-from app.api.problems import CrossSite, NotReady, Overloaded, documented
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import CaptureField, Inspection, RequestBody
 from app.api.service import AdmittedInspectorDep
@@ -18,13 +19,13 @@ class InspectForm(RequestBody):
     capture: CaptureField = None
 
 
-router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY])
+router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Guarded)
 
 
 @router.post(
     "/inspect",
     summary="Show what the service sees in an image",
-    responses=documented(*IMAGE_ERRORS, CrossSite, NotReady, Overloaded, invalid=IMAGES_MISSING),
+    **guarded("inspect", *IMAGE_ERRORS, CrossSite, Overloaded, invalid=IMAGES_MISSING),
 )
 def inspect(
     inspector: AdmittedInspectorDep,

@@ -12,8 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.errors import CrossSite, UnknownHost
 from app.api.handlers import answer_known
-from app.api.problems import CrossSite, UnknownHost
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing; the browser keeps their answers from other sites' pages."""

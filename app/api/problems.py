@@ -8,10 +8,20 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from app.api.errors import (
+    CrossSite,
+    ExplanationOff,
+    NotReady,
+    Overloaded,
+    TooManyRequests,
+    UnknownHost,
+    UploadUnkept,
+)
 from app.api.middleware import BodyTooLarge, FormIncomplete
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.gallery import GalleryUnusable, SubjectExists, SubjectUnknown
 from app.identifier import TemplatesMissing
+from app.keys import KeyMissing, KeyRefused, KeyUnknown, ScopeMissing
 from app.palm.errors import (
     ImageTooLarge,
     PalmNotFound,
@@ -23,63 +33,7 @@ from app.palm.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 _SUBJECT = "ada-left"  # of the examples
-
-
-class NotReady(Exception):
-    """A part of the service that the request needs could not be started."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}; then restart the service")
-
-
-class ExplanationOff(Exception):
-    """An explanation is asked for, and the operator has not switched explanations on."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "explanations are switched off: leave explain out, or set PALM_EXPLAIN=true and "
-            "restart the service"
-        )
-
-
-class CrossSite(Exception):
-    """A page of another site asks for a change."""
-
-    def __init__(self, origin: str) -> None:
-        super().__init__(
-            f"a page of another site ({origin:.80}) asked for a change; to allow it, list its "
-            "origin in PALM_ALLOWED_ORIGINS and restart the service"
-        )
-
-
-class UnknownHost(Exception):
-    """The request names a host that is not known to be this service."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(
-            f"{host!r:.80} is not a known name of this service: use its address, or list the name "
-            "in PALM_ALLOWED_HOSTS and restart the service"
-        )
-
-
-class Overloaded(Exception):
-    """No place to compute became free in time."""
-
-    def __init__(self, max_concurrent: int, queue_timeout_s: float) -> None:
-        super().__init__(
-            f"{max_concurrent} requests are being computed and none finished within "
-            f"{queue_timeout_s} s; try again"
-        )
-
-
-class UploadUnkept(Exception):
-    """The temporary file of a large upload could not be written."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"the upload's temporary file cannot be written: {reason}; make room in the "
-            "service's folder for temporary files (TMPDIR), or send smaller images"
-        )
+_KEY_ID = "3f9a1c04"  # likewise
 
 
 class Kind(NamedTuple):
@@ -103,16 +57,31 @@ def plain(status: int) -> Kind:
 
 
 def detail_of(error: Exception) -> str:
-    """Returns an error's message."""
+    """Returns what the caller may read of an error's message."""
+    if isinstance(error, GalleryUnusable):  # its message names files and subjects
+        return "the gallery cannot be used; look for this request_id in the service's log"
     return error.detail if isinstance(error, HTTPException) else str(error)
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """Returns the headers of the answer to an error."""
+    if isinstance(error, Overloaded):
+        return {"Retry-After": "1"}  # seconds
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, KeyMissing | KeyRefused) else {}
 
 
 INVALID = Kind(422, "request-invalid", "Invalid request")
 KINDS: Mapping[type[Exception], Kind] = {
     FormIncomplete: plain(400),
     ExplanationOff: Kind(403, "explanation-off", "Explanations are switched off"),
+    KeyMissing: Kind(401, "key-missing", "API key missing"),
+    KeyRefused: Kind(401, "key-refused", "API key refused"),
+    ScopeMissing: Kind(403, "scope-missing", "Scope missing"),
     CrossSite: Kind(403, "cross-site", "Request from another site"),
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
+    KeyUnknown: Kind(404, "key-unknown", "Unknown API key"),
     SubjectExists: Kind(409, "subject-exists", "Subject exists already"),
     HandDiffers: Kind(409, "hand-differs", "Other hand"),
     PalmKnown: Kind(409, "palm-known", "Palm known under another subject"),
@@ -127,6 +96,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     PalmsDiffer: Kind(422, "palms-differ", "Images of several palms"),
     OtherPalm: Kind(422, "palm-other", "Another palm than the subject's"),
     UnknownHost: Kind(421, "host-unknown", "Unknown host"),
+    TooManyRequests: Kind(429, "rate-exceeded", "Too many requests"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
     GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
     UploadUnkept: Kind(503, "upload-unkept", "No room for the upload"),
@@ -137,6 +107,11 @@ KINDS: Mapping[type[Exception], Kind] = {
 _EXAMPLES = [
     FormIncomplete(),
     ExplanationOff(),
+    KeyMissing(),
+    KeyRefused(),
+    ScopeMissing("identify"),
+    KeyUnknown(_KEY_ID),
+    TooManyRequests("600 per 1 minute", 7),
     CrossSite("cross-site"),
     UnknownHost("palm.example.org"),
     SubjectUnknown(_SUBJECT),
@@ -173,14 +148,8 @@ _EXAMPLES = [
         "needed): send images of that palm, all upright, choose another subject_id, or send "
         "force=true if you are sure"
     ),
-    NotReady(
-        "models_store/vgg16/12/golden.npz cannot be read (No such file or directory): restore the "
-        "whole version folder, or export the net again"
-    ),
-    GalleryUnusable(
-        "gallery sqlite:////data/gallery.db failed: database is locked; check that it can be "
-        "written, that no other program locks it and that the disk has room"
-    ),
+    NotReady("the gallery"),
+    GalleryUnusable(""),
     UploadUnkept("No space left on device"),
     Overloaded(2, 5.0),
 ]
@@ -291,4 +260,4 @@ def document_problems(app: FastAPI) -> None:
             for response in operation["responses"].values():
                 media = response.get("content", {}).get(MEDIA_TYPE, {})
                 for example in media.get("examples", {}).values():
-                    example["value"]["instance"] = path.format(subject_id=_SUBJECT)
+                    example["value"]["instance"] = path.format(subject_id=_SUBJECT, key_id=_KEY_ID)

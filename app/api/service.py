@@ -8,11 +8,12 @@ from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Request
 
-from app.api.problems import NotReady, Overloaded
+from app.api.errors import NotReady, Overloaded
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.identifier import Identifier
 from app.inspection import Inspector
+from app.keys import KeyRing
 from app.site import SiteReport
 
 Part = TypeVar("Part")
@@ -49,10 +50,10 @@ class Broken:
     """A part of the service that could not be started.
 
     Attributes:
-        reason: what is wrong and what to do.
+        name: the part. What is wrong with it stands in the log.
     """
 
-    reason: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Service:
         gallery: the subjects.
         identifier: the use cases.
         inspector: tells what is seen in an image; needs neither nets nor gallery.
+        keys: who may do what.
         admission: places to compute in.
         may_explain: whether an answer may show which veins agree with a match.
         site_report: the calibration at the site that raised the thresholds at the start, if any.
@@ -73,6 +75,7 @@ class Service:
     gallery: Gallery | Broken
     identifier: Identifier | Broken
     inspector: Inspector | Broken
+    keys: KeyRing | Broken
     admission: Admission
     may_explain: bool
     site_report: SiteReport | None
@@ -85,7 +88,7 @@ def working(part: Part | Broken) -> Part:
         NotReady: if it could not be started.
     """
     if isinstance(part, Broken):
-        raise NotReady(part.reason)
+        raise NotReady(part.name)
     return part
 
 
@@ -126,9 +129,14 @@ async def _admitted_inspector(
         yield inspector
 
 
+async def _key_ring(service: ServiceDep) -> KeyRing:
+    return working(service.keys)
+
+
 EnsembleDep = Annotated[Ensemble, Depends(_ensemble)]
 GalleryDep = Annotated[Gallery, Depends(_gallery)]
 IdentifierDep = Annotated[Identifier, Depends(_identifier)]
+KeyRingDep = Annotated[KeyRing, Depends(_key_ring)]
 # The place is held while the route computes and released before the answer is sent.
 AdmittedIdentifierDep = Annotated[Identifier, Depends(_admitted_identifier, scope="function")]
 AdmittedInspectorDep = Annotated[Inspector, Depends(_admitted_inspector, scope="function")]

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, status
 
-from app.api.problems import CrossSite, NotReady, documented
+from app.api.access import Guarded, guarded
+from app.api.errors import CrossSite
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import SubjectChanges, Subjects
 from app.api.service import Broken, GalleryDep, ServiceDep
-from app.gallery.gallery import GalleryUnusable, Subject, SubjectUnknown
+from app.gallery.gallery import Subject, SubjectUnknown
 
 MAX_SUBJECT_ID_LENGTH = 255
 """Longest id that is looked up: an identity from training is the name of a folder."""
@@ -24,17 +25,16 @@ SubjectId = Annotated[
     ),
 ]
 _TOO_LONG = {"subject_id": f"String should have at most {MAX_SUBJECT_ID_LENGTH} characters"}
-_UNUSABLE = (NotReady, GalleryUnusable)
 
-router = APIRouter(prefix="/v1/subjects", tags=["subjects"], dependencies=[KNOWN_QUERY])
+router = APIRouter(
+    prefix="/v1/subjects", tags=["subjects"], dependencies=[KNOWN_QUERY], route_class=Guarded
+)
 
 
 @router.get(
     "",
     summary="List the subjects",
-    responses=documented(
-        *_UNUSABLE, invalid={"limit": "Input should be less than or equal to 1000, not '5000'"}
-    ),
+    **guarded("read", invalid={"limit": "Input should be less than or equal to 1000, not '5000'"}),
 )
 def list_subjects(
     service: ServiceDep,
@@ -63,7 +63,7 @@ def list_subjects(
 @router.get(
     "/{subject_id}",
     summary="Show a subject",
-    responses=documented(SubjectUnknown, *_UNUSABLE, invalid=_TOO_LONG),
+    **guarded("read", SubjectUnknown, invalid=_TOO_LONG),
 )
 def show_subject(gallery: GalleryDep, subject_id: SubjectId) -> Subject:
     """Shows one subject, and its number of templates of each net."""
@@ -73,10 +73,10 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId) -> Subject:
 @router.patch(
     "/{subject_id}",
     summary="Change a subject",
-    responses=documented(
+    **guarded(
+        "enroll",
         SubjectUnknown,
         CrossSite,
-        *_UNUSABLE,
         invalid={"hand": "Input should be 'left' or 'right', not 'both'"},
     ),
 )
@@ -89,7 +89,7 @@ def change_subject(gallery: GalleryDep, subject_id: SubjectId, changes: SubjectC
     "/{subject_id}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Erase a subject",
-    responses=documented(SubjectUnknown, CrossSite, *_UNUSABLE, invalid=_TOO_LONG),
+    **guarded("erase", SubjectUnknown, CrossSite, invalid=_TOO_LONG),
 )
 def erase_subject(gallery: GalleryDep, subject_id: SubjectId) -> None:
     """Erases the subject and its templates for good; it can no longer be identified.

@@ -3,16 +3,19 @@
 from fastapi import APIRouter
 
 from app.answers import GalleryState
-from app.api.problems import NotReady, documented
+from app.api.access import Guarded, guarded
+from app.api.errors import NotReady
+from app.api.problems import documented
 from app.api.schemas import Health, Models, Readiness, Site
 from app.api.service import Broken, EnsembleDep, GalleryDep, IdentifierDep, Service, ServiceDep
 from app.gallery.gallery import GalleryUnusable
 from app.maintenance import read_report
 
-router = APIRouter()
+about = APIRouter(prefix="/v1", tags=["models"], route_class=Guarded)
+health = APIRouter(prefix="/health", tags=["health"])
 
 
-@router.get("/v1/models", tags=["models"], summary="List the nets", responses=documented(NotReady))
+@about.get("/models", summary="List the nets", **guarded("metrics"))
 def list_models(ensemble: EnsembleDep, service: ServiceDep) -> Models:
     """Lists the nets that vote, with their thresholds, and describes the gallery."""
     return Models.of(ensemble, _describe_gallery(service))
@@ -28,21 +31,15 @@ def _describe_gallery(service: Service) -> GalleryState | None:
         return None
 
 
-@router.get(
-    "/v1/site",
-    tags=["models"],
-    summary="Show the calibration at the site",
-    responses=documented(NotReady, GalleryUnusable),
-)
+@about.get("/site", summary="Show the calibration at the site", **guarded("metrics"))
 def show_site(service: ServiceDep, gallery: GalleryDep) -> Site:
     """Shows the stated and observed false match rates that `python -m app calibrate` measured."""
     report = read_report(gallery)
     return Site(report=report, used=report is not None and report == service.site_report)
 
 
-@router.get(
-    "/health/live",
-    tags=["health"],
+@health.get(
+    "/live",
     summary="Tell whether the process is alive",
     responses=documented(),
 )
@@ -51,9 +48,8 @@ async def live() -> Health:
     return Health(status="alive")
 
 
-@router.get(
-    "/health/ready",
-    tags=["health"],
+@health.get(
+    "/ready",
     summary="Tell whether palms can be identified",
     responses=documented(NotReady, GalleryUnusable),
 )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.keys import KeyStore
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
@@ -139,6 +140,11 @@ class Gallery(Protocol):
 
     Every method raises `GalleryUnusable` if the store fails.
     """
+
+    @property
+    def keys(self) -> KeyStore:
+        """The API keys, in the same store."""
+        ...
 
     def revision(self) -> int:
         """Returns a number that differs after every change, by any process; cheap to read."""

@@ -11,7 +11,7 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 METADATA = MetaData()
 GALLERY = Table(  # one row
@@ -74,4 +74,14 @@ SITE = Table(  # one row, if the site was calibrated
     "site",
     METADATA,
     Column("report", String, nullable=False),  # JSON
+)
+KEYS = Table(  # API keys
+    "keys",
+    METADATA,
+    Column("key_id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("scopes", String, nullable=False),  # separated by spaces
+    Column("created_at", String, nullable=False),  # ISO 8601, UTC
+    Column("expires_at", String),  # likewise
+    Column("digest", LargeBinary, nullable=False),  # see app.keys
 )

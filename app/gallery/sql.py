@@ -21,12 +21,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
 from app.gallery.changes import read_changes
+from app.gallery.failures import named_failures
 from app.gallery.gallery import (
     Changes,
-    GalleryUnusable,
     Hand,
     Origin,
     Position,
@@ -34,6 +33,7 @@ from app.gallery.gallery import (
     SubjectAlike,
     SubjectExists,
 )
+from app.gallery.keys import SqlKeys
 from app.gallery.schema import ERASED, GALLERY, MAPS, REMOVED, SITE, SUBJECTS
 from app.gallery.subjects import read_subject, read_subjects
 from app.gallery.sums import read_shares, read_sum, replace_shares, summed_formats
@@ -55,6 +55,7 @@ class SqlGallery:
         """
         self._engine = engine
         self._purge = purge
+        self.keys = SqlKeys(engine)
 
     def revision(self) -> int:
         """See `Gallery.revision`."""
@@ -192,20 +193,6 @@ class SqlGallery:
         with self._reading() as connection:
             connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
             yield connection, connection.scalars(select(GALLERY.c.revision)).one()
-
-
-@contextmanager
-def named_failures(engine: Engine) -> Generator[None]:
-    """Turns the database driver's errors into a `GalleryUnusable` that names the store."""
-    try:
-        yield
-    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
-        # A raw cursor raises the driver's error.
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        raise GalleryUnusable(
-            f"gallery {engine.url} failed: {reason}; check that it can be written, that no other "
-            "program locks it and that the disk has room"
-        ) from error
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
 
+from app.gallery.failures import named_failures
 from app.gallery.gallery import GalleryUnusable
 from app.gallery.schema import GALLERY, METADATA, SCHEMA_VERSION
-from app.gallery.sql import SqlGallery, named_failures
+from app.gallery.sql import SqlGallery
 from app.gallery.upgrade import UPGRADABLE, upgrade
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ logger = logging.getLogger(__name__)
 OF_EMBEDDINGS = 1
 WITHOUT_CAPTURE = 2
 WITHOUT_SCALES = 3
-UPGRADABLE = (OF_EMBEDDINGS, WITHOUT_CAPTURE, WITHOUT_SCALES)
+WITHOUT_KEYS = 4
+UPGRADABLE = (OF_EMBEDDINGS, WITHOUT_CAPTURE, WITHOUT_SCALES, WITHOUT_KEYS)
 
 STATEMENTS = (
     "CREATE TABLE former_subjects AS SELECT * FROM subjects",
@@ -27,7 +28,7 @@ def upgrade(connection: Connection) -> None:
     Version 1 stored embeddings, which cannot be compared with maps: they are erased. Every subject
     gets a number and must be enrolled again, except the trained ones. Version 2 did not record how
     an image was captured. The maps of versions 2 and 3 have no scale; it is computed whenever they
-    are read.
+    are read. Version 4 had no API keys; their table is created with all that are missing.
     """
     if not inspect(connection).has_table(GALLERY.name):
         return
@@ -39,7 +40,7 @@ def upgrade(connection: Connection) -> None:
         connection.execute(text("DROP INDEX maps_by_subject"))
         for index in MAPS.indexes:
             index.create(connection)
-    if version in (WITHOUT_CAPTURE, WITHOUT_SCALES):
+    if version in (WITHOUT_CAPTURE, WITHOUT_SCALES, WITHOUT_KEYS):
         connection.execute(update(GALLERY).values(schema_version=SCHEMA_VERSION))
         logger.warning(
             "the gallery is upgraded to schema %d; the former release needs its backup",

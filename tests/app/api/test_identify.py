@@ -27,6 +27,7 @@ from tests.app.api.conftest import (
     identify,
     images,
     load_toy_finder,
+    local_client,
     make_app,
     palm,
     png,
@@ -102,7 +103,7 @@ class CountingNet(ToyNet):
 
 def test_a_turned_crop_is_verified_too(settings: Settings) -> None:
     turned = encode(np.ascontiguousarray(np.rot90(palm(2, 5))))
-    with TestClient(make_app(settings.model_copy(update={"fmr_target": 0.01}))) as client:
+    with local_client(make_app(settings.model_copy(update={"fmr_target": 0.01}))) as client:
         answer = verify(client, "p002", turned).json()
         assert (answer["decision"], len(answer["warnings"])) == ("match", 1)
         assert verify(client, "p001", turned).json()["decision"] == "no_match"
@@ -115,7 +116,7 @@ def count_directions(
     net = CountingNet(lowest_fmr)
     ensemble = Ensemble((net,), Fusion((1.0,), net.calibration))
     find = (lambda *_: finder) if finder else load_toy_finder
-    with TestClient(make_app(settings, lambda *_: ensemble, find)) as client:
+    with local_client(make_app(settings, lambda *_: ensemble, find)) as client:
         answer = identify(client, file).json()
     return net.seen, answer
 
@@ -134,7 +135,7 @@ def test_a_crop_that_is_probably_turned_is_enrolled_with_a_warning(
 ) -> None:
     turned = encode(np.ascontiguousarray(np.rot90(palm(50), turns)))  # counterclockwise
     finder = Finder(see_crops_pointing(direction), SIDE, 0.5)
-    with TestClient(make_app(settings, load_finder=lambda *_: finder)) as client:
+    with local_client(make_app(settings, load_finder=lambda *_: finder)) as client:
         inspected = client.post("/v1/inspect", files=images(turned)).json()
         enrolled = enroll(client, "ada", turned).json()
     for answer in (inspected, enrolled):
@@ -167,7 +168,7 @@ def test_an_enrolled_stranger_is_found_after_a_restart_too(
     subject = response.json()["subject"]
     assert (subject["name"], subject["hand"], subject["origin"]) == ("Ada", "left", "enrolled")
     assert subject["template_counts"][f"vgg16:{1:016x}"] == 3
-    with TestClient(make_app(settings)) as restarted:
+    with local_client(make_app(settings)) as restarted:
         for running in (client, restarted):
             answer = identify(running, png(50, 7)).json()
             assert (answer["decision"], answer["identity"]["subject_id"]) == ("match", "ada")
@@ -175,7 +176,7 @@ def test_an_enrolled_stranger_is_found_after_a_restart_too(
 
 def test_the_location_of_an_enrolled_subject_holds_the_root_path(settings: Settings) -> None:
     app = make_app(settings)
-    with TestClient(app, root_path="/palm") as client:
+    with local_client(app, root_path="/palm") as client:
         response = enroll(client, "ada", png(50))
     assert response.headers["location"] == "/palm/v1/subjects/ada"
 
@@ -328,7 +329,7 @@ def test_an_upload_that_the_disk_has_no_room_for_is_the_service_s_fault(
 ) -> None:
     large = settings.model_copy(update={"max_body_mb": 4})
     app = make_app(large)
-    with TestClient(app) as client, largest_file(2**20):
+    with local_client(app) as client, largest_file(2**20):
         response = identify(client, png(1) + b"x" * 2**21)
     assert_problem(response, 503, "make room", "temporary files")
     assert "make room" in caplog.text
@@ -426,7 +427,7 @@ def test_the_gallery_file_holds_no_image(client: TestClient, tmp_path: Path) -> 
 
 def test_an_explanation_shows_a_picture_of_the_match(settings: Settings) -> None:
     willing = settings.model_copy(update={"explain": True})
-    with TestClient(make_app(willing)) as client:
+    with local_client(make_app(willing)) as client:
         files = images(png(2, shot=5))
         answer = client.post("/v1/identify?explain=true", files=files).json()
         drawn = Image.open(BytesIO(base64.b64decode(answer["explanation"])))

@@ -4,7 +4,6 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
 from app.ensemble import Ensemble
 from app.gallery.gallery import GalleryUnusable
@@ -20,6 +19,7 @@ from tests.app.api.conftest import (
     enroll,
     identify,
     load_toy_ensemble,
+    local_client,
     make_app,
     png,
     toy_ensemble,
@@ -46,7 +46,7 @@ def calibrate(settings: Settings, load: Load) -> SiteReport:
 @pytest.fixture
 def enrolled(settings: Settings) -> Settings:
     """The settings of a gallery with seven enrolled subjects of two images each."""
-    with TestClient(make_app(settings)) as client:
+    with local_client(make_app(settings)) as client:
         for seed in range(50, 57):
             assert enroll(client, f"e{seed}", png(seed), png(seed, 1)).status_code == 201
     return settings
@@ -56,12 +56,12 @@ def test_thresholds_that_are_too_low_for_the_site_are_raised_at_the_next_start(
     enrolled: Settings,
 ) -> None:
     low = loader(TOO_LOW)
-    with TestClient(make_app(enrolled, low)) as client:
+    with local_client(make_app(enrolled, low)) as client:
         before = verify(client, "e50", png(50, 2)).json()["threshold"]["score"]
         assert client.get("/v1/site").json() == {"report": None, "used": False}
     report = calibrate(enrolled, low)
     assert report.rates[0].observed > 5 * report.rates[0].fmr
-    with TestClient(make_app(enrolled, low)) as client:
+    with local_client(make_app(enrolled, low)) as client:
         shown = client.get("/v1/site").json()
         assert shown["used"]
         assert shown["report"] == report.model_dump(mode="json")
@@ -78,7 +78,7 @@ def test_a_calibration_of_other_nets_is_not_used(
     calibrate(enrolled, low)
     nets = toy_ensemble().nets[:2]
     two = Ensemble(nets, Fusion((0.5, 0.5), TOO_LOW))
-    with TestClient(make_app(enrolled, lambda *_: two)) as client:
+    with local_client(make_app(enrolled, lambda *_: two)) as client:
         assert not client.get("/v1/site").json()["used"]
         found = verify(client, "e50", png(50)).json()["threshold"]["score"]
     stated = TOO_LOW.at(1e-3, np.array([2]), probes=1, impostors=None)
@@ -87,7 +87,7 @@ def test_a_calibration_of_other_nets_is_not_used(
 
 
 def test_suspects_are_named_to_the_operator_but_not_in_the_report(settings: Settings) -> None:
-    with TestClient(make_app(settings)) as client:
+    with local_client(make_app(settings)) as client:
         for seed in range(50, 57):
             enroll(client, f"e{seed}", png(seed), png(seed, 1))
         enroll(client, "again", png(52), png(52, 3), force="true")
@@ -104,14 +104,17 @@ def test_too_few_subjects_cannot_calibrate(settings: Settings) -> None:
         calibrate(settings, load_toy_ensemble)
 
 
-def test_a_damaged_report_is_a_problem(enrolled: Settings) -> None:
+def test_a_damaged_report_is_a_problem(
+    enrolled: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(open_gallery(enrolled.gallery_url)) as gallery:
         gallery.write_site_report('{"rates": 1}')
         assert list(list_outdated(gallery, toy_ensemble().formats)) == []
-    with TestClient(make_app(enrolled)) as client:
-        assert_problem(identify(client, png(50)), 503, "python -m app calibrate --write")
+    with local_client(make_app(enrolled)) as client:
+        assert_problem(identify(client, png(50)), 503, "the calibration at the site", "log")
+    assert "python -m app calibrate --write" in caplog.text
     calibrate(enrolled, load_toy_ensemble)  # the advice helps
-    with TestClient(make_app(enrolled)) as client:
+    with local_client(make_app(enrolled)) as client:
         assert client.get("/v1/site").json()["used"]
 
 

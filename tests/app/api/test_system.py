@@ -19,6 +19,7 @@ from tests.app.api.conftest import (
     enroll,
     identify,
     load_only,
+    local_client,
     make_app,
     png,
 )
@@ -126,7 +127,7 @@ def test_a_net_that_fails_is_a_problem_that_gives_nothing_away_and_stores_nothin
     net = ToyNet("alexnet", 0)
     net.maps = maps
     app = make_app(settings, load_only(net))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with local_client(app, raise_server_exceptions=False) as client:
         for response in (identify(client, png(1)), enroll(client, "ada", png(50))):
             assert_problem(response, 500, "unexpected error")
             assert "secret" not in response.text
@@ -144,7 +145,7 @@ def test_more_requests_than_places_are_refused(settings: Settings) -> None:
 
     one_place = settings.model_copy(update={"max_concurrent": 1})
     app = make_app(one_place, load_only(SlowNet("alexnet", 0)))
-    with ThreadPoolExecutor(1) as pool, TestClient(app) as client:
+    with ThreadPoolExecutor(1) as pool, local_client(app) as client:
         slow = pool.submit(identify, client, png(1))
         assert entered.wait(20)
         refused = identify(client, png(1))
@@ -158,5 +159,5 @@ def test_more_requests_than_places_are_refused(settings: Settings) -> None:
 
 def test_a_free_place_is_given_without_any_patience(settings: Settings) -> None:
     impatient = settings.model_copy(update={"queue_timeout_s": 0})
-    with TestClient(make_app(impatient)) as client:
+    with local_client(make_app(impatient)) as client:
         assert identify(client, png(1)).status_code == 200

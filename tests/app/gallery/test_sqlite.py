@@ -101,7 +101,7 @@ def spoil(path: Path, how: str) -> None:
         ("overwritten in the middle", "cannot be read: .*; restore a backup"),
         ("overwritten within a page", "cannot be read: .*; restore a backup"),
         ("of another application", r"is not a gallery, it has the tables \['recipes'\]"),
-        ("of another schema version", "has schema version 99, not 4"),
+        ("of another schema version", "has schema version 99, not 5"),
         ("read-only", "read-only"),
     ],
 )
@@ -271,7 +271,7 @@ def test_a_gallery_without_captures_is_upgraded_and_keeps_its_templates(
     assert (list(ada.template_counts), ada.captures) == ([str(ALEXNET), str(VGG16)], [])
     of = {VGG16: vein_maps(1)}
     assert gallery.enroll("ada", None, None, of, add=True, captures=["hand"]).captures == ["hand"]
-    assert execute(path, "SELECT schema_version FROM gallery") == [(4,)]
+    assert execute(path, "SELECT schema_version FROM gallery") == [(5,)]
     assert open_gallery().subject("ada").captures == ["hand"]
 
 

@@ -1,0 +1,158 @@
+"""Lets in only callers whose API key has the scope that a route needs.
+
+The check comes before the body is read, so that a stranger cannot make the service read one.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
+from math import ceil
+from time import time
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from limits import RateLimitItem
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from app.api.errors import NotReady, TooManyRequests
+from app.api.problems import documented
+from app.gallery.gallery import GalleryUnusable
+from app.keys import Caller, KeyMissing, KeyRefused, KeyRing, Scope, ScopeMissing
+
+SECURITY = "api-key"
+"""Name of the security scheme in the OpenAPI document."""
+
+SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key from `python -m app keys create`. Not needed on the service's own "
+    "machine while there is no key.",
+}
+
+_PROBLEMS = (KeyMissing, KeyRefused, ScopeMissing, TooManyRequests, NotReady, GalleryUnusable)
+
+
+def guarded(
+    scope: Scope, *errors: type[Exception], invalid: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Returns options of a `Guarded` route: the scope that it needs, and its problems.
+
+    Args:
+        scope: what a caller's key must have.
+        errors: see `documented`; those of `Access.let_in` are added.
+        invalid: see `documented`.
+    """
+    return {
+        "openapi_extra": {"security": [{SECURITY: [scope]}]},
+        "responses": documented(*errors, *_PROBLEMS, invalid=invalid),
+    }
+
+
+def document_access(app: FastAPI) -> None:
+    """Adds to the app's OpenAPI document what `guarded` refers to: Swagger UI asks for a key."""
+    app.openapi()["components"]["securitySchemes"] = {SECURITY: SCHEME}
+
+
+def scope_of(route: APIRoute) -> Scope | None:
+    """Returns the scope that a route needs; None if it needs none."""
+    extra = route.openapi_extra or {}
+    return extra["security"][0][SECURITY][0] if "security" in extra else None
+
+
+class Guarded(APIRoute):
+    """A route for callers with a scope, made with the options that `guarded` returns."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Returns the route's handler, which first lets the caller in."""
+        handle = super().get_route_handler()
+        scope = scope_of(self)
+        if scope is None:
+            raise ValueError(f"{self.path} names no scope; give it the options of `guarded`")
+
+        async def handle_guarded(request: Request) -> Response:
+            access: Access = request.app.state.access
+            request.state.caller = await access.let_in(request, scope)
+            return await handle(request)
+
+        return handle_guarded
+
+
+class Access:
+    """Tells who a caller is and whether it may go on."""
+
+    def __init__(self, ring: Callable[[], KeyRing], limit: RateLimitItem | None) -> None:
+        """Creates the check.
+
+        Args:
+            ring: returns the keys; may raise an error that is answered with 503.
+            limit: how many requests each key, or each address without one that works, may send;
+                None is any number.
+        """
+        self._ring = ring
+        self._limit = limit
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    async def let_in(self, request: Request, scope: Scope) -> Caller:
+        """Returns the caller of a request that needs a scope.
+
+        Raises:
+            KeyMissing: if a key is needed and none was sent.
+            KeyRefused: if the key is unknown or has expired.
+            ScopeMissing: if the key lacks the scope.
+            TooManyRequests: if the caller sends more than it may.
+            GalleryUnusable: if the keys cannot be read.
+        """
+        address = request.client.host if request.client else ""
+        ring = self._ring()
+        if ring.is_stale:
+            await run_in_threadpool(ring.refresh)
+        try:
+            caller = ring.caller(_token(request), is_local=_is_local(request))
+        except (KeyMissing, KeyRefused):
+            self._count("address", address)
+            raise
+        self._count(*(("key", caller.key_id) if caller.key_id else ("address", address)))
+        require(caller, scope)
+        return caller
+
+    def _count(self, *who: str) -> None:
+        if self._limit and not self._limiter.hit(self._limit, *who):
+            reset_at = self._limiter.get_window_stats(self._limit, *who).reset_time
+            raise TooManyRequests(str(self._limit), max(ceil(reset_at - time()), 1))
+
+
+def caller_of(request: Request) -> Caller:
+    """Returns the caller of a `Guarded` route's request."""
+    return request.state.caller
+
+
+def require(caller: Caller, scope: Scope) -> None:
+    """Checks that a caller has a scope.
+
+    Raises:
+        ScopeMissing: if it does not.
+    """
+    if scope not in caller.scopes:
+        raise ScopeMissing(scope)
+
+
+def _token(request: Request) -> str | None:
+    """Returns the key that was sent; None if none was."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _is_local(request: Request) -> bool:
+    """Tells whether a request comes from this machine, and not by a proxy under another name."""
+    client = request.client.host if request.client else ""
+    return is_loopback(client) and is_loopback(request.url.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Tells whether an address, or localhost, means this machine."""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host.lower().rstrip(".") == "localhost"

@@ -1,0 +1,70 @@
+"""Errors that only HTTP knows: access, places to compute, parts that did not start."""
+
+
+class NotReady(Exception):
+    """A part of the service that the request needs could not be started."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(
+            f"{part} could not be started; the service's log says why: repair that, then restart "
+            "the service"
+        )
+        self.part = part
+
+
+class ExplanationOff(Exception):
+    """An explanation is asked for, and the operator has not switched explanations on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "explanations are switched off: leave explain out, or set PALM_EXPLAIN=true and "
+            "restart the service"
+        )
+
+
+class CrossSite(Exception):
+    """A page of another site asks for a change."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(
+            f"a page of another site ({origin:.80}) asked for a change; to allow it, list its "
+            "origin in PALM_ALLOWED_ORIGINS and restart the service"
+        )
+
+
+class UnknownHost(Exception):
+    """The request names a host that is not known to be this service."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"{host!r:.80} is not a known name of this service: use its address, or list the name "
+            "in PALM_ALLOWED_HOSTS and restart the service"
+        )
+
+
+class TooManyRequests(Exception):
+    """The caller sends more requests than it may."""
+
+    def __init__(self, limit: str, retry_after_s: int) -> None:
+        super().__init__(f"more than {limit} were sent; wait for {retry_after_s} s and try again")
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(Exception):
+    """No place to compute became free in time."""
+
+    def __init__(self, max_concurrent: int, queue_timeout_s: float) -> None:
+        super().__init__(
+            f"{max_concurrent} requests are being computed and none finished within "
+            f"{queue_timeout_s} s; try again"
+        )
+
+
+class UploadUnkept(Exception):
+    """The temporary file of a large upload could not be written."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the upload's temporary file cannot be written: {reason}; make room in the "
+            "service's folder for temporary files (TMPDIR), or send smaller images"
+        )

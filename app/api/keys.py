@@ -1,0 +1,94 @@
+"""The routes that manage the API keys."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, status
+from pydantic import AwareDatetime, BaseModel, Field
+
+from app.api.access import Guarded, guarded
+from app.api.errors import CrossSite
+from app.api.query import KNOWN_QUERY
+from app.api.schemas import Name, RequestBody
+from app.api.service import KeyRingDep
+from app.keys import Key, KeyUnknown, Scope
+
+MAX_KEY_ID_LENGTH = 64
+"""Longest id that is looked up."""
+
+_TOO_LONG = f"String should have at most {MAX_KEY_ID_LENGTH} characters"
+
+KeyId = Annotated[
+    str,
+    Path(
+        max_length=MAX_KEY_ID_LENGTH,
+        description="The key's id, 8 hexadecimal digits.",
+        examples=["3f9a1c04"],
+    ),
+]
+
+
+class NewKey(RequestBody):
+    """A key to create."""
+
+    name: Name = Field(description="Who uses it, up to 200 characters.", examples=["front door"])
+    scopes: list[Scope] = Field(
+        min_length=1,
+        max_length=20,
+        description="What its holder may do: 1 to 20 scopes.",
+        examples=[["identify", "inspect"]],
+    )
+    expires_at: AwareDatetime | None = Field(
+        default=None,
+        description="When it stops working, with a time zone; never if left out.",
+        examples=["2027-11-30T09:00:00Z"],
+    )
+
+
+class CreatedKey(Key):
+    """A new key, and the only sight of it."""
+
+    api_key: str = Field(
+        description="The key itself. It is not stored and never shown again.",
+        examples=["palm_3f9a1c04_" + "x" * 43],
+    )
+
+
+class Keys(BaseModel):
+    """All keys."""
+
+    keys: list[Key] = Field(description="All keys, also expired ones, the oldest first.")
+
+
+router = APIRouter(
+    prefix="/v1/keys", tags=["keys"], dependencies=[KNOWN_QUERY], route_class=Guarded
+)
+
+
+@router.get("", summary="List the API keys", **guarded("admin"))
+def list_keys(ring: KeyRingDep) -> Keys:
+    """Lists all keys, without the keys themselves, which nobody can see again."""
+    return Keys(keys=ring.list())
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    summary="Create an API key",
+    **guarded("admin", CrossSite, invalid={"name": "must not be blank"}),
+)
+def create_key(ring: KeyRingDep, wanted: NewKey) -> CreatedKey:
+    """Creates a key and shows it once. From the first one on, every caller needs a key."""
+    created = ring.create(wanted.name, wanted.scopes, wanted.expires_at)
+    assert created is not None
+    key, token = created
+    return CreatedKey(**dict(key), api_key=token)
+
+
+@router.delete(
+    "/{key_id}",
+    summary="Revoke an API key",
+    **guarded("admin", KeyUnknown, CrossSite, invalid={"key_id": _TOO_LONG}),
+)
+def revoke_key(ring: KeyRingDep, key_id: KeyId) -> Key:
+    """Lets a key expire now, for other processes within a second. It stays in the list."""
+    return ring.revoke(key_id)

@@ -1,0 +1,91 @@
+"""The command line of the API keys: `python -m app keys create | list | revoke | reset`."""
+
+import argparse
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.api.schemas import Name
+from app.keys import SCOPES, Key
+from app.main import open_gallery, open_keys
+from app.settings import Settings
+from app.validation import in_one_line
+
+MOST_DAYS = 36_500  # a century
+
+
+def add_key_commands(commands: Any) -> None:
+    """Adds the command `keys` to the subparsers of a command line."""
+    keys = commands.add_parser("keys", help="create, list or revoke API keys")
+    actions = keys.add_subparsers(dest="action", metavar="action", required=True)
+    create = actions.add_parser("create", help="create a key, and print it: nothing shows it again")
+    create.add_argument("name", help="who uses it, up to 200 characters")
+    create.add_argument(
+        "--scope",
+        action="append",
+        required=True,
+        choices=[*SCOPES, "all"],
+        metavar="SCOPE",
+        help=f"what its holder may do, once for each: {', '.join(SCOPES)}, or all",
+    )
+    create.add_argument(
+        "--days",
+        type=_days,
+        metavar="N",
+        help=f"how long it works, 1 to {MOST_DAYS}; for good if left out",
+    )
+    actions.add_parser("list", help="list all keys, a line for each, the oldest first")
+    revoke = actions.add_parser("revoke", help="let a key expire now")
+    revoke.add_argument("key_id", help="its id, the second part of the key")
+    actions.add_parser(
+        "reset",
+        help="remove all keys, if the master key is lost; then only this machine is served "
+        "without a key, or the next start prints a first one",
+    )
+
+
+def run_key_command(settings: Settings, chosen: argparse.Namespace) -> int:
+    """Runs one of the commands and returns the exit status.
+
+    Raises:
+        GalleryUnusable: if the gallery, which holds the keys, cannot be used.
+        MasterKeyUnusable: if the master key cannot be read or created.
+        KeyUnknown: if there is no key to revoke.
+        ValueError: if the name cannot be used.
+    """
+    with closing(open_gallery(settings.gallery_url)) as gallery:
+        if chosen.action == "reset":
+            print(f"{gallery.keys.clear()} keys removed")
+            return 0
+        ring = open_keys(settings, gallery)
+        if chosen.action == "create":
+            scopes = SCOPES if "all" in chosen.scope else chosen.scope
+            until = datetime.now(UTC) + timedelta(days=chosen.days) if chosen.days else None
+            print(ring.create(_check(chosen.name), scopes, until)[1])
+        elif chosen.action == "revoke":
+            print(_line(ring.revoke(chosen.key_id)))
+        else:
+            for key in ring.list():
+                print(_line(key))
+    return 0
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"must be a number of days, 1 to {MOST_DAYS}")
+    return int(text)
+
+
+def _check(name: str) -> str:
+    try:
+        return TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        raise ValueError(f"the key's name cannot be used: {in_one_line(error)}") from None
+
+
+def _line(key: Key) -> str:
+    until = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "for good"
+    state = until if key.is_valid() else f"expired {key.expires_at:%Y-%m-%d %H:%M} UTC"
+    return f"{key.key_id}  {state}  {','.join(key.scopes)}  {key.name}"

@@ -1,0 +1,276 @@
+"""API keys: who may do what. Knows no HTTP and no SQL.
+
+A key is shown once. Stored is a hash of it, keyed by the master key, so that a stolen gallery alone
+lets nobody in and tells nobody whether a key is right.
+"""
+
+import hmac
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Lock
+from time import monotonic
+from typing import Literal, Protocol, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Scope = Literal[
+    "identify",
+    "verify",
+    "inspect",
+    "enroll",
+    "force",
+    "read",
+    "erase",
+    "explain",
+    "scores",
+    "metrics",
+    "admin",
+]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+REFRESH_S = 1.0
+"""How long a key that another process revoked may still be accepted."""
+
+_FORMAT = re.compile(r"palm_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
+_PURPOSE = b"api key:"  # the master key has other uses
+
+
+class Key(BaseModel):
+    """An API key, without the key itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key_id: str = Field(
+        description="The key's id, 8 hexadecimal digits: the second part of the key itself.",
+        examples=["3f9a1c04"],
+    )
+    name: str = Field(description="Who uses it, up to 200 characters.", examples=["front door"])
+    scopes: list[Scope] = Field(
+        description="What its holder may do.", examples=[["identify", "inspect"]]
+    )
+    created_at: AwareDatetime = Field(
+        description="When it was created, UTC.", examples=["2026-11-30T09:00:00Z"]
+    )
+    expires_at: AwareDatetime | None = Field(
+        description="When it stops working, or stopped, UTC; null if it never does.",
+        examples=["2027-11-30T09:00:00Z"],
+    )
+
+    def is_valid(self) -> bool:
+        """Tells whether the key works now."""
+        return self.expires_at is None or datetime.now(UTC) < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as it is stored.
+
+    Attributes:
+        key: what everybody with scope admin may read.
+        digest: keyed hash of the key itself, 32 bytes.
+    """
+
+    key: Key
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request.
+
+    Attributes:
+        key_id: id of the key; None for a caller on this machine while there are no keys.
+        scopes: what the caller may do.
+    """
+
+    key_id: str | None
+    scopes: frozenset[Scope]
+
+
+class KeyMissing(Exception):
+    """The request has no key."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "send an API key as the header `Authorization: Bearer palm_...`; `python -m app keys "
+            "create` makes one"
+        )
+
+
+class KeyRefused(Exception):
+    """The key is unknown or has expired."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this API key is unknown or has expired; `python -m app keys create` makes another"
+        )
+
+
+class ScopeMissing(Exception):
+    """The key does not allow what is asked for."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(
+            f"this API key lacks the scope {scope!r}; ask whoever runs the service for a key that "
+            "has it"
+        )
+
+
+class KeyUnknown(Exception):
+    """There is no key of this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no key {key_id!r:.80}; `python -m app keys list` shows all")
+
+
+class KeyStore(Protocol):
+    """Durable keys; every method raises `GalleryUnusable` if the store fails."""
+
+    def read(self) -> list[StoredKey]:
+        """Returns all keys, also expired ones, in the order of their creation."""
+        ...
+
+    def add(self, key: StoredKey, *, only_first: bool = False) -> bool:
+        """Stores a key.
+
+        Args:
+            key: the key.
+            only_first: whether to store it only if there is no key at all.
+
+        Returns:
+            Whether it was stored.
+        """
+        ...
+
+    def clear(self) -> int:
+        """Removes all keys; returns how many there were."""
+        ...
+
+    def expire(self, key_id: str, at: datetime) -> Key:
+        """Lets a key expire at a time, unless it expires before.
+
+        Raises:
+            KeyUnknown: if there is no key of this id.
+        """
+        ...
+
+
+def issue(
+    name: str, scopes: Sequence[Scope], expires_at: datetime | None, master_key: bytes
+) -> tuple[StoredKey, str]:
+    """Returns a new key as it is stored, and the key itself, which nothing can recover."""
+    key_id = secrets.token_hex(4)
+    token = f"palm_{key_id}_{secrets.token_urlsafe(32)}"
+    key = Key(
+        key_id=key_id,
+        name=name,
+        scopes=sorted(set(scopes), key=SCOPES.index),
+        created_at=datetime.now(UTC),
+        expires_at=expires_at,
+    )
+    return StoredKey(key, _digest(token, master_key)), token
+
+
+class KeyRing:
+    """Tells who a caller is; safe for concurrent callers."""
+
+    def __init__(self, store: KeyStore, master_key: bytes) -> None:
+        """Creates the ring; reads nothing.
+
+        Args:
+            store: where the keys are.
+            master_key: 32 bytes that are not in the store.
+        """
+        self._store = store
+        self._master_key = master_key
+        self._known: Mapping[str, StoredKey] = {}
+        self._read_at = -float("inf")
+        self._lock = Lock()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the keys must be read again before a caller is let in."""
+        return monotonic() - self._read_at > REFRESH_S
+
+    def refresh(self) -> None:
+        """Reads the keys.
+
+        Raises:
+            GalleryUnusable: if they cannot be read; then nobody is let in.
+        """
+        with self._lock:
+            started = monotonic()
+            self._known = {stored.key.key_id: stored for stored in self._store.read()}
+            self._read_at = started
+
+    def caller(self, token: str | None, *, is_local: bool) -> Caller:
+        """Returns who sends a request. Call `refresh` before if the ring is stale.
+
+        Without any key, whoever is on this machine may do everything, and nobody else anything.
+
+        Args:
+            token: the key that was sent; None if none was.
+            is_local: whether the request comes from this machine.
+
+        Raises:
+            KeyMissing: if a key is needed and none was sent.
+            KeyRefused: if the key is unknown or has expired.
+        """
+        if token is None:
+            if is_local and not self._known:
+                return Caller(None, frozenset(SCOPES))
+            raise KeyMissing
+        match = _FORMAT.fullmatch(token)
+        stored = self._known.get(match[1]) if match else None
+        given = _digest(token, self._master_key)
+        # Also compared for an unknown id, so that the time tells nothing.
+        right = hmac.compare_digest(given, stored.digest if stored else bytes(len(given)))
+        if stored is None or not right or not stored.key.is_valid():
+            raise KeyRefused
+        return Caller(stored.key.key_id, frozenset(stored.key.scopes))
+
+    def list(self) -> list[Key]:
+        """Returns all keys; see `KeyStore.read`."""
+        return [stored.key for stored in self._store.read()]
+
+    def create(
+        self,
+        name: str,
+        scopes: Sequence[Scope],
+        expires_at: datetime | None = None,
+    ) -> tuple[Key, str]:
+        """Creates and stores a key.
+
+        Args:
+            name: who uses it.
+            scopes: what its holder may do.
+            expires_at: when it stops working; None is never.
+
+        Returns:
+            What is known of the key, and the key itself.
+        """
+        stored, token = issue(name, scopes, expires_at, self._master_key)
+        self._store.add(stored)
+        self.refresh()
+        return stored.key, token
+
+    def create_first(self) -> str | None:
+        """Creates a key with every scope if there is no key at all; returns it, else None."""
+        name = "first key, created at the first start"
+        stored, token = issue(name, SCOPES, None, self._master_key)
+        added = self._store.add(stored, only_first=True)
+        self.refresh()
+        return token if added else None
+
+    def revoke(self, key_id: str) -> Key:
+        """Lets a key expire now; see `KeyStore.expire`. It stays in the list."""
+        key = self._store.expire(key_id, datetime.now(UTC))
+        self.refresh()
+        return key
+
+
+def _digest(token: str, master_key: bytes) -> bytes:
+    return hmac.digest(master_key, _PURPOSE + token.encode(), "sha256")

@@ -1,0 +1,103 @@
+"""API keys on the command line, and the master key that they depend on."""
+
+import re
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from app.keys import SCOPES
+from app.master_key import MasterKeyUnusable, read_master_key
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Changes to a working directory without a .env."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys: Captured, *arguments: str, status: int = 0) -> str:
+    """Runs a command and returns what it prints."""
+    assert main(["keys", *arguments]) == status
+    printed = capsys.readouterr()
+    return printed.err if status else printed.out
+
+
+def test_a_key_is_created_listed_and_revoked(capsys: Captured) -> None:
+    token = run(capsys, "create", "front door", "--scope", "inspect", "--scope", "identify")
+    assert re.fullmatch(r"palm_[0-9a-f]{8}_[A-Za-z0-9_-]{43}\n", token)
+    run(capsys, "create", "ops", "--scope", "all", "--days", "30")
+    key_id = token.split("_")[1]
+    first, second = run(capsys, "list").splitlines()
+    assert first == f"{key_id}  for good  identify,inspect  front door"
+    assert second.endswith(f"{','.join(SCOPES)}  ops")
+    assert "until 20" in second
+    assert token.split("_", 2)[2].strip() not in first
+    assert "expired" in run(capsys, "revoke", key_id)
+    assert "expired" in run(capsys, "list").splitlines()[0]
+
+
+def test_a_key_that_does_not_exist_is_named(capsys: Captured) -> None:
+    assert "'nobody'" in run(capsys, "revoke", "nobody", status=2)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 201])
+def test_a_name_that_cannot_be_used_is_refused(capsys: Captured, name: str) -> None:
+    assert "name" in run(capsys, "create", name, "--scope", "read", status=2)
+    assert run(capsys, "list") == ""
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "1.5", "40000", "soon"])
+def test_days_that_cannot_be_counted_are_refused(capsys: Captured, days: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["keys", "create", "ops", "--scope", "read", f"--days={days}"])
+    assert "1 to 36500" in capsys.readouterr().err
+
+
+def test_without_the_master_key_no_other_is_made_until_the_keys_are_removed(
+    capsys: Captured, folder: Path
+) -> None:
+    run(capsys, "create", "ops", "--scope", "read")
+    (folder / "data" / "master.key").unlink()
+    for command in (["list"], ["create", "x", "--scope", "read"]):
+        assert "data/master.key is missing" in run(capsys, *command, status=2)
+    assert not (folder / "data" / "master.key").exists()
+    assert run(capsys, "reset") == "1 keys removed\n"
+    run(capsys, "create", "x", "--scope", "read")
+
+
+def test_the_master_key_may_stand_in_the_environment(
+    capsys: Captured, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PALM_MASTER_KEY", "0f" * 32)
+    run(capsys, "create", "ops", "--scope", "read")
+    assert not (folder / "data" / "master.key").exists()
+    monkeypatch.setenv("PALM_MASTER_KEY", "secret")
+    error = run(capsys, "list", status=2)
+    assert "PALM_MASTER_KEY must hold 64 hexadecimal digits" in error
+    assert "secret" not in error
+
+
+def test_a_master_key_is_created_once_for_its_owner_only(folder: Path) -> None:
+    file = folder / "new" / "master.key"
+    with ThreadPoolExecutor(8) as pool:
+        read = [pool.submit(read_master_key, None, file, may_create=True) for _ in range(8)]
+    assert len({one.result() for one in read}) == 1
+    assert len(read[0].result()) == 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("content", [b"", b"0f" * 31, b"0g" * 32, b"\xff" * 64])
+def test_a_damaged_master_key_is_named_and_kept(folder: Path, content: bytes) -> None:
+    file = folder / "master.key"
+    file.write_bytes(content)
+    with pytest.raises(MasterKeyUnusable, match=re.escape(str(file))):
+        read_master_key(None, file, may_create=True)
+    assert file.read_bytes() == content
