@@ -57,7 +57,7 @@ def serve(settings: Mapping[str, str], log: Path, *, until: str) -> Iterator[htt
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Returns this process's environment with the shipped nets, no rate limit and only these settings."""
+    """Returns this process's environment: the shipped nets, no rate limit, and these settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PALM_")}
     shipped = {
         "PYTHONPATH": str(REPOSITORY),
