@@ -1,6 +1,7 @@
 """The tables of a gallery in an SQL database."""
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ForeignKey,
     Index,
@@ -12,35 +13,39 @@ from sqlalchemy import (
 )
 
 SCHEMA_VERSION = 5
+"""Former releases refuse other versions. From 5 on, Alembic's own table holds the revision."""
+
+ID = String().with_variant(String(collation="C"), "postgresql")
+"""Text in the order of its bytes, which is SQLite's; PostgreSQL's would be that of a language."""
+
+NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's integers have 64 bits
 
 METADATA = MetaData()
 GALLERY = Table(  # one row
     "gallery",
     METADATA,
     Column("schema_version", Integer, nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("next_number", Integer, nullable=False),
+    Column("revision", NUMBER, nullable=False),
+    Column("next_number", NUMBER, nullable=False),
 )
 SUBJECTS = Table(
     "subjects",
     METADATA,
-    Column("subject_id", String, primary_key=True),
+    Column("subject_id", ID, primary_key=True),
     Column("name", String),
     Column("hand", String),
     Column("origin", String, nullable=False),
     Column("created_at", String, nullable=False),  # ISO 8601, UTC
-    Column("number", Integer, nullable=False),  # never used again, unlike an id
-    Column("changed", Integer, nullable=False),  # revision of the last change
+    Column("number", NUMBER, nullable=False),  # never used again, unlike an id
+    Column("changed", NUMBER, nullable=False),  # revision of the last change
     Index("subjects_by_number", "number", unique=True),
     Index("subjects_by_change", "changed", "number"),
 )
 MAPS = Table(
     "maps",
     METADATA,
-    Column("map_id", Integer, primary_key=True),
-    Column(
-        "subject_id", String, ForeignKey("subjects.subject_id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("map_id", NUMBER, primary_key=True),
+    Column("subject_id", ID, ForeignKey("subjects.subject_id", ondelete="CASCADE"), nullable=False),
     Column("net", String, nullable=False),
     Column("template_id", String, nullable=False),
     Column("map", LargeBinary, nullable=False),
@@ -62,13 +67,13 @@ MAP_SUMS = Table(  # over the subjects of origin "enrolled"
 ERASED = Table(  # trained identities whose templates must never be used again
     "erased",
     METADATA,
-    Column("subject_id", String, primary_key=True),
+    Column("subject_id", ID, primary_key=True),
 )
 REMOVED = Table(  # erased subjects, for the other processes' indexes; nothing personal
     "removed",
     METADATA,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("revision", Integer, nullable=False, index=True),
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    Column("revision", NUMBER, nullable=False, index=True),
 )
 SITE = Table(  # one row, if the site was calibrated
     "site",

@@ -3,16 +3,15 @@
 import logging
 import os
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import DatabaseError
 
 from app.gallery.failures import named_failures
 from app.gallery.gallery import GalleryUnusable
-from app.gallery.schema import GALLERY, METADATA, SCHEMA_VERSION
+from app.gallery.migrations import check_schema, migrate
 from app.gallery.sql import SqlGallery
-from app.gallery.upgrade import UPGRADABLE, upgrade
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +23,7 @@ ADVICE = f"restore a backup or {ELSEWHERE}"
 def open_sqlite(url: str) -> SqlGallery:
     """Opens a gallery file, or creates it and its folder; several processes may share it.
 
-    A gallery of the schema version before is upgraded. Its templates, which cannot be compared any
-    more, are erased. Its subjects are kept.
+    A gallery of an earlier release is upgraded, see `app.gallery.migrations`.
 
     Args:
         url: "sqlite:///relative/path.db" or "sqlite:////absolute/path.db".
@@ -45,7 +43,8 @@ def open_sqlite(url: str) -> SqlGallery:
     engine = _engine(url)
     try:
         with named_failures(engine):
-            _create_tables(engine)
+            with engine.execution_options(begin="IMMEDIATE").begin() as connection:
+                migrate(connection)
             _purge(engine)  # a crash may have interrupted an erasure
     except GalleryUnusable:
         engine.dispose()  # SQLite removes its log when the file is closed
@@ -71,22 +70,18 @@ def _check_content(path: Path) -> None:
     # Without a log the file is complete: immutable=1 keeps SQLite from creating files beside it.
     alone = not any(Path(f"{path}{log}").exists() for log in ("-wal", "-journal"))
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable={int(alone)}"
+    reading = create_engine(
+        "sqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool
+    )
     try:
-        with closing(sqlite3.connect(uri, uri=True)) as file:
-            (found,) = file.execute("PRAGMA quick_check(1)").fetchone()
+        with reading.connect() as file:
+            found: str = file.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
             if found != "ok":
                 raise sqlite3.DatabaseError(" ".join(found.split()))  # from several lines
-            tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
-            ours = GALLERY.name in tables
-            schema = file.execute("SELECT schema_version FROM gallery").fetchone() if ours else None
-    except sqlite3.DatabaseError as error:
-        raise GalleryUnusable(f"gallery {path} cannot be read: {error}; {ADVICE}") from error
-    if tables and schema is None:
-        raise GalleryUnusable(f"{path} is not a gallery, it has the tables {tables}; {ADVICE}")
-    if schema and schema[0] not in (*UPGRADABLE, SCHEMA_VERSION):
-        raise GalleryUnusable(
-            f"gallery {path} has schema version {schema[0]}, not {SCHEMA_VERSION}; {ADVICE}"
-        )
+            check_schema(file, str(path), ADVICE)
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        reason = error.orig if isinstance(error, DatabaseError) else error
+        raise GalleryUnusable(f"gallery {path} cannot be read: {reason}; {ADVICE}") from error
 
 
 def _engine(url: str) -> Engine:
@@ -107,16 +102,6 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
-
-
-def _create_tables(engine: Engine) -> None:
-    """Creates the missing tables in one transaction, so that a crash leaves none of them."""
-    first = {"schema_version": SCHEMA_VERSION, "revision": 0, "next_number": 1}
-    with engine.execution_options(begin="IMMEDIATE").begin() as connection:
-        upgrade(connection)
-        METADATA.create_all(connection)
-        if connection.execute(select(GALLERY)).first() is None:
-            connection.execute(insert(GALLERY), first)
 
 
 def _purge(engine: Engine) -> None:

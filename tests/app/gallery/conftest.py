@@ -28,11 +28,16 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_gallery(path: Path) -> Iterator[Open]:
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def open_gallery(url: str) -> Iterator[Open]:
     opened: list[Gallery] = []
 
     def open_once_more() -> Gallery:
-        opened.append(open_sqlite(f"sqlite:///{path}"))
+        opened.append(open_sqlite(url))
         return opened[-1]
 
     yield open_once_more

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy import create_engine
 
-from app.gallery import upgrade
 from app.gallery.gallery import START, Gallery, GalleryUnusable, SubjectUnknown
+from app.gallery.migrations import former as former_releases
 from app.gallery.sql import named_failures
 from app.gallery.sqlite import open_sqlite
 from app.matching.maps import MapShape
@@ -89,6 +89,8 @@ def spoil(path: Path, how: str) -> None:
         execute(path, "CREATE TABLE recipes (title TEXT)")
     elif how == "of another schema version":
         execute(path, "UPDATE gallery SET schema_version = 99")
+    elif how == "of a newer release":
+        execute(path, "UPDATE alembic_version SET version_num = '9999'")
     elif how == "read-only":
         path.chmod(0o444)
 
@@ -102,6 +104,7 @@ def spoil(path: Path, how: str) -> None:
         ("overwritten within a page", "cannot be read: .*; restore a backup"),
         ("of another application", r"is not a gallery, it has the tables \['recipes'\]"),
         ("of another schema version", "has schema version 99, not 5"),
+        ("of a newer release", "has schema revision 9999 of a newer release; start that release"),
         ("read-only", "read-only"),
     ],
 )
@@ -263,6 +266,7 @@ def test_a_gallery_without_captures_is_upgraded_and_keeps_its_templates(
     execute(path, "DROP INDEX maps_by_subject")
     execute(path, "ALTER TABLE maps DROP COLUMN capture")
     execute(path, "CREATE INDEX maps_by_subject ON maps (subject_id, net, template_id)")
+    execute(path, "DROP TABLE alembic_version")
     execute(path, "UPDATE gallery SET schema_version = 2")
 
     gallery = open_gallery()
@@ -275,11 +279,25 @@ def test_a_gallery_without_captures_is_upgraded_and_keeps_its_templates(
     assert open_gallery().subject("ada").captures == ["hand"]
 
 
+def test_a_gallery_of_the_last_release_before_alembic_is_adopted_as_it_is(
+    path: Path, open_gallery: Open
+) -> None:
+    enroll(open_gallery(), "ada")
+    execute(path, "DROP TABLE alembic_version")
+    execute(path, "UPDATE gallery SET schema_version = 4")
+
+    gallery = open_gallery()
+
+    assert gallery.subject("ada").template_counts == {str(ALEXNET): 1, str(VGG16): 2}
+    assert len(gallery.changes(START, [VGG16], 9).maps[0].maps) == 2
+    assert execute(path, "SELECT schema_version FROM gallery") == [(5,)]  # it refuses this one
+
+
 def test_an_upgrade_that_fails_leaves_the_former_gallery(
     former: Path, open_gallery: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing = (*upgrade.STATEMENTS, "DROP TABLE not_there")
-    monkeypatch.setattr(upgrade, "STATEMENTS", failing)
+    failing = (*former_releases.AFTER[1], "DROP TABLE not_there")
+    monkeypatch.setitem(former_releases.AFTER, 1, failing)
     with pytest.raises(GalleryUnusable, match="not_there"):
         open_gallery()
     assert execute(former, "SELECT * FROM gallery") == [(1, 7)]

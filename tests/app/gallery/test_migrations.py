@@ -1,0 +1,19 @@
+"""The schema that the migrations make."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from app.gallery.schema import METADATA
+from tests.app.gallery.conftest import Open
+
+
+def test_the_migrations_make_the_tables_of_the_schema(open_gallery: Open, url: str) -> None:
+    open_gallery()
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            differences = compare_metadata(MigrationContext.configure(connection), METADATA)
+    finally:
+        engine.dispose()
+    assert differences == []
