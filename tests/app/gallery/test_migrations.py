@@ -5,12 +5,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from app.gallery.schema import METADATA
-from tests.app.gallery.conftest import Open
+from tests.app.gallery.conftest import BOTH_STORES, Open
+
+pytestmark = BOTH_STORES
 
 
 def test_the_migrations_make_the_tables_of_the_schema(open_gallery: Open, url: str) -> None:
     open_gallery()
-    engine = create_engine(url)
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     try:
         with engine.connect() as connection:
             differences = compare_metadata(MigrationContext.configure(connection), METADATA)
