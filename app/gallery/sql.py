@@ -125,6 +125,7 @@ class SqlGallery:
         if unknown := changes.keys() - {"name", "hand"}:
             raise ValueError(f"only name and hand can be changed, not {sorted(unknown)}")
         with self._writing() as (connection, revision):
+            read_subject(connection, subject_id)
             _change(connection, revision, subject_id, changes)
             return read_subject(connection, subject_id)
 
@@ -263,7 +264,10 @@ def _map_rows(
 
 def _page(query: Select[Any], after: str | None, limit: int) -> Select[Any]:
     ordered = query.order_by(SUBJECTS.c.subject_id).limit(limit)
-    return ordered if after is None else ordered.where(SUBJECTS.c.subject_id > after)
+    if after is None:
+        return ordered
+    # PostgreSQL would refuse a NUL. No id has one: the same ids come after what precedes it.
+    return ordered.where(SUBJECTS.c.subject_id > after.partition("\0")[0])
 
 
 def _is_incomparable(formats: Sequence[MapFormat]) -> ColumnElement[bool]:

@@ -20,7 +20,9 @@ def read_subject(connection: Connection, subject_id: str) -> Subject:
     Raises:
         SubjectUnknown: if there is no subject of that id.
     """
-    found = read_subjects(connection, select(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id))
+    query = select(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id)
+    # PostgreSQL would refuse to compare text with a NUL.
+    found = [] if "\0" in subject_id else read_subjects(connection, query)
     if not found:
         raise SubjectUnknown(subject_id)
     return found[0]

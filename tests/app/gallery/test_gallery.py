@@ -1,5 +1,6 @@
 """What a gallery keeps, counts and tells apart, whatever the database."""
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +104,16 @@ def test_subjects_are_paged_in_order(gallery: Gallery) -> None:
     assert gallery.subjects(after="d", limit=3) == []
 
 
+def test_subjects_are_paged_in_the_order_of_their_bytes(gallery: Gallery) -> None:
+    ids = ["a", "B", "a.b", "A-b", "Z", "a_b", "ab", "0"]
+    for subject_id in ids:
+        enroll(gallery, subject_id)
+    found: list[str] = []
+    while page := gallery.subjects(after=found[-1] if found else None, limit=3):
+        found += [subject.subject_id for subject in page]
+    assert found == sorted(ids)
+
+
 def test_update_sets_and_clears(gallery: Gallery) -> None:
     gallery.enroll("ada", "Ada", "left", {VGG16: vein_maps(1)}, add=False)
     changed = gallery.update("ada", {"name": None, "hand": "right"})
@@ -112,10 +123,17 @@ def test_update_sets_and_clears(gallery: Gallery) -> None:
         gallery.update("ada", {"origin": "trained"})
 
 
-def test_an_unknown_subject_is_named(gallery: Gallery) -> None:
+@pytest.mark.parametrize("nobody", ["nobody", "ad\0a"])
+def test_an_unknown_subject_is_named(gallery: Gallery, nobody: str) -> None:
     for ask in (gallery.subject, gallery.delete, lambda i: gallery.update(i, {"name": "x"})):
-        with pytest.raises(SubjectUnknown, match="'nobody'"):
-            ask("nobody")
+        with pytest.raises(SubjectUnknown, match=re.escape(repr(nobody))):
+            ask(nobody)
+
+
+def test_a_page_may_begin_after_what_no_id_can_be(gallery: Gallery) -> None:
+    for subject_id in ("a", "ab", "b"):
+        enroll(gallery, subject_id)
+    assert [s.subject_id for s in gallery.subjects(after="a\0", limit=9)] == ["ab", "b"]
 
 
 def test_two_galleries_on_one_file_see_each_others_changes(open_gallery: Open) -> None:
