@@ -51,9 +51,16 @@ def _check_net(name: str) -> str:
 def _check_gallery_url(url: str) -> str:
     # SQLAlchemy would take what follows a question mark as options, :memory: as a database for each
     # thread, and file: as a URI.
-    if not re.fullmatch(r"sqlite:///(?!:memory:|file:)[^?\0]+", url):
+    user, host = r"([^/?#@\s]+@)?", r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:\d+)?"
+    sqlite, postgresql = (
+        r"sqlite:///(?!:memory:|file:)[^?\0]+",
+        rf"postgresql://{user}{host}/[\w-]+",
+    )
+    if not re.fullmatch(f"{sqlite}|{postgresql}", url):
         raise ValueError(
-            "must be the URL of a SQLite file without options, such as sqlite:///data/gallery.db"
+            "must be the URL, without options, of a SQLite file such as sqlite:///data/gallery.db "
+            "or of a database such as postgresql://user:password@host/palm, in whose password "
+            "/ ? # @ and % are written as %2F %3F %23 %40 %25"
         )
     return url
 
@@ -148,8 +155,9 @@ class Settings(BaseSettings):
     )
     gallery_url: GalleryUrl = Field(
         default="sqlite:///data/gallery.db",
-        description="The gallery's database: a SQLite file, created with its folder if missing. "
-        "Three slashes start a relative path, four an absolute one.",
+        description="The gallery's database: a SQLite file, created with its folder if missing, "
+        "or postgresql://user:password@host/database. After sqlite:, three slashes start a "
+        "relative path, four an absolute one.",
     )
     max_body_mb: int = Field(
         default=32, ge=1, description="Largest request accepted, in MiB; a larger one gets 413."

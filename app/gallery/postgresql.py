@@ -13,12 +13,10 @@ from app.gallery.sql import SqlGallery
 logger = logging.getLogger(__name__)
 
 OLDEST = 15  # the oldest major version that is tested and still maintained
-OPENING = 0x70616C6D
-"""Key of the advisory lock under which one process at a time creates or upgrades the tables."""
+OPENING = 0x70616C6D  # "palm"
 
-# A lost server is told within the sum of two of these, one for a connection that was open.
 CONNECT_TIMEOUT_S = 3
-UNANSWERED_TIMEOUT_S = 3
+UNANSWERED_TIMEOUT_S = 3  # of a connection that was open
 STATEMENT_TIMEOUT_S = 5  # also bounds how long a writer waits for the others
 IDLE_TIMEOUT_S = 10
 """A process that hangs within a transaction loses it, because every other writer waits for it."""
@@ -42,7 +40,7 @@ def open_postgresql(url: str) -> SqlGallery:
     engine = _engine(url)
     try:
         with named_failures(engine), engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": OPENING})
+            lock_opening(connection)
             _check_server(connection)
             check_schema(connection, str(engine.url), ADVICE)
             migrate(connection)
@@ -55,6 +53,11 @@ def open_postgresql(url: str) -> SqlGallery:
         isolation_level="REPEATABLE READ", postgresql_readonly=True
     )
     return SqlGallery(engine, snapshots=snapshots, purge=lambda: _vacuum(engine))
+
+
+def lock_opening(connection: Connection) -> None:
+    """Waits until no other process creates or upgrades the tables, and keeps others from it."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": OPENING})
 
 
 def _engine(url: str) -> Engine:

@@ -64,6 +64,9 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ("PALM_GALLERY_URL", "sqlite:///:memory:"),
         ("PALM_GALLERY_URL", "sqlite:///gallery.db?timeout=soon"),
         ("PALM_GALLERY_URL", "sqlite:///file:gallery.db"),
+        ("PALM_GALLERY_URL", "postgresql://host"),
+        ("PALM_GALLERY_URL", "postgresql://ada@host/db?sslmode=disable"),
+        ("PALM_GALLERY_URL", "postgresql://ada:s/3@host/db"),
         ("PALM_MAX_BODY_MB", "0"),
         ("PALM_FPIR_TARGET", "1"),
         ("PALM_FMR_TARGET", "0"),
@@ -105,6 +108,20 @@ def test_an_env_file_that_cannot_be_read_is_named(folder: Path) -> None:
     (folder / ".env").write_bytes(b"PALM_NETS=\xff")
     with pytest.raises(ValueError, match=re.escape(str(folder / ".env"))):
         read_settings()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////data/gallery.db",
+        "postgresql://host/palm",
+        "postgresql://ada:a%40s3c@db.example.org:5433/palm",
+        "postgresql://ada@[::1]:5433/palm_2",
+    ],
+)
+def test_a_gallery_is_a_file_or_a_database(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("PALM_GALLERY_URL", url)
+    assert read_settings().gallery_url == url
 
 
 def test_a_url_is_told_without_its_password() -> None:

@@ -24,7 +24,7 @@ from app.matching.similarity import (
 )
 from app.matching.templates import MapFormat
 from tests.app.conftest import execute
-from tests.app.gallery.conftest import ALEXNET, VGG16, Open, ToyNet, vein_maps
+from tests.app.gallery.conftest import ALEXNET, BOTH_STORES, VGG16, Open, ToyNet, vein_maps
 
 NETS = (ToyNet(VGG16), ToyNet(ALEXNET, trained_seed=2000))
 Palm = Mapping[MapFormat, VeinMaps]
@@ -168,6 +168,7 @@ def test_an_erased_identity_s_shipped_templates_are_not_used(
     check(index.search(probe(3)), {"p001": palm(4), "p002": shipped(1)}, probe(3))
 
 
+@BOTH_STORES
 def test_every_change_by_another_process_is_seen_by_the_next_call(open_gallery: Open) -> None:
     here, there = open_gallery(), open_gallery()
     index = GalleryIndex(there, NETS)
@@ -188,6 +189,7 @@ def test_every_change_by_another_process_is_seen_by_the_next_call(open_gallery: 
     check(index.search(probe(9)), {"ada": palm(5), "eve": palm(2)}, probe(9))
 
 
+@BOTH_STORES
 def test_random_changes_leave_what_a_new_index_reads(open_gallery: Open) -> None:
     here, there = open_gallery(), open_gallery()
     index, draw = GalleryIndex(there, NETS), np.random.default_rng(0)

@@ -18,7 +18,7 @@ from app.matching.maps import VeinMaps, join_maps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from app.matching.templates import MapFormat
 from tests.app.conftest import execute
-from tests.app.gallery.conftest import ALEXNET, VGG16, Open, ToyNet, enroll, vein_maps
+from tests.app.gallery.conftest import ALEXNET, BOTH_STORES, VGG16, Open, ToyNet, enroll, vein_maps
 from tests.app.gallery.test_index import check
 
 FORMATS = [VGG16, ALEXNET]
@@ -38,6 +38,7 @@ def assert_equal(found: MapSum, expected: MapSum) -> None:
     np.testing.assert_allclose(found.squares, expected.squares, atol=1e-9)
 
 
+@BOTH_STORES
 def test_the_sums_follow_random_changes(gallery: Gallery) -> None:
     draw, expected = np.random.default_rng(1), dict[str, VeinMaps]()
     gallery.seed_trained(["p001"])
@@ -56,6 +57,7 @@ def test_the_sums_follow_random_changes(gallery: Gallery) -> None:
         assert_equal(found, sum_over(VGG16, expected))
 
 
+@BOTH_STORES
 def test_each_format_has_its_own_sum(gallery: Gallery) -> None:
     gallery.enroll("ada", None, None, {VGG16: vein_maps(2, 1)}, add=False)
     gallery.enroll("eve", None, None, {ALEXNET: vein_maps(1, 2, ALEXNET)}, add=False)
@@ -64,6 +66,7 @@ def test_each_format_has_its_own_sum(gallery: Gallery) -> None:
     assert_equal(alexnet, MapSum.of(vein_maps(1, 2, ALEXNET)))
 
 
+@BOTH_STORES
 def test_nothing_is_left_of_the_last_subject(gallery: Gallery) -> None:
     for i in range(7):
         enroll(gallery, f"s{i}", seed=i)
@@ -73,6 +76,7 @@ def test_nothing_is_left_of_the_last_subject(gallery: Gallery) -> None:
         assert (found.subjects, found.total.any(), found.squares.any()) == (0, False, False)
 
 
+@BOTH_STORES
 def test_trained_subjects_never_count(gallery: Gallery) -> None:
     gallery.seed_trained(["p001"])
     enroll(gallery, "p001", add=True)

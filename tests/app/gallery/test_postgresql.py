@@ -1,18 +1,18 @@
-"""The PostgreSQL database: who shares it, which ones are refused, and what happens if it is lost."""
+"""The PostgreSQL database: who shares it, which are refused, and what happens if it is lost."""
 
 import logging
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import Engine, create_engine, event, insert, make_url
 
 from app.gallery import postgresql
 from app.gallery.gallery import START, GalleryUnusable, SubjectUnknown
+from app.gallery.migrations import migrate
 from app.gallery.postgresql import open_postgresql
 from app.gallery.schema import MAPS
 from app.gallery.sql import SqlGallery, named_failures
@@ -38,6 +38,11 @@ def execute(url: str) -> Execute:
     return execute_alone
 
 
+def name_of(url: str) -> str:
+    """Returns the name of a database."""
+    return str(make_url(url).database)
+
+
 @contextmanager
 def after_next_statement(act: Callable[[], object]) -> Iterator[None]:
     """Acts once, after the next statement that any gallery executes."""
@@ -52,18 +57,24 @@ def after_next_statement(act: Callable[[], object]) -> Iterator[None]:
     event.remove(Engine, "after_cursor_execute", act_once)
 
 
-def test_processes_that_start_at_once_share_an_empty_database(url: str, open_gallery: Open) -> None:
-    script = (
-        "import os, sys\n"
-        "from app.gallery.postgresql import open_postgresql\n"
-        "from tests.app.gallery.conftest import enroll\n"
-        "enroll(open_postgresql(sys.argv[1]), sys.argv[2])\n"
-        "os._exit(9)\n"  # what was committed survives a killed process
+def test_processes_that_start_at_once_share_an_empty_database(
+    url: str, server: psycopg.Connection
+) -> None:
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    waiting = (
+        "SELECT pid FROM pg_stat_activity "
+        f"WHERE datname = '{name_of(url)}' AND wait_event_type = 'Lock'"
     )
-    ids = ["ada", "eve"]
-    started = [subprocess.Popen([sys.executable, "-c", script, url, one]) for one in ids]
-    assert [process.wait() for process in started] == [9, 9]
-    assert [one.subject_id for one in open_gallery().subjects(after=None, limit=9)] == ids
+    with ThreadPoolExecutor(1) as pool:
+        with engine.begin() as first:
+            postgresql.lock_opening(first)
+            migrate(first)
+            second = pool.submit(open_postgresql, url)
+            while not server.execute(waiting).fetchall():
+                assert not second.done()
+        with closing(second.result()) as gallery:
+            enroll(gallery, "ada")
+    engine.dispose()
 
 
 def test_processes_see_each_others_changes_at_once(open_gallery: Open) -> None:
@@ -108,7 +119,7 @@ def test_a_database_that_is_no_gallery_of_this_release_is_refused_and_left_untou
 
 
 def test_a_database_of_another_encoding_is_refused(url: str, execute: Execute) -> None:
-    name = f"{url.partition('@/')[2].partition('?')[0]}_latin1"
+    name = f"{name_of(url)}_latin1"
     execute(f"CREATE DATABASE {name} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
     with pytest.raises(GalleryUnusable, match="encoding LATIN1: create the database with UTF8"):
         open_postgresql(url.replace("?", "_latin1?"))
@@ -152,7 +163,7 @@ def test_a_lost_database_is_used_again_when_it_is_back(
 ) -> None:
     gallery = open_gallery()
     enroll(gallery, "ada")
-    name = url.partition("@/")[2].partition("?")[0]
+    name = name_of(url)
     server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     closed = CLOSE_CONNECTIONS.replace("current_database()", f"'{name}'")
     assert server.execute(closed).fetchall()
