@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from app.ensemble import NetsDisagree
-from app.gallery.gallery import GalleryUnusable
+from app.gallery.errors import GalleryUnusable
 from app.inspection import Inspection, write_drawings
 from app.key_commands import add_key_commands, run_key_command
 from app.keys import KeyUnknown

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.gallery.gallery import Hand, Subject
+from app.gallery.subject import Hand, Subject
 from app.matching.decision import Decision
 from app.matching.mean_map import MIN_SUBJECTS
 from app.numbers import (

@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble
-from app.gallery.gallery import Gallery, Hand, SubjectExists, SubjectUnknown
+from app.gallery.errors import SubjectExists, SubjectUnknown
+from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
+from app.gallery.subject import Hand
 from app.matching.impostors import Impostors
 from app.matching.maps import VeinMaps
 from app.palm.errors import PalmImageError

@@ -17,8 +17,10 @@ from app.compare import compare, compute_maps, warn
 from app.enrolment import check_enrolment, require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
-from app.gallery.gallery import Gallery, GalleryUnusable, Hand
+from app.gallery.errors import GalleryUnusable
+from app.gallery.gallery import Gallery, Once
 from app.gallery.index import Found, GalleryIndex
+from app.gallery.subject import Hand
 from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
 from app.palm.errors import PalmImageError, PoorQuality
@@ -107,6 +109,7 @@ class Identifier:
         add: bool,
         force: bool = False,
         mode: CaptureMode | None = None,
+        once: Once | None = None,
     ) -> Enrollment:
         """Stores one template per image and net; stores nothing if any image is refused.
 
@@ -118,8 +121,10 @@ class Identifier:
             add: whether to add to an existing subject.
             force: whether the palm may be unlike the subject's, or enrolled under another subject.
             mode: what the images are taken for; None leaves it to the reader.
+            once: identifies the request; if it was done before, nothing is stored.
 
         Raises:
+            RequestDiffers: if another request was done under the key of `once`.
             PalmImageError: if an image cannot be used, or the images show several palms or another
                 one than the subject's.
             PalmKnown: if the palm is enrolled under another subject, and `force` is false.
@@ -128,24 +133,19 @@ class Identifier:
         """
         clock = Clock()
         palms = self._read(images, mode, clock, enrolling=True)
-        maps = compute_maps(self._ensemble, palms)
-        templates = dict(zip(self._ensemble.formats, maps, strict=True))
-        clock.lap("nets")
-        check_enrolment(
-            self._ensemble,
-            self._gallery,
-            self._index,
-            subject_id,
-            hand,
-            maps,
-            add=add,
-            force=force,
-        )
-        clock.lap("search")
-        captures: list[Capture] = [palm.region.capture for palm in palms]
-        subject = self._gallery.enroll(
-            subject_id, name, hand, templates, add=add, captures=captures
-        )
+        if once is not None and self._gallery.was_enrolled(once):
+            subject = self._gallery.subject(subject_id)
+        else:
+            maps = compute_maps(self._ensemble, palms)
+            templates = dict(zip(self._ensemble.formats, maps, strict=True))
+            clock.lap("nets")
+            known = self._gallery, self._index
+            check_enrolment(self._ensemble, *known, subject_id, hand, maps, add=add, force=force)
+            clock.lap("search")
+            captures: list[Capture] = [palm.region.capture for palm in palms]
+            subject = self._gallery.enroll(
+                subject_id, name, hand, templates, add=add, captures=captures, once=once
+            )
         # So that the next identification need not read it. If others' templates are damaged, that
         # identification says so; this subject is stored.
         with suppress(GalleryUnusable):

@@ -22,7 +22,8 @@ from app.api.origin import OwnSite
 from app.api.problems import document_problems
 from app.api.service import Admission, Broken, Service, working
 from app.ensemble import Ensemble, NetsDisagree
-from app.gallery.gallery import Gallery, GalleryUnusable
+from app.gallery.errors import GalleryUnusable
+from app.gallery.gallery import Gallery
 from app.gallery.postgresql import open_postgresql
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
@@ -222,7 +223,7 @@ def make_inspector(settings: Settings, finder: Finder) -> Inspector:
 def _start_identifier(
     settings: Settings, ensemble: Ensemble, gallery: Gallery, inspector: Inspector
 ) -> Identifier:
-    gallery.seed_trained(ensemble.identities)
+    gallery.seed_trained(ensemble.identities if settings.trained else ())
     return Identifier(
         ensemble,
         gallery,

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from app.ensemble import Ensemble
 from app.gallery.enrolled import next_means, read_enrolled
-from app.gallery.gallery import Gallery, GalleryUnusable
+from app.gallery.errors import GalleryUnusable
+from app.gallery.gallery import Gallery
 from app.gallery.means import Means
 from app.matching.templates import MapFormat
 from app.site import Enrolled, SiteReport, Suspect, digest, measure_site

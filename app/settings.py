@@ -159,6 +159,11 @@ class Settings(BaseSettings):
         "or postgresql://user:password@host/database. After sqlite:, three slashes start a "
         "relative path, four an absolute one.",
     )
+    trained: bool = Field(
+        default=True,
+        description="Whether the identities that the nets were trained on are subjects; those with "
+        "a name, a hand or templates of their own stay.",
+    )
     max_body_mb: int = Field(
         default=32, ge=1, description="Largest request accepted, in MiB; a larger one gets 413."
     )

@@ -19,7 +19,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
-from app.gallery.gallery import GalleryUnusable
+from app.gallery.errors import GalleryUnusable
 from app.keys import Caller, KeyMissing, KeyRefused, KeyRing, Scope, ScopeMissing
 
 SECURITY = "api-key"

@@ -68,3 +68,23 @@ class UploadUnkept(Exception):
             f"the upload's temporary file cannot be written: {reason}; make room in the "
             "service's folder for temporary files (TMPDIR), or send smaller images"
         )
+
+
+class NotConfirmed(Exception):
+    """A trained identity is to be erased, and the caller did not confirm it."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(
+            f"the nets were trained on {subject_id!r}: once erased, it is ignored for good, also "
+            "after a restart; send confirm=true if that is what you want"
+        )
+
+
+class SubjectChanged(Exception):
+    """The subject is no longer as the caller read it."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(
+            f"subject {subject_id!r} has changed since its ETag was read: read it again, and "
+            "change it with the new ETag"
+        )

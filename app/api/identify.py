@@ -1,16 +1,17 @@
 """The routes that compare palms: enroll, identify, verify."""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Form, Query, Request, Response, UploadFile, status
+from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile, status
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
 from app.api.access import Guarded, caller_of, guarded, require
-from app.api.errors import ExplanationOff, UploadUnkept
+from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
 from app.api.middleware import SEND_IMAGES, BodyTooLarge, FormIncomplete
 from app.api.problems import KINDS
 from app.api.query import KNOWN_QUERY
@@ -26,9 +27,17 @@ from app.api.schemas import (
 from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
-from app.gallery.gallery import Hand, SubjectExists, SubjectUnknown
+from app.gallery.errors import (
+    LastTemplate,
+    RequestDiffers,
+    SubjectExists,
+    SubjectUnknown,
+    TemplateUnknown,
+)
+from app.gallery.gallery import Once
+from app.gallery.subject import Hand
 from app.identifier import TemplatesMissing
-from app.keys import KeyUnknown
+from app.keys import Caller, KeyUnknown
 from app.numbers import coarsen, show_confidence, show_score
 from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
@@ -115,6 +124,11 @@ _OF_SOME = (
     SubjectUnknown,
     SubjectExists,
     KeyUnknown,
+    TemplateUnknown,
+    LastTemplate,
+    NotConfirmed,
+    SubjectChanged,
+    RequestDiffers,
     TemplatesMissing,
     ExplanationOff,
     OtherPalm,
@@ -142,7 +156,15 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], rou
     status_code=status.HTTP_201_CREATED,
     summary="Add a palm to the gallery",
     **guarded(
-        "enroll", SubjectExists, OtherPalm, PalmKnown, HandDiffers, *_ERRORS, invalid=IMAGES_MISSING
+        "enroll",
+        SubjectExists,
+        SubjectUnknown,
+        OtherPalm,
+        PalmKnown,
+        HandDiffers,
+        RequestDiffers,
+        *_ERRORS,
+        invalid=IMAGES_MISSING,
     ),
 )
 def enroll(
@@ -150,12 +172,21 @@ def enroll(
     request: Request,
     response: Response,
     form: Annotated[EnrollForm, MULTIPART],
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=16,
+            max_length=200,
+            description="A random text of 16 to 200 characters, new for every new request: a "
+            "request that is repeated with it within a day is done once.",
+        ),
+    ] = None,
 ) -> Enrollment:
     """Adds one palm; it is identified from then on, without any training.
 
     If any image is refused, nothing is stored. Images themselves are never stored.
     """
-    caller = caller_of(request)
+    caller, images = caller_of(request), _read(form.images)
     if form.force:
         require(caller, "force")
     try:
@@ -163,10 +194,11 @@ def enroll(
             form.subject_id,
             form.name,
             form.hand,
-            _read(form.images),
+            images,
             add=form.add,
             force=form.force,
             mode=form.capture,
+            once=_once(idempotency_key, caller, form, images),
         )
     except PalmKnown as known:
         raise known if "read" in caller.scopes else known.unnamed() from None
@@ -215,6 +247,23 @@ def verify(
     found = identifier.verify(form.subject_id, _read(form.images), mode=form.capture)
     _log_decision("verify", request, found)
     return _shown(Verification.of(found, request.state.request_id), request)
+
+
+def _once(
+    key: str | None, caller: Caller, form: EnrollForm, images: Sequence[bytes]
+) -> Once | None:
+    """Returns what identifies a request; None if it has no idempotency key.
+
+    The key is not stored, so nobody can find out by the hash whether somebody's image was sent.
+    """
+    if key is None:
+        return None
+    fields = form.model_dump_json(exclude={"images"}).encode()
+    parts = [hashlib.sha256(part).digest() for part in (key.encode(), fields, *images)]
+    return Once(
+        digest=hashlib.sha256(f"{caller.key_id} {key}".encode()).digest(),
+        content=hashlib.sha256(b"".join(parts)).digest(),
+    )
 
 
 def _shown(answer: Shown, request: Request) -> Shown:

@@ -11,15 +11,24 @@ from starlette.exceptions import HTTPException
 from app.api.errors import (
     CrossSite,
     ExplanationOff,
+    NotConfirmed,
     NotReady,
     Overloaded,
+    SubjectChanged,
     TooManyRequests,
     UnknownHost,
     UploadUnkept,
 )
 from app.api.middleware import BodyTooLarge, FormIncomplete
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
-from app.gallery.gallery import GalleryUnusable, SubjectExists, SubjectUnknown
+from app.gallery.errors import (
+    GalleryUnusable,
+    LastTemplate,
+    RequestDiffers,
+    SubjectExists,
+    SubjectUnknown,
+    TemplateUnknown,
+)
 from app.identifier import TemplatesMissing
 from app.keys import KeyMissing, KeyRefused, KeyUnknown, ScopeMissing
 from app.palm.errors import (
@@ -83,6 +92,11 @@ KINDS: Mapping[type[Exception], Kind] = {
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
     KeyUnknown: Kind(404, "key-unknown", "Unknown API key"),
     SubjectExists: Kind(409, "subject-exists", "Subject exists already"),
+    TemplateUnknown: Kind(404, "template-unknown", "Unknown template"),
+    LastTemplate: Kind(409, "template-last", "Last template"),
+    NotConfirmed: Kind(409, "not-confirmed", "Not confirmed"),
+    SubjectChanged: Kind(412, "subject-changed", "Subject has changed"),
+    RequestDiffers: Kind(422, "request-differs", "Another request with this key"),
     HandDiffers: Kind(409, "hand-differs", "Other hand"),
     PalmKnown: Kind(409, "palm-known", "Palm known under another subject"),
     TemplatesMissing: Kind(409, "templates-missing", "Subject lacks templates"),
@@ -116,6 +130,11 @@ _EXAMPLES = [
     UnknownHost("palm.example.org"),
     SubjectUnknown(_SUBJECT),
     SubjectExists(_SUBJECT),
+    TemplateUnknown(_SUBJECT, 412),
+    LastTemplate(_SUBJECT),
+    NotConfirmed("p003"),
+    SubjectChanged(_SUBJECT),
+    RequestDiffers(),
     HandDiffers(_SUBJECT, "left"),
     PalmKnown("bob", 14.27, 5.93),
     TemplatesMissing(_SUBJECT),
@@ -247,6 +266,9 @@ def _example(kind: Kind, fields: list[FieldError]) -> dict[str, Any]:
     return Problem.of(kind, detail, errors, instance=instance, request_id=request_id).model_dump()
 
 
+_PATH = {"subject_id": _SUBJECT, "key_id": _KEY_ID, "number": 412}  # of the examples
+
+
 def document_problems(app: FastAPI) -> None:
     """Adds to the app's OpenAPI document what `documented` refers to.
 
@@ -260,4 +282,4 @@ def document_problems(app: FastAPI) -> None:
             for response in operation["responses"].values():
                 media = response.get("content", {}).get(MEDIA_TYPE, {})
                 for example in media.get("examples", {}).values():
-                    example["value"]["instance"] = path.format(subject_id=_SUBJECT, key_id=_KEY_ID)
+                    example["value"]["instance"] = path.format(**_PATH)

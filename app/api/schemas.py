@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from app import answers, inspection
 from app.answers import GalleryState
 from app.ensemble import Ensemble, Net
-from app.gallery.gallery import Hand, Subject
+from app.gallery.subject import Hand, Subject, Template
 from app.matching.calibration import Calibration
 from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
@@ -142,6 +142,12 @@ class Subjects(BaseModel):
         "the nets are not loaded.",
         examples=[0],
     )
+
+
+class Templates(BaseModel):
+    """The enrolled templates of one subject."""
+
+    templates: list[Template] = Field(description="The templates, in the order of enrolment.")
 
 
 class CalibratedThreshold(BaseModel):

@@ -1,15 +1,17 @@
 """The routes that manage the gallery."""
 
+import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, status
+from fastapi import APIRouter, Header, Path, Query, Response, status
 
 from app.api.access import Guarded, guarded
-from app.api.errors import CrossSite
+from app.api.errors import CrossSite, NotConfirmed, SubjectChanged
 from app.api.query import KNOWN_QUERY
-from app.api.schemas import SubjectChanges, Subjects
+from app.api.schemas import SubjectChanges, Subjects, Templates
 from app.api.service import Broken, GalleryDep, ServiceDep
-from app.gallery.gallery import Subject, SubjectUnknown
+from app.gallery.errors import LastTemplate, SubjectUnknown, TemplateUnknown
+from app.gallery.subject import Origin, Subject
 
 MAX_SUBJECT_ID_LENGTH = 255
 """Longest id that is looked up: an identity from training is the name of a folder."""
@@ -46,9 +48,20 @@ def list_subjects(
     limit: Annotated[
         int, Query(ge=1, le=1000, description="Largest number of subjects on a page, 1 to 1000.")
     ] = 100,
+    origin: Annotated[
+        Origin | None, Query(description="Only subjects of this origin; all if left out.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="Only subjects whose name holds this text, up to 200 characters, in "
+            "capital or small letters; all if left out.",
+        ),
+    ] = None,
 ) -> Subjects:
-    """Lists all subjects, trained or enrolled, in the order of their ids."""
-    found = gallery.subjects(after=after, limit=limit + 1)
+    """Lists subjects, trained or enrolled, in the order of their ids."""
+    found = gallery.subjects(after=after, limit=limit + 1, origin=origin, name=name)
     page = found[:limit]
     nets = service.ensemble
     return Subjects(
@@ -65,9 +78,11 @@ def list_subjects(
     summary="Show a subject",
     **guarded("read", SubjectUnknown, invalid=_TOO_LONG),
 )
-def show_subject(gallery: GalleryDep, subject_id: SubjectId) -> Subject:
-    """Shows one subject, and its number of templates of each net."""
-    return gallery.subject(subject_id)
+def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response) -> Subject:
+    """Shows one subject, and its number of templates of each net. The `ETag` names this state."""
+    subject = gallery.subject(subject_id)
+    response.headers["ETag"] = etag_of(subject)
+    return subject
 
 
 @router.patch(
@@ -76,25 +91,90 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId) -> Subject:
     **guarded(
         "enroll",
         SubjectUnknown,
+        SubjectChanged,
         CrossSite,
         invalid={"hand": "Input should be 'left' or 'right', not 'both'"},
     ),
 )
-def change_subject(gallery: GalleryDep, subject_id: SubjectId, changes: SubjectChanges) -> Subject:
+def change_subject(
+    gallery: GalleryDep,
+    subject_id: SubjectId,
+    changes: SubjectChanges,
+    response: Response,
+    if_match: Annotated[
+        str | None,
+        Header(
+            max_length=200,
+            description="The `ETag` of the subject as it was read, up to 200 characters; if it "
+            "has changed since, the answer is 412 and nothing changes.",
+        ),
+    ] = None,
+) -> Subject:
     """Sets the name, the hand or both."""
-    return gallery.update(subject_id, changes.model_dump(exclude_unset=True))
+
+    def require_unchanged(subject: Subject) -> None:
+        if if_match is not None and if_match.strip() not in ("*", etag_of(subject)):
+            raise SubjectChanged(subject_id)
+
+    fields = changes.model_dump(exclude_unset=True)
+    subject = gallery.update(subject_id, fields, check=require_unchanged)
+    response.headers["ETag"] = etag_of(subject)
+    return subject
 
 
 @router.delete(
     "/{subject_id}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Erase a subject",
-    **guarded("erase", SubjectUnknown, CrossSite, invalid=_TOO_LONG),
+    **guarded("erase", SubjectUnknown, NotConfirmed, CrossSite, invalid=_TOO_LONG),
 )
-def erase_subject(gallery: GalleryDep, subject_id: SubjectId) -> None:
+def erase_subject(
+    gallery: GalleryDep,
+    subject_id: SubjectId,
+    confirm: Annotated[
+        bool,
+        Query(description="Whether a trained identity shall be erased, which is final."),
+    ] = False,
+) -> None:
     """Erases the subject and its templates for good; it can no longer be identified.
 
-    An identity from training is ignored from then on, also after a restart. The nets' weights still
-    depend on its images until the nets are trained without it.
+    An identity from training is ignored from then on, also after a restart: `confirm=true` is
+    needed. The nets' weights still depend on its images until the nets are trained without it.
     """
-    gallery.delete(subject_id)
+
+    def require_confirmed(subject: Subject) -> None:
+        if subject.origin == "trained" and not confirm:
+            raise NotConfirmed(subject_id)
+
+    gallery.delete(subject_id, check=require_confirmed)
+
+
+@router.get(
+    "/{subject_id}/templates",
+    summary="List a subject's templates",
+    **guarded("read", SubjectUnknown, invalid=_TOO_LONG),
+)
+def list_templates(gallery: GalleryDep, subject_id: SubjectId) -> Templates:
+    """Lists the enrolled images of a subject; those from training are not listed."""
+    return Templates(templates=gallery.templates(subject_id))
+
+
+@router.delete(
+    "/{subject_id}/templates/{number}",
+    summary="Erase a template",
+    **guarded("erase", SubjectUnknown, TemplateUnknown, LastTemplate, CrossSite, invalid=_TOO_LONG),
+)
+def erase_template(
+    gallery: GalleryDep,
+    subject_id: SubjectId,
+    number: Annotated[
+        int, Path(ge=1, lt=2**63, description="The template's number, 1 or more.", examples=[412])
+    ],
+) -> Subject:
+    """Erases one enrolled image of a subject for good, and returns the subject."""
+    return gallery.remove_template(subject_id, number)
+
+
+def etag_of(subject: Subject) -> str:
+    """Returns the entity tag of a subject's state (RFC 9110, section 8.8.3)."""
+    return f'"{hashlib.sha256(subject.model_dump_json().encode()).hexdigest()[:32]}"'

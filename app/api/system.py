@@ -8,7 +8,7 @@ from app.api.errors import NotReady
 from app.api.problems import documented
 from app.api.schemas import Health, Models, Readiness, Site
 from app.api.service import Broken, EnsembleDep, GalleryDep, IdentifierDep, Service, ServiceDep
-from app.gallery.gallery import GalleryUnusable
+from app.gallery.errors import GalleryUnusable
 from app.maintenance import read_report
 
 about = APIRouter(prefix="/v1", tags=["models"], route_class=Guarded)

@@ -7,8 +7,8 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from app.gallery.gallery import Subject
 from app.gallery.rows import RowsView, Slots
+from app.gallery.subject import Subject
 from app.gallery.table import View
 from app.matching.calibration import Calibration
 from app.matching.hamming import hamming

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from app.ensemble import Net
-from app.gallery.gallery import START, Changes, Gallery, GalleryUnusable
+from app.gallery.errors import GalleryUnusable
+from app.gallery.gallery import START, Changes, Gallery
 from app.gallery.means import Means
 from app.matching.impostors import MAX_COHORT
 from app.matching.maps import VeinMaps

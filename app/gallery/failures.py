@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.gallery.gallery import GalleryUnusable
+from app.gallery.errors import GalleryUnusable
 
 
 @contextmanager

@@ -1,54 +1,31 @@
 """The gallery: the enrolled subjects and their templates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
+from app.gallery.subject import Hand, Origin, Subject, Template
 from app.keys import KeyStore
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
 from app.palm.capture import Capture
 
-Hand = Literal["left", "right"]
-Origin = Literal["trained", "enrolled"]
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A request that must be done once, however often it is sent.
 
-class Subject(BaseModel):
-    """One palm that the service knows."""
+    Attributes:
+        digest: hash of the caller and of the key that it gave the request.
+        content: hash of what was sent.
+    """
 
-    model_config = ConfigDict(frozen=True)
-
-    subject_id: str = Field(description="The subject's id, unique.", examples=["p003"])
-    name: str | None = Field(
-        description="Free text chosen by the operator, up to 200 characters; null if unknown.",
-        examples=["Ada Lovelace"],
-    )
-    hand: Hand | None = Field(
-        description="The hand that the palm belongs to; null if unknown.", examples=["left"]
-    )
-    origin: Origin = Field(
-        description='"trained": the nets were trained on it; "enrolled": /v1/enroll added it.',
-        examples=["enrolled"],
-    )
-    created_at: datetime = Field(
-        description="When the subject was stored, UTC.", examples=["2026-11-28T00:06:23.374396Z"]
-    )
-    template_counts: dict[str, int] = Field(
-        description="Number of enrolled templates by net and template id, each 1 or more. The "
-        "templates that a trained subject has from training are not counted.",
-        examples=[{"alexnet:0c1d2e3f4a5b6c7d": 3, "vgg16:0123456789abcdef": 3}],
-    )
-    captures: list[Capture] = Field(
-        description='How these templates were captured: "hand", "roi" or both. Empty for templates '
-        "from training, or of a release that did not record it.",
-        examples=[["hand"]],
-    )
+    digest: bytes
+    content: bytes
 
 
 class Position(NamedTuple):
@@ -103,36 +80,11 @@ class Changes:
     complete: bool
 
 
-class SubjectExists(Exception):
-    """The subject_id exists and the caller did not ask to add templates to it."""
-
-    def __init__(self, subject_id: str) -> None:
-        super().__init__(
-            f"subject {subject_id!r} exists already; choose another subject_id, or send add=true "
-            "if these images show that subject's palm"
-        )
+Check = Callable[[Subject], None]
 
 
-class SubjectAlike(SubjectExists):
-    """A subject_id exists that differs only in capital and small letters."""
-
-    def __init__(self, subject_id: str, known: str) -> None:
-        Exception.__init__(
-            self,
-            f"subject {known!r} exists, and {subject_id!r} differs from it only in capital "
-            "letters; choose another subject_id",
-        )
-
-
-class SubjectUnknown(Exception):
-    """There is no such subject, or it has been erased."""
-
-    def __init__(self, subject_id: str) -> None:
-        super().__init__(f"subject {subject_id!r} is not in the gallery; enroll it first")
-
-
-class GalleryUnusable(Exception):
-    """The store cannot be opened, read or written; the message names it and says what to do."""
+def accept(_: Subject) -> None:
+    """Accepts every subject."""
 
 
 class Gallery(Protocol):
@@ -151,7 +103,9 @@ class Gallery(Protocol):
         ...
 
     def seed_trained(self, subject_ids: Sequence[str]) -> None:
-        """Adds the identities that the nets were trained on, except the erased ones.
+        """Makes the trained subjects the identities that the nets know, except the erased ones.
+
+        Others are removed, unless they have a name, a hand or templates of their own.
 
         A subject that was enrolled under one of these ids before stays as it is. The templates that
         the nets have of that id are never used, because they may show another palm.
@@ -167,6 +121,7 @@ class Gallery(Protocol):
         *,
         add: bool,
         captures: Sequence[Capture] | None = None,
+        once: Once | None = None,
     ) -> Subject:
         """Stores a subject's templates, all or nothing.
 
@@ -178,9 +133,38 @@ class Gallery(Protocol):
             templates: the images' maps by each net, before any mean map is subtracted.
             add: whether to add the templates if the subject exists.
             captures: how each of the images was captured; None if that is not known.
+            once: identifies the request; if it was done within a day, nothing is stored.
 
         Raises:
             SubjectExists: if the subject exists and `add` is false.
+            RequestDiffers: if another request was done under the key of `once`.
+            SubjectUnknown: if the request was done, and the subject erased since.
+        """
+        ...
+
+    def was_enrolled(self, once: Once) -> bool:
+        """Tells whether a request was done within a day.
+
+        Raises:
+            RequestDiffers: if another request was done under its key.
+        """
+        ...
+
+    def templates(self, subject_id: str) -> list[Template]:
+        """Returns the enrolled templates of a subject, in the order of enrolment.
+
+        Raises:
+            SubjectUnknown: if there is no subject of that id.
+        """
+        ...
+
+    def remove_template(self, subject_id: str, number: int) -> Subject:
+        """Removes one template, beyond recovery as `delete` does; returns the subject.
+
+        Raises:
+            SubjectUnknown: if there is no subject of that id.
+            TemplateUnknown: if it has no template of that number.
+            LastTemplate: if an enrolled subject has no other.
         """
         ...
 
@@ -192,12 +176,33 @@ class Gallery(Protocol):
         """
         ...
 
-    def subjects(self, *, after: str | None, limit: int) -> list[Subject]:
-        """Returns up to `limit` subjects in the order of their ids, beginning after `after`."""
+    def subjects(
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        origin: Origin | None = None,
+        name: str | None = None,
+    ) -> list[Subject]:
+        """Returns subjects in the order of their ids.
+
+        Args:
+            after: id after which to begin.
+            limit: largest number of subjects.
+            origin: only subjects of this origin.
+            name: only subjects whose name holds this text, in capital or small letters.
+        """
         ...
 
-    def update(self, subject_id: str, changes: Mapping[str, str | None]) -> Subject:
+    def update(
+        self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
+    ) -> Subject:
         """Sets `name`, `hand` or both; None clears.
+
+        Args:
+            subject_id: the subject.
+            changes: the fields to set.
+            check: called with the subject as it is; whatever it raises keeps it so.
 
         Raises:
             SubjectUnknown: if there is no subject of that id.
@@ -205,11 +210,11 @@ class Gallery(Protocol):
         """
         ...
 
-    def delete(self, subject_id: str) -> None:
+    def delete(self, subject_id: str, check: Check = accept) -> None:
         """Erases a subject and its templates, beyond recovery from the store's files.
 
         Its share of the sums of maps is subtracted. The id of a trained identity is kept, so that
-        the templates that the nets have of it are never used again.
+        the templates that the nets have of it are never used again. `check`: see `update`.
 
         Raises:
             SubjectUnknown: if there is no subject of that id.

@@ -10,7 +10,8 @@ import numpy as np
 from app.ensemble import Net
 from app.gallery.comparison import Found, choose_proposer, locate, search, search_all
 from app.gallery.enrolled import next_means
-from app.gallery.gallery import Gallery, GalleryUnusable
+from app.gallery.errors import GalleryUnusable
+from app.gallery.gallery import Gallery
 from app.gallery.means import Means
 from app.gallery.table import Table, View
 from app.matching.impostors import Impostors

@@ -5,8 +5,8 @@ import logging
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
-from app.gallery.gallery import GalleryUnusable
 from app.gallery.migrations import check_schema, migrate
 from app.gallery.sql import SqlGallery
 

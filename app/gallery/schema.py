@@ -50,8 +50,10 @@ MAPS = Table(
     Column("template_id", String, nullable=False),
     Column("map", LargeBinary, nullable=False),
     Column("capture", String),  # null in galleries of schema 2: whatever was sent was enrolled
-    # With capture, which stands behind the map in a row: so reading it need not read the map.
-    Index("maps_by_subject", "subject_id", "net", "template_id", "capture"),
+    Column("number", NUMBER, nullable=False, server_default="0"),  # of the image, for all its maps
+    Column("added_at", String),  # ISO 8601, UTC; null if a former release stored it
+    # With columns that stand behind the map in a row: so reading them need not read the map.
+    Index("maps_by_subject", "subject_id", "net", "template_id", "number", "capture", "added_at"),
     sqlite_autoincrement=True,
 )
 MAP_SUMS = Table(  # over the subjects of origin "enrolled"
@@ -89,4 +91,12 @@ KEYS = Table(  # API keys
     Column("created_at", String, nullable=False),  # ISO 8601, UTC
     Column("expires_at", String),  # likewise
     Column("digest", LargeBinary, nullable=False),  # see app.keys
+)
+REQUESTS = Table(  # enrolments that were done, so that none is done twice
+    "requests",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True),  # of the caller and its idempotency key
+    Column("content", LargeBinary, nullable=False),  # digest of what was sent with it
+    Column("done_at", String, nullable=False),  # ISO 8601, UTC
+    Index("requests_by_time", "done_at"),
 )

@@ -1,42 +1,34 @@
 """The gallery in any SQL database; what one database needs is in its own module."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Engine,
-    Select,
     Table,
-    and_,
     delete,
     exists,
-    false,
     func,
     insert,
-    or_,
     select,
     update,
 )
 
 from app.gallery.changes import read_changes
+from app.gallery.errors import SubjectAlike, SubjectExists
 from app.gallery.failures import named_failures
-from app.gallery.gallery import (
-    Changes,
-    Hand,
-    Origin,
-    Position,
-    Subject,
-    SubjectAlike,
-    SubjectExists,
-)
+from app.gallery.gallery import Changes, Check, Once, Position, accept
 from app.gallery.keys import SqlKeys
+from app.gallery.numbers import take_numbers
+from app.gallery.requests import remember, was_done
 from app.gallery.schema import ERASED, GALLERY, MAPS, REMOVED, SITE, SUBJECTS
-from app.gallery.subjects import read_subject, read_subjects
+from app.gallery.subject import Hand, Origin, Subject, Template
+from app.gallery.subjects import is_incomparable, read_page, read_subject
 from app.gallery.sums import read_shares, read_sum, replace_shares, summed_formats
+from app.gallery.templates import insert_templates, read_templates, remove_template
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
@@ -76,9 +68,10 @@ class SqlGallery:
             wanted = set(subject_ids) - erased
             missing = wanted - origins.keys()
             taken = {subject_id for subject_id in wanted if origins.get(subject_id) == "enrolled"}
+            unknown = _remove_unused(connection, revision, wanted)
             _insert_subjects(connection, revision, sorted(missing), "trained")
             _insert(connection, ERASED, [{"subject_id": subject_id} for subject_id in taken])
-            if not (missing or taken):  # else every process would look for changes
+            if not (missing or taken or unknown):  # else every process would look for changes
                 connection.rollback()
 
     def enroll(
@@ -90,10 +83,17 @@ class SqlGallery:
         *,
         add: bool,
         captures: Sequence[Capture] | None = None,
+        once: Once | None = None,
     ) -> Subject:
         """See `Gallery.enroll`."""
         given = {"name": name, "hand": hand}
         with self._writing() as (connection, revision):
+            if once is not None:
+                if was_done(connection, once):
+                    subject = read_subject(connection, subject_id)
+                    connection.rollback()
+                    return subject
+                remember(connection, once)
             if not _exists(connection, subject_id):
                 if (known := _find_alike(connection, subject_id)) is not None:
                     raise SubjectAlike(subject_id, known)
@@ -103,7 +103,7 @@ class SqlGallery:
             changes = {key: value for key, value in given.items() if value is not None}
             _change(connection, revision, subject_id, changes)
             before = read_shares(connection, subject_id, templates)
-            _insert(connection, MAPS, _map_rows(subject_id, templates, captures))
+            insert_templates(connection, subject_id, templates, captures)
             subject = read_subject(connection, subject_id)
             if subject.origin == "enrolled":
                 after = read_shares(connection, subject_id, templates)
@@ -115,25 +115,37 @@ class SqlGallery:
         with self._reading() as connection:
             return read_subject(connection, subject_id)
 
-    def subjects(self, *, after: str | None, limit: int) -> list[Subject]:
+    def subjects(
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        origin: Origin | None = None,
+        name: str | None = None,
+    ) -> list[Subject]:
         """See `Gallery.subjects`."""
+        query = select(SUBJECTS)
+        query = query if origin is None else query.where(SUBJECTS.c.origin == origin)
         with self._reading() as connection:
-            return read_subjects(connection, _page(select(SUBJECTS), after, limit))
+            return read_page(connection, query, after, limit, name)
 
-    def update(self, subject_id: str, changes: Mapping[str, str | None]) -> Subject:
+    def update(
+        self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
+    ) -> Subject:
         """See `Gallery.update`."""
         if unknown := changes.keys() - {"name", "hand"}:
             raise ValueError(f"only name and hand can be changed, not {sorted(unknown)}")
         with self._writing() as (connection, revision):
-            read_subject(connection, subject_id)
+            check(read_subject(connection, subject_id))
             _change(connection, revision, subject_id, changes)
             return read_subject(connection, subject_id)
 
-    def delete(self, subject_id: str) -> None:
+    def delete(self, subject_id: str, check: Check = accept) -> None:
         """See `Gallery.delete`."""
         row = SUBJECTS.c.subject_id == subject_id
         with self._writing() as (connection, revision):
             subject = read_subject(connection, subject_id)
+            check(subject)
             number = connection.scalars(select(SUBJECTS.c.number).where(row)).one()
             formats = summed_formats(connection) if subject.origin == "enrolled" else []
             before = read_shares(connection, subject_id, formats)
@@ -143,6 +155,24 @@ class SqlGallery:
             if subject.origin == "trained":
                 _insert(connection, ERASED, [{"subject_id": subject_id}])
         self._purge()
+
+    def was_enrolled(self, once: Once) -> bool:
+        """See `Gallery.was_enrolled`."""
+        with self._reading() as connection:
+            return was_done(connection, once)
+
+    def templates(self, subject_id: str) -> list[Template]:
+        """See `Gallery.templates`."""
+        with self._reading() as connection:
+            return read_templates(connection, subject_id)
+
+    def remove_template(self, subject_id: str, number: int) -> Subject:
+        """See `Gallery.remove_template`."""
+        with self._writing() as (connection, revision):
+            remove_template(connection, revision, subject_id, number)
+            subject = read_subject(connection, subject_id)
+        self._purge()
+        return subject
 
     def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
         """See `Gallery.changes`."""
@@ -158,13 +188,13 @@ class SqlGallery:
         self, formats: Sequence[MapFormat], *, after: str | None, limit: int
     ) -> list[Subject]:
         """See `Gallery.incomparable`."""
-        query = select(SUBJECTS).where(_is_incomparable(formats))
+        query = select(SUBJECTS).where(is_incomparable(formats))
         with self._reading() as connection:
-            return read_subjects(connection, _page(query, after, limit))
+            return read_page(connection, query, after, limit)
 
     def count_incomparable(self, formats: Sequence[MapFormat]) -> int:
         """See `Gallery.count_incomparable`."""
-        query = select(func.count()).select_from(SUBJECTS).where(_is_incomparable(formats))
+        query = select(func.count()).select_from(SUBJECTS).where(is_incomparable(formats))
         with self._reading() as connection:
             return connection.scalars(query).one()
 
@@ -221,8 +251,7 @@ def _insert_subjects(
     connection: Connection, revision: int, subject_ids: Sequence[str], origin: Origin
 ) -> None:
     """Adds subjects without a name, hand or templates, and numbers them."""
-    first = connection.scalars(select(GALLERY.c.next_number)).one()
-    connection.execute(update(GALLERY).values(next_number=first + len(subject_ids)))
+    first = take_numbers(connection, len(subject_ids))
     now = datetime.now(UTC).isoformat()
     rows = [
         {
@@ -244,40 +273,19 @@ def _change(
     connection.execute(update(SUBJECTS).where(row).values(changed=revision, **changes))
 
 
-def _map_rows(
-    subject_id: str,
-    templates: Mapping[MapFormat, VeinMaps],
-    captures: Sequence[Capture] | None,
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "subject_id": subject_id,
-            "net": of.net,
-            "template_id": of.template_id,
-            "map": one,
-            "capture": capture,
-        }
-        for of, maps in templates.items()
-        for one, capture in zip(maps.to_bytes(), captures or [None] * len(maps), strict=True)
-    ]
+def _remove_unused(connection: Connection, revision: int, wanted: Collection[str]) -> int:
+    """Removes trained identities that are not wanted and that nobody changed or added to.
 
-
-def _page(query: Select[Any], after: str | None, limit: int) -> Select[Any]:
-    ordered = query.order_by(SUBJECTS.c.subject_id).limit(limit)
-    if after is None:
-        return ordered
-    # PostgreSQL would refuse a NUL. No id has one: the same ids come after what precedes it.
-    return ordered.where(SUBJECTS.c.subject_id > after.partition("\0")[0])
-
-
-def _is_incomparable(formats: Sequence[MapFormat]) -> ColumnElement[bool]:
-    """Returns the condition that an enrolled subject has no map of at least one format."""
-    lacking = [
-        ~exists().where(
-            MAPS.c.subject_id == SUBJECTS.c.subject_id,
-            MAPS.c.net == of.net,
-            MAPS.c.template_id == of.template_id,
-        )
-        for of in formats
-    ]
-    return and_(SUBJECTS.c.origin == "enrolled", or_(false(), *lacking))
+    They are not erased: they come back with nets that know them.
+    """
+    query = select(SUBJECTS.c.subject_id, SUBJECTS.c.number).where(
+        SUBJECTS.c.origin == "trained",
+        SUBJECTS.c.name.is_(None),
+        SUBJECTS.c.hand.is_(None),
+        ~exists().where(MAPS.c.subject_id == SUBJECTS.c.subject_id),
+    )
+    unused = [row for row in connection.execute(query) if row.subject_id not in wanted]
+    for row in unused:
+        connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject_id == row.subject_id))
+    _insert(connection, REMOVED, [{"number": row.number, "revision": revision} for row in unused])
+    return len(unused)

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError
 
+from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
-from app.gallery.gallery import GalleryUnusable
 from app.gallery.migrations import check_schema, migrate
 from app.gallery.sql import SqlGallery
 

@@ -4,11 +4,25 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
+from unicodedata import normalize
 
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+)
 
-from app.gallery.gallery import Subject, SubjectUnknown
+from app.gallery.errors import SubjectUnknown
 from app.gallery.schema import MAPS, SUBJECTS
+from app.gallery.subject import Subject
+from app.matching.templates import MapFormat
 from app.palm.capture import Capture
 
 _IDS_PER_QUERY = 500  # databases bound the values of one statement
@@ -38,6 +52,40 @@ def as_subjects(connection: Connection, rows: Sequence[RowMapping]) -> list[Subj
     ids = [row["subject_id"] for row in rows]
     counts, captures = _template_counts(connection, ids), _captures(connection, ids)
     return [_subject(row, counts[row["subject_id"]], captures[row["subject_id"]]) for row in rows]
+
+
+def read_page(
+    connection: Connection,
+    query: Select[Any],
+    after: str | None,
+    limit: int,
+    name: str | None = None,
+) -> list[Subject]:
+    """Reads the first subjects that a query selects, in the order of their ids; see `Gallery`."""
+    query = query.order_by(SUBJECTS.c.subject_id)
+    if after is not None:
+        # PostgreSQL would refuse a NUL. No id has one: the same ids come after what precedes it.
+        query = query.where(SUBJECTS.c.subject_id > after.partition("\0")[0])
+    if name is None:
+        return read_subjects(connection, query.limit(limit))
+    # Not by the database: SQLite knows the capitals of the English alphabet only.
+    wanted = normalize("NFC", name).casefold()
+    rows = connection.execute(query.where(SUBJECTS.c.name.is_not(None))).mappings()
+    found = (row for row in rows if wanted in row["name"].casefold())
+    return as_subjects(connection, list(islice(found, limit)))
+
+
+def is_incomparable(formats: Sequence[MapFormat]) -> ColumnElement[bool]:
+    """Returns the condition that an enrolled subject has no map of at least one format."""
+    lacking = [
+        ~exists().where(
+            MAPS.c.subject_id == SUBJECTS.c.subject_id,
+            MAPS.c.net == of.net,
+            MAPS.c.template_id == of.template_id,
+        )
+        for of in formats
+    ]
+    return and_(SUBJECTS.c.origin == "enrolled", or_(false(), *lacking))
 
 
 def _template_counts(

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
-from app.gallery.gallery import GalleryUnusable
+from app.gallery.errors import GalleryUnusable
 from app.gallery.schema import MAP_SUMS, MAPS, SUBJECTS
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.mean_map import MapSum

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Net
-from app.gallery.gallery import START, Changes, Gallery, StoredMaps, Subject
+from app.gallery.gallery import START, Changes, Gallery, StoredMaps
 from app.gallery.means import Means
 from app.gallery.rows import FREE, Rows, RowsView, Slots
+from app.gallery.subject import Subject
 from app.matching.maps import VeinMaps
 from app.matching.templates import MapFormat
 

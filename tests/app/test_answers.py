@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.answers import Candidate, Enrollment, Threshold
-from app.gallery.gallery import Subject
+from app.gallery.subject import Subject
 from app.palm.quality import Quality
 
 SUBJECT = Subject(

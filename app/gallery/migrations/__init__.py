@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, inspect, select
 
-from app.gallery.gallery import GalleryUnusable
+from app.gallery.errors import GalleryUnusable
 from app.gallery.migrations.former import UPGRADABLE
 from app.gallery.schema import GALLERY, SCHEMA_VERSION
 

@@ -59,7 +59,7 @@ def guarded_routes() -> dict[tuple[str, str], Scope]:
 
 
 def send(client: TestClient, method: str, path: str, **options: Any) -> Any:
-    filled = path.format(subject_id="p001", key_id="00000000")
+    filled = path.format(subject_id="p001", key_id="00000000", number=1)
     return client.request(method, filled, **options)
 
 

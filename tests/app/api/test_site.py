@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.ensemble import Ensemble
-from app.gallery.gallery import GalleryUnusable
+from app.gallery.errors import GalleryUnusable
 from app.main import open_gallery
 from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
 from app.matching.calibration import Calibration, Case, Threshold

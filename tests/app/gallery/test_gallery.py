@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from app.gallery.gallery import START, Gallery, SubjectExists, SubjectUnknown
+from app.gallery.errors import SubjectExists, SubjectUnknown
+from app.gallery.gallery import START, Gallery
 from app.matching.maps import VeinMaps
 from tests.app.gallery.conftest import ALEXNET, BOTH_STORES, VGG16, Open, enroll, vein_maps
 

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.keys import KeyUnknown, StoredKey, issue
-from tests.app.gallery.conftest import Open
+from tests.app.gallery.conftest import BOTH_STORES, Open
+
+pytestmark = BOTH_STORES
 
 MASTER_KEY = bytes(32)
 

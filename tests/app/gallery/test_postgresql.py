@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, insert, make_url
 
 from app.gallery import postgresql
-from app.gallery.gallery import START, GalleryUnusable, SubjectUnknown
+from app.gallery.errors import GalleryUnusable, SubjectUnknown
+from app.gallery.gallery import START
 from app.gallery.migrations import migrate
 from app.gallery.postgresql import open_postgresql
 from app.gallery.schema import MAPS

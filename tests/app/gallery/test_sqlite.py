@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy import create_engine
 
-from app.gallery.gallery import START, Gallery, GalleryUnusable, SubjectUnknown
+from app.gallery.errors import GalleryUnusable, SubjectUnknown
+from app.gallery.gallery import START, Gallery
 from app.gallery.migrations import former as former_releases
 from app.gallery.sql import named_failures
 from app.gallery.sqlite import open_sqlite
@@ -259,14 +260,25 @@ def test_an_upgraded_file_is_like_a_new_one(former: Path, open_gallery: Open) ->
     assert schema(former) == schema(new)
 
 
+def go_back(path: Path) -> None:
+    """Turns a gallery into one of the last release before Alembic."""
+    execute(path, "DROP INDEX maps_by_subject")
+    for column in ("number", "added_at"):
+        execute(path, f"ALTER TABLE maps DROP COLUMN {column}")
+    execute(path, "CREATE INDEX maps_by_subject ON maps (subject_id, net, template_id, capture)")
+    for table in ("keys", "requests", "alembic_version"):
+        execute(path, f"DROP TABLE {table}")
+    execute(path, "UPDATE gallery SET schema_version = 4")
+
+
 def test_a_gallery_without_captures_is_upgraded_and_keeps_its_templates(
     path: Path, open_gallery: Open
 ) -> None:
     enroll(open_gallery(), "ada")
+    go_back(path)
     execute(path, "DROP INDEX maps_by_subject")
     execute(path, "ALTER TABLE maps DROP COLUMN capture")
     execute(path, "CREATE INDEX maps_by_subject ON maps (subject_id, net, template_id)")
-    execute(path, "DROP TABLE alembic_version")
     execute(path, "UPDATE gallery SET schema_version = 2")
 
     gallery = open_gallery()
@@ -283,13 +295,19 @@ def test_a_gallery_of_the_last_release_before_alembic_is_adopted_as_it_is(
     path: Path, open_gallery: Open
 ) -> None:
     enroll(open_gallery(), "ada")
-    execute(path, "DROP TABLE alembic_version")
-    execute(path, "UPDATE gallery SET schema_version = 4")
+    enroll(open_gallery(), "eve")
+    go_back(path)
 
     gallery = open_gallery()
 
     assert gallery.subject("ada").template_counts == {str(ALEXNET): 1, str(VGG16): 2}
-    assert len(gallery.changes(START, [VGG16], 9).maps[0].maps) == 2
+    assert len(gallery.changes(START, [VGG16], 9).maps[0].maps) == 4
+    templates = [*gallery.templates("ada"), *gallery.templates("eve")]
+    assert [one.nets for one in templates] == 2 * [[str(ALEXNET), str(VGG16)], [str(VGG16)]]
+    assert {(one.capture, one.added_at) for one in templates} == {(None, None)}
+    enroll(gallery, "bob")
+    templates += gallery.templates("bob")
+    assert len({one.number for one in templates}) == 6
     assert execute(path, "SELECT schema_version FROM gallery") == [(5,)]  # it refuses this one
 
 

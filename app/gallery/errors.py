@@ -1,0 +1,62 @@
+"""What a gallery refuses, and its failure."""
+
+
+class SubjectExists(Exception):
+    """The subject_id exists and the caller did not ask to add templates to it."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(
+            f"subject {subject_id!r} exists already; choose another subject_id, or send add=true "
+            "if these images show that subject's palm"
+        )
+
+
+class SubjectAlike(SubjectExists):
+    """A subject_id exists that differs only in capital and small letters."""
+
+    def __init__(self, subject_id: str, known: str) -> None:
+        Exception.__init__(
+            self,
+            f"subject {known!r} exists, and {subject_id!r} differs from it only in capital "
+            "letters; choose another subject_id",
+        )
+
+
+class SubjectUnknown(Exception):
+    """There is no such subject, or it has been erased."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(f"subject {subject_id!r} is not in the gallery; enroll it first")
+
+
+class TemplateUnknown(Exception):
+    """The subject has no such template."""
+
+    def __init__(self, subject_id: str, number: int) -> None:
+        super().__init__(
+            f"subject {subject_id!r} has no template {number}; GET its templates for their numbers"
+        )
+
+
+class LastTemplate(Exception):
+    """The template is the only one of an enrolled subject."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(
+            f"it is the last template of subject {subject_id!r}: erase the subject instead, or "
+            "enroll another image first"
+        )
+
+
+class RequestDiffers(Exception):
+    """Another request was sent with the same idempotency key."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this Idempotency-Key was sent with another request before: send a new one with every "
+            "new request, and the same one only to repeat a request"
+        )
+
+
+class GalleryUnusable(Exception):
+    """The store cannot be opened, read or written; the message names it and says what to do."""
