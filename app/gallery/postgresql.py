@@ -1,8 +1,12 @@
 """Opens and vacuums a gallery in a PostgreSQL database."""
 
 import logging
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.gallery.errors import GalleryUnusable
@@ -18,6 +22,7 @@ OPENING = 0x70616C6D  # "palm"
 CONNECT_TIMEOUT_S = 3
 UNANSWERED_TIMEOUT_S = 3  # of a connection that was open
 STATEMENT_TIMEOUT_S = 5  # also bounds how long a writer waits for the others
+ANSWER_TIMEOUT_S = STATEMENT_TIMEOUT_S + 1  # then the server is frozen, not slow
 IDLE_TIMEOUT_S = 10
 """A process that hangs within a transaction loses it, because every other writer waits for it."""
 
@@ -60,8 +65,31 @@ def lock_opening(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": OPENING})
 
 
+Result = TypeVar("Result")
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that is closed if the server gives no answer.
+
+    A frozen server keeps its sockets open, and would otherwise be waited for without end.
+    """
+
+    def wait(
+        self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None
+    ) -> Result:
+        try:
+            return super().wait(gen, interval, timeout or ANSWER_TIMEOUT_S)
+        except psycopg.OperationalError as error:
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise
+            self.close()
+            raise psycopg.OperationalError(
+                f"the server gave no answer for {ANSWER_TIMEOUT_S} s"
+            ) from error
+
+
 def _engine(url: str) -> Engine:
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # keeps templates out of the message of a failed statement
@@ -77,6 +105,12 @@ def _engine(url: str) -> Engine:
             f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S}s",
         },
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, cargs: Any, cparams: Any) -> _Connection:
+        return _Connection.connect(*cargs, **cparams)
+
+    return engine
 
 
 def _check_server(connection: Connection) -> None:

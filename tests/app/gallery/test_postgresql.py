@@ -1,6 +1,8 @@
 """The PostgreSQL database: who shares it, which are refused, and what happens if it is lost."""
 
 import logging
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -134,8 +136,9 @@ def test_a_server_that_cannot_be_reached_is_named_without_the_password() -> None
     assert "\n" not in str(refusal.value)
 
 
+CLOSE = "pg_terminate_backend(pid)"
 CLOSE_CONNECTIONS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    f"SELECT {CLOSE} FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 
@@ -174,6 +177,31 @@ def test_a_lost_database_is_used_again_when_it_is_back(
     server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     enroll(gallery, "eve")
     assert len(gallery.subjects(after=None, limit=9)) == 2
+
+
+def test_a_frozen_server_is_not_waited_for(
+    open_gallery: Open, execute: Execute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery()
+    monkeypatch.setattr(postgresql, "ANSWER_TIMEOUT_S", 0.5)
+    frozen: list[int] = []
+
+    def freeze() -> None:
+        frozen.extend(pid for (pid,) in execute(CLOSE_CONNECTIONS.replace(CLOSE, "pid")))
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+
+    try:
+        with (
+            after_next_statement(freeze),
+            pytest.raises(GalleryUnusable, match=r"no answer for 0\.5 s"),
+        ):
+            enroll(gallery, "ada")
+        assert gallery.subjects(after=None, limit=9) == []  # on a new connection
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    assert frozen
 
 
 def test_a_writer_that_waits_too_long_for_another_gives_up(
