@@ -211,7 +211,10 @@ class Gallery(Protocol):
         ...
 
     def delete(self, subject_id: str, check: Check = accept) -> None:
-        """Erases a subject and its templates, beyond recovery from the store's files.
+        """Erases a subject and its templates.
+
+        They are beyond recovery from a SQLite file. PostgreSQL keeps their bytes for longer, as
+        docs/operation.md tells.
 
         Its share of the sums of maps is subtracted. The id of a trained identity is kept, so that
         the templates that the nets have of it are never used again. `check`: see `update`.

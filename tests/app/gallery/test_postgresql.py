@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,7 +20,7 @@ from app.gallery.migrations import migrate
 from app.gallery.postgresql import open_postgresql
 from app.gallery.schema import MAPS
 from app.gallery.sql import SqlGallery, named_failures
-from tests.app.gallery.conftest import VGG16, Open, enroll
+from tests.app.gallery.conftest import VGG16, Open, enroll, vein_maps
 
 Execute = Callable[[str], list[Any]]
 
@@ -227,6 +228,30 @@ def test_an_erasure_is_vacuumed(open_gallery: Open, execute: Execute) -> None:
         "SELECT relname, n_dead_tup FROM pg_stat_user_tables WHERE vacuum_count > 0 ORDER BY 1"
     )
     assert vacuumed == [("map_sums", 0), ("maps", 0), ("subjects", 0)]
+
+
+def test_nothing_of_an_erased_subject_remains_in_tables_that_are_written_anew(
+    open_gallery: Open, execute: Execute
+) -> None:
+    gallery = open_gallery()
+    enroll(gallery, "eve")
+    maps = vein_maps(3, seed=5)
+    gallery.enroll("ada-lovelace", "Ada Byron", None, {VGG16: maps}, add=False)
+    traces = [b"ada-lovelace", b"Ada Byron", *(one[:16] for one in maps.to_bytes())]
+
+    def remaining() -> list[bytes]:
+        execute("CHECKPOINT")
+        ((path,),) = execute(
+            "SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database "
+            "WHERE datname = current_database()"
+        )
+        files = b"".join(file.read_bytes() for file in Path(path).iterdir())
+        return [trace for trace in traces if trace in files]
+
+    assert remaining() == traces
+    gallery.delete("ada-lovelace")
+    execute("VACUUM FULL subjects, maps, map_sums")
+    assert remaining() == []
 
 
 def test_an_erasure_stands_if_it_cannot_be_vacuumed(
