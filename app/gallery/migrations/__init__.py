@@ -53,7 +53,7 @@ def check_schema(connection: Connection, name: str, advice: str) -> None:
     if unknown := set(found) - known:
         raise GalleryUnusable(
             f"gallery {name} has schema revision {', '.join(sorted(unknown))} of a newer release; "
-            f"start that release; {advice}"
+            f"start that release, or {advice}"
         )
 
 

@@ -19,7 +19,7 @@ from app.gallery.gallery import START
 from app.gallery.migrations import migrate
 from app.gallery.postgresql import open_postgresql
 from app.gallery.schema import MAPS
-from app.gallery.sql import SqlGallery, named_failures
+from app.gallery.sql import SqlGallery
 from tests.app.gallery.conftest import VGG16, Open, enroll, vein_maps
 
 Execute = Callable[[str], list[Any]]
@@ -224,10 +224,8 @@ def test_an_erasure_is_vacuumed(open_gallery: Open, execute: Execute) -> None:
     gallery = open_gallery()
     enroll(gallery, "ada")
     gallery.delete("ada")
-    vacuumed = execute(
-        "SELECT relname, n_dead_tup FROM pg_stat_user_tables WHERE vacuum_count > 0 ORDER BY 1"
-    )
-    assert vacuumed == [("map_sums", 0), ("maps", 0), ("subjects", 0)]
+    vacuumed = execute("SELECT relname FROM pg_stat_user_tables WHERE vacuum_count > 0 ORDER BY 1")
+    assert vacuumed == [("map_sums",), ("maps",), ("subjects",)]
 
 
 def test_nothing_of_an_erased_subject_remains_in_tables_that_are_written_anew(

@@ -17,7 +17,6 @@ from sqlalchemy import create_engine
 from app.gallery.errors import GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import START, Gallery
 from app.gallery.migrations import former as former_releases
-from app.gallery.sql import named_failures
 from app.gallery.sqlite import open_sqlite
 from app.matching.maps import MapShape
 from app.matching.templates import MapFormat
