@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from app.gallery.errors import GalleryUnusable, SubjectUnknown
+from app.gallery.failures import named_failures
 from app.gallery.gallery import START, Gallery
 from app.gallery.migrations import former as former_releases
 from app.gallery.sqlite import open_sqlite
