@@ -75,6 +75,24 @@ def flatten(image: Pixels, contrast: float) -> Pixels:
     return np.clip(np.rint(middle + (image - middle) * contrast), 0, 255).astype(np.uint8)
 
 
+def cut_off(image: Pixels, share: float) -> tuple[Pixels, NDArray[np.bool_]]:
+    """Shows a share of an image [S, S] beyond a straight edge, and noise of its brightness there.
+
+    Returns the image and which of its pixels are shown, bool [S, S]. The edge's direction depends
+    on the image only.
+    """
+    rng = np.random.default_rng(int(image.astype(np.int64).sum()))
+    angle = rng.uniform(0, 2 * np.pi)
+    down, right = np.mgrid[: image.shape[0], : image.shape[1]]
+    along = right * np.cos(angle) + down * np.sin(angle)
+    shown = along <= np.quantile(along, share)
+    noise = rng.normal(image.mean(), image.std(), image.shape).clip(0, 255).astype(np.uint8)
+    return np.where(shown, image, noise), shown
+
+
+CUT_OFF = (0.9, 0.75, 0.6, 0.5, 0.4, 0.3)
+"""Shares of the square that lie on the hand."""
+
 FAULTS: dict[str, tuple[str, Fault, tuple[float, ...]]] = {
     "blur, px of 224": ("sharpness", blur, (2, 3, 4, 5, 6, 8)),
     "enlarged from px": ("sharpness", enlarge, (48, 32, 24, 16, 8)),
@@ -124,6 +142,17 @@ def measure(net: Version, style: str, palms: int) -> list[dict[str, Any]]:
             against_good, against_spoilt = compare(probes, templates), compare(probes, also)
             measured = (spoilt[0], against_good, against_spoilt, threshold)
             rows.append(_row(style, name, strength, component, *measured))
+    for share in tqdm(CUT_OFF, f"{style}, cut off"):
+        cut = [[cut_off(image, share) for image in some] for some in (second, first)]
+        images, shown = (np.stack([[one[i] for one in some] for some in cut]) for i in (0, 1))
+        probes, also = (net.maps(_as_palms(drawn, images[i]), shown[i]) for i in (0, 1))
+        against_good, against_cut = compare(probes, templates), compare(probes, also)
+        rows.append(
+            _row(
+                style, "on the hand", share, "skin", images[0], against_good, against_cut, threshold
+            )
+            | {"value": [share] * 3}
+        )
     return rows
 
 

@@ -99,23 +99,33 @@ class Version:
         """Other palms, with which every map is compared to find its scale."""
         return Cohort.of(self.trained)
 
-    def maps(self, palms: Palms) -> VeinMaps:
-        """Returns the vein maps of all images, in order, as the service computes them."""
-        return self.run(palms)[0]
+    def maps(self, palms: Palms, skin: NDArray[np.bool_] | None = None) -> VeinMaps:
+        """Returns the vein maps of all images, in order, as the service computes them.
+
+        Args:
+            palms: the images.
+            skin: bool [N, S, S], which pixels lie on the hand; None if all do.
+        """
+        return self.run(palms, skin)[0]
 
     def scores(self, palms: Palms) -> Float32:
         """Returns float32 [N, C], every image's score with each identity that the net knows."""
         return compare_trained(self.maps(palms), self.trained, str(self.key))
 
-    def run(self, palms: Palms) -> tuple[VeinMaps, Float32]:
+    def run(self, palms: Palms, skin: NDArray[np.bool_] | None = None) -> tuple[VeinMaps, Float32]:
         """Returns the vein maps of all images and their embeddings of unit length, in order.
 
         The maps are those of `maps`; the embeddings are float32 [N, D].
         """
+        done = 0
         maps = [VeinMaps.empty(self.manifest.map_format.shape)]
         embeddings = [np.empty((0, self.manifest.embedding_size), np.float32)]
         for outputs in self._outputs(palms):
-            maps.append(self.cohort.scaled(VeinMaps.of(outputs["map"], outputs["mask"])))
+            found = VeinMaps.of(outputs["map"], outputs["mask"])
+            if skin is not None:
+                found = found.within(skin[done : done + len(found)])
+            done += len(found)
+            maps.append(self.cohort.scaled(found))
             embeddings.append(outputs["embedding"])
         return join_maps(maps), np.concatenate(embeddings)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.palm.landmarks import OUTPUTS
-from training.finder.net import CoarseContrast, build_finder, fold_finder
+from training.finder.net import GreyAndContrast, build_finder, fold_finder
 
 SIDE = 32
 
@@ -42,10 +42,38 @@ def test_a_bottom_that_does_not_divide_the_side_is_refused() -> None:
         build_finder(40)
 
 
-def test_contrast_depends_neither_on_gain_nor_on_brightness() -> None:
-    x = np.random.default_rng(0).uniform(0.3, 0.7, (1, SIDE, SIDE, 1)).astype(np.float32)
-    layer = CoarseContrast(floor=0.0)
-    once, brighter = np.asarray(layer(x)), np.asarray(layer(0.5 * x + 0.3))
-    assert brighter == pytest.approx(once, abs=1e-2)
-    assert abs(once.mean()) < 0.1
-    assert 0.8 < once.std() < 1.3
+def average_twice(blocks: np.ndarray) -> np.ndarray:
+    """Returns the mean over 5 by 5 places, twice; at the edge over those that there are."""
+    for _ in range(2):
+        rows, columns = blocks.shape
+        blocks = np.array(
+            [
+                [
+                    blocks[max(i - 2, 0) : i + 3, max(j - 2, 0) : j + 3].mean()
+                    for j in range(columns)
+                ]
+                for i in range(rows)
+            ]
+        )
+    return blocks
+
+
+def test_the_net_sees_contrast_with_coarse_neighbourhoods_and_the_whole_image_scaled(
+    views: np.ndarray,
+) -> None:
+    seen = np.asarray(GreyAndContrast(floor=0.01)(views))
+    for view, (contrast, grey) in zip(views, np.moveaxis(seen, -1, 1), strict=True):
+        x = view[..., 0] / 255.0
+        mean, squares = (
+            average_twice(one.reshape(SIDE // 4, 4, SIDE // 4, 4).mean(axis=(1, 3)))
+            for one in (x, x * x)
+        )
+        deviation = np.sqrt(squares - mean * mean)
+        mean, deviation = (one.repeat(4, 0).repeat(4, 1) for one in (mean, deviation))
+        assert contrast == pytest.approx((x - mean) / (deviation + 0.01), abs=1e-4)
+        assert grey == pytest.approx((x - x.mean()) / x.std(), abs=1e-4)
+
+
+def test_an_image_of_one_grey_has_no_contrast() -> None:
+    seen = np.asarray(GreyAndContrast()(np.full((1, SIDE, SIDE, 1), 77, np.uint8)))
+    assert np.abs(seen).max() < 0.1
