@@ -37,6 +37,15 @@ def serve(settings: Mapping[str, str], log: Path, *, until: str) -> Iterator[htt
     Raises:
         ServerFailed: if the process ends or does not answer 200 there in time.
     """
+    with launch(settings, log, until=until) as (http, _):
+        yield http
+
+
+@contextmanager
+def launch(
+    settings: Mapping[str, str], log: Path, *, until: str
+) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    """Does the same as `serve`, and yields the process, too."""
     port = _free_port()
     settings = {"PALM_PORT": str(port), **settings}
     with log.open("ab") as output:
@@ -46,7 +55,7 @@ def serve(settings: Mapping[str, str], log: Path, *, until: str) -> Iterator[htt
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
             _wait(process, http, until, log)
-            yield http
+            yield http, process
     finally:
         process.terminate()
         try:
