@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.postgresql import run_postgresql
-from benchmarks.server import launch
+from benchmarks.server import serve
 from benchmarks.torture import draw
 
 LIMIT_S = 10.0
@@ -36,8 +36,8 @@ def main() -> None:
         settings = {"PALM_GALLERY_URL": database.url, "PALM_TRAINED": "false"}
         logs = [Path(folder) / name for name in ("one.log", "other.log")]
         with (
-            launch(settings, logs[0], until="/health/ready") as (one, _),
-            launch(settings, logs[1], until="/health/ready") as (other, _),
+            serve(settings, logs[0], until="/health/ready") as one,
+            serve(settings, logs[1], until="/health/ready") as other,
         ):
             seconds = measure(one, other, options.subjects)
     report = {

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
@@ -22,40 +23,57 @@ class ServerFailed(Exception):
     """The process ended, or did not answer in time; the message holds its log."""
 
 
+class Server(NamedTuple):
+    """A running service.
+
+    Attributes:
+        process: its process.
+        port: the TCP port of 127.0.0.1 that it listens on.
+        http: a client whose base URL is the service.
+    """
+
+    process: subprocess.Popen[bytes]
+    port: int
+    http: httpx.Client
+
+
 @contextmanager
 def serve(settings: Mapping[str, str], log: Path, *, until: str) -> Iterator[httpx.Client]:
+    """Starts the service as `start_server` does, and yields its client."""
+    with start_server(settings, log, until=until) as server:
+        yield server.http
+
+
+@contextmanager
+def start_server(
+    settings: Mapping[str, str], log: Path, *, until: str, open_files: int | None = None
+) -> Iterator[Server]:
     """Starts the service and ends it when the block ends.
 
     Args:
         settings: the service's environment variables, by name.
         log: file for what the service writes; its folder is the service's working directory.
         until: path to wait for: /health/live, or /health/ready, which also needs the nets.
-
-    Yields:
-        A client whose base URL is the service.
+        open_files: most files that the process may open; None leaves the limit as it is.
 
     Raises:
         ServerFailed: if the process ends or does not answer 200 there in time.
     """
-    with launch(settings, log, until=until) as (http, _):
-        yield http
-
-
-@contextmanager
-def launch(
-    settings: Mapping[str, str], log: Path, *, until: str
-) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """Does the same as `serve`, and yields the process, too."""
     port = _free_port()
     settings = {"PALM_PORT": str(port), **settings}
+    limit = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh"] if open_files else []
     with log.open("ab") as output:
         process = subprocess.Popen(
-            COMMAND, cwd=log.parent, env=environment(settings), stdout=output, stderr=output
+            [*limit, *COMMAND],
+            cwd=log.parent,
+            env=environment(settings),
+            stdout=output,
+            stderr=output,
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
             _wait(process, http, until, log)
-            yield http, process
+            yield Server(process, port, http)
     finally:
         process.terminate()
         try:

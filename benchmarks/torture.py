@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.postgresql import PostgresqlServer, run_postgresql
-from benchmarks.server import launch
+from benchmarks.server import start_server
 from training.report.files import write_text
 from training.synthetic.palms import photograph
 from training.synthetic.styles import TRAINING
@@ -136,19 +136,20 @@ def torment(
     for kill in tqdm(range(options.kills), "kills"):
         target = options.changes * (kill + 1) // options.kills
         started = time.perf_counter()
-        with launch(settings, folder / "log", until="/health/ready") as (http, process):
+        with start_server(settings, folder / "log", until="/health/ready") as server:
+            http = server.http
             starts.append(time.perf_counter() - started)
             wrong += judge(http, ledger)
             database = store if kill % 2 else None
-            stop = partial(database.stop, "immediate") if database else process.kill
+            stop = partial(database.stop, "immediate") if database else server.process.kill
             ask(str(http.base_url), ledger, files, target, options.clients, stop)
             if database:
                 database.start()
                 wrong += judge(http, ledger)  # the service catches up by itself
-            process.kill()
-    with launch(settings, folder / "log", until="/health/ready") as (http, _):
-        wrong += judge(http, ledger)
-        wrong += recognise(http, ledger, files)
+            server.process.kill()
+    with start_server(settings, folder / "log", until="/health/ready") as server:
+        wrong += judge(server.http, ledger)
+        wrong += recognise(server.http, ledger, files)
     return {
         "changes": ledger.done,
         "kills": options.kills,
