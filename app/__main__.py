@@ -4,6 +4,7 @@ import argparse
 import errno
 import json
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,13 @@ from pathlib import Path
 
 import uvicorn
 
+from app.connections import (
+    BACKLOG,
+    ConnectionLimits,
+    Server,
+    affordable_connections,
+    limit_connections,
+)
 from app.ensemble import NetsDisagree
 from app.gallery.errors import GalleryUnusable
 from app.inspection import Inspection, write_drawings
@@ -51,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_key_command(settings, chosen)
         if chosen.command == "inspect":
             return _inspect(settings, chosen.files, chosen.out)
+        limits = ConnectionLimits(
+            affordable_connections(settings.max_connections), settings.client_timeout_s
+        )
         listener = listen(settings.host, settings.port)
     except (
         ValueError,
@@ -62,21 +73,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ) as error:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
-    return _serve(settings, listener)
+    return _serve(settings, listener, limits)
 
 
-def _serve(settings: Settings, listener: socket.socket) -> int:
+def _serve(settings: Settings, listener: socket.socket, limits: ConnectionLimits) -> int:
     configure_logging(settings.log_level)
     logger.info("starting on http://%s:%d", settings.host, settings.port)
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             create_app(settings),
             root_path=settings.root_path,
             log_config=None,  # the server's own would replace ours
             access_log=False,
+            http=limit_connections(limits),
+            ws="none",
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=settings.stop_timeout_s,
         )
     )
-    with suppress(KeyboardInterrupt):  # the server raises Ctrl-C again after its graceful stop
+    # After its graceful stop the server raises the signal again, which is to end this block only.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return 0 if server.started else 1
 

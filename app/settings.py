@@ -167,6 +167,30 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(
         default=32, ge=1, description="Largest request accepted, in MiB; a larger one gets 413."
     )
+    body_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Longest time in which a request's body must arrive, in seconds; a slower one "
+        "gets 408.",
+    )
+    client_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Longest time in which a client must send the head of a request, or take what "
+        "the service sends, in seconds; then the connection is closed.",
+    )
+    max_connections: int = Field(
+        default=256,
+        ge=1,
+        description="Connections at the same time; a further one takes the place of the one whose "
+        "request has been incomplete for longest.",
+    )
+    stop_timeout_s: int = Field(
+        default=15,
+        ge=1,
+        description="How long requests may take to finish when the service is told to stop, in "
+        "seconds.",
+    )
     max_image_mb: int = Field(
         default=8, ge=1, description="Largest image accepted, in MiB; a larger one gets 413."
     )
