@@ -10,14 +10,16 @@ import cv2
 import limits
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from app.api import identify, inspect, keys, subjects, system
 from app.api.access import Access, document_access, is_loopback
+from app.api.bodies import BodyLimit, CloseUnread
 from app.api.errors import NotReady
 from app.api.handlers import METHODS, answer_with_problems
-from app.api.middleware import REQUEST_ID_HEADER, BodyLimit, HeadAsGet, RequestLog, WholeForm
+from app.api.middleware import REQUEST_ID_HEADER, HeadAsGet, RequestLog, WholeForm
 from app.api.origin import OwnSite
 from app.api.problems import document_problems
 from app.api.service import Admission, Broken, Service, working
@@ -56,6 +58,16 @@ ROUTERS = (
     system.about,
     system.health,
 )
+
+UPLOADS = {
+    route.path
+    for router in (identify.router, inspect.router)
+    for route in router.routes
+    if isinstance(route, APIRoute)
+}
+"""Paths that take forms with images."""
+FORM_LIMITS = {"max_files": 32, "max_fields": 32, "max_part_size": 8 * 1024}
+"""Far more than a form of ours has: a few more images or fields than allowed get a 422."""
 
 LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
 LoadFinder = Callable[[Path, str], Finder]
@@ -97,6 +109,7 @@ def create_app(
         redoc_url=None,  # its page loads a logo from the internet
         redirect_slashes=False,  # the redirect would lead to whatever host the client named
         lifespan=lifespan,
+        form_limits=FORM_LIMITS,
     )
     app.state.access = Access(
         lambda: working(app.state.service.keys),
@@ -109,7 +122,12 @@ def create_app(
     document_access(app)
     # The last one added is the outermost.
     app.add_middleware(WholeForm)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_mb * 2**20)
+    app.add_middleware(
+        BodyLimit,
+        uploads=UPLOADS,
+        max_bytes=settings.max_body_mb * 2**20,
+        timeout_s=settings.body_timeout_s,
+    )
     app.add_middleware(HeadAsGet)
     app.add_middleware(OwnSite, hosts=settings.allowed_hosts, origins=settings.allowed_origins)
     if settings.allowed_origins:
@@ -120,6 +138,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=[REQUEST_ID_HEADER],
         )
+    app.add_middleware(CloseUnread)
     app.add_middleware(RequestLog)
     return app
 

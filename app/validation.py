@@ -6,7 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-_MAX_ECHO = 80  # characters of an offending value that are repeated
+MAX_ERRORS = 10
+"""How many complaints about one request are told, and worth a suggestion."""
+MAX_ECHO = 80
+"""Characters of an offending name or value that are repeated."""
 
 
 def complaint(item: Mapping[str, Any]) -> str:
@@ -17,7 +20,7 @@ def complaint(item: Mapping[str, Any]) -> str:
     """
     message = str(item["msg"]).removeprefix("Value error, ")
     if isinstance(item["input"], str | int | float) and item["type"] != "json_invalid":
-        message = f"{message}, not {item['input']!r:.{_MAX_ECHO}}"
+        message = f"{message}, not {item['input']!r:.{MAX_ECHO}}"
     return message
 
 
@@ -29,9 +32,14 @@ def in_one_line(error: ValidationError) -> str:
     )
 
 
+def shorten(name: str) -> str:
+    """Returns a caller's name for something, cut off after `MAX_ECHO` characters."""
+    return name if len(name) <= MAX_ECHO else f"{name[:MAX_ECHO]}..."
+
+
 def suggest(unknown: str, known: Iterable[str]) -> str:
     """Returns a hint at the known name nearest to an unknown one, else at all known names."""
     names = sorted(known)
-    if nearest := get_close_matches(unknown, names, n=1):
+    if nearest := get_close_matches(unknown[:MAX_ECHO], names, n=1):
         return f"did you mean {nearest[0]}?"
     return f"known are {', '.join(names)}" if names else "none are known here"

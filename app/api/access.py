@@ -19,7 +19,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryBusy, GalleryUnusable
 from app.keys import Caller, KeyMissing, KeyRefused, KeyRing, Scope, ScopeMissing
 
 SECURITY = "api-key"
@@ -32,7 +32,15 @@ SCHEME = {
     "machine while there is no key.",
 }
 
-_PROBLEMS = (KeyMissing, KeyRefused, ScopeMissing, TooManyRequests, NotReady, GalleryUnusable)
+_PROBLEMS = (
+    KeyMissing,
+    KeyRefused,
+    ScopeMissing,
+    TooManyRequests,
+    NotReady,
+    GalleryBusy,
+    GalleryUnusable,
+)
 
 
 def guarded(

@@ -13,9 +13,9 @@ from starlette.routing import Match, Mount
 
 from app.api import problems
 from app.api.errors import NotReady, UploadUnkept
-from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES
+from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES, guard_headers
 from app.api.problems import FieldError, Kind
-from app.validation import complaint
+from app.validation import MAX_ERRORS, complaint, shorten
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +46,9 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # An optional field's value is refused twice, the second time for not being None.
     refused = [item for item in error.errors() if item["type"] != "none_required"]
-    errors = [_field_error(item) for item in refused]
-    return _problem(request, problems.INVALID, problems.describe(errors), errors)
+    errors = [_field_error(item) for item in refused[:MAX_ERRORS]]
+    detail = problems.describe(errors, further=len(refused) - len(errors))
+    return _problem(request, problems.INVALID, detail, errors)
 
 
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
@@ -93,7 +94,9 @@ async def _answer_unexpected(request: Request, error: Exception) -> JSONResponse
     # The server logs the exception; the caller learns nothing of it.
     request_id = request.state.request_id
     detail = f"an unexpected error; look for request {request_id} in the service's log"
-    return _problem(request, problems.plain(500), detail, headers={REQUEST_ID_HEADER: request_id})
+    # Starlette sends this answer from outside all middleware.
+    headers = {REQUEST_ID_HEADER: request_id, "Connection": "close", **guard_headers(request.scope)}
+    return _problem(request, problems.plain(500), detail, headers=headers)
 
 
 def _problem(
@@ -115,6 +118,7 @@ def _field_error(item: Mapping[str, Any]) -> FieldError:
         return FieldError(field="body", message="must be a JSON object, sent as application/json")
     # What follows a field's name is the position in a list, or pydantic's name of a type.
     field = ".".join(str(part) for part in path if part == path[0] or isinstance(part, int))
+    field = shorten(field)
     message = complaint(item)
     if item["type"] == "missing":
         message = f"is required; {SEND_IMAGES}" if field == "images" else "is required"

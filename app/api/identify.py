@@ -11,8 +11,9 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
 from app.api.access import Guarded, caller_of, guarded, require
+from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
-from app.api.middleware import SEND_IMAGES, BodyTooLarge, FormIncomplete
+from app.api.middleware import SEND_IMAGES, FormIncomplete
 from app.api.problems import KINDS
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
@@ -138,12 +139,14 @@ _OF_SOME = (
 _ERRORS = [error for error in KINDS if error not in _OF_SOME]
 IMAGE_ERRORS = (
     FormIncomplete,
+    BodyTooSlow,
     BodyTooLarge,
     ImageTooLarge,
     UnsupportedFormat,
     UnreadableImage,
     UnsuitableImage,
     UploadUnkept,
+    UploadRefused,
 )
 """Problems that a route may answer with that decodes an image."""
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, status
 from pydantic import AwareDatetime, BaseModel, Field
 
 from app.api.access import Guarded, guarded
+from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import CrossSite
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import Name, RequestBody
@@ -74,7 +75,14 @@ def list_keys(ring: KeyRingDep) -> Keys:
     "",
     status_code=status.HTTP_201_CREATED,
     summary="Create an API key",
-    **guarded("admin", CrossSite, invalid={"name": "must not be blank"}),
+    **guarded(
+        "admin",
+        CrossSite,
+        BodyTooSlow,
+        BodyTooLarge,
+        UploadRefused,
+        invalid={"name": "must not be blank"},
+    ),
 )
 def create_key(ring: KeyRingDep, wanted: NewKey) -> CreatedKey:
     """Creates a key and shows it once. From the first one on, every caller needs a key."""

@@ -1,4 +1,4 @@
-"""Middleware around every route: the log, HEAD, and checks of the body."""
+"""Middleware around every route: the log, HEAD, and whole forms."""
 
 import logging
 import re
@@ -17,15 +17,6 @@ SEND_IMAGES = "send multipart/form-data with one or more `images`, as curl -F im
 _ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class BodyTooLarge(HTTPException):
-    """The request's body is larger than the limit."""
-
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(
-            413, f"the request is larger than {max_bytes} bytes; send fewer or smaller images"
-        )
-
-
 class FormIncomplete(HTTPException):
     """The form's closing boundary is missing, so that some of its files may be missing too."""
 
@@ -35,6 +26,15 @@ class FormIncomplete(HTTPException):
             "the form ends before its closing boundary; send it whole, as curl -F "
             "images=@palm.png does",
         )
+
+
+def guard_headers(scope: Scope) -> dict[str, str]:
+    """Returns the headers that keep an answer from being misread or kept in caches."""
+    headers = {"X-Content-Type-Options": "nosniff"}
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if path.startswith("/v1/"):  # about people
+        headers["Cache-Control"] = "no-store"
+    return headers
 
 
 class RequestLog:
@@ -96,38 +96,6 @@ class HeadAsGet:
             await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, send_without_body)
-
-
-class BodyLimit:
-    """Refuses a body over the limit, by its Content-Length or as soon as too much was received.
-
-    It raises an `HTTPException` where the body is read, so that the answer is a problem like every
-    other; FastAPI's own `max_body_size` answers in plain text.
-    """
-
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one connection, as ASGI asks."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = Headers(scope=scope).get("content-length", "")
-        size = int(declared) if declared.isdecimal() else 0
-        received = 0
-
-        async def receive_within_limit() -> Message:
-            nonlocal received
-            if size <= self._max_bytes:
-                message = await receive()
-                received += len(message.get("body", b""))
-                if received <= self._max_bytes:
-                    return message
-            raise BodyTooLarge(self._max_bytes)
-
-        await self._app(scope, receive_within_limit, send)
 
 
 class WholeForm:

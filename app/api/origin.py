@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import CrossSite, UnknownHost
 from app.api.handlers import answer_known
+from app.api.middleware import guard_headers
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing; the browser keeps their answers from other sites' pages."""
@@ -46,11 +47,7 @@ class OwnSite:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                path = scope["path"].removeprefix(scope.get("root_path", ""))
-                if path.startswith("/v1/"):  # about people
-                    headers["Cache-Control"] = "no-store"
+                MutableHeaders(scope=message).update(guard_headers(scope))
             await send(message)
 
         if (error := self._refuse(scope)) is not None:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import (
     CrossSite,
     ExplanationOff,
@@ -19,9 +20,10 @@ from app.api.errors import (
     UnknownHost,
     UploadUnkept,
 )
-from app.api.middleware import BodyTooLarge, FormIncomplete
+from app.api.middleware import FormIncomplete
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
+    GalleryBusy,
     GalleryUnusable,
     LastTemplate,
     RequestDiffers,
@@ -67,6 +69,8 @@ def plain(status: int) -> Kind:
 
 def detail_of(error: Exception) -> str:
     """Returns what the caller may read of an error's message."""
+    if isinstance(error, GalleryBusy):
+        return "the gallery is locked by another program; try again"
     if isinstance(error, GalleryUnusable):  # its message names files and subjects
         return "the gallery cannot be used; look for this request_id in the service's log"
     return error.detail if isinstance(error, HTTPException) else str(error)
@@ -74,7 +78,7 @@ def detail_of(error: Exception) -> str:
 
 def headers_of(error: Exception) -> dict[str, str]:
     """Returns the headers of the answer to an error."""
-    if isinstance(error, Overloaded):
+    if isinstance(error, PASSING):
         return {"Retry-After": "1"}  # seconds
     if isinstance(error, TooManyRequests):
         return {"Retry-After": str(error.retry_after_s)}
@@ -91,6 +95,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     CrossSite: Kind(403, "cross-site", "Request from another site"),
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
     KeyUnknown: Kind(404, "key-unknown", "Unknown API key"),
+    BodyTooSlow: plain(408),
     SubjectExists: Kind(409, "subject-exists", "Subject exists already"),
     TemplateUnknown: Kind(404, "template-unknown", "Unknown template"),
     LastTemplate: Kind(409, "template-last", "Last template"),
@@ -112,10 +117,14 @@ KINDS: Mapping[type[Exception], Kind] = {
     UnknownHost: Kind(421, "host-unknown", "Unknown host"),
     TooManyRequests: Kind(429, "rate-exceeded", "Too many requests"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
+    GalleryBusy: Kind(503, "gallery-busy", "Gallery busy"),
     GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
     UploadUnkept: Kind(503, "upload-unkept", "No room for the upload"),
+    UploadRefused: Kind(503, "upload-refused", "Upload not taken now"),
     Overloaded: Kind(503, "overloaded", "Service overloaded"),
 }
+PASSING = (GalleryBusy, UploadRefused, Overloaded)
+"""Errors that pass by themselves: `Retry-After` says so."""
 
 # An error of each kind, for the documentation.
 _EXAMPLES = [
@@ -138,6 +147,7 @@ _EXAMPLES = [
     HandDiffers(_SUBJECT, "left"),
     PalmKnown("bob", 14.27, 5.93),
     TemplatesMissing(_SUBJECT),
+    BodyTooSlow(60.0),
     BodyTooLarge(32 * 2**20),
     ImageTooLarge(
         "image 1 of 1: the image has 8000x6000 = 48000000 pixels, more than 8000000; send a "
@@ -168,8 +178,10 @@ _EXAMPLES = [
         "force=true if you are sure"
     ),
     NotReady("the gallery"),
+    GalleryBusy(""),
     GalleryUnusable(""),
     UploadUnkept("No space left on device"),
+    UploadRefused("the service stops"),
     Overloaded(2, 5.0),
 ]
 _DETAILS = {KINDS[type(error)]: detail_of(error) for error in _EXAMPLES}
@@ -228,9 +240,10 @@ class Problem(BaseModel):
         return cls.model_validate({**fields, "detail": detail, "errors": errors, **request})
 
 
-def describe(errors: Sequence[FieldError]) -> str:
-    """Returns the problem's detail for fields that were refused."""
-    return "; ".join(f"{item.field}: {item.message}" for item in errors)
+def describe(errors: Sequence[FieldError], further: int = 0) -> str:
+    """Returns the problem's detail for fields that were refused, besides `further` others."""
+    fields = [f"{item.field}: {item.message}" for item in errors]
+    return "; ".join([*fields, f"and {further} more"] if further else fields)
 
 
 def documented(

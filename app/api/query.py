@@ -3,7 +3,7 @@
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 
-from app.validation import suggest
+from app.validation import MAX_ERRORS, suggest
 
 
 async def _refuse_unknown(request: Request) -> None:
@@ -20,10 +20,13 @@ async def _refuse_unknown(request: Request) -> None:
                 {
                     "type": "unknown_field",
                     "loc": ("query", name),
-                    "msg": f"is not a query parameter; {suggest(name, known)}",
+                    # The rest is only counted.
+                    "msg": f"is not a query parameter; {suggest(name, known)}"
+                    if number < MAX_ERRORS
+                    else "",
                     "input": None,
                 }
-                for name in unknown
+                for number, name in enumerate(unknown)
             ]
         )
 

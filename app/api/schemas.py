@@ -23,7 +23,7 @@ from app.matching.calibration import Calibration
 from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
 from app.site import SiteReport
-from app.validation import suggest
+from app.validation import MAX_ERRORS, suggest
 
 _UNFIT_FOR_A_NAME = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
 """Unicode's categories of what is not seen: control, zero-width, bidirectional and tag characters,
@@ -72,7 +72,8 @@ class RequestBody(BaseModel):
         try:
             return handler(data)
         except ValidationError as error:
-            items = [_with_suggestion(item, cls) for item in error.errors(include_url=False)]
+            items: list[Any] = error.errors(include_url=False)
+            items[:MAX_ERRORS] = [_with_suggestion(item, cls) for item in items[:MAX_ERRORS]]
             raise ValidationError.from_exception_data(error.title, items) from None
 
 

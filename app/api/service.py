@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
 
 from app.api.errors import NotReady, Overloaded
 from app.ensemble import Ensemble
@@ -19,6 +20,13 @@ from app.site import SiteReport
 Part = TypeVar("Part")
 
 
+class ClientGone(HTTPException):
+    """The client disconnected while it waited; nobody reads this answer, but the log."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "the client disconnected before its request was computed")
+
+
 class Admission:
     """Lets a few requests compute at the same time; the others wait for a while."""
 
@@ -28,21 +36,42 @@ class Admission:
         self._queue_timeout_s = queue_timeout_s
 
     @asynccontextmanager
-    async def place(self) -> AsyncGenerator[None]:
+    async def place(self, request: Request) -> AsyncGenerator[None]:
         """Waits for a place and holds it.
 
         Raises:
             Overloaded: if no place became free in time.
+            ClientGone: if the client disconnected meanwhile.
         """
+        await self._acquire(request)
         try:
-            async with asyncio.timeout(self._queue_timeout_s):
-                await self._places.acquire()
-        except TimeoutError:
-            raise Overloaded(self._max_concurrent, self._queue_timeout_s) from None
-        try:
+            if await request.is_disconnected():
+                raise ClientGone
             yield
         finally:
             self._places.release()
+
+    async def _acquire(self, request: Request) -> None:
+        gone = False
+        try:
+            async with asyncio.timeout(self._queue_timeout_s) as patience:
+
+                async def leave() -> None:
+                    nonlocal gone
+                    while (await request.receive())["type"] != "http.disconnect":
+                        pass
+                    gone = True
+                    patience.reschedule(0)  # in the past: the wait ends now
+
+                watcher = asyncio.create_task(leave())
+                try:
+                    await self._places.acquire()
+                finally:
+                    watcher.cancel()
+        except TimeoutError:
+            if gone:
+                raise ClientGone from None
+            raise Overloaded(self._max_concurrent, self._queue_timeout_s) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +141,11 @@ async def _identifier(service: ServiceDep) -> Identifier:
 
 
 async def _admitted_identifier(
-    service: ServiceDep, identifier: Annotated[Identifier, Depends(_identifier)]
+    request: Request,
+    service: ServiceDep,
+    identifier: Annotated[Identifier, Depends(_identifier)],
 ) -> AsyncGenerator[Identifier]:
-    async with service.admission.place():
+    async with service.admission.place(request):
         yield identifier
 
 
@@ -123,9 +154,9 @@ async def _inspector(service: ServiceDep) -> Inspector:
 
 
 async def _admitted_inspector(
-    service: ServiceDep, inspector: Annotated[Inspector, Depends(_inspector)]
+    request: Request, service: ServiceDep, inspector: Annotated[Inspector, Depends(_inspector)]
 ) -> AsyncGenerator[Inspector]:
-    async with service.admission.place():
+    async with service.admission.place(request):
         yield inspector
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Response, status
 
 from app.api.access import Guarded, guarded
+from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import CrossSite, NotConfirmed, SubjectChanged
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import SubjectChanges, Subjects, Templates
@@ -93,6 +94,9 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response)
         SubjectUnknown,
         SubjectChanged,
         CrossSite,
+        BodyTooSlow,
+        BodyTooLarge,
+        UploadRefused,
         invalid={"hand": "Input should be 'left' or 'right', not 'both'"},
     ),
 )

@@ -60,3 +60,7 @@ class RequestDiffers(Exception):
 
 class GalleryUnusable(Exception):
     """The store cannot be opened, read or written; the message names it and says what to do."""
+
+
+class GalleryBusy(GalleryUnusable):
+    """Another program kept the store locked for too long; nothing was changed."""

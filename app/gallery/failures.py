@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryBusy, GalleryUnusable
 
 
 @contextmanager
@@ -17,10 +17,15 @@ def named_failures(engine: Engine) -> Generator[None]:
         yield
     except (DBAPIError, PoolTimeout, engine.dialect.loaded_dbapi.Error) as error:
         # A raw cursor raises the driver's error.
-        reason = str(error.orig if isinstance(error, DBAPIError) else error)
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if getattr(cause, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise GalleryBusy(
+                f"gallery {engine.url} is locked by another program; try again"
+            ) from error
+        reason = str(cause)
         # PostgreSQL's details may quote a row, and so a template.
         told = " ".join(reason.partition("\nDETAIL:")[0].split())
         raise GalleryUnusable(
-            f"gallery {engine.url} failed: {told}; check that it can be reached and written, that "
-            "no other program locks it and that the disk has room"
+            f"gallery {engine.url} failed: {told}; check that it can be reached and written, and "
+            "that the disk has room"
         ) from error
