@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError
 
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryBusy, GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.migrations import check_schema, migrate
 from app.gallery.sql import SqlGallery
@@ -111,11 +111,15 @@ def _purge(engine: Engine) -> None:
     when it rebalances its trees. VACUUM writes all pages anew from the remaining rows. Its time
     and memory are proportional to the file's size.
     """
-    with named_failures(engine), engine.connect() as connection:
-        raw = connection.connection.cursor()
-        raw.execute("VACUUM")
-        busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    try:
+        with named_failures(engine), engine.connect() as connection:
+            raw = connection.connection.cursor()
+            raw.execute("VACUUM")
+            busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except GalleryBusy:  # the erasure itself is committed: to report it as failed would be wrong
+        busy = True
     if busy:
         logger.warning(
-            "%s is being read: erased rows stay in its log until the next erasure", engine.url
+            "%s is in use: traces of erased rows stay in its files until the next erasure",
+            engine.url,
         )

@@ -1,9 +1,15 @@
 """The gallery over HTTP."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.app.api.conftest import assert_problem, enroll, identify, png
+from app.gallery import sqlite
+from app.settings import Settings
+from tests.app.api.conftest import assert_problem, enroll, identify, make_app, png
 
 
 def test_subjects_are_listed_page_by_page(client: TestClient) -> None:
@@ -91,3 +97,26 @@ def test_an_erased_palm_is_nobodys(client: TestClient) -> None:
         assert client.delete(f"/v1/subjects/{subject_id}?confirm=true").status_code == 204
         assert identify(client, png(seed, 3)).json()["decision"] == "no_match"
         assert_problem(client.get(f"/v1/subjects/{subject_id}"), 404)
+
+
+def test_a_locked_gallery_is_told_to_try_again_and_nothing_is_half_done(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
+    with TestClient(make_app(settings)) as client:
+        enroll(client, "ada", png(50))
+        before = client.get("/v1/subjects").json(), client.get("/v1/models").json()["gallery"]
+        with closing(sqlite3.connect(tmp_path / "gallery.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for response in (
+                enroll(client, "bob", png(60)),
+                enroll(client, "ada", png(50, 1), add="true"),
+                client.patch("/v1/subjects/ada", json={"name": "Ada"}),
+                client.delete("/v1/subjects/ada"),
+            ):
+                assert_problem(response, 503, "locked by another program", "try again")
+                assert response.headers["retry-after"] == "1"
+            assert identify(client, png(50)).json()["identity"]["subject_id"] == "ada"
+        after = client.get("/v1/subjects").json(), client.get("/v1/models").json()["gallery"]
+        assert after == before
+        assert client.delete("/v1/subjects/ada").status_code == 204

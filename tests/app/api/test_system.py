@@ -130,6 +130,9 @@ def test_a_net_that_fails_is_a_problem_that_gives_nothing_away_and_stores_nothin
     with local_client(app, raise_server_exceptions=False) as client:
         for response in (identify(client, png(1)), enroll(client, "ada", png(50))):
             assert_problem(response, 500, "unexpected error")
+            assert response.headers["x-content-type-options"] == "nosniff"
+            assert response.headers["cache-control"] == "no-store"
+            assert response.headers["connection"] == "close"
             assert "secret" not in response.text
         assert_problem(client.get("/v1/subjects/ada"), 404)
 

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy import create_engine
 
-from app.gallery.errors import GalleryUnusable, SubjectUnknown
+from app.gallery import sqlite
+from app.gallery.errors import GalleryBusy, GalleryUnusable, SubjectUnknown
 from app.gallery.failures import named_failures
 from app.gallery.gallery import START, Gallery
 from app.gallery.migrations import former as former_releases
@@ -324,3 +325,53 @@ def test_an_upgrade_that_fails_leaves_the_former_gallery(
     ]
     monkeypatch.undo()
     assert open_gallery().subject("eve").name == "Eve"
+
+
+def test_a_locked_gallery_is_busy_and_stays_as_it_was(
+    open_gallery: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
+    gallery = open_gallery()
+    enroll(gallery, "ada")
+    before = gallery.subjects(after=None, limit=9), gallery.revision()
+    with write_lock(path):
+        for change in (
+            lambda: enroll(gallery, "bob"),
+            lambda: gallery.update("ada", {"name": "Ada"}),
+            lambda: gallery.delete("ada"),
+        ):
+            with pytest.raises(GalleryBusy, match="locked by another program; try again"):
+                change()
+        assert (gallery.subjects(after=None, limit=9), gallery.revision()) == before
+    gallery.delete("ada")
+
+
+def test_an_erasure_whose_traces_cannot_be_removed_yet_is_not_reported_as_failed(
+    open_gallery: Open,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
+    gallery = open_gallery()
+    enroll(gallery, "ada")
+    purge = gallery._purge
+
+    def purge_while_locked() -> None:
+        with write_lock(path):
+            purge()
+
+    monkeypatch.setattr(gallery, "_purge", purge_while_locked)
+    gallery.delete("ada")
+    assert "stay in its files until the next erasure" in caplog.text
+    with pytest.raises(SubjectUnknown):
+        gallery.subject("ada")
+
+
+@contextmanager
+def write_lock(path: Path) -> Iterator[None]:
+    """Keeps a gallery's file locked, as another program does."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
