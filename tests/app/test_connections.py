@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from app.connections import BACKLOG, OTHER_FILES, ConnectionLimits, affordable_connections
-from tests.app.live import connect, head, live, read_to_the_end, status_of, wait_until
+from tests.app.live import PATIENCE_S, connect, head, live, read_to_the_end, status_of, wait_until
 
 GET = head("GET /")
 CHUNKED = head("POST /", "Transfer-Encoding: chunked")
@@ -105,12 +105,12 @@ def test_a_client_whose_request_is_computed_keeps_its_place() -> None:
     async def compute(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
         entered.set()
-        await asyncio.to_thread(leave.wait)
+        await asyncio.to_thread(leave.wait, PATIENCE_S)
         await answer(scope, receive, send)
 
     with live(compute, ConnectionLimits(1, 60.0)) as server, connect(server) as first:
         first.sendall(GET)
-        assert entered.wait(20)
+        assert entered.wait(PATIENCE_S)
         with connect(server) as second:
             assert read_to_the_end(second) == b""
         leave.set()

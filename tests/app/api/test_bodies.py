@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.bodies import MAX_BODY_BYTES, UPLOADS_HELD, BodyLimit, UploadRefused
 from app.settings import Settings
 from tests.app.api.conftest import assert_problem, identify, images, make_app, png
-from tests.app.live import connect, head, live, read_answer, read_to_the_end
+from tests.app.live import PATIENCE_S, connect, head, live, read_answer, read_to_the_end
 
 FORM = "Content-Type: multipart/form-data; boundary=x"
 
@@ -151,4 +151,4 @@ def test_all_uploads_together_are_limited() -> None:
             end()
         await asyncio.gather(*tasks)
 
-    asyncio.run(run())
+    asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
