@@ -19,6 +19,7 @@ from app.validation import MAX_ERRORS, complaint, shorten
 
 logger = logging.getLogger(__name__)
 
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 

@@ -78,7 +78,7 @@ def detail_of(error: Exception) -> str:
 
 def headers_of(error: Exception) -> dict[str, str]:
     """Returns the headers of the answer to an error."""
-    if isinstance(error, PASSING):
+    if isinstance(error, GalleryBusy | UploadRefused | Overloaded):  # they pass by themselves
         return {"Retry-After": "1"}  # seconds
     if isinstance(error, TooManyRequests):
         return {"Retry-After": str(error.retry_after_s)}
@@ -123,8 +123,6 @@ KINDS: Mapping[type[Exception], Kind] = {
     UploadRefused: Kind(503, "upload-refused", "Upload not taken now"),
     Overloaded: Kind(503, "overloaded", "Service overloaded"),
 }
-PASSING = (GalleryBusy, UploadRefused, Overloaded)
-"""Errors that pass by themselves: `Retry-After` says so."""
 
 # An error of each kind, for the documentation.
 _EXAMPLES = [
@@ -150,14 +148,11 @@ _EXAMPLES = [
     BodyTooSlow(60.0),
     BodyTooLarge(32 * 2**20),
     ImageTooLarge(
-        "image 1 of 1: the image has 8000x6000 = 48000000 pixels, more than 8000000; send a "
-        "smaller one"
+        "the image has 8000x6000 = 48000000 pixels, more than 8000000; send a smaller one"
     ),
     UnsupportedFormat("image 1 of 1: PDF is not accepted; send PNG, JPEG, BMP, TIFF, WEBP"),
     UnreadableImage("image 2 of 3: the image is empty (0 bytes); send a whole file"),
-    UnsuitableImage(
-        "image 1 of 1: the image is 40x40; its shorter side must be at least 96 pixels"
-    ),
+    UnsuitableImage("the image is 40x40; its shorter side must be at least 96 pixels"),
     PalmNotFound(
         "image 1 of 1: no open hand is found (certainty 0.04, at least 0.50 is needed); show the "
         "palm to the camera with the fingers apart and the three gaps between them in view, or "
