@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import limits
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -14,20 +13,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from app.nets.manifest import NET_REQUEST
 from app.palm.capture import CaptureMode
+from app.setting_values import Commas, GalleryUrl, HostName, NetName, Origin, Rate
 from app.validation import complaint, suggest
 
 ENV_PREFIX = "PALM_"
 ENV_FILE = Path(".env")
 """Relative to the working directory; Docker Compose reads the same file."""
-
-
-def _split(value: object) -> object:
-    """Turns "a, b" into ["a", "b"]; leaves anything but text to pydantic."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",")] if value.strip() else []
-    return value
 
 
 def variable(field: str | int) -> str:
@@ -40,58 +32,6 @@ def without_password(url: str) -> str:
     # Up to the last @, because a password that is not encoded may hold / and @. A path without a
     # host, as in sqlite:///, starts with a slash.
     return re.sub(r"://[^/].*@", "://***@", url, flags=re.DOTALL)
-
-
-def _check_net(name: str) -> str:
-    if not re.fullmatch(NET_REQUEST, name):
-        raise ValueError("a net is written like vgg16, or like vgg16:3 for version 3")
-    return name
-
-
-def _check_gallery_url(url: str) -> str:
-    # SQLAlchemy would take what follows a question mark as options, :memory: as a database for each
-    # thread, and file: as a URI.
-    user, host = r"([^/?#@\s]+@)?", r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:\d+)?"
-    sqlite, postgresql = (
-        r"sqlite:///(?!:memory:|file:)[^?\0]+",
-        rf"postgresql://{user}{host}/[\w-]+",
-    )
-    if not re.fullmatch(f"{sqlite}|{postgresql}", url):
-        raise ValueError(
-            "must be the URL, without options, of a SQLite file such as sqlite:///data/gallery.db "
-            "or of a database such as postgresql://user:password@host/palm, in whose password "
-            "/ ? # @ and % are written as %2F %3F %23 %40 %25"
-        )
-    return url
-
-
-def _check_host(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        raise ValueError("a host is a name without scheme and port, such as palm.example.org")
-    return name.lower().rstrip(".")
-
-
-def _check_origin(origin: str) -> str:
-    if not re.fullmatch(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", origin):
-        raise ValueError("an origin is written like https://console.example.org, without a path")
-    # A browser leaves out the usual port.
-    usual = {"http": ":80", "https": ":443"}[origin.partition(":")[0]]
-    return origin.lower().removesuffix(usual)
-
-
-def _check_rate(rate: str) -> str:
-    if rate:
-        try:
-            limits.parse(rate)
-        except ValueError:
-            raise ValueError("a rate is written like 100/second or 6000/minute") from None
-    return rate
-
-
-NetName = Annotated[str, AfterValidator(_check_net)]
-HostName = Annotated[str, AfterValidator(_check_host)]
-Origin = Annotated[str, AfterValidator(_check_origin)]
-GalleryUrl = Annotated[str, AfterValidator(_check_gallery_url)]
 
 
 class Settings(BaseSettings):
@@ -116,12 +56,12 @@ class Settings(BaseSettings):
         description="Path under which a reverse proxy publishes the service, such as /palm; "
         "empty if there is none.",
     )
-    allowed_hosts: Annotated[tuple[HostName, ...], NoDecode, BeforeValidator(_split)] = Field(
+    allowed_hosts: Annotated[tuple[HostName, ...], NoDecode, Commas] = Field(
         default=(),
         description="Host names under which the service is called, separated by commas, without "
         "ports; its addresses and localhost need not be listed. Other names get 421.",
     )
-    allowed_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)] = Field(
+    allowed_origins: Annotated[tuple[Origin, ...], NoDecode, Commas] = Field(
         default=(),
         description="Origins of other sites whose pages may use the service, separated by commas, "
         "such as https://console.example.org; changes that other pages ask for get 403.",
@@ -135,7 +75,7 @@ class Settings(BaseSettings):
         description="File with the master key, created if missing. The API keys are worthless "
         "without it: keep a copy, apart from the gallery's.",
     )
-    rate_limit: Annotated[str, AfterValidator(_check_rate)] = Field(
+    rate_limit: Rate = Field(
         default="6000/minute",
         description="How many requests each API key may send, or each address while there are no "
         "keys, by each process, such as 100/second; more get 429. Empty is any number.",
@@ -144,7 +84,7 @@ class Settings(BaseSettings):
         default=Path("models_store"),
         description="Folder of the nets, <net>/<version>/ in TensorFlow Serving's layout.",
     )
-    nets: Annotated[tuple[NetName, ...], NoDecode, BeforeValidator(_split)] = Field(
+    nets: Annotated[tuple[NetName, ...], NoDecode, Commas] = Field(
         default=("alexnet", "vgg16", "vgg19"),
         min_length=1,
         description="The nets that vote, separated by commas; vgg16:3 pins version 3. Without "

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.bodies import MAX_BODY_BYTES, UPLOADS_HELD, BodyLimit, UploadRefused
 from app.settings import Settings
-from tests.app.api.conftest import assert_problem, identify, images, make_app, png
+from tests.app.api.conftest import assert_problem, identify, images, local_client, make_app, png
 from tests.app.live import PATIENCE_S, connect, head, live, read_answer, read_to_the_end
 
 FORM = "Content-Type: multipart/form-data; boundary=x"
@@ -112,7 +112,7 @@ def send_mebibytes(connection: socket.socket, number: int) -> None:
 
 
 def test_a_body_that_was_read_leaves_the_connection_open(settings: Settings) -> None:
-    with TestClient(make_app(settings)) as client:
+    with local_client(make_app(settings)) as client:
         assert "connection" not in identify(client, png(1)).headers
 
 

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from app.gallery import sqlite
 from app.settings import Settings
-from tests.app.api.conftest import assert_problem, enroll, identify, make_app, png
+from tests.app.api.conftest import assert_problem, enroll, identify, local_client, make_app, png
 
 
 def test_subjects_are_listed_page_by_page(client: TestClient) -> None:
@@ -103,7 +103,7 @@ def test_a_locked_gallery_is_told_to_try_again_and_nothing_is_half_done(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
-    with TestClient(make_app(settings)) as client:
+    with local_client(make_app(settings)) as client:
         enroll(client, "ada", png(50))
         before = client.get("/v1/subjects").json(), client.get("/v1/models").json()["gallery"]
         with closing(sqlite3.connect(tmp_path / "gallery.db", isolation_level=None)) as other:
