@@ -1,7 +1,7 @@
 """The quality of an image for recognition, in the manner of ISO/IEC 29794-1.
 
 Each component has a scale with three points: at 0 the image is useless, at 100 more does not help.
-At `ENOUGH`, errors are about twice those of good images for sharpness, saturated and blocks;
+At `ENOUGH`, errors are about twice those of good images for sharpness, saturated, blocks and skin;
 `benchmarks/quality.py` measures these, veins and brightness, docs/capture.md says how the others
 were chosen. The worst component decides.
 """
@@ -192,7 +192,7 @@ HAND_SCALES: dict[str, Scale] = {
         decimals=1,
     ),
     "skin": Scale(
-        (0.5, 0.75, 0.95),
+        (0.5, 0.85, 0.95),
         "only {value:.0%} of the palm is in view, at least {limit:.0%} are needed: keep the whole "
         "palm in the image",
     ),
