@@ -22,7 +22,8 @@ ENV PATH=/venv/bin:$PATH \
     PALM_ENGINE=$ENGINE \
     PALM_MODELS_DIR=/srv/models_store \
     PALM_GALLERY_URL=sqlite:////data/gallery.db \
-    PALM_MASTER_KEY_FILE=/data/master.key
+    PALM_MASTER_KEY_FILE=/data/master.key \
+    PALM_AUDIT_FILE=/data/audit.jsonl
 RUN groupadd --gid 10001 palm \
     && useradd --uid 10001 --gid palm --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin palm \

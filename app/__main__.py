@@ -13,6 +13,8 @@ from pathlib import Path
 
 import uvicorn
 
+from app.audit import AuditLog, AuditUnusable
+from app.audit_commands import add_audit_commands, command_event, run_audit_command
 from app.connections import (
     BACKLOG,
     ConnectionLimits,
@@ -22,6 +24,7 @@ from app.connections import (
 )
 from app.ensemble import NetsDisagree
 from app.gallery.errors import GalleryUnusable
+from app.guards import open_master_key
 from app.inspection import Inspection, write_drawings
 from app.key_commands import add_key_commands, run_key_command
 from app.keys import KeyUnknown
@@ -46,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 after success or a normal stop; 2 if a setting is wrong, the address
         cannot be listened on, or a command cannot be carried out; 1 if the service failed to start
-        for another reason, or an inspected image is not usable.
+        for another reason, or an inspected image is not usable, or the audit log is
+        not intact.
     """
     chosen = _parse(arguments)
     try:
@@ -57,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _calibrate(settings, write=chosen.write, force=chosen.force)
         if chosen.command == "keys":
             return run_key_command(settings, chosen)
+        if chosen.command == "audit":
+            return run_audit_command(settings, chosen)
         if chosen.command == "inspect":
             return _inspect(settings, chosen.files, chosen.out)
         limits = ConnectionLimits(
@@ -70,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         GalleryUnusable,
         MasterKeyUnusable,
         KeyUnknown,
+        AuditUnusable,
     ) as error:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
@@ -114,7 +121,9 @@ def _calibrate(settings: Settings, *, write: bool, force: bool) -> int:
         report, suspects = calibrate_site(gallery, ensemble, may_lower=force)
         print(describe_report(report, suspects))
         if write:
-            write_report(gallery, report, keep_raised=not force)
+            audit = AuditLog(settings.audit_file, open_master_key(settings, gallery))
+            with audit.change(command_event("calibrate --write")):
+                write_report(gallery, report, keep_raised=not force)
             print("written: the thresholds take effect when the service restarts")
     return 0
 
@@ -171,6 +180,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="also lower thresholds below the shipped ones where the observed rate is lower",
     )
     add_key_commands(commands)
+    add_audit_commands(commands)
     inspect = commands.add_parser(
         "inspect",
         help="show where the palm lies in images and how good they are, as a JSON line for each; "

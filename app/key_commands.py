@@ -8,8 +8,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from app.api.schemas import Name
-from app.keys import SCOPES, Key
-from app.main import open_gallery, open_keys
+from app.audit import AuditLog
+from app.audit_commands import command_event
+from app.guards import open_master_key
+from app.keys import SCOPES, Key, KeyRing
+from app.main import open_gallery
 from app.settings import Settings
 from app.validation import in_one_line
 
@@ -50,25 +53,34 @@ def run_key_command(settings: Settings, chosen: argparse.Namespace) -> int:
     """Runs one of the commands and returns the exit status.
 
     Raises:
+        AuditUnusable: if the command cannot be written to the audit log; then nothing is changed.
         GalleryUnusable: if the gallery, which holds the keys, cannot be used.
         MasterKeyUnusable: if the master key cannot be read or created.
         KeyUnknown: if there is no key to revoke.
         ValueError: if the name cannot be used.
     """
     with closing(open_gallery(settings.gallery_url)) as gallery:
-        if chosen.action == "reset":
-            print(f"{gallery.keys.clear()} keys removed")
-            return 0
-        ring = open_keys(settings, gallery)
-        if chosen.action == "create":
-            scopes = SCOPES if "all" in chosen.scope else chosen.scope
-            until = datetime.now(UTC) + timedelta(days=chosen.days) if chosen.days else None
-            print(ring.create(_check(chosen.name), scopes, until)[1])
-        elif chosen.action == "revoke":
-            print(_line(ring.revoke(chosen.key_id)))
-        else:
+        master_key = open_master_key(settings, gallery, keys_kept=chosen.action != "reset")
+        ring = KeyRing(gallery.keys, master_key)
+        if chosen.action == "list":
             for key in ring.list():
                 print(_line(key))
+            return 0
+        name = _check(chosen.name) if chosen.action == "create" else None
+        event = command_event(f"keys {chosen.action}")
+        with AuditLog(settings.audit_file, master_key).change(event) as outcome:
+            if name is not None:
+                scopes = SCOPES if "all" in chosen.scope else chosen.scope
+                until = datetime.now(UTC) + timedelta(days=chosen.days) if chosen.days else None
+                key, told = ring.create(name, scopes, until)
+                outcome["key"] = key.key_id
+            elif chosen.action == "revoke":
+                key = ring.revoke(chosen.key_id)
+                outcome["key"], told = key.key_id, _line(key)
+            else:
+                outcome["keys"] = gallery.keys.clear()
+                told = f"{outcome['keys']} keys removed"
+            print(told)
     return 0
 
 

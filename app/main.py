@@ -15,7 +15,7 @@ from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from app.api import identify, inspect, keys, subjects, system
-from app.api.access import Access, document_access, is_loopback
+from app.api.access import Access, document_access
 from app.api.bodies import BodyLimit, CloseUnread
 from app.api.errors import NotReady
 from app.api.handlers import METHODS, answer_with_problems
@@ -23,23 +23,26 @@ from app.api.middleware import REQUEST_ID_HEADER, HeadAsGet, RequestLog, WholeFo
 from app.api.origin import OwnSite
 from app.api.problems import document_problems
 from app.api.service import Admission, Broken, Service, working
+from app.audit import AuditLog, AuditUnusable
 from app.ensemble import Ensemble, NetsDisagree
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
 from app.gallery.postgresql import open_postgresql
 from app.gallery.sqlite import open_sqlite
+from app.guards import open_master_key, start_audit, start_keys
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.keys import KeyRing
 from app.logs import configure_logging
 from app.maintenance import calibrated_at_site
-from app.master_key import MasterKeyUnusable, read_master_key
+from app.master_key import MasterKeyUnusable
 from app.nets.files import NetUnusable
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits
 from app.palm.finder import Finder
 from app.palm.reader import PalmReader
+from app.pseudonyms import Pseudonyms
 from app.settings import Settings, read_settings, without_password
 from app.site import SiteReport
 
@@ -94,7 +97,7 @@ def create_app(
         # time that the nets take for the next image.
         threadpool_limits(1, user_api="blas")
         cv2.setNumThreads(1)  # likewise; requests run side by side
-        app.state.service = service = _start(settings, load_ensemble, load_finder)
+        app.state.service = service = _start(app, settings, load_ensemble, load_finder)
         _log_start(settings, service)
         yield
         if not isinstance(service.identifier, Broken):
@@ -111,6 +114,7 @@ def create_app(
         lifespan=lifespan,
         form_limits=FORM_LIMITS,
     )
+    app.state.pseudonyms = Pseudonyms(None)
     app.state.access = Access(
         lambda: working(app.state.service.keys),
         limits.parse(settings.rate_limit) if settings.rate_limit else None,
@@ -167,7 +171,9 @@ def open_gallery(url: str) -> Gallery:
     return GALLERIES[scheme](url)
 
 
-def _start(settings: Settings, load_ensemble: LoadEnsemble, load_finder: LoadFinder) -> Service:
+def _start(
+    app: FastAPI, settings: Settings, load_ensemble: LoadEnsemble, load_finder: LoadFinder
+) -> Service:
     """Starts every part. If one cannot start, the service is up, but not ready."""
     models, engine = settings.models_dir, settings.engine
     ensemble = _attempt("the nets", lambda: load_ensemble(models, settings.nets, engine))
@@ -175,7 +181,7 @@ def _start(settings: Settings, load_ensemble: LoadEnsemble, load_finder: LoadFin
     inspector = _attempt(
         "the finder", lambda: make_inspector(settings, load_finder(models, engine))
     )
-    ring = _attempt("the API keys", lambda: _start_keys(settings, working(gallery)))
+    audit, ring = _start_access(app, settings, gallery)
     report: SiteReport | None = None
     calibrated = _attempt(
         "the calibration at the site",
@@ -191,8 +197,23 @@ def _start(settings: Settings, load_ensemble: LoadEnsemble, load_finder: LoadFin
     )
     admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
     return Service(
-        ensemble, gallery, identifier, inspector, ring, admission, settings.explain, report
+        ensemble, gallery, identifier, inspector, ring, audit, admission, settings.explain, report
     )
+
+
+def _start_access(
+    app: FastAPI, settings: Settings, gallery: Gallery | Broken
+) -> tuple[AuditLog | Broken, KeyRing | Broken]:
+    """Starts what needs the master key."""
+    master_key = _attempt("the API keys", lambda: open_master_key(settings, working(gallery)))
+    if isinstance(master_key, Broken):
+        return master_key, master_key
+    app.state.pseudonyms = Pseudonyms(master_key)
+    audit = start_audit(settings, master_key)
+    ring = _attempt(
+        "the API keys", lambda: start_keys(settings, working(gallery), master_key, audit)
+    )
+    return audit, ring
 
 
 def _attempt(name: str, start: Callable[[], Part]) -> Part | Broken:
@@ -201,31 +222,9 @@ def _attempt(name: str, start: Callable[[], Part]) -> Part | Broken:
         return start()
     except NotReady as error:  # of another part, which is logged already
         return Broken(error.part)
-    except (NetUnusable, NetsDisagree, GalleryUnusable, MasterKeyUnusable) as error:
+    except (NetUnusable, NetsDisagree, GalleryUnusable, MasterKeyUnusable, AuditUnusable) as error:
         logger.error("not ready: %s", error)
         return Broken(name)
-
-
-def open_keys(settings: Settings, gallery: Gallery) -> KeyRing:
-    """Returns the API keys.
-
-    Raises:
-        GalleryUnusable: if the keys cannot be read.
-        MasterKeyUnusable: if the master key cannot be read or created.
-    """
-    given = settings.master_key.get_secret_value() if settings.master_key else None
-    may_create = not gallery.keys.read()
-    master_key = read_master_key(given, settings.master_key_file, may_create=may_create)
-    return KeyRing(gallery.keys, master_key)
-
-
-def _start_keys(settings: Settings, gallery: Gallery) -> KeyRing:
-    """Returns the API keys; creates and prints the first one if others can reach the service."""
-    ring = open_keys(settings, gallery)
-    if not is_loopback(settings.host) and (first := ring.create_first()) is not None:
-        # Not by the log, which is often kept for long and read by many.
-        print(f"The first API key, with every scope; shown only now: {first}", flush=True)
-    return ring
 
 
 def make_inspector(settings: Settings, finder: Finder) -> Inspector:

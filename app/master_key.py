@@ -1,5 +1,6 @@
 """The master key: 32 random bytes that are kept apart from the gallery."""
 
+import hmac
 import os
 import re
 import secrets
@@ -43,6 +44,11 @@ def read_master_key(given: str | None, file: Path, *, may_create: bool) -> bytes
             f"the master key {file} cannot be read: {error}; restore the file, make it readable "
             "for the service's user, or set PALM_MASTER_KEY"
         ) from error
+
+
+def derive_key(master_key: bytes, purpose: str) -> bytes:
+    """Returns a key of 32 bytes for one purpose; it tells nothing about those of others."""
+    return hmac.digest(master_key, purpose.encode(), "sha256")
 
 
 def _parse(text: str, place: str) -> bytes:

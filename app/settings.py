@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         description="File with the master key, created if missing. The API keys are worthless "
         "without it: keep a copy, apart from the gallery's.",
     )
+    audit_file: Annotated[Path | None, BeforeValidator(lambda file: file or None)] = Field(
+        default=Path("data/audit.jsonl"),
+        description="The audit log, created with its folder if missing; a file beside it, .head, "
+        "marks its end. While it cannot be written, requests get 503. Empty switches it off.",
+    )
     rate_limit: Rate = Field(
         default="6000/minute",
         description="How many requests each API key may send, or each address while there are no "

@@ -17,8 +17,10 @@ from limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from app.api.audit import answer_audited
 from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
+from app.audit import AuditUnusable
 from app.gallery.errors import GalleryBusy, GalleryUnusable
 from app.keys import Caller, KeyMissing, KeyRefused, KeyRing, Scope, ScopeMissing
 
@@ -40,6 +42,7 @@ _PROBLEMS = (
     NotReady,
     GalleryBusy,
     GalleryUnusable,
+    AuditUnusable,
 )
 
 
@@ -74,7 +77,7 @@ class Guarded(APIRoute):
     """A route for callers with a scope, made with the options that `guarded` returns."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Returns the route's handler, which first lets the caller in."""
+        """Returns the route's handler, which first lets the caller in, and is audited."""
         handle = super().get_route_handler()
         scope = scope_of(self)
         if scope is None:
@@ -82,8 +85,9 @@ class Guarded(APIRoute):
 
         async def handle_guarded(request: Request) -> Response:
             access: Access = request.app.state.access
-            request.state.caller = await access.let_in(request, scope)
-            return await handle(request)
+            return await answer_audited(
+                request, self.path, scope, lambda: access.let_in(request, scope), handle
+            )
 
         return handle_guarded
 
@@ -104,7 +108,7 @@ class Access:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def let_in(self, request: Request, scope: Scope) -> Caller:
-        """Returns the caller of a request that needs a scope.
+        """Returns the caller of a request that needs a scope; `caller_of` returns it from then on.
 
         Raises:
             KeyMissing: if a key is needed and none was sent.
@@ -122,6 +126,7 @@ class Access:
         except (KeyMissing, KeyRefused):
             self._count("address", address)
             raise
+        request.state.caller = caller
         self._count(*(("key", caller.key_id) if caller.key_id else ("address", address)))
         require(caller, scope)
         return caller

@@ -11,6 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
 from app.api.access import Guarded, caller_of, guarded, require
+from app.api.audit import note, note_subject
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
 from app.api.middleware import SEND_IMAGES, FormIncomplete
@@ -189,6 +190,7 @@ def enroll(
 
     If any image is refused, nothing is stored. Images themselves are never stored.
     """
+    subject = note_subject(request, form.subject_id)
     caller, images = caller_of(request), _read(form.images)
     if form.force:
         require(caller, "force")
@@ -207,7 +209,7 @@ def enroll(
         raise known if "read" in caller.scopes else known.unnamed() from None
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
-    _log("enroll", request, subject_id=form.subject_id, images=len(form.images))
+    _log("enroll", request, subject=subject, images=len(form.images))
     return Enrollment.of(enrolled, request.state.request_id)
 
 
@@ -247,6 +249,7 @@ def verify(
     form: Annotated[VerifyForm, MULTIPART],
 ) -> Verification:
     """Compares one palm with the templates of one subject only."""
+    note_subject(request, form.subject_id)
     found = identifier.verify(form.subject_id, _read(form.images), mode=form.capture)
     _log_decision("verify", request, found)
     return _shown(Verification.of(found, request.state.request_id), request)
@@ -281,16 +284,17 @@ def _read(images: Sequence[UploadFile]) -> list[bytes]:
 def _log_decision(
     message: str, request: Request, found: answers.Identification | answers.Verification
 ) -> None:
+    note(request, decision=found.decision)
     _log(
         message,
         request,
         decision=found.decision,
-        subject_id=found.identity and found.identity.subject_id,
+        subject=found.identity and note_subject(request, found.identity.subject_id),
         confidence=show_confidence(found.confidence),
         score=None if found.score is None else show_score(found.score),
     )
 
 
 def _log(message: str, request: Request, **outcome: str | float | None) -> None:
-    """Logs an outcome; never an image, a template or the name of a file."""
+    """Logs an outcome; never an image, a template, a subject's id or the name of a file."""
     logger.info(message, extra={"fields": {**outcome, "request_id": request.state.request_id}})

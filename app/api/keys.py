@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, status
+from fastapi import APIRouter, Path, Request, status
 from pydantic import AwareDatetime, BaseModel, Field
 
 from app.api.access import Guarded, guarded
+from app.api.audit import note
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import CrossSite
 from app.api.query import KNOWN_QUERY
@@ -84,11 +85,12 @@ def list_keys(ring: KeyRingDep) -> Keys:
         invalid={"name": "must not be blank"},
     ),
 )
-def create_key(ring: KeyRingDep, wanted: NewKey) -> CreatedKey:
+def create_key(ring: KeyRingDep, request: Request, wanted: NewKey) -> CreatedKey:
     """Creates a key and shows it once. From the first one on, every caller needs a key."""
     created = ring.create(wanted.name, wanted.scopes, wanted.expires_at)
     assert created is not None
     key, token = created
+    note(request, key=key.key_id)
     return CreatedKey(**dict(key), api_key=token)
 
 

@@ -70,7 +70,7 @@ class RequestLog:
         finally:
             line = {
                 "method": scope["method"],
-                "path": scope["path"],
+                "path": scope["app"].state.pseudonyms.in_path(scope["path"]),
                 "status": status,
                 "ms": round((perf_counter() - start) * 1e3, 1),
                 "request_id": request_id,

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.audit import audit_refusal
 from app.api.errors import CrossSite, UnknownHost
 from app.api.handlers import answer_known
 from app.api.middleware import guard_headers
@@ -52,6 +53,7 @@ class OwnSite:
 
         if (error := self._refuse(scope)) is not None:
             answer = await answer_known(Request(scope), error)
+            await audit_refusal(Request(scope), answer.status_code)
             await answer(scope, receive, send_guarded)
             return
         await self._app(scope, receive, send_guarded)

@@ -21,6 +21,7 @@ from app.api.errors import (
     UploadUnkept,
 )
 from app.api.middleware import FormIncomplete
+from app.audit import AuditUnusable
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
     GalleryBusy,
@@ -73,6 +74,8 @@ def detail_of(error: Exception) -> str:
         return "the gallery is locked by another program; try again"
     if isinstance(error, GalleryUnusable):  # its message names files and subjects
         return "the gallery cannot be used; look for this request_id in the service's log"
+    if isinstance(error, AuditUnusable):  # likewise
+        return "the audit log cannot be written; look for this request_id in the service's log"
     return error.detail if isinstance(error, HTTPException) else str(error)
 
 
@@ -119,6 +122,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     NotReady: Kind(503, "not-ready", "Service not ready"),
     GalleryBusy: Kind(503, "gallery-busy", "Gallery busy"),
     GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
+    AuditUnusable: Kind(503, "audit-unusable", "Audit log not usable"),
     UploadUnkept: Kind(503, "upload-unkept", "No room for the upload"),
     UploadRefused: Kind(503, "upload-refused", "Upload not taken now"),
     Overloaded: Kind(503, "overloaded", "Service overloaded"),
@@ -175,6 +179,7 @@ _EXAMPLES = [
     NotReady("the gallery"),
     GalleryBusy(""),
     GalleryUnusable(""),
+    AuditUnusable(),
     UploadUnkept("No space left on device"),
     UploadRefused("the service stops"),
     Overloaded(2, 5.0),

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
 from app.api.errors import NotReady, Overloaded
+from app.audit import AuditLog
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.identifier import Identifier
@@ -95,6 +96,7 @@ class Service:
         identifier: the use cases.
         inspector: tells what is seen in an image; needs neither nets nor gallery.
         keys: who may do what.
+        audit: who did what; broken only if the keys are.
         admission: places to compute in.
         may_explain: whether an answer may show which veins agree with a match.
         site_report: the calibration at the site that raised the thresholds at the start, if any.
@@ -105,6 +107,7 @@ class Service:
     identifier: Identifier | Broken
     inspector: Inspector | Broken
     keys: KeyRing | Broken
+    audit: AuditLog | Broken
     admission: Admission
     may_explain: bool
     site_report: SiteReport | None

@@ -64,6 +64,7 @@ def test_either_hand_is_identified_over_http(
         models_dir=store,
         nets=("alexnet",),
         gallery_url=f"sqlite:///{tmp_path}/gallery.db",
+        audit_file=None,
         quality_probe=0,
     )
     person = 3

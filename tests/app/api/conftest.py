@@ -149,6 +149,7 @@ def make_settings(folder: Path) -> Settings:
     return Settings(
         gallery_url=f"sqlite:///{folder}/gallery.db",
         master_key_file=folder / "master.key",
+        audit_file=folder / "audit.jsonl",
         max_body_mb=1,
         queue_timeout_s=0.2,
         quality_enroll=0,  # toy palms are drawn in blocks

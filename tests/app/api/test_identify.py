@@ -399,12 +399,14 @@ def test_every_outcome_is_logged(client: TestClient, caplog: pytest.LogCaptureFi
         answer.headers["x-request-id"] for answer in answers
     ]
     best = answers[0].json()["candidates"][0]
-    assert (known["decision"], known["subject_id"]) == ("match", "p002")
+    app: Any = client.app
+    of = app.state.pseudonyms.of
+    assert (known["decision"], known["subject"]) == ("match", of("p002"))
     assert (known["confidence"], known["score"]) == (best["confidence"], best["score"])
-    assert (unknown["decision"], unknown["subject_id"]) == ("no_match", None)
-    assert (verified["decision"], verified["subject_id"]) == ("no_match", "p001")
+    assert (unknown["decision"], unknown["subject"]) == ("no_match", None)
+    assert (verified["decision"], verified["subject"]) == ("no_match", of("p001"))
     assert verified["score"] == answers[2].json()["score"]
-    assert (enrolled["subject_id"], enrolled["images"]) == ("ada", 2)
+    assert (enrolled["subject"], enrolled["images"]) == (of("ada"), 2)
 
 
 def test_no_image_is_logged(shared_client: TestClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,149 @@
+"""Writes to the audit log who asked a guarded route for what, and what came of it.
+
+Nothing is changed and nothing is answered that the log does not tell: a change has a line before it
+is made and one after it, every other request one before its answer is sent.
+"""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, cast
+
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.api.problems import INVALID, KINDS
+from app.api.service import Broken, Service
+from app.audit import AuditUnusable
+from app.keys import Caller, Scope
+from app.pseudonyms import Pseudonyms
+
+logger = logging.getLogger(__name__)
+
+CHANGING: frozenset[Scope] = frozenset({"enroll", "erase", "admin"})
+"""Scopes of the routes that change something, unless their method is GET."""
+
+_KEY_ID = re.compile(r"[0-9a-f]{8}")
+
+
+def note(request: Request, **outcome: str | None) -> None:
+    """Adds to the request's line in the audit log; never an image, a template or a name."""
+    _notes(request).update(outcome)
+
+
+def note_subject(request: Request, subject_id: str) -> str:
+    """Adds the subject's pseudonym to the request's line in the audit log, and returns it."""
+    pseudonyms: Pseudonyms = request.app.state.pseudonyms
+    note(request, subject=(pseudonym := pseudonyms.of(subject_id)))
+    return pseudonym
+
+
+async def answer_audited(
+    request: Request,
+    route: str,
+    scope: Scope,
+    let_in: Callable[[], Awaitable[Caller]],
+    handle: Callable[[Request], Awaitable[Response]],
+) -> Response:
+    """Returns the answer to a request of a guarded route, once the audit log has it.
+
+    Args:
+        request: the request.
+        route: the route's path, with the names of its parameters.
+        scope: the scope that the route needs.
+        let_in: returns the caller or raises.
+        handle: answers a caller who was let in.
+
+    Raises:
+        AuditUnusable: if the audit log cannot be written; then nothing was changed.
+    """
+    event = {"method": request.method, "route": route, "scope": scope}
+    _note_parameters(request)
+    is_change = scope in CHANGING and request.method != "GET"
+    begun = False
+    try:
+        await let_in()
+        if is_change:
+            await _append(request, {**event, "phase": "begun", **_notes(request)}, durable=True)
+            begun = True
+        answer = await handle(request)
+    except AuditUnusable:
+        raise
+    except Exception as error:
+        await _end(request, event, _status_of(error), begun=begun)
+        raise
+    await _end(request, event, answer.status_code, begun=begun)
+    return answer
+
+
+async def audit_refusal(request: Request, status: int) -> None:
+    """Writes a line about a request that was refused before its route was looked for."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    area = "/".join(path.split("/")[:3])  # the rest may hold an id
+    known = {"/".join(one.split("/")[:3]) for one in request.app.openapi()["paths"]}
+    if area in known and area.startswith("/v1/"):
+        try:
+            await _append(request, {"route": area, "status": status}, durable=False)
+        except AuditUnusable as error:
+            _log_failure(request, error)
+
+
+async def _end(request: Request, event: dict[str, str], status: int, *, begun: bool) -> None:
+    """Writes the line that tells the outcome.
+
+    Raises:
+        AuditUnusable: if it cannot be written, unless an earlier line tells of the change.
+    """
+    phase = {"phase": "done"} if begun else {}
+    told = {**event, **phase, "status": status, **_notes(request)}
+    try:
+        await _append(request, told, durable=begun)
+    except AuditUnusable as error:
+        if not begun:
+            raise
+        _log_failure(request, error)
+
+
+async def _append(request: Request, event: dict[str, str | int | None], *, durable: bool) -> None:
+    service = cast(Service, request.app.state.service)
+    if isinstance(service.audit, Broken):
+        return  # for lack of the master key: then nobody is let in
+    caller: Caller | None = getattr(request.state, "caller", None)
+    who = {
+        "caller": "unknown" if caller is None else caller.key_id or "local",
+        "address": request.client.host if request.client else None,
+    }
+    told = {**who, **event, "request_id": request.state.request_id}
+    await run_in_threadpool(service.audit.append, told, durable=durable)
+
+
+def _notes(request: Request) -> dict[str, str | None]:
+    state: dict[str, Any] = request.scope["state"]
+    return state.setdefault("notes", {})
+
+
+def _note_parameters(request: Request) -> None:
+    """Notes whom or what the path names."""
+    if (subject_id := request.path_params.get("subject_id")) is not None:
+        note_subject(request, subject_id)
+    if (key_id := request.path_params.get("key_id")) is not None:
+        note(request, key=key_id if _KEY_ID.fullmatch(key_id) else "none of this form")
+
+
+def _status_of(error: Exception) -> int:
+    """Returns the status of the answer to an error; see `app.api.handlers`."""
+    if isinstance(error, HTTPException):
+        unkept = isinstance(error.__cause__, OSError)
+        return HTTPStatus.SERVICE_UNAVAILABLE if unkept else error.status_code
+    if isinstance(error, RequestValidationError):
+        return INVALID.status
+    known = (KINDS[cls].status for cls in type(error).__mro__ if cls in KINDS)
+    return next(known, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _log_failure(request: Request, error: AuditUnusable) -> None:
+    fields = {"request_id": request.state.request_id}
+    logger.error("not in the audit log: %s", error, extra={"fields": fields})
