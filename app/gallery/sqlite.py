@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 
 from app.gallery.errors import GalleryBusy, GalleryUnusable
 from app.gallery.failures import named_failures
+from app.gallery.files import OpenedFile, keep_private
 from app.gallery.migrations import check_schema, migrate
 from app.gallery.sql import SqlGallery
 
@@ -23,6 +24,9 @@ ADVICE = f"restore a backup or {ELSEWHERE}"
 def open_sqlite(url: str) -> SqlGallery:
     """Opens a gallery file, or creates it and its folder; several processes may share it.
 
+    New ones are for their owner only. Once another file takes the opened one's place, every use of
+    the gallery raises `GalleryUnusable`.
+
     A gallery of an earlier release is upgraded, see `app.gallery.migrations`.
 
     Args:
@@ -34,13 +38,14 @@ def open_sqlite(url: str) -> SqlGallery:
     """
     path = Path(make_url(url).database or "")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_writable(path)
         if path.exists() and path.stat().st_size:
             _check_content(path)
+        keep_private(path)
+        engine = _engine(url, OpenedFile(path))
     except OSError as error:
         raise GalleryUnusable(f"gallery {path} cannot be opened: {error}; {ADVICE}") from error
-    engine = _engine(url)
     try:
         with named_failures(engine):
             with engine.execution_options(begin="IMMEDIATE").begin() as connection:
@@ -84,9 +89,13 @@ def _check_content(path: Path) -> None:
         raise GalleryUnusable(f"gallery {path} cannot be read: {reason}; {ADVICE}") from error
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, file: OpenedFile) -> Engine:
     # hide_parameters keeps templates out of the message of a failed statement.
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(*_: object) -> None:
+        file.check()  # SQLite would create another one
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:
@@ -98,6 +107,7 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        file.check()
         mode = connection.get_execution_options().get("begin", "DEFERRED")
         connection.exec_driver_sql(f"BEGIN {mode}")
 

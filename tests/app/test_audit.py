@@ -147,6 +147,18 @@ def test_a_log_put_back_with_its_head_is_found_by_a_line_seen_later(file: Path) 
     assert "is another line of this number" in reasons(check(file, seen=seen))
 
 
+def test_lines_of_two_logs_do_not_make_one(file: Path) -> None:
+    append(file, 2)
+    copies = file.read_bytes(), head_of(file).read_bytes()
+    append(file, 2)
+    former = lines(file)
+    file.write_bytes(copies[0])
+    head_of(file).write_bytes(copies[1])
+    append(file, 2)
+    file.write_bytes(b"".join([*former[:3], lines(file)[3]]))
+    assert ":4: line 4 was written after another line than 3" in reasons(check(file))
+
+
 def test_another_master_key_finds_every_line_forged(file: Path) -> None:
     append(file, 3)
     assert len(check_audit(file, OTHER_KEY).findings) >= 3

@@ -4,9 +4,11 @@ import os
 import random
 import re
 import sqlite3
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,6 +69,58 @@ def test_an_id_in_a_rebalanced_page_is_erased_too(gallery: Gallery, path: Path) 
             erased = alive.pop(draw.randrange(len(alive)))
             gallery.delete(erased)
             assert erased.encode() not in file_bytes(path)
+
+
+def test_a_new_gallery_is_for_its_owner_only(gallery: Gallery, path: Path) -> None:
+    enroll(gallery, "ada")
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == dict.fromkeys(("gallery.db", "gallery.db-wal", "gallery.db-shm"), 0o600)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, 0o660])
+def test_a_gallery_that_others_may_use_gets_a_warning(
+    open_gallery: Open, path: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    open_gallery().close()
+    assert caplog.messages == []
+    path.chmod(mode)
+    open_gallery()
+    warned = [line for line in caplog.messages if f"{path} (mode {mode:o})" in line]
+    assert len(warned) == (mode != 0o600)
+    assert all("chmod 600" in line for line in warned)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "restored", "replaced by a link"])
+def test_a_gallery_whose_file_is_no_longer_there_is_refused_at_once(
+    gallery: Gallery, path: Path, how: str
+) -> None:
+    enroll(gallery, "ada")
+    copy = path.with_name("copy.db")
+    execute(path, f"VACUUM INTO '{copy}'")
+    path.rename(path.with_name("moved.db"))
+    if how == "replaced":
+        execute(path, "CREATE TABLE other (text)")
+    elif how == "restored":
+        copy.rename(path)
+    elif how == "replaced by a link":
+        path.symlink_to(copy)
+    before = path.read_bytes() if how != "deleted" else None
+    told = re.escape(f"{path} was deleted or replaced while it was open")
+    uses: list[Callable[[], object]] = [
+        gallery.revision,
+        lambda: gallery.subject("ada"),
+        lambda: enroll(gallery, "eve"),
+        lambda: gallery.delete("ada"),
+        gallery.keys.read,
+        gallery.keys.clear,
+    ]
+    with ThreadPoolExecutor(len(uses)) as pool:  # each with a connection of its own
+        for use in [pool.submit(use) for use in uses]:
+            with pytest.raises(GalleryUnusable, match=told):
+                use.result()
+    assert (path.read_bytes() if path.exists() else None) == before
 
 
 def file_bytes(path: Path) -> bytes:

@@ -1,0 +1,60 @@
+"""Keeps a gallery's file for its owner only, and notices when another file takes its place."""
+
+import logging
+import os
+from pathlib import Path
+
+from app.gallery.errors import GalleryUnusable
+
+logger = logging.getLogger(__name__)
+
+
+def keep_private(path: Path) -> None:
+    """Creates a missing file for its owner only; warns if other users may use an existing one.
+
+    SQLite gives the files beside it the same mode.
+
+    Raises:
+        OSError: if it cannot be created.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        logger.warning(
+            "other users may use the gallery %s (mode %o), which holds templates: chmod 600 it, "
+            "and its -wal and -shm if they exist",
+            path,
+            mode,
+        )
+
+
+class OpenedFile:
+    """Remembers which file a path led to."""
+
+    def __init__(self, path: Path) -> None:
+        """Remembers the file; raises OSError if there is none."""
+        self._path = path
+        self._identity = _identify(path)
+
+    def check(self) -> None:
+        """Checks that the path still leads to the file.
+
+        Raises:
+            GalleryUnusable: if not. What SQLite still has open is not what the next start will
+                read.
+        """
+        try:
+            found = _identify(self._path)
+        except OSError:
+            found = None
+        if found != self._identity:
+            raise GalleryUnusable(
+                f"gallery {self._path} was deleted or replaced while it was open: stop the "
+                "service, put the right file there, without a -wal and -shm of another one, and "
+                "start it again"
+            )
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
