@@ -28,6 +28,27 @@ def keep_private(path: Path) -> None:
         )
 
 
+def warn_of_missing_log(path: Path) -> None:
+    """Warns if the file was separated from its -wal, which may hold the newest changes.
+
+    The last process that closes a gallery leaves WAL mode (`app.gallery.sqlite`). So a file in that
+    mode has a -wal, unless it was copied without it.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    with path.open("rb") as file:
+        in_wal_mode = file.read(20)[18:] == b"\2\2"  # https://sqlite.org/fileformat2.html
+    # SQLite puts it beside the file that a link leads to.
+    if in_wal_mode and not Path(f"{path.resolve()}-wal").exists():
+        logger.warning(
+            "gallery %s comes without its -wal: if it was copied from a running service, its "
+            "newest changes are missing, also erasures; copy it while the service is stopped. "
+            "After an upgrade from an earlier release, ignore this once",
+            path,
+        )
+
+
 class OpenedFile:
     """Remembers which file a path led to."""
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
@@ -10,7 +11,7 @@ from sqlalchemy.exc import DatabaseError
 
 from app.gallery.errors import GalleryBusy, GalleryUnusable
 from app.gallery.failures import named_failures
-from app.gallery.files import OpenedFile, keep_private
+from app.gallery.files import OpenedFile, keep_private, warn_of_missing_log
 from app.gallery.migrations import check_schema, migrate
 from app.gallery.sql import SqlGallery
 
@@ -42,8 +43,10 @@ def open_sqlite(url: str) -> SqlGallery:
         _check_writable(path)
         if path.exists() and path.stat().st_size:
             _check_content(path)
+            warn_of_missing_log(path)
         keep_private(path)
-        engine = _engine(url, OpenedFile(path))
+        file = OpenedFile(path)
+        engine = _engine(url, file)
     except OSError as error:
         raise GalleryUnusable(f"gallery {path} cannot be opened: {error}; {ADVICE}") from error
     try:
@@ -54,6 +57,11 @@ def open_sqlite(url: str) -> SqlGallery:
     except GalleryUnusable:
         engine.dispose()  # SQLite removes its log when the file is closed
         raise
+
+    @event.listens_for(engine, "engine_disposed")
+    def close(_: Engine) -> None:
+        _leave_wal_mode(path, file)
+
     return SqlGallery(engine, purge=lambda: _purge(engine))
 
 
@@ -112,6 +120,14 @@ def _engine(url: str, file: OpenedFile) -> Engine:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def _leave_wal_mode(path: Path, file: OpenedFile) -> None:
+    """Makes the file whole without others beside it, unless another process has it open."""
+    with suppress(GalleryUnusable, sqlite3.Error):
+        file.check()
+        with closing(sqlite3.connect(path, timeout=0)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")
 
 
 def _purge(engine: Engine) -> None:

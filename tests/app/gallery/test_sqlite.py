@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -31,6 +32,11 @@ TINY = MapFormat("a", "0", MapShape(5, 1))
 
 
 def test_what_was_committed_survives_a_killed_process(open_gallery: Open, path: Path) -> None:
+    kill_after_enrolment(path)
+    assert open_gallery().subject("ada").template_counts[str(VGG16)] == 2
+
+
+def kill_after_enrolment(path: Path) -> None:
     script = (
         "import os, sys\n"
         "from app.gallery.sqlite import open_sqlite\n"
@@ -40,7 +46,6 @@ def test_what_was_committed_survives_a_killed_process(open_gallery: Open, path: 
     )
     killed = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
     assert killed.returncode == 9
-    assert open_gallery().subject("ada").template_counts[str(VGG16)] == 2
 
 
 def test_nothing_of_an_erased_subject_remains_in_the_files(gallery: Gallery, path: Path) -> None:
@@ -90,6 +95,47 @@ def test_a_gallery_that_others_may_use_gets_a_warning(
     assert len(warned) == (mode != 0o600)
     assert all("chmod 600" in line for line in warned)
     assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_file_that_was_copied_without_its_log_gets_a_warning(
+    gallery: Gallery, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    enroll(gallery, "ada")
+    copies = [path.with_name(f"copy-{number}.db") for number in (1, 2)]
+    for copy in copies:
+        shutil.copy(path, copy)
+    shutil.copy(f"{path}-wal", f"{copies[1]}-wal")
+    subjects: list[int] = []
+    for copy in copies:
+        with closing(open_sqlite(f"sqlite:///{copy}")) as opened:
+            subjects.append(len(opened.subjects(after=None, limit=9)))
+    (warning,) = caplog.messages
+    assert f"{copies[0]} comes without its -wal" in warning
+    assert subjects == [0, 1]
+
+
+def test_a_gallery_is_closed_into_one_file_by_the_last_one(
+    open_gallery: Open, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    galleries = [open_gallery(), open_gallery()]
+    enroll(galleries[0], "ada")
+    galleries[0].close()
+    assert Path(f"{path}-wal").exists()
+    galleries[1].close()
+    assert [file.name for file in path.parent.iterdir()] == ["gallery.db"]
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+    with closing(open_sqlite(f"sqlite:///{copy}")) as opened:
+        assert opened.subject("ada").subject_id == "ada"
+    assert caplog.messages == []
+
+
+def test_a_process_that_was_killed_leaves_no_warning(
+    open_gallery: Open, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kill_after_enrolment(path)
+    assert open_gallery().subject("ada")
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "restored", "replaced by a link"])
