@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 CHANGING: frozenset[Scope] = frozenset({"enroll", "erase", "admin"})
 """Scopes of the routes that change something, unless their method is GET."""
 
+_MAX_ADDRESS = 64  # characters
 _KEY_ID = re.compile(r"[0-9a-f]{8}")
 
 
@@ -114,7 +115,8 @@ async def _append(request: Request, event: dict[str, str | int | None], *, durab
     caller: Caller | None = getattr(request.state, "caller", None)
     who = {
         "caller": "unknown" if caller is None else caller.key_id or "local",
-        "address": request.client.host if request.client else None,
+        # A proxy on this machine may pass on any text.
+        "address": request.client.host[:_MAX_ADDRESS] if request.client else None,
     }
     told = {**who, **event, "request_id": request.state.request_id}
     await run_in_threadpool(service.audit.append, told, durable=durable)

@@ -132,6 +132,12 @@ def test_refused_requests_are_audited(refusing: TestClient, file: Path) -> None:
     assert not [one for one in refused if "phase" in one]  # nothing was begun
 
 
+def test_an_address_of_any_length_is_cut(settings: Settings, file: Path) -> None:
+    with local_client(make_app(settings), client=("é" * 9999, 1)) as client:
+        assert client.get("/v1/subjects").status_code == 401
+    assert told(file)[-1]["address"] == "é" * 64
+
+
 def test_keys_are_told_by_their_ids(client: TestClient, file: Path) -> None:
     made = client.post("/v1/keys", json={"name": "Ada Byron", "scopes": ["admin"]}).json()
     headers = bearer(made["api_key"])
