@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -80,8 +81,12 @@ def test_an_enrolled_stranger_is_found_after_a_restart_until_deleted(
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     ready = [line for line in lines if line["message"] == "ready"]
     assert [(line["nets"], line["subjects"]) for line in ready] == [(nets, 160), (nets, 161)]
-    outcomes = [line["subject_id"] for line in lines if line["message"] == "identify"]
-    assert outcomes == ["guest", "guest", None]
+    first, second, third = (line["subject"] for line in lines if line["message"] == "identify")
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert (second, third) == (first, None)  # the pseudonym survives the restart
+    audit = (log.parent / "data" / "audit.jsonl").read_text()
+    assert first in audit
+    assert "guest" not in log.read_text() + audit
     assert lines[-1]["message"].startswith("Finished")
 
 
