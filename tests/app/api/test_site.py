@@ -1,10 +1,12 @@
 """Calibration at the site, from enrolled palms to the thresholds of the service."""
 
+import json
 from contextlib import closing
 
 import numpy as np
 import pytest
 
+from app.__main__ import main
 from app.ensemble import Ensemble
 from app.gallery.errors import GalleryUnusable
 from app.main import open_gallery
@@ -69,6 +71,27 @@ def test_thresholds_that_are_too_low_for_the_site_are_raised_at_the_next_start(
         assert after == pytest.approx(before + report.rates[0].raised_by, abs=0.01)
         assert verify(client, "e50", png(51, 2)).json()["decision"] == "no_match"
         assert identify(client, png(50, 2)).json()["decision"] == "match"
+
+
+def test_the_command_that_writes_a_calibration_is_audited(
+    enrolled: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = enrolled.audit_file
+    assert file is not None
+    monkeypatch.setattr("app.__main__.read_settings", lambda: enrolled)
+    monkeypatch.setattr("app.__main__.load_ensemble", loader(TOO_LOW))
+    before = file.read_text()
+    assert main(["calibrate"]) == 0
+    assert file.read_text() == before
+    assert main(["calibrate", "--write"]) == 0
+    added = [json.loads(line) for line in file.read_text().removeprefix(before).splitlines()]
+    assert [(one["action"], one["phase"]) for one in added] == [
+        ("calibrate --write", "begun"),
+        ("calibrate --write", "done"),
+    ]
+    file.rename(file.with_name("moved"))
+    file.mkdir()
+    assert main(["calibrate", "--write", "--force"]) == 2
 
 
 def test_a_calibration_of_other_nets_is_not_used(
