@@ -20,6 +20,9 @@ from app.validation import MAX_ERRORS, complaint, shorten
 logger = logging.getLogger(__name__)
 
 
+_NO_OBJECT = FieldError(
+    field="body", message="must be a JSON object, sent as application/json in UTF-8"
+)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -57,6 +60,10 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if isinstance(cause := error.__cause__, OSError):  # FastAPI makes it a 400
         return await answer_known(request, UploadUnkept(cause.strerror or str(cause)))
+    if isinstance(
+        cause, UnicodeDecodeError | RecursionError
+    ):  # of a body that is no JSON, likewise
+        return _problem(request, problems.INVALID, problems.describe([_NO_OBJECT]), [_NO_OBJECT])
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
@@ -116,7 +123,7 @@ def _field_error(item: Mapping[str, Any]) -> FieldError:
     """Returns the caller's name of the field, and a message that quotes no file."""
     _, *path = item["loc"]
     if not path or item["type"] == "json_invalid":
-        return FieldError(field="body", message="must be a JSON object, sent as application/json")
+        return _NO_OBJECT
     # What follows a field's name is the position in a list, or pydantic's name of a type.
     field = ".".join(str(part) for part in path if part == path[0] or isinstance(part, int))
     field = shorten(field)
