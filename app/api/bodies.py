@@ -78,7 +78,8 @@ class BodyLimit:
             return
         declared = Headers(scope=scope).get("content-length", "")
         size = int(declared) if declared.isdecimal() else 0
-        body = _Body(receive, size, self._limit(scope), self._timeout_s, self._budget)
+        body = Body(receive, size, self._limit(scope), self._timeout_s, self._budget)
+        scope.setdefault("state", {})["body"] = body
         try:
             await self._app(scope, body.receive, send)
         finally:
@@ -99,7 +100,7 @@ class _Budget:
         self.held = 0
 
 
-class _Body:
+class Body:
     """Receives one request's body within its limits."""
 
     def __init__(
@@ -111,8 +112,14 @@ class _Body:
         self._timeout_s = timeout_s
         self._budget = budget
         self._deadline = asyncio.get_running_loop().time() + timeout_s
+        self._task = asyncio.current_task()
         self._held = 0
         self._more = True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the body was received."""
+        return not self._more
 
     async def receive(self) -> Message:
         """Receives a message, as ASGI asks, or raises an `HTTPException`."""
@@ -129,7 +136,10 @@ class _Body:
                 return await self._receive()
         except TimeoutError:
             raise BodyTooSlow(self._timeout_s) from None
-        except asyncio.CancelledError:  # by the server, when the time to stop is over
+        except asyncio.CancelledError:
+            if asyncio.current_task() is not self._task:  # it only waits for a disconnection
+                raise
+            # By the server, when the time to stop is over.
             raise UploadRefused("the service stops") from None
 
     def _hold(self, size: int) -> None:

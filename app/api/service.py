@@ -46,7 +46,9 @@ class Admission:
         """
         await self._acquire(request)
         try:
-            if await request.is_disconnected():
+            # A body that no form parser wanted is not whole: its request is about to be refused.
+            body = getattr(request.state, "body", None)
+            if (body is None or body.is_whole) and await request.is_disconnected():
                 raise ClientGone
             yield
         finally:

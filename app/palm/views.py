@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from app.palm.square import Square, surroundings
 
-CLOSE_SIDE = 3.6
-"""Side of the closer view, in distances of the outer gaps: 137 mm of a drawn hand."""
+CLOSE_SIDE = 3.2
+"""Side of the closer view, in distances of the outer gaps: 122 mm of a drawn hand."""
 
 CLOSE_BELOW = 0.5
 """Distance of the closer view's middle from the line of the gaps, in the same unit."""

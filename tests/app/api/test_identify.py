@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -34,6 +35,7 @@ from tests.app.api.conftest import (
     verify,
 )
 from tests.app.conftest import encode
+from tests.app.live import live
 from tests.app.palm.test_hand import spots
 from tests.app.palm.toy_net import SIDE, see_crops_pointing
 
@@ -445,3 +447,15 @@ def test_an_explanation_is_refused_unless_the_operator_allows_it(
 ) -> None:
     response = shared_client.post("/v1/identify?explain=true", files=images(png(2)))
     assert_problem(response, 403, "PALM_EXPLAIN=true")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "image/png", ""])
+@pytest.mark.parametrize("path", ["/v1/identify", "/v1/enroll", "/v1/verify", "/v1/inspect"])
+def test_a_body_that_is_no_form_is_refused(
+    settings: Settings, path: str, content_type: str
+) -> None:
+    with live(make_app(settings)) as server:
+        url = f"http://127.0.0.1:{server.config.port}{path}"
+        headers = {"Content-Type": content_type} if content_type else {}
+        answer = httpx.post(url, content=png(1), headers=headers, trust_env=False)
+    assert_problem(answer, 422, "images", "multipart/form-data")
