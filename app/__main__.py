@@ -24,7 +24,6 @@ from app.connections import (
 )
 from app.ensemble import NetsDisagree
 from app.gallery.errors import GalleryUnusable
-from app.guards import open_master_key
 from app.inspection import Inspection, write_drawings
 from app.key_commands import add_key_commands, run_key_command
 from app.keys import KeyUnknown
@@ -35,6 +34,7 @@ from app.master_key import MasterKeyUnusable
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.errors import PalmImageError
+from app.protection_commands import add_protection_commands, rotate_master_key, verify_erasures
 from app.settings import Settings, read_settings, variable
 
 logger = logging.getLogger("app")
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 after success or a normal stop; 2 if a setting is wrong, the address
         cannot be listened on, or a command cannot be carried out; 1 if the service failed to start
-        for another reason, or an inspected image is not usable, or the audit log is
-        not intact.
+        for another reason, an inspected image is not usable, an erasure is pending, or the audit
+        log is not intact.
     """
     chosen = _parse(arguments)
     try:
@@ -63,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_key_command(settings, chosen)
         if chosen.command == "audit":
             return run_audit_command(settings, chosen)
+        if chosen.command == "erasures":
+            return verify_erasures(settings)
+        if chosen.command == "rotate-master-key":
+            return rotate_master_key(settings, chosen.new_file)
         if chosen.command == "inspect":
             return _inspect(settings, chosen.files, chosen.out)
         limits = ConnectionLimits(
@@ -108,7 +112,7 @@ def _serve(settings: Settings, listener: socket.socket, limits: ConnectionLimits
 def _list_outdated(settings: Settings) -> int:
     """Prints the ids of the subjects that must be enrolled again, one on each line."""
     ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
-    with closing(open_gallery(settings.gallery_url)) as gallery:
+    with closing(open_gallery(settings)) as gallery:
         for subject_id in list_outdated(gallery, ensemble.formats):
             print(subject_id)
     return 0
@@ -117,11 +121,11 @@ def _list_outdated(settings: Settings) -> int:
 def _calibrate(settings: Settings, *, write: bool, force: bool) -> int:
     """Prints stated against observed false match rates at the site, and stores them if asked to."""
     ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
-    with closing(open_gallery(settings.gallery_url)) as gallery:
+    with closing(open_gallery(settings)) as gallery:
         report, suspects = calibrate_site(gallery, ensemble, may_lower=force)
         print(describe_report(report, suspects))
         if write:
-            audit = AuditLog(settings.audit_file, open_master_key(settings, gallery))
+            audit = AuditLog(settings.audit_file, gallery.secrets.audit)
             with audit.change(command_event("calibrate --write")):
                 write_report(gallery, report, keep_raised=not force)
             print("written: the thresholds take effect when the service restarts")
@@ -181,6 +185,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add_key_commands(commands)
     add_audit_commands(commands)
+    add_protection_commands(commands)
     inspect = commands.add_parser(
         "inspect",
         help="show where the palm lies in images and how good they are, as a JSON line for each; "

@@ -1,7 +1,7 @@
 """The audit log: who did what, when, with which outcome. Knows no HTTP and no SQL.
 
 A line is a JSON object. It holds its number, the hash of the line before, and a MAC of itself under
-a key derived from the master key: nobody without that key can alter, forge, drop or reorder lines
+a secret key: nobody without that key can alter, forge, drop or reorder lines
 unnoticed. The head, a file beside the log, holds the number and the hash of the last line, so that
 lines that are missing at the end are noticed, and the chain goes on in a new file when the log is
 moved away. `app.audit_check` checks all of it.
@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from app.master_key import derive_key
 
 NO_DIGEST = "0" * 64  # before the first line
 
@@ -52,11 +50,6 @@ class Mark:
 
 
 START = Mark(0, NO_DIGEST)
-
-
-def audit_key(master_key: bytes) -> bytes:
-    """Returns the key of the lines' MACs."""
-    return derive_key(master_key, "audit log")
 
 
 def head_of(file: Path) -> Path:
@@ -93,15 +86,15 @@ def read_head(content: bytes, key: bytes) -> Mark | None:
 class AuditLog:
     """Appends to the audit log; safe for threads, and for the processes of one machine."""
 
-    def __init__(self, file: Path | None, master_key: bytes) -> None:
+    def __init__(self, file: Path | None, key: bytes) -> None:
         """Creates the log; touches no file.
 
         Args:
             file: the log, created with its folder and its head if missing; None writes nothing.
-            master_key: 32 bytes that are kept apart from the log.
+            key: 32 bytes that are kept apart from the log; see `app.gallery.gallery.Secrets`.
         """
         self._file = file
-        self._key = audit_key(master_key)
+        self._key = key
 
     def append(self, event: Event, *, durable: bool) -> None:
         """Appends a line, whole or not at all.

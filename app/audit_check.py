@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.audit import NO_DIGEST, AuditUnusable, Mark, audit_key, digest_of, head_of, read_head
+from app.audit import NO_DIGEST, AuditUnusable, Mark, digest_of, head_of, read_head
 from app.audit import unseal as unseal_line
 
 
@@ -42,7 +42,7 @@ class Checked:
 
 def check_audit(
     log: Path,
-    master_key: bytes,
+    key: bytes,
     *,
     older: Sequence[Path] = (),
     first: int = 1,
@@ -52,7 +52,7 @@ def check_audit(
 
     Args:
         log: the log that is written to.
-        master_key: the key under which it was written, 32 bytes.
+        key: the key under which it was written, 32 bytes.
         older: files of earlier lines, the oldest first.
         first: number that the first line must have.
         seen: a line that was seen before, and must still be there.
@@ -64,7 +64,7 @@ def check_audit(
         head = _read_head(head_of(log))  # first: whatever it holds must be in the log
         if not (log.exists() or head):
             raise AuditUnusable(f"there is no audit log {log}; check PALM_AUDIT_FILE")
-        chain = _Chain(audit_key(master_key), first, seen)
+        chain = _Chain(key, first, seen)
         chain.expect_head(head, head_of(log))
         for file in (*older, *([log] if log.exists() else [])):
             for number, line in _lines(file):
@@ -139,7 +139,7 @@ class _Chain:
 
     def _report_broken(self) -> None:
         for place in self._broken:
-            self._find(place, "is altered, forged, or written under another master key")
+            self._find(place, "is altered, forged, or written under another key")
         self._broken = []
 
     def _find(self, place: str, reason: str) -> None:

@@ -3,12 +3,13 @@
 import argparse
 import os
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from app.audit import AuditUnusable, Mark
 from app.audit_check import check_audit
-from app.master_key import read_master_key
+from app.main import open_gallery
 from app.pseudonyms import Pseudonyms
 from app.settings import Settings
 
@@ -54,18 +55,19 @@ def run_audit_command(settings: Settings, chosen: argparse.Namespace) -> int:
 
     Raises:
         AuditUnusable: if the log cannot be read, or is switched off.
+        GalleryUnusable: if the gallery, which holds the log's key, cannot be used.
         MasterKeyUnusable: if the master key cannot be read.
     """
-    given = settings.master_key.get_secret_value() if settings.master_key else None
-    master_key = read_master_key(given, settings.master_key_file, may_create=False)
+    with closing(open_gallery(settings)) as gallery:
+        secrets = gallery.secrets
     if chosen.action == "pseudonym":
-        print(Pseudonyms(master_key).of(chosen.subject_id))
+        print(Pseudonyms(secrets.pseudonyms).of(chosen.subject_id))
         return 0
     if settings.audit_file is None:
         raise AuditUnusable("PALM_AUDIT_FILE is empty; set it to the log that is to be checked")
     checked = check_audit(
         settings.audit_file,
-        master_key,
+        secrets.audit,
         older=chosen.files,
         first=chosen.first,
         seen=chosen.seen,

@@ -1,4 +1,4 @@
-"""Starts what guards the gallery: the master key, the audit log and the API keys."""
+"""Starts what guards the gallery: the audit log and the API keys."""
 
 import logging
 
@@ -6,32 +6,14 @@ from app.api.access import is_loopback
 from app.audit import AuditLog, AuditUnusable
 from app.gallery.gallery import Gallery
 from app.keys import KeyRing
-from app.master_key import read_master_key
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-def open_master_key(settings: Settings, gallery: Gallery, *, keys_kept: bool = True) -> bytes:
-    """Returns the master key.
-
-    Args:
-        settings: the settings.
-        gallery: holds the API keys, which are worthless without their master key.
-        keys_kept: whether they are still needed, so that no other master key may be created.
-
-    Raises:
-        GalleryUnusable: if the keys cannot be read.
-        MasterKeyUnusable: if the master key cannot be read or created.
-    """
-    given = settings.master_key.get_secret_value() if settings.master_key else None
-    may_create = not (keys_kept and gallery.keys.read())
-    return read_master_key(given, settings.master_key_file, may_create=may_create)
-
-
-def start_audit(settings: Settings, master_key: bytes) -> AuditLog:
+def start_audit(settings: Settings, gallery: Gallery) -> AuditLog:
     """Returns the audit log, and writes to it that the service starts."""
-    audit = AuditLog(settings.audit_file, master_key)
+    audit = AuditLog(settings.audit_file, gallery.secrets.audit)
     try:
         audit.append({"caller": "service", "action": "start"}, durable=True)
     except AuditUnusable as error:  # requests get 503 until it can be written
@@ -39,9 +21,9 @@ def start_audit(settings: Settings, master_key: bytes) -> AuditLog:
     return audit
 
 
-def start_keys(settings: Settings, gallery: Gallery, master_key: bytes, audit: AuditLog) -> KeyRing:
+def start_keys(settings: Settings, gallery: Gallery, audit: AuditLog) -> KeyRing:
     """Returns the API keys; creates and prints the first one if others can reach the service."""
-    ring = KeyRing(gallery.keys, master_key)
+    ring = KeyRing(gallery.keys, gallery.secrets.api_keys)
     if not is_loopback(settings.host) and not ring.list():
         with audit.change({"caller": "service", "action": "keys create first"}):
             if (first := ring.create_first()) is not None:

@@ -19,7 +19,7 @@ from app.ensemble import Ensemble
 from app.explanation import draw_explanation
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery, Once
-from app.gallery.index import Found, GalleryIndex
+from app.gallery.index import Forgotten, Found, GalleryIndex
 from app.gallery.subject import Hand
 from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
@@ -75,6 +75,10 @@ class Identifier:
     def close(self) -> None:
         """Stops work in the background; call it before the gallery's `close`."""
         self._index.close()
+
+    def forget_erased(self) -> Forgotten:
+        """Applies erasures to the index; see `GalleryIndex.forget_erased`."""
+        return self._index.forget_erased()
 
     def describe_gallery(self) -> GalleryState:
         """Describes the gallery; reads it as identification does.

@@ -10,7 +10,6 @@ from pydantic import TypeAdapter, ValidationError
 from app.api.schemas import Name
 from app.audit import AuditLog
 from app.audit_commands import command_event
-from app.guards import open_master_key
 from app.keys import SCOPES, Key, KeyRing
 from app.main import open_gallery
 from app.settings import Settings
@@ -44,8 +43,8 @@ def add_key_commands(commands: Any) -> None:
     revoke.add_argument("key_id", help="its id, the second part of the key")
     actions.add_parser(
         "reset",
-        help="remove all keys, if the master key is lost; then only this machine is served "
-        "without a key, or the next start prints a first one",
+        help="remove all keys; then only this machine is served without a key, or the next start "
+        "prints a first one",
     )
 
 
@@ -59,16 +58,15 @@ def run_key_command(settings: Settings, chosen: argparse.Namespace) -> int:
         KeyUnknown: if there is no key to revoke.
         ValueError: if the name cannot be used.
     """
-    with closing(open_gallery(settings.gallery_url)) as gallery:
-        master_key = open_master_key(settings, gallery, keys_kept=chosen.action != "reset")
-        ring = KeyRing(gallery.keys, master_key)
+    with closing(open_gallery(settings)) as gallery:
+        ring = KeyRing(gallery.keys, gallery.secrets.api_keys)
         if chosen.action == "list":
             for key in ring.list():
                 print(_line(key))
             return 0
         name = _check(chosen.name) if chosen.action == "create" else None
         event = command_event(f"keys {chosen.action}")
-        with AuditLog(settings.audit_file, master_key).change(event) as outcome:
+        with AuditLog(settings.audit_file, gallery.secrets.audit).change(event) as outcome:
             if name is not None:
                 scopes = SCOPES if "all" in chosen.scope else chosen.scope
                 until = datetime.now(UTC) + timedelta(days=chosen.days) if chosen.days else None

@@ -1,7 +1,7 @@
 """API keys: who may do what. Knows no HTTP and no SQL.
 
-A key is shown once. Stored is a hash of it, keyed by the master key, so that a stolen gallery alone
-lets nobody in and tells nobody whether a key is right.
+A key is shown once. Stored is a hash of it, keyed by a secret that the master key encrypts: so a
+stolen gallery alone lets nobody in and tells nobody whether a key is right.
 """
 
 import hmac
@@ -35,7 +35,7 @@ REFRESH_S = 1.0
 """How long a key that another process revoked may still be accepted."""
 
 _FORMAT = re.compile(r"palm_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
-_PURPOSE = b"api key:"  # the master key has other uses
+_PURPOSE = b"api key:"  # the former releases' secret, the master key, has other uses
 
 
 class Key(BaseModel):
@@ -159,7 +159,7 @@ class KeyStore(Protocol):
 
 
 def issue(
-    name: str, scopes: Sequence[Scope], expires_at: datetime | None, master_key: bytes
+    name: str, scopes: Sequence[Scope], expires_at: datetime | None, secret: bytes
 ) -> tuple[StoredKey, str]:
     """Returns a new key as it is stored, and the key itself, which nothing can recover."""
     key_id = secrets.token_hex(4)
@@ -171,21 +171,21 @@ def issue(
         created_at=datetime.now(UTC),
         expires_at=expires_at,
     )
-    return StoredKey(key, _digest(token, master_key)), token
+    return StoredKey(key, _digest(token, secret)), token
 
 
 class KeyRing:
     """Tells who a caller is; safe for concurrent callers."""
 
-    def __init__(self, store: KeyStore, master_key: bytes) -> None:
+    def __init__(self, store: KeyStore, secret: bytes) -> None:
         """Creates the ring; reads nothing.
 
         Args:
             store: where the keys are.
-            master_key: 32 bytes that are not in the store.
+            secret: 32 bytes that key the hashes.
         """
         self._store = store
-        self._master_key = master_key
+        self._secret = secret
         self._known: Mapping[str, StoredKey] = {}
         self._read_at = -float("inf")
         self._lock = Lock()
@@ -225,7 +225,7 @@ class KeyRing:
             raise KeyMissing
         match = _FORMAT.fullmatch(token)
         stored = self._known.get(match[1]) if match else None
-        given = _digest(token, self._master_key)
+        given = _digest(token, self._secret)
         # Also compared for an unknown id, so that the time tells nothing.
         right = hmac.compare_digest(given, stored.digest if stored else bytes(len(given)))
         if stored is None or not right or not stored.key.is_valid():
@@ -252,7 +252,7 @@ class KeyRing:
         Returns:
             What is known of the key, and the key itself.
         """
-        stored, token = issue(name, scopes, expires_at, self._master_key)
+        stored, token = issue(name, scopes, expires_at, self._secret)
         self._store.add(stored)
         self.refresh()
         return stored.key, token
@@ -260,7 +260,7 @@ class KeyRing:
     def create_first(self) -> str | None:
         """Creates a key with every scope if there is no key at all; returns it, else None."""
         name = "first key, created at the first start"
-        stored, token = issue(name, SCOPES, None, self._master_key)
+        stored, token = issue(name, SCOPES, None, self._secret)
         added = self._store.add(stored, only_first=True)
         self.refresh()
         return token if added else None
@@ -272,5 +272,5 @@ class KeyRing:
         return key
 
 
-def _digest(token: str, master_key: bytes) -> bytes:
-    return hmac.digest(master_key, _PURPOSE + token.encode(), "sha256")
+def _digest(token: str, secret: bytes) -> bytes:
+    return hmac.digest(secret, _PURPOSE + token.encode(), "sha256")

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from app.api import identify, inspect, keys, subjects, system
+from app.api import erasures, identify, inspect, keys, subjects, system
 from app.api.access import Access, document_access
 from app.api.bodies import BodyLimit, CloseUnread
 from app.api.errors import NotReady
@@ -29,13 +29,13 @@ from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
 from app.gallery.postgresql import open_postgresql
 from app.gallery.sqlite import open_sqlite
-from app.guards import open_master_key, start_audit, start_keys
+from app.guards import start_audit, start_keys
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.keys import KeyRing
 from app.logs import configure_logging
 from app.maintenance import calibrated_at_site
-from app.master_key import MasterKeyUnusable
+from app.master_key import MasterKeys, MasterKeyUnusable
 from app.nets.files import NetUnusable
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
@@ -48,7 +48,7 @@ from app.site import SiteReport
 
 logger = logging.getLogger(__name__)
 
-GALLERIES: dict[str, Callable[[str], Gallery]] = {  # by the URL's scheme
+GALLERIES: dict[str, Callable[[str, MasterKeys], Gallery]] = {  # by the URL's scheme
     "postgresql": open_postgresql,
     "sqlite": open_sqlite,
 }
@@ -57,6 +57,7 @@ ROUTERS = (
     identify.router,
     inspect.router,
     subjects.router,
+    erasures.router,
     keys.router,
     system.about,
     system.health,
@@ -161,14 +162,21 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
-def open_gallery(url: str) -> Gallery:
-    """Opens the gallery of a URL, as `PALM_GALLERY_URL`.
+def open_gallery(settings: Settings) -> Gallery:
+    """Opens the gallery of the settings.
 
     Raises:
         GalleryUnusable: if it cannot be opened.
+        MasterKeyUnusable: if the master key cannot be read or created, or is another one.
     """
-    scheme, _, _ = url.partition(":")
-    return GALLERIES[scheme](url)
+    scheme, _, _ = settings.gallery_url.partition(":")
+    return GALLERIES[scheme](settings.gallery_url, master_keys(settings))
+
+
+def master_keys(settings: Settings) -> MasterKeys:
+    """Returns the place of the master key."""
+    given = settings.master_key.get_secret_value() if settings.master_key else None
+    return MasterKeys(given, settings.master_key_file)
 
 
 def _start(
@@ -177,7 +185,7 @@ def _start(
     """Starts every part. If one cannot start, the service is up, but not ready."""
     models, engine = settings.models_dir, settings.engine
     ensemble = _attempt("the nets", lambda: load_ensemble(models, settings.nets, engine))
-    gallery = _attempt("the gallery", lambda: open_gallery(settings.gallery_url))
+    gallery = _attempt("the gallery", lambda: open_gallery(settings))
     inspector = _attempt(
         "the finder", lambda: make_inspector(settings, load_finder(models, engine))
     )
@@ -204,16 +212,12 @@ def _start(
 def _start_access(
     app: FastAPI, settings: Settings, gallery: Gallery | Broken
 ) -> tuple[AuditLog | Broken, KeyRing | Broken]:
-    """Starts what needs the master key."""
-    master_key = _attempt("the API keys", lambda: open_master_key(settings, working(gallery)))
-    if isinstance(master_key, Broken):
-        return master_key, master_key
-    app.state.pseudonyms = Pseudonyms(master_key)
-    audit = start_audit(settings, master_key)
-    ring = _attempt(
-        "the API keys", lambda: start_keys(settings, working(gallery), master_key, audit)
-    )
-    return audit, ring
+    """Starts what decides who may do what, and what remembers it."""
+    if isinstance(gallery, Broken):
+        return gallery, gallery
+    app.state.pseudonyms = Pseudonyms(gallery.secrets.pseudonyms)
+    audit = start_audit(settings, gallery)
+    return audit, _attempt("the API keys", lambda: start_keys(settings, gallery, audit))
 
 
 def _attempt(name: str, start: Callable[[], Part]) -> Part | Broken:

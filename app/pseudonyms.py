@@ -1,26 +1,24 @@
-"""Pseudonyms of subjects, for the logs: an erased subject's id stands in none of them."""
+"""Pseudonyms of subjects, for logs and receipts: an erased subject's id stands in none."""
 
 import hmac
 import re
 import secrets
-
-from app.master_key import SIZE, derive_key
 
 _DIGITS = 16
 _IN_PATH = re.compile(r"(/subjects?/+)([^/]+)", re.IGNORECASE)
 
 
 class Pseudonyms:
-    """Replaces subjects' ids; only who has the master key can tell which pseudonym an id has."""
+    """Replaces subjects' ids; only who has the secret can tell which pseudonym an id has."""
 
-    def __init__(self, master_key: bytes | None) -> None:
+    def __init__(self, secret: bytes | None) -> None:
         """Creates the pseudonyms.
 
         Args:
-            master_key: the same key gives the same pseudonyms; None draws one, as long as there is
+            secret: the same secret gives the same pseudonyms; None draws one, as long as there is
                 none.
         """
-        self._key = derive_key(master_key or secrets.token_bytes(SIZE), "subject pseudonym")
+        self._key = secret or secrets.token_bytes(32)
 
     def of(self, subject_id: str) -> str:
         """Returns a subject's pseudonym, 16 hexadecimal digits."""

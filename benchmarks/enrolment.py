@@ -29,10 +29,10 @@ from app.enrolment import (
 )
 from app.ensemble import Ensemble
 from app.gallery.index import GalleryIndex
-from app.gallery.sqlite import open_sqlite
 from app.matching.intervals import wilson_interval
 from app.matching.maps import join_maps
 from app.nets.store import load_ensemble
+from benchmarks.gallery import open_temporary
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.whole_hands import Maps, join
 from training.fit.batches import as_colour
@@ -74,7 +74,7 @@ def main() -> None:
 def measure(ensemble: Ensemble, style: str, palms: int) -> dict[str, int]:
     """Returns how many of the palms are wrongly refused or accepted, in each case."""
     first, second = draw_maps(ensemble, style, palms)
-    with TemporaryDirectory() as folder, closing(open_sqlite(f"sqlite:///{folder}/g.db")) as of:
+    with TemporaryDirectory() as folder, closing(open_temporary(folder)) as of:
         index = GalleryIndex(of, ensemble.nets, ensemble.fusion.weights)
         wrong = dict.fromkeys(CASES, 0)
         enroll, add, mixed, again, foreign = CASES

@@ -1,9 +1,10 @@
-"""Measures the gallery's index: its memory, its start, a search and what follows a change.
+"""Measures the gallery and its index: memory, start, searches, and what each change takes.
 
     python -m benchmarks.gallery [--subjects 160 2000] [--repeats 100] [--json PATH]
 
 Fills a gallery in a temporary folder with random maps of three nets, three images a subject.
-Enrolling takes about 30 ms a subject, and a subject 115 KB on the disk.
+Enrolling takes about 30 ms a subject, and a subject 115 KB on the disk. Changes are timed without
+the nets: storing three images of a new subject, setting a name, erasing a subject.
 """
 
 import argparse
@@ -22,7 +23,9 @@ from tqdm import tqdm
 from app.ensemble import TrainedTemplates
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
+from app.gallery.sql import SqlGallery
 from app.gallery.sqlite import open_sqlite
+from app.master_key import MasterKeys
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.scores import Cohort
@@ -94,7 +97,7 @@ def measure(subjects: int, repeats: int) -> dict[str, float]:
     nets = [RandomNet(NetKey(name, 1), Calibration((case,))) for name in NETS]
     probes = [random_maps(1, seed=3 * (subjects // 2) + i) for i in range(len(nets))]
     with tempfile.TemporaryDirectory() as folder:
-        gallery = open_sqlite(f"sqlite:///{folder}/gallery.db")
+        gallery = open_temporary(folder)
         for number in tqdm(range(subjects), "subjects"):
             enroll(gallery, nets, number)
         index = GalleryIndex(gallery, nets)
@@ -105,19 +108,59 @@ def measure(subjects: int, repeats: int) -> dict[str, float]:
         for number in range(subjects, subjects + 10):
             enroll(gallery, nets, number)
             after.append(time_ms(lambda: index.search(probes)))
+        changes = measure_changes(gallery, nets, subjects, repeats)
         index.close()
         gallery.close()
+        open_ms = time_ms(lambda: open_temporary(folder).close())
     return {
+        "open s": round(open_ms / 1e3, 2),
         "start s": round(load_ms / 1e3, 2),
         "largest memory MB": round(memory),
         "search ms p50": round(float(np.median(searches)), 2),
         "search ms p95": round(float(np.quantile(searches, 0.95)), 2),
         "search after an enrolment ms p50": round(float(np.median(after)), 2),
+        **changes,
     }
 
 
+def open_temporary(folder: str) -> SqlGallery:
+    """Opens a gallery in a folder, with its master key."""
+    path = Path(folder)
+    return open_sqlite(f"sqlite:///{path}/gallery.db", MasterKeys(None, path / "master.key"))
+
+
+def measure_changes(
+    gallery: Gallery, nets: list[RandomNet], subjects: int, repeats: int
+) -> dict[str, float]:
+    """Returns how long each kind of change takes, in ms."""
+    new = range(subjects + 10, subjects + 10 + repeats)
+    every = max(subjects // repeats, 1)
+    ids = [f"s{number:07}" for number in range(0, subjects, every)][:repeats]
+    templates = [templates_of(nets, number) for number in new]
+    times = {
+        "enroll": [
+            time_ms(lambda n=n, of=of: store(gallery, n, of))
+            for n, of in zip(new, templates, strict=True)
+        ],
+        "PATCH": [time_ms(lambda one=one: gallery.update(one, {"name": one})) for one in ids],
+        "DELETE": [time_ms(lambda one=one: gallery.delete(one)) for one in ids],
+    }
+    return {
+        f"{kind} ms p{round(100 * q)}": round(float(np.quantile(of, q)), 1)
+        for kind, of in times.items()
+        for q in (0.5, 0.99)
+    }
+
+
+def templates_of(nets: list[RandomNet], number: int) -> dict[MapFormat, VeinMaps]:
+    return {net.format: random_maps(IMAGES, 3 * number + i) for i, net in enumerate(nets)}
+
+
 def enroll(gallery: Gallery, nets: list[RandomNet], number: int) -> None:
-    templates = {net.format: random_maps(IMAGES, 3 * number + i) for i, net in enumerate(nets)}
+    store(gallery, number, templates_of(nets, number))
+
+
+def store(gallery: Gallery, number: int, templates: dict[MapFormat, VeinMaps]) -> None:
     gallery.enroll(f"s{number:07}", None, None, templates, add=False)
 
 

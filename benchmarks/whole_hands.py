@@ -25,7 +25,6 @@ from tqdm import tqdm
 
 from app.ensemble import Ensemble
 from app.gallery.index import GalleryIndex
-from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.matching.maps import VeinMaps, join_maps
 from app.nets.finder_store import load_finder
@@ -37,6 +36,7 @@ from app.palm.reader import PalmReader
 from app.palm.roi import as_input, vein_channel
 from app.palm.square import Square, cut_square
 from app.settings import Settings
+from benchmarks.gallery import open_temporary
 from benchmarks.machine import as_sentence, describe_machine
 from training.metrics.rates import wilson_interval
 from training.nets.recipe import NETS
@@ -153,7 +153,7 @@ def join(photographs: Sequence[Maps]) -> Maps:
 def measure(palms: Sequence[Maps], ensemble: Ensemble) -> dict[str, Any]:
     """Enrolls the first half of some palms, and compares every probe with all of these."""
     known = len(palms) // 2
-    with TemporaryDirectory() as folder, closing(open_sqlite(f"sqlite:///{folder}/g.db")) as of:
+    with TemporaryDirectory() as folder, closing(open_temporary(folder)) as of:
         for number, maps in enumerate(palms[:known]):
             templates = [one[: SHOTS - 1] for one in maps]
             named = dict(zip(ensemble.formats, templates, strict=True))
@@ -187,7 +187,7 @@ def count_trained(reader: PalmReader, ensemble: Ensemble) -> dict[str, int]:
     """Identifies the trained identities by one photograph of the hand of each."""
     counts: Counter[str] = Counter()
     settings = Settings()
-    with TemporaryDirectory() as folder, closing(open_sqlite(f"sqlite:///{folder}/g.db")) as of:
+    with TemporaryDirectory() as folder, closing(open_temporary(folder)) as of:
         of.seed_trained(ensemble.identities)
         identifier = Identifier(
             ensemble,

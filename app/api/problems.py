@@ -24,6 +24,7 @@ from app.api.middleware import FormIncomplete
 from app.audit import AuditUnusable
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
+    ErasureUnknown,
     GalleryBusy,
     GalleryUnusable,
     LastTemplate,
@@ -46,6 +47,7 @@ from app.palm.errors import (
 MEDIA_TYPE = "application/problem+json"
 _SUBJECT = "ada-left"  # of the examples
 _KEY_ID = "3f9a1c04"  # likewise
+_ERASURE_ID = "5d1a6e4c0c9f1d2b3a4e5f60710f8c4c"  # likewise
 
 
 class Kind(NamedTuple):
@@ -97,6 +99,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     ScopeMissing: Kind(403, "scope-missing", "Scope missing"),
     CrossSite: Kind(403, "cross-site", "Request from another site"),
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
+    ErasureUnknown: Kind(404, "erasure-unknown", "Unknown erasure"),
     KeyUnknown: Kind(404, "key-unknown", "Unknown API key"),
     BodyTooSlow: plain(408),
     SubjectExists: Kind(409, "subject-exists", "Subject exists already"),
@@ -140,6 +143,7 @@ _EXAMPLES = [
     CrossSite("cross-site"),
     UnknownHost("palm.example.org"),
     SubjectUnknown(_SUBJECT),
+    ErasureUnknown(_ERASURE_ID),
     SubjectExists(_SUBJECT),
     TemplateUnknown(_SUBJECT, 412),
     LastTemplate(_SUBJECT),
@@ -279,7 +283,12 @@ def _example(kind: Kind, fields: list[FieldError]) -> dict[str, Any]:
     return Problem.of(kind, detail, errors, instance=instance, request_id=request_id).model_dump()
 
 
-_PATH = {"subject_id": _SUBJECT, "key_id": _KEY_ID, "number": 412}  # of the examples
+_PATH = {
+    "subject_id": _SUBJECT,
+    "key_id": _KEY_ID,
+    "erasure_id": _ERASURE_ID,
+    "number": 412,
+}  # of the examples
 
 
 def document_problems(app: FastAPI) -> None:

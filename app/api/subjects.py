@@ -3,10 +3,11 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response, status
+from fastapi import APIRouter, Header, Path, Query, Response
 
 from app.api.access import Guarded, guarded
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
+from app.api.erasures import Receipt, receipt_of
 from app.api.errors import CrossSite, NotConfirmed, SubjectChanged
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import SubjectChanges, Subjects, Templates
@@ -128,19 +129,22 @@ def change_subject(
 
 @router.delete(
     "/{subject_id}",
-    status_code=status.HTTP_204_NO_CONTENT,
     summary="Erase a subject",
     **guarded("erase", SubjectUnknown, NotConfirmed, CrossSite, invalid=_TOO_LONG),
 )
 def erase_subject(
+    service: ServiceDep,
     gallery: GalleryDep,
     subject_id: SubjectId,
     confirm: Annotated[
         bool,
         Query(description="Whether a trained identity shall be erased, which is final."),
     ] = False,
-) -> None:
-    """Erases the subject and its templates for good; it can no longer be identified.
+) -> Receipt:
+    """Erases the subject and its templates for good, and returns a receipt.
+
+    The subject can no longer be identified. What could decrypt its templates is destroyed; media
+    from which it cannot be removed yet are `pending`, and the service tries again.
 
     An identity from training is ignored from then on, also after a restart: `confirm=true` is
     needed. The nets' weights still depend on its images until the nets are trained without it.
@@ -150,7 +154,7 @@ def erase_subject(
         if subject.origin == "trained" and not confirm:
             raise NotConfirmed(subject_id)
 
-    gallery.delete(subject_id, check=require_confirmed)
+    return receipt_of(service, gallery.delete(subject_id, check=require_confirmed))
 
 
 @router.get(

@@ -1,6 +1,6 @@
 """Reads from the database what has changed since a revision."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -9,13 +9,18 @@ from sqlalchemy import Connection, select, tuple_
 from app.gallery.gallery import Changes, Position, StoredMaps
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, REMOVED, SUBJECTS
 from app.gallery.subjects import as_subjects
+from app.gallery.vault import SubjectKey, Vault
 from app.matching.templates import MapFormat
 
 _LAST_NUMBER = 2**63 - 1
 
 
 def read_changes(
-    connection: Connection, after: Position, formats: Sequence[MapFormat], limit: int
+    connection: Connection,
+    vault: Vault,
+    after: Position,
+    formats: Sequence[MapFormat],
+    limit: int,
 ) -> Changes:
     """See `Gallery.changes`; the connection's transaction sees one revision."""
     revision = connection.scalars(select(GALLERY.c.revision)).one()
@@ -23,12 +28,14 @@ def read_changes(
     page = select(SUBJECTS).where(tuple_(*order) > tuple_(*after)).order_by(*order).limit(limit)
     rows = connection.execute(page).mappings().all()
     complete = len(rows) < limit
-    numbers = tuple(row["number"] for row in rows)
+    keys = vault.keys_of(connection, {row["number"]: row["subject_id"] for row in rows})
+    kept = [row for row in rows if row["number"] in keys]  # the others were erased meanwhile
+    numbers = tuple(row["number"] for row in kept)
     gone = select(REMOVED.c.number).where(REMOVED.c.revision > after.revision)
     return Changes(
-        subjects=tuple(as_subjects(connection, rows)),
+        subjects=tuple(as_subjects(connection, kept, keys)),
         numbers=numbers,
-        maps=tuple(_read_maps(connection, numbers, one) for one in formats),
+        maps=tuple(_read_maps(connection, numbers, keys, one) for one in formats),
         removed=tuple(connection.scalars(gone)),
         summed=_count_summed(connection, formats),
         position=Position(revision, _LAST_NUMBER)
@@ -38,11 +45,16 @@ def read_changes(
     )
 
 
-def _read_maps(connection: Connection, numbers: Sequence[int], of: MapFormat) -> StoredMaps:
+def _read_maps(
+    connection: Connection,
+    numbers: Sequence[int],
+    keys: Mapping[int, SubjectKey],
+    of: MapFormat,
+) -> StoredMaps:
     """Reads the maps of one format of some subjects."""
     index = {number: i for i, number in enumerate(numbers)}
     query = (
-        select(SUBJECTS.c.number, MAPS.c.map)
+        select(SUBJECTS.c.number, MAPS.c.map, MAPS.c.number.label("image"))
         .join(MAPS, MAPS.c.subject_id == SUBJECTS.c.subject_id)
         .where(
             SUBJECTS.c.number.in_(numbers),
@@ -51,7 +63,13 @@ def _read_maps(connection: Connection, numbers: Sequence[int], of: MapFormat) ->
         )
         .order_by(MAPS.c.map_id)
     )
-    rows = [(index[row.number], row.map) for row in connection.execute(query)]
+    rows = [
+        (
+            index[row.number],
+            keys[row.number].decrypt_map(row.map, of.net, of.template_id, row.image),
+        )
+        for row in connection.execute(query)
+    ]
     rows.sort(key=itemgetter(0))  # stable
     owners = np.array([owner for owner, _ in rows], np.int64)
     return StoredMaps(owners, tuple(stored for _, stored in rows))

@@ -48,6 +48,15 @@ class LastTemplate(Exception):
         )
 
 
+class ErasureUnknown(Exception):
+    """There is no erasure of this id."""
+
+    def __init__(self, erasure_id: str) -> None:
+        super().__init__(
+            f"there is no erasure {erasure_id!r:.80}; the answer to DELETE holds the erasure_id"
+        )
+
+
 class RequestDiffers(Exception):
     """Another request was sent with the same idempotency key."""
 

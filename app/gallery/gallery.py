@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.gallery.erasure import Erasure
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.keys import KeyStore
 from app.matching.maps import VeinMaps
@@ -26,6 +27,20 @@ class Once:
 
     digest: bytes
     content: bytes
+
+
+class Secrets(NamedTuple):
+    """Random keys of a gallery, each 32 bytes; the master key encrypts them.
+
+    Attributes:
+        api_keys: keys the hashes of the API keys.
+        pseudonyms: makes subjects' pseudonyms; see `app.pseudonyms`.
+        audit: seals the audit log.
+    """
+
+    api_keys: bytes
+    pseudonyms: bytes
+    audit: bytes
 
 
 class Position(NamedTuple):
@@ -96,6 +111,11 @@ class Gallery(Protocol):
     @property
     def keys(self) -> KeyStore:
         """The API keys, in the same store."""
+        ...
+
+    @property
+    def secrets(self) -> Secrets:
+        """Random keys that no rotation of the master key changes."""
         ...
 
     def revision(self) -> int:
@@ -210,17 +230,47 @@ class Gallery(Protocol):
         """
         ...
 
-    def delete(self, subject_id: str, check: Check = accept) -> None:
-        """Erases a subject and its templates.
-
-        They are beyond recovery from a SQLite file. PostgreSQL keeps their bytes for longer, as
-        docs/operation.md tells.
+    def delete(self, subject_id: str, check: Check = accept) -> Erasure:
+        """Erases a subject and its templates, and destroys the key that could decrypt them.
 
         Its share of the sums of maps is subtracted. The id of a trained identity is kept, so that
-        the templates that the nets have of it are never used again. `check`: see `update`.
+        the templates that the nets have of it are never used again.
+
+        Args:
+            subject_id: the subject.
+            check: called with the subject, without its name; whatever it raises keeps the subject.
+
+        Returns:
+            The receipt. Pending media are tried again by the next change, erasure or start.
 
         Raises:
             SubjectUnknown: if there is no subject of that id.
+        """
+        ...
+
+    def erasure(self, erasure_id: str) -> Erasure:
+        """Returns the receipt of an erasure as it is now.
+
+        Raises:
+            ErasureUnknown: if there is none of that id.
+        """
+        ...
+
+    def verify_erasures(self) -> list[Erasure]:
+        """Removes what is pending, searches every byte, and returns all receipts.
+
+        This takes time and room in proportion to the gallery, see `Files.scrub`.
+        """
+        ...
+
+    def rotate_master_key(self, new_key: bytes) -> bool:
+        """Encrypts everything that the master key encrypts under a new one; reads no template.
+
+        Args:
+            new_key: 32 bytes; it must stand in its place, with the old one, for all processes.
+
+        Returns:
+            Whether no key that was wrapped under the old one is left in the files.
         """
         ...
 

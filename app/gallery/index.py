@@ -3,7 +3,9 @@
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +36,18 @@ class MeanMapState:
     subjects: int
     revision: int
     impostors: Impostors | None
+
+
+class Forgotten(NamedTuple):
+    """Whether what was erased has left an index.
+
+    Attributes:
+        rows: whether no search finds it any more, and its rows are overwritten.
+        copies: whether no index that is being rebuilt may hold other rows of it.
+    """
+
+    rows: bool
+    copies: bool
 
 
 class GalleryIndex:
@@ -75,6 +89,16 @@ class GalleryIndex:
     def refresh(self) -> None:
         """Applies the changes since the last call; the next search then need not."""
         self._current()
+
+    def forget_erased(self) -> Forgotten:
+        """Applies the erasures so far; raises nothing if the gallery cannot be read."""
+        forgotten = False
+        with suppress(GalleryUnusable):
+            revision = self._gallery.revision()
+            with suppress(GalleryUnusable):  # another subject's damage does not matter here
+                self._current()
+            forgotten = self._view is not None and self._view.revision >= revision
+        return Forgotten(forgotten, self._rebuilding is None)
 
     def count_subjects(self) -> int:
         """Returns how many subjects can be searched."""

@@ -1,20 +1,24 @@
 """Opens and vacuums a gallery in a PostgreSQL database."""
 
-import logging
+import re
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.errors import Diagnostic
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
+from app.gallery.encryption import unlock
+from app.gallery.erasure import Found, Purged
 from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.migrations import check_schema, migrate
 from app.gallery.sql import SqlGallery
-
-logger = logging.getLogger(__name__)
+from app.gallery.vault import Vault
+from app.gallery.wrapped import WrappedKeys
+from app.master_key import MasterKeys, MasterKeyUnusable
 
 OLDEST = 15  # the oldest major version that is tested and still maintained
 OPENING = 0x70616C6D  # "palm"
@@ -27,37 +31,46 @@ IDLE_TIMEOUT_S = 10
 """A process that hangs within a transaction loses it, because every other writer waits for it."""
 
 ADVICE = "set PALM_GALLERY_URL to another database; this one was left untouched"
-VACUUM = "VACUUM (TRUNCATE OFF) subjects, maps, map_sums"  # truncating would wait for readers
+PURGE = "VACUUM (FULL, VERBOSE) subject_keys"
+SCRUB = "VACUUM FULL subjects, maps, map_sums"
+LOCK_TIMEOUT_S = 1  # how long a purge waits for readers
 
 
-def open_postgresql(url: str) -> SqlGallery:
+def open_postgresql(url: str, masters: MasterKeys) -> SqlGallery:
     """Opens a gallery, or creates its tables in an empty database; several processes may share it.
 
-    A gallery of an earlier release is upgraded, see `app.gallery.migrations`.
+    A gallery of an earlier release is upgraded, see `app.gallery.migrations`, and encrypted.
 
     Args:
         url: "postgresql://user:password@host:port/database".
+        masters: the place of the master key.
 
     Raises:
         GalleryUnusable: if the server cannot be reached or is too old, or if the database is not a
             gallery; it is then unchanged.
+        MasterKeyUnusable: if the master key is missing or another one; nothing is changed.
     """
     engine = _engine(url)
+    # Elsewhere each statement would see a revision of its own. Writers need just that: one that has
+    # waited for another reads what the other wrote, and no transaction fails to be serialized.
+    snapshots = engine.execution_options(
+        isolation_level="REPEATABLE READ", postgresql_readonly=True
+    )
+    vault = Vault(masters, WrappedKeys())
     try:
         with named_failures(engine), engine.begin() as connection:
             lock_opening(connection)
             _check_server(connection)
             check_schema(connection, str(engine.url), ADVICE)
             migrate(connection)
-    except GalleryUnusable:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # it encrypts all rows once
+            unlock(connection, vault)
+        gallery = SqlGallery(engine, vault, PostgresqlFiles(engine), snapshots=snapshots)
+        gallery.repair()
+    except (GalleryUnusable, MasterKeyUnusable):
         engine.dispose()
         raise
-    # Elsewhere each statement would see a revision of its own. Writers need just that: one that has
-    # waited for another reads what the other wrote, and no transaction fails to be serialized.
-    snapshots = engine.execution_options(
-        isolation_level="REPEATABLE READ", postgresql_readonly=True
-    )
-    return SqlGallery(engine, snapshots=snapshots, purge=lambda: _vacuum(engine))
+    return gallery
 
 
 def lock_opening(connection: Connection) -> None:
@@ -128,16 +141,69 @@ def _check_server(connection: Connection) -> None:
         )
 
 
-def _vacuum(engine: Engine) -> None:
-    """Frees the space of erased rows, which PostgreSQL overwrites only as it needs it.
+class PostgresqlFiles:
+    """The files of a gallery's database; see `Files`."""
 
-    If that fails, the rows are erased nevertheless, and the server's autovacuum frees them later.
-    """
-    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-    try:
-        with autocommit.connect() as connection:
-            connection.execute(text(VACUUM))
-    except SQLAlchemyError:
-        logger.warning(
-            "%s: erased rows are not vacuumed yet; autovacuum will do it", engine.url, exc_info=True
-        )
+    def __init__(self, engine: Engine) -> None:
+        """Takes the gallery's database."""
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def purge(self, *, wait: bool) -> Purged:
+        """See `Files.purge`. The log keeps removed keys until its segments are overwritten.
+
+        VACUUM FULL also copies deleted rows that an older transaction could still read. It says
+        how many.
+        """
+        with self._engine.connect() as connection:
+            notices: list[str] = []
+            raw: Any = connection.connection.driver_connection
+
+            def note(notice: Diagnostic) -> None:
+                notices.append(notice.message_detail or "")
+
+            raw.add_notice_handler(note)
+            try:
+                timeout = LOCK_TIMEOUT_S * 1000 if wait else 1
+                connection.execute(text(f"SET lock_timeout = {timeout}"))
+                connection.execute(text(PURGE))
+            finally:
+                raw.remove_notice_handler(note)
+                connection.execute(text("RESET lock_timeout"))
+        return Purged(any(re.match(r"0\b", one) for one in notices), None)
+
+    def scrub(self) -> bool:
+        """See `Files.scrub`. The gallery is locked meanwhile."""
+        with self._engine.connect() as connection:
+            try:
+                connection.execute(text("SET statement_timeout = 0"))
+                connection.execute(text(SCRUB))
+            finally:
+                connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'"))
+        return True
+
+    def find(self, marks: set[str]) -> Found:
+        """See `Files.find`. Only a superuser of the database may read its files."""
+        try:
+            with self._engine.connect() as connection:
+                return _search(connection, marks)
+        except DBAPIError:
+            return Found(None, marks)
+
+
+def _search(connection: Connection, marks: set[str]) -> Found:
+    """Returns the marks whose bytes are in the table's file, or in the log."""
+    connection.execute(text("CHECKPOINT"))
+    if connection.scalars(text("SHOW wal_compression")).one() != "off":
+        return Found(None, marks)  # a compressed page would hide them
+    table = "SELECT pg_relation_filepath('subject_keys')"
+    log = "SELECT 'pg_wal/' || name FROM pg_ls_waldir()"
+    return Found(*(_search_files(connection, files, marks) for files in (table, log)))
+
+
+def _search_files(connection: Connection, files: str, marks: set[str]) -> set[str]:
+    read = text("SELECT pg_read_binary_file(:file, 0, 2000000000, true)")
+    found: set[str] = set()
+    for file in connection.scalars(text(files)).all():
+        content = connection.scalars(read, {"file": file}).one() or b""
+        found |= {mark for mark in marks if bytes.fromhex(mark) in content}
+    return found

@@ -27,12 +27,14 @@ GALLERY = Table(  # one row
     Column("schema_version", Integer, nullable=False),
     Column("revision", NUMBER, nullable=False),
     Column("next_number", NUMBER, nullable=False),
+    Column("master", String),  # fingerprint of the master key; null before anything is encrypted
+    Column("leftover", String),  # what a purge must still remove: see app.gallery.erasures
 )
 SUBJECTS = Table(
     "subjects",
     METADATA,
     Column("subject_id", ID, primary_key=True),
-    Column("name", String),
+    Column("name", String),  # encrypted, see app.gallery.vault; so are map, sums, SECRETS
     Column("hand", String),
     Column("origin", String, nullable=False),
     Column("created_at", String, nullable=False),  # ISO 8601, UTC
@@ -99,4 +101,33 @@ REQUESTS = Table(  # enrolments that were done, so that none is done twice
     Column("content", LargeBinary, nullable=False),  # digest of what was sent with it
     Column("done_at", String, nullable=False),  # ISO 8601, UTC
     Index("requests_by_time", "done_at"),
+)
+ERASURES = Table(  # receipts
+    "erasures",
+    METADATA,
+    Column("erasure_id", String, primary_key=True),
+    Column("pseudonym", String, nullable=False),  # of the subject's id
+    Column("erased", String, nullable=False),  # "subject" or "template"
+    Column("erased_at", String, nullable=False),  # ISO 8601, UTC
+    Column("revision", NUMBER, nullable=False),  # of the erasure
+    Column("number", NUMBER, nullable=False),  # of the subject, whose key is destroyed
+    # Nonce of the wrapped key in hexadecimal digits, unlike the key's own: so whoever searches the
+    # files for that nonce finds the key and not this row.
+    Column("mark", String, nullable=False),
+    Column("database", String, nullable=False),  # "done" or "pending"
+    Column("log", String, nullable=False),  # likewise
+    Index("erasures_by_state", "database", "log"),
+)
+SECRETS = Table(  # random keys that outlive the master key
+    "secrets",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("encrypted", LargeBinary, nullable=False),
+)
+
+SUBJECT_KEYS = Table(  # in a database of its own if the gallery is a SQLite file
+    "subject_keys",
+    MetaData(),
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary, nullable=False),
 )

@@ -1,58 +1,71 @@
 """The gallery in any SQL database; what one database needs is in its own module."""
 
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Table,
-    delete,
-    exists,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from app.gallery.changes import read_changes
-from app.gallery.errors import SubjectAlike, SubjectExists
+from app.gallery.encryption import encrypt_anew, read_secrets
+from app.gallery.erasing import Eraser
+from app.gallery.erasure import Erasure, Files
+from app.gallery.erasures import read_erasure
+from app.gallery.errors import GalleryUnusable, SubjectAlike, SubjectExists
 from app.gallery.failures import named_failures
 from app.gallery.gallery import Changes, Check, Once, Position, accept
 from app.gallery.keys import SqlKeys
-from app.gallery.numbers import take_numbers
 from app.gallery.requests import remember, was_done
-from app.gallery.schema import ERASED, GALLERY, MAPS, REMOVED, SITE, SUBJECTS
+from app.gallery.schema import GALLERY, SITE, SUBJECTS
+from app.gallery.seeding import insert_rows, insert_subjects, seed_trained
 from app.gallery.subject import Hand, Origin, Subject, Template
-from app.gallery.subjects import is_incomparable, read_page, read_subject
-from app.gallery.sums import read_shares, read_sum, replace_shares, summed_formats
-from app.gallery.templates import insert_templates, read_templates, remove_template
+from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
+from app.gallery.sums import read_shares, read_sum, replace_shares
+from app.gallery.templates import insert_templates, read_templates
+from app.gallery.vault import SubjectKey, Vault
+from app.master_key import MasterKeyUnusable
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
 from app.palm.capture import Capture
+from app.pseudonyms import Pseudonyms
 
 
 class SqlGallery:
     """A `Gallery` in a database whose tables exist."""
 
     def __init__(
-        self, engine: Engine, *, purge: Callable[[], None], snapshots: Engine | None = None
+        self, engine: Engine, vault: Vault, files: Files, *, snapshots: Engine | None = None
     ) -> None:
-        """Creates the gallery; `close` disposes of the engine.
+        """Creates the gallery; `close` disposes of the engine and the vault's.
 
         Args:
             engine: a database with `METADATA`'s tables, which enforces foreign keys.
+            vault: encrypts what is stored; its master key is in use.
+            files: the database's files.
             snapshots: the same, with transactions that only read and in which all reads see one
                 revision; by default the engine, if its transactions are such.
-            purge: called after each committed erasure; removes what is left of deleted rows.
+
+        Raises:
+            GalleryUnusable: if the gallery cannot be read.
         """
         self._engine = engine
+        self._vault = vault
         self._snapshots = snapshots or engine
-        self._purge = purge
         self.keys = SqlKeys(engine)
+        with self._reading() as connection:
+            self.secrets = read_secrets(connection, vault)
+        self._eraser = Eraser(engine, vault, files, Pseudonyms(self.secrets.pseudonyms))
+
+    def repair(self) -> None:
+        """Finishes at the start what a crash may have interrupted; see `Eraser.repair`.
+
+        Raises:
+            GalleryUnusable: if the gallery cannot be used.
+        """
+        with self._writing() as (connection, revision):
+            if not self._eraser.repair(connection, revision):
+                connection.rollback()
+        self._eraser.purge()
 
     def revision(self) -> int:
         """See `Gallery.revision`."""
@@ -61,17 +74,9 @@ class SqlGallery:
 
     def seed_trained(self, subject_ids: Sequence[str]) -> None:
         """See `Gallery.seed_trained`."""
-        query = select(SUBJECTS.c.subject_id, SUBJECTS.c.origin)
         with self._writing() as (connection, revision):
-            erased = set(connection.scalars(select(ERASED.c.subject_id)))
-            origins = {row.subject_id: row.origin for row in connection.execute(query)}
-            wanted = set(subject_ids) - erased
-            missing = wanted - origins.keys()
-            taken = {subject_id for subject_id in wanted if origins.get(subject_id) == "enrolled"}
-            unknown = _remove_unused(connection, revision, wanted)
-            _insert_subjects(connection, revision, sorted(missing), "trained")
-            _insert(connection, ERASED, [{"subject_id": subject_id} for subject_id in taken])
-            if not (missing or taken or unknown):  # else every process would look for changes
+            # Else every process would look for changes.
+            if not seed_trained(connection, self._vault, revision, subject_ids):
                 connection.rollback()
 
     def enroll(
@@ -90,30 +95,31 @@ class SqlGallery:
         with self._writing() as (connection, revision):
             if once is not None:
                 if was_done(connection, once):
-                    subject = read_subject(connection, subject_id)
+                    subject = read_subject(connection, self._vault, subject_id)
                     connection.rollback()
                     return subject
                 remember(connection, once)
             if not _exists(connection, subject_id):
                 if (known := _find_alike(connection, subject_id)) is not None:
                     raise SubjectAlike(subject_id, known)
-                _insert_subjects(connection, revision, [subject_id], "enrolled")
+                insert_subjects(connection, self._vault, revision, [subject_id], "enrolled")
             elif not add:
                 raise SubjectExists(subject_id)
             changes = {key: value for key, value in given.items() if value is not None}
-            _change(connection, revision, subject_id, changes)
-            before = read_shares(connection, subject_id, templates)
-            insert_templates(connection, subject_id, templates, captures)
-            subject = read_subject(connection, subject_id)
+            key = read_key(connection, self._vault, read_row(connection, subject_id))
+            _change(connection, revision, subject_id, key, changes)
+            before = read_shares(connection, subject_id, key, templates)
+            insert_templates(connection, subject_id, key, templates, captures)
+            subject = read_subject(connection, self._vault, subject_id)
             if subject.origin == "enrolled":
-                after = read_shares(connection, subject_id, templates)
-                replace_shares(connection, before, after)
+                after = read_shares(connection, subject_id, key, templates)
+                replace_shares(connection, self._vault, before, after)
             return subject
 
     def subject(self, subject_id: str) -> Subject:
         """See `Gallery.subject`."""
         with self._reading() as connection:
-            return read_subject(connection, subject_id)
+            return read_subject(connection, self._vault, subject_id)
 
     def subjects(
         self,
@@ -127,7 +133,7 @@ class SqlGallery:
         query = select(SUBJECTS)
         query = query if origin is None else query.where(SUBJECTS.c.origin == origin)
         with self._reading() as connection:
-            return read_page(connection, query, after, limit, name)
+            return read_page(connection, self._vault, query, after, limit, name)
 
     def update(
         self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
@@ -136,25 +142,33 @@ class SqlGallery:
         if unknown := changes.keys() - {"name", "hand"}:
             raise ValueError(f"only name and hand can be changed, not {sorted(unknown)}")
         with self._writing() as (connection, revision):
-            check(read_subject(connection, subject_id))
-            _change(connection, revision, subject_id, changes)
-            return read_subject(connection, subject_id)
+            check(read_subject(connection, self._vault, subject_id))
+            key = read_key(connection, self._vault, read_row(connection, subject_id))
+            _change(connection, revision, subject_id, key, changes)
+            return read_subject(connection, self._vault, subject_id)
 
-    def delete(self, subject_id: str, check: Check = accept) -> None:
+    def delete(self, subject_id: str, check: Check = accept) -> Erasure:
         """See `Gallery.delete`."""
-        row = SUBJECTS.c.subject_id == subject_id
         with self._writing() as (connection, revision):
-            subject = read_subject(connection, subject_id)
-            check(subject)
-            number = connection.scalars(select(SUBJECTS.c.number).where(row)).one()
-            formats = summed_formats(connection) if subject.origin == "enrolled" else []
-            before = read_shares(connection, subject_id, formats)
-            connection.execute(delete(SUBJECTS).where(row))
-            _insert(connection, REMOVED, [{"number": number, "revision": revision}])
-            replace_shares(connection, before, read_shares(connection, subject_id, formats))
-            if subject.origin == "trained":
-                _insert(connection, ERASED, [{"subject_id": subject_id}])
-        self._purge()
+            erasure_id = self._eraser.erase(connection, revision, subject_id, check)
+        self._eraser.purge()
+        return self.erasure(erasure_id)
+
+    def erasure(self, erasure_id: str) -> Erasure:
+        """See `Gallery.erasure`."""
+        with self._reading() as connection:
+            return read_erasure(connection, erasure_id)
+
+    def verify_erasures(self) -> list[Erasure]:
+        """See `Gallery.verify_erasures`."""
+        with named_failures(self._engine):
+            return self._eraser.verify()
+
+    def rotate_master_key(self, new_key: bytes) -> bool:
+        """See `Gallery.rotate_master_key`."""
+        with self._writing() as (connection, _):
+            encrypt_anew(connection, self._vault, new_key)
+        return self._eraser.purge()
 
     def was_enrolled(self, once: Once) -> bool:
         """See `Gallery.was_enrolled`."""
@@ -169,20 +183,20 @@ class SqlGallery:
     def remove_template(self, subject_id: str, number: int) -> Subject:
         """See `Gallery.remove_template`."""
         with self._writing() as (connection, revision):
-            remove_template(connection, revision, subject_id, number)
-            subject = read_subject(connection, subject_id)
-        self._purge()
+            self._eraser.erase_template(connection, revision, subject_id, number)
+            subject = read_subject(connection, self._vault, subject_id)
+        self._eraser.purge()
         return subject
 
     def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
         """See `Gallery.changes`."""
         with self._reading() as connection:
-            return read_changes(connection, after, formats, limit)
+            return read_changes(connection, self._vault, after, formats, limit)
 
     def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
         """See `Gallery.map_sums`."""
         with self._reading() as connection:
-            return [read_sum(connection, one) for one in formats]
+            return [read_sum(connection, self._vault, one) for one in formats]
 
     def incomparable(
         self, formats: Sequence[MapFormat], *, after: str | None, limit: int
@@ -190,7 +204,7 @@ class SqlGallery:
         """See `Gallery.incomparable`."""
         query = select(SUBJECTS).where(is_incomparable(formats))
         with self._reading() as connection:
-            return read_page(connection, query, after, limit)
+            return read_page(connection, self._vault, query, after, limit)
 
     def count_incomparable(self, formats: Sequence[MapFormat]) -> int:
         """See `Gallery.count_incomparable`."""
@@ -207,10 +221,11 @@ class SqlGallery:
         """See `Gallery.write_site_report`."""
         with self._writing() as (connection, _):
             connection.execute(delete(SITE))
-            _insert(connection, SITE, [{"report": report}])
+            insert_rows(connection, SITE, [{"report": report}])
 
     def close(self) -> None:
         """See `Gallery.close`."""
+        self._vault.wrapped.close()
         self._engine.dispose()
 
     @contextmanager
@@ -226,14 +241,21 @@ class SqlGallery:
         Writers wait for each other at this first statement. So what a writer reads afterwards
         cannot change before it writes.
         """
-        with named_failures(self._engine), self._engine.begin() as connection:
-            connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
-            yield connection, connection.scalars(select(GALLERY.c.revision)).one()
+        with named_failures(self._engine):
+            with self._engine.begin() as connection:
+                connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
+                row = connection.execute(select(GALLERY.c.revision, GALLERY.c.master)).one()
+                self._follow_rotation(row.master)
+                yield connection, row.revision
+            self._eraser.retry()
 
-
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
+    def _follow_rotation(self, fingerprint: str) -> None:
+        """Takes the master key into use that another process has encrypted the gallery under."""
+        try:
+            if fingerprint != self._vault.used:
+                self._vault.use(fingerprint)
+        except MasterKeyUnusable as error:
+            raise GalleryUnusable(str(error)) from error
 
 
 def _find_alike(connection: Connection, subject_id: str) -> str | None:
@@ -247,45 +269,16 @@ def _exists(connection: Connection, subject_id: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def _insert_subjects(
-    connection: Connection, revision: int, subject_ids: Sequence[str], origin: Origin
-) -> None:
-    """Adds subjects without a name, hand or templates, and numbers them."""
-    first = take_numbers(connection, len(subject_ids))
-    now = datetime.now(UTC).isoformat()
-    rows = [
-        {
-            "subject_id": subject_id,
-            "origin": origin,
-            "created_at": now,
-            "number": number,
-            "changed": revision,
-        }
-        for number, subject_id in enumerate(subject_ids, start=first)
-    ]
-    _insert(connection, SUBJECTS, rows)
-
-
 def _change(
-    connection: Connection, revision: int, subject_id: str, changes: Mapping[str, str | None]
+    connection: Connection,
+    revision: int,
+    subject_id: str,
+    key: SubjectKey,
+    changes: Mapping[str, str | None],
 ) -> None:
+    """Sets a subject's name, hand or both; the name is encrypted."""
+    stored = dict(changes)
+    if (name := stored.get("name")) is not None:
+        stored["name"] = key.encrypt_name(name)
     row = SUBJECTS.c.subject_id == subject_id
-    connection.execute(update(SUBJECTS).where(row).values(changed=revision, **changes))
-
-
-def _remove_unused(connection: Connection, revision: int, wanted: Collection[str]) -> int:
-    """Removes trained identities that are not wanted and that nobody changed or added to.
-
-    They are not erased: they come back with nets that know them.
-    """
-    query = select(SUBJECTS.c.subject_id, SUBJECTS.c.number).where(
-        SUBJECTS.c.origin == "trained",
-        SUBJECTS.c.name.is_(None),
-        SUBJECTS.c.hand.is_(None),
-        ~exists().where(MAPS.c.subject_id == SUBJECTS.c.subject_id),
-    )
-    unused = [row for row in connection.execute(query) if row.subject_id not in wanted]
-    for row in unused:
-        connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject_id == row.subject_id))
-    _insert(connection, REMOVED, [{"number": row.number, "revision": revision} for row in unused])
-    return len(unused)
+    connection.execute(update(SUBJECTS).where(row).values(changed=revision, **stored))

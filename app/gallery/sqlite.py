@@ -1,41 +1,50 @@
 """Opens, checks and purges a gallery in one SQLite file."""
 
-import logging
 import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, select
 from sqlalchemy.exc import DatabaseError
 
-from app.gallery.errors import GalleryBusy, GalleryUnusable
+from app.gallery.encryption import unlock
+from app.gallery.erasure import Found, Purged
+from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.files import OpenedFile, keep_private, warn_of_missing_log
 from app.gallery.migrations import check_schema, migrate
+from app.gallery.schema import GALLERY, SUBJECT_KEYS
 from app.gallery.sql import SqlGallery
-
-logger = logging.getLogger(__name__)
+from app.gallery.vault import Vault
+from app.gallery.wrapped import WrappedKeys
+from app.master_key import MasterKeys, MasterKeyUnusable
 
 BUSY_TIMEOUT_S = 10.0
+PURGE_TIMEOUT_S = 1.0  # how long a purge waits for readers of the log
+KEYS = ".keys"  # ends the name of the file beside the gallery that holds the subjects' keys
 ELSEWHERE = "set PALM_GALLERY_URL to another file; this one was left untouched"
 ADVICE = f"restore a backup or {ELSEWHERE}"
 
 
-def open_sqlite(url: str) -> SqlGallery:
+def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
     """Opens a gallery file, or creates it and its folder; several processes may share it.
 
-    New ones are for their owner only. Once another file takes the opened one's place, every use of
-    the gallery raises `GalleryUnusable`.
+    New files are for their owner only. Once another file takes the place of an opened one, every
+    use of the gallery raises `GalleryUnusable`.
 
-    A gallery of an earlier release is upgraded, see `app.gallery.migrations`.
+    A gallery of an earlier release is upgraded, see `app.gallery.migrations`, and encrypted. A
+    second file beside the gallery holds the subjects' keys: it is small, so that it can be written
+    anew after each erasure.
 
     Args:
         url: "sqlite:///relative/path.db" or "sqlite:////absolute/path.db".
+        masters: the place of the master key.
 
     Raises:
         GalleryUnusable: if the file cannot be written, is damaged or is not a gallery. It is then
             unchanged, and no file is created beside it.
+        MasterKeyUnusable: if the master key is missing or another one; nothing is changed.
     """
     path = Path(make_url(url).database or "")
     try:
@@ -49,20 +58,50 @@ def open_sqlite(url: str) -> SqlGallery:
         engine = _engine(url, file)
     except OSError as error:
         raise GalleryUnusable(f"gallery {path} cannot be opened: {error}; {ADVICE}") from error
+    keys_path = Path(f"{path}{KEYS}")
+    keys: Engine | None = None
     try:
         with named_failures(engine):
             with engine.execution_options(begin="IMMEDIATE").begin() as connection:
                 migrate(connection)
-            _purge(engine)  # a crash may have interrupted an erasure
-    except GalleryUnusable:
-        engine.dispose()  # SQLite removes its log when the file is closed
+                keys_file = _create_keys(connection, keys_path)
+                keys = _engine(url + KEYS, keys_file)
+                SUBJECT_KEYS.metadata.create_all(keys)
+                vault = Vault(masters, WrappedKeys(keys))
+                unlock(connection, vault)
+            gallery = SqlGallery(engine, vault, SqliteFiles(engine, keys))
+            gallery.repair()
+    except (GalleryUnusable, MasterKeyUnusable):
+        for one in (engine, keys):
+            if one is not None:
+                one.dispose()  # SQLite removes its log when the file is closed
         raise
 
     @event.listens_for(engine, "engine_disposed")
     def close(_: Engine) -> None:
         _leave_wal_mode(path, file)
+        _leave_wal_mode(keys_path, keys_file)
 
-    return SqlGallery(engine, purge=lambda: _purge(engine))
+    return gallery
+
+
+def _create_keys(connection: Connection, path: Path) -> OpenedFile:
+    """Creates the file of the subjects' keys, unless there is one.
+
+    Raises:
+        GalleryUnusable: if it is missing beside an encrypted gallery, or cannot be created.
+    """
+    is_encrypted = connection.scalars(select(GALLERY.c.master)).one() is not None
+    if is_encrypted and not path.exists():
+        raise GalleryUnusable(
+            f"{path} is missing, which holds the keys of {connection.engine.url.database}: restore "
+            "both files from one backup; nothing was changed"
+        )
+    try:
+        keep_private(path)
+        return OpenedFile(path)
+    except OSError as error:
+        raise GalleryUnusable(f"{path} cannot be opened: {error}; {ADVICE}") from error
 
 
 def _check_writable(path: Path) -> None:
@@ -123,29 +162,65 @@ def _engine(url: str, file: OpenedFile) -> Engine:
 
 
 def _leave_wal_mode(path: Path, file: OpenedFile) -> None:
-    """Makes the file whole without others beside it, unless another process has it open."""
+    """Makes a file whole without others beside it, unless another process has it open."""
     with suppress(GalleryUnusable, sqlite3.Error):
         file.check()
         with closing(sqlite3.connect(path, timeout=0)) as connection:
             connection.execute("PRAGMA journal_mode=DELETE")
 
 
-def _purge(engine: Engine) -> None:
-    """Removes every trace of erased rows from the file and its log.
+class SqliteFiles:
+    """The files of a gallery and of its keys; see `Files`."""
 
-    secure_delete overwrites a deleted row, but not the stale copies that SQLite leaves in a page
-    when it rebalances its trees. VACUUM writes all pages anew from the remaining rows. Its time
-    and memory are proportional to the file's size.
-    """
-    try:
-        with named_failures(engine), engine.connect() as connection:
-            raw = connection.connection.cursor()
-            raw.execute("VACUUM")
+    def __init__(self, engine: Engine, keys: Engine) -> None:
+        """Creates the access.
+
+        Args:
+            engine: the gallery's file.
+            keys: the file of the subjects' keys.
+        """
+        self._engine = engine
+        self._keys = keys
+
+    def purge(self, *, wait: bool) -> Purged:
+        """See `Files.purge`.
+
+        secure_delete overwrites a deleted row, but not the stale copies that SQLite leaves in a
+        page when it rebalances its trees. VACUUM writes all pages anew from the remaining rows.
+        """
+        database = _write_anew(self._keys, wait=wait)
+        return Purged(database, database and _truncate_log(self._engine, wait=wait))
+
+    def scrub(self) -> bool:
+        """See `Files.scrub`."""
+        return _write_anew(self._engine, wait=True)
+
+    def find(self, marks: set[str]) -> Found:
+        """See `Files.find`."""
+        path = str(self._keys.url.database)
+        return Found(*(_search(Path(f"{path}{log}"), marks) for log in ("", "-wal")))
+
+
+def _write_anew(engine: Engine, *, wait: bool) -> bool:
+    """Writes a file anew from its rows, and empties its log; returns whether nobody read it."""
+    with engine.connect() as connection:
+        connection.connection.cursor().execute("VACUUM")
+    return _truncate_log(engine, wait=wait)
+
+
+def _truncate_log(engine: Engine, *, wait: bool) -> bool:
+    """Moves the log into the file and empties it, unless somebody reads it."""
+    with engine.connect() as connection:
+        raw = connection.connection.cursor()
+        raw.execute(f"PRAGMA busy_timeout={int(PURGE_TIMEOUT_S * 1000) if wait else 0}")
+        try:
             busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except GalleryBusy:  # the erasure itself is committed: to report it as failed would be wrong
-        busy = True
-    if busy:
-        logger.warning(
-            "%s is in use: traces of erased rows stay in its files until the next erasure",
-            engine.url,
-        )
+        finally:
+            raw.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+    return not busy
+
+
+def _search(file: Path, marks: set[str]) -> set[str]:
+    """Returns the marks whose bytes are in a file."""
+    content = file.read_bytes() if file.exists() else b""
+    return {mark for mark in marks if bytes.fromhex(mark) in content}

@@ -1,9 +1,9 @@
 """Reads subjects from the database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from unicodedata import normalize
 
 from sqlalchemy import (
@@ -22,40 +22,89 @@ from sqlalchemy import (
 from app.gallery.errors import SubjectUnknown
 from app.gallery.schema import MAPS, SUBJECTS
 from app.gallery.subject import Subject
+from app.gallery.vault import SubjectKey, Vault
 from app.matching.templates import MapFormat
 from app.palm.capture import Capture
 
 _IDS_PER_QUERY = 500  # databases bound the values of one statement
 
+Item = TypeVar("Item")
 
-def read_subject(connection: Connection, subject_id: str) -> Subject:
-    """Reads one subject.
+
+def read_row(connection: Connection, subject_id: str) -> RowMapping:
+    """Reads the row of one subject, with its name encrypted.
 
     Raises:
         SubjectUnknown: if there is no subject of that id.
     """
     query = select(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id)
     # PostgreSQL would refuse to compare text with a NUL.
-    found = [] if "\0" in subject_id else read_subjects(connection, query)
+    row = None if "\0" in subject_id else connection.execute(query).mappings().first()
+    if row is None:
+        raise SubjectUnknown(subject_id)
+    return row
+
+
+def read_key(connection: Connection, vault: Vault, row: RowMapping) -> SubjectKey:
+    """Reads the key of the subject in a row of `SUBJECTS`; a damaged one if it has none."""
+    number, subject_id = row["number"], row["subject_id"]
+    keys = vault.keys_of(connection, {number: subject_id})
+    return keys.get(number) or SubjectKey(subject_id, None)
+
+
+def read_subject(connection: Connection, vault: Vault, subject_id: str) -> Subject:
+    """Reads one subject.
+
+    Raises:
+        SubjectUnknown: if there is no subject of that id.
+        GalleryUnusable: if its name is damaged.
+    """
+    found = _read_subjects(connection, vault, [read_row(connection, subject_id)])
     if not found:
         raise SubjectUnknown(subject_id)
     return found[0]
 
 
-def read_subjects(connection: Connection, query: Select[Any]) -> list[Subject]:
-    """Reads the subjects that a query of `SUBJECTS` selects."""
-    return as_subjects(connection, connection.execute(query).mappings().all())
+def _read_subjects(
+    connection: Connection, vault: Vault, rows: Sequence[RowMapping]
+) -> list[Subject]:
+    """Reads the subjects in some rows, except those that are erased meanwhile."""
+    named = {row["number"]: row["subject_id"] for row in rows if row["name"] is not None}
+    keys = vault.keys_of(connection, named)
+    kept = [row for row in rows if row["name"] is None or row["number"] in keys]
+    return as_subjects(connection, kept, keys)
 
 
-def as_subjects(connection: Connection, rows: Sequence[RowMapping]) -> list[Subject]:
-    """Reads the template counts of the subjects in some rows of `SUBJECTS`."""
+def read_nameless(connection: Connection, row: RowMapping) -> Subject:
+    """Reads the subject in a row of `SUBJECTS` without its name, which may be damaged."""
+    return as_subjects(connection, [{**row, "name": None}], {})[0]
+
+
+def as_subjects(
+    connection: Connection, rows: Sequence[Mapping[Any, Any]], keys: Mapping[int, SubjectKey]
+) -> list[Subject]:
+    """Decrypts the names in some rows of `SUBJECTS`, and counts the subjects' templates.
+
+    Args:
+        connection: the transaction.
+        rows: the rows.
+        keys: by number the keys of those who have a name, at least.
+
+    Raises:
+        GalleryUnusable: if a name is damaged.
+    """
     ids = [row["subject_id"] for row in rows]
     counts, captures = _template_counts(connection, ids), _captures(connection, ids)
-    return [_subject(row, counts[row["subject_id"]], captures[row["subject_id"]]) for row in rows]
+    names = {row["number"]: _name(row, keys) for row in rows}
+    return [
+        _subject(row, names[row["number"]], counts[row["subject_id"]], captures[row["subject_id"]])
+        for row in rows
+    ]
 
 
 def read_page(
     connection: Connection,
+    vault: Vault,
     query: Select[Any],
     after: str | None,
     limit: int,
@@ -67,12 +116,18 @@ def read_page(
         # PostgreSQL would refuse a NUL. No id has one: the same ids come after what precedes it.
         query = query.where(SUBJECTS.c.subject_id > after.partition("\0")[0])
     if name is None:
-        return read_subjects(connection, query.limit(limit))
-    # Not by the database: SQLite knows the capitals of the English alphabet only.
+        rows = connection.execute(query.limit(limit)).mappings().all()
+        return _read_subjects(connection, vault, rows)
     wanted = normalize("NFC", name).casefold()
-    rows = connection.execute(query.where(SUBJECTS.c.name.is_not(None))).mappings()
-    found = (row for row in rows if wanted in row["name"].casefold())
-    return as_subjects(connection, list(islice(found, limit)))
+    rows = connection.execute(query.where(SUBJECTS.c.name.is_not(None))).mappings().all()
+    found: list[RowMapping] = []
+    for some in batches(rows):
+        keys = vault.keys_of(connection, {row["number"]: row["subject_id"] for row in some})
+        named = ((row, _name(row, keys)) for row in some if row["number"] in keys)
+        found += [row for row, known in named if known and wanted in known.casefold()]
+        if len(found) >= limit:
+            break
+    return _read_subjects(connection, vault, found[:limit])
 
 
 def is_incomparable(formats: Sequence[MapFormat]) -> ColumnElement[bool]:
@@ -94,7 +149,7 @@ def _template_counts(
     """Returns the number of maps of each format, for each subject."""
     columns = (MAPS.c.subject_id, MAPS.c.net, MAPS.c.template_id)
     counts: dict[str, dict[str, int]] = {subject_id: {} for subject_id in subject_ids}
-    for some in _batches(subject_ids):
+    for some in batches(subject_ids):
         query = (
             select(*columns, func.count().label("templates"))
             .where(MAPS.c.subject_id.in_(some))
@@ -109,7 +164,7 @@ def _captures(connection: Connection, subject_ids: Sequence[str]) -> dict[str, l
     """Returns how the maps of each subject were captured, as far as that is known."""
     columns = (MAPS.c.subject_id, MAPS.c.capture)
     captures: dict[str, list[Capture]] = {subject_id: [] for subject_id in subject_ids}
-    for some in _batches(subject_ids):
+    for some in batches(subject_ids):
         query = (
             select(*columns)
             .where(MAPS.c.subject_id.in_(some), MAPS.c.capture.is_not(None))
@@ -121,16 +176,27 @@ def _captures(connection: Connection, subject_ids: Sequence[str]) -> dict[str, l
     return captures
 
 
-def _batches(subject_ids: Sequence[str]) -> Iterator[list[str]]:
-    remaining = iter(subject_ids)
+def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """Yields the items in lists that one statement can bind."""
+    remaining = iter(items)
     while some := list(islice(remaining, _IDS_PER_QUERY)):
         yield some
 
 
-def _subject(row: RowMapping, template_counts: dict[str, int], captures: list[Capture]) -> Subject:
+def _name(row: Mapping[Any, Any], keys: Mapping[int, SubjectKey]) -> str | None:
+    """Returns the name in a row of `SUBJECTS`."""
+    return None if row["name"] is None else keys[row["number"]].decrypt_name(row["name"])
+
+
+def _subject(
+    row: Mapping[Any, Any],
+    name: str | None,
+    template_counts: dict[str, int],
+    captures: list[Capture],
+) -> Subject:
     return Subject(
         subject_id=row["subject_id"],
-        name=row["name"],
+        name=name,
         hand=row["hand"],
         origin=row["origin"],
         created_at=datetime.fromisoformat(row["created_at"]),

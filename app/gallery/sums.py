@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, insert, select
 
+from app.gallery.cipher import NotAuthentic
 from app.gallery.errors import GalleryUnusable
 from app.gallery.schema import MAP_SUMS, MAPS, SUBJECTS
+from app.gallery.subjects import batches
+from app.gallery.vault import SubjectKey, Vault
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
@@ -15,34 +19,71 @@ from app.matching.templates import MapFormat
 Shares = Mapping[MapFormat, MapSum | None]
 
 
-def read_sum(connection: Connection, of: MapFormat) -> MapSum:
+def read_sum(connection: Connection, vault: Vault, of: MapFormat) -> MapSum:
     """Reads the sum of a format; nobody's if no map of that format was ever enrolled.
 
     Raises:
         GalleryUnusable: if the sum is damaged.
     """
-    columns = (MAP_SUMS.c.sums, MAP_SUMS.c.subjects)
-    row = connection.execute(select(*columns).where(_is_of(of))).first()
+    row = connection.execute(select(MAP_SUMS).where(_is_of(of))).mappings().first()
     if row is None:
         return MapSum.empty(of.shape)
     try:
-        return MapSum.from_bytes(row.sums, row.subjects, of.shape)
+        return MapSum.from_bytes(decrypt_sum(vault, row), row["subjects"], of.shape)
     except ValueError as error:
-        raise GalleryUnusable(
-            f"the gallery is damaged: the sum of the maps of {of}: {error}; restore a backup"
-        ) from error
+        raise _damage(of, str(error)) from error
 
 
-def read_shares(connection: Connection, subject_id: str, formats: Iterable[MapFormat]) -> Shares:
-    """Reads what a subject contributes to the sum of each format; None where a map is damaged."""
+def decrypt_sum(vault: Vault, row: RowMapping) -> bytes:
+    """Returns the sum in a row of `MAP_SUMS`.
+
+    Raises:
+        GalleryUnusable: if it is damaged.
+    """
+    try:
+        return vault.decrypt("sums", row["sums"], *_place(row))
+    except NotAuthentic as error:
+        of = f"{row['net']}:{row['template_id']}"
+        raise _damage(of, "it cannot be decrypted") from error
+
+
+def encrypt_sum(vault: Vault, plain: bytes, row: Mapping[Any, Any]) -> bytes:
+    """Returns a sum as it is stored in a row of `MAP_SUMS` with these other columns."""
+    return vault.encrypt("sums", plain, *_place(row))
+
+
+def _place(row: Mapping[Any, Any]) -> list[str | int]:
+    """Returns the columns that an encrypted sum is bound to."""
+    return [row[name] for name in ("net", "template_id", "side", "channels", "subjects")]
+
+
+def _damage(of: object, reason: str) -> GalleryUnusable:
+    return GalleryUnusable(
+        f"the gallery is damaged: the sum of the maps of {of}: {reason}; restore a backup"
+    )
+
+
+def read_shares(
+    connection: Connection, subject_id: str, key: SubjectKey, formats: Iterable[MapFormat]
+) -> Shares:
+    """Reads what a subject contributes to the sum of each format; None where a map is damaged.
+
+    Args:
+        connection: the transaction.
+        subject_id: the subject.
+        key: its key.
+        formats: the formats.
+    """
     shares: dict[MapFormat, MapSum | None] = {}
     for of in formats:
-        query = select(MAPS.c.map).where(
+        query = select(MAPS.c.map, MAPS.c.number).where(
             MAPS.c.subject_id == subject_id,
             MAPS.c.net == of.net,
             MAPS.c.template_id == of.template_id,
         )
-        shares[of] = _share(connection.scalars(query.order_by(MAPS.c.map_id)), of.shape)
+        rows = connection.execute(query.order_by(MAPS.c.map_id))
+        maps = [key.decrypt_map(row.map, of.net, of.template_id, row.number) for row in rows]
+        shares[of] = _share(maps, of.shape)
     return shares
 
 
@@ -55,24 +96,24 @@ def summed_formats(connection: Connection) -> list[MapFormat]:
     ]
 
 
-def replace_shares(connection: Connection, before: Shares, after: Shares) -> None:
+def replace_shares(connection: Connection, vault: Vault, before: Shares, after: Shares) -> None:
     """Replaces a subject's shares in the sums; both have the same formats.
 
     A sum is computed again from all maps if it is damaged, or if one of the subject's maps is.
     """
     for of, old in before.items():
         new = after[of]
-        total = _read_intact_sum(connection, of)
+        total = _read_intact_sum(connection, vault, of)
         if old is None or new is None or total is None:
-            _write_sum(connection, of, _recompute(connection, of))
+            _write_sum(connection, vault, of, _recompute(connection, vault, of))
         elif old.subjects or new.subjects:
-            _write_sum(connection, of, total - old + new)
+            _write_sum(connection, vault, of, total - old + new)
 
 
-def _read_intact_sum(connection: Connection, of: MapFormat) -> MapSum | None:
+def _read_intact_sum(connection: Connection, vault: Vault, of: MapFormat) -> MapSum | None:
     """Reads the sum of a format; None if it is damaged."""
     try:
-        return read_sum(connection, of)
+        return read_sum(connection, vault, of)
     except GalleryUnusable:
         return None
 
@@ -85,39 +126,44 @@ def _share(stored: Iterable[bytes], shape: MapShape) -> MapSum | None:
     return MapSum.of(VeinMaps.from_bytes(maps, shape)) if maps else MapSum.empty(shape)
 
 
-def _recompute(connection: Connection, of: MapFormat) -> MapSum:
+def _recompute(connection: Connection, vault: Vault, of: MapFormat) -> MapSum:
     """Computes a sum from the maps of all enrolled subjects without damaged ones."""
-    query = (
-        select(MAPS.c.subject_id, MAPS.c.map)
-        .join(SUBJECTS, SUBJECTS.c.subject_id == MAPS.c.subject_id)
-        .where(
-            MAPS.c.net == of.net,
-            MAPS.c.template_id == of.template_id,
-            SUBJECTS.c.origin == "enrolled",
-        )
-        .order_by(MAPS.c.subject_id, MAPS.c.map_id)
-    )
+    query = select(SUBJECTS.c.number, SUBJECTS.c.subject_id).where(SUBJECTS.c.origin == "enrolled")
     total = MapSum.empty(of.shape)
-    rows = connection.execute(query.execution_options(yield_per=100))
-    for _, own in groupby(rows, attrgetter("subject_id")):
-        total += _share((row.map for row in own), of.shape) or MapSum.empty(of.shape)
+    for some in batches(connection.execute(query.order_by(SUBJECTS.c.subject_id)).all()):
+        ids = {row.number: row.subject_id for row in some}
+        keys = {ids[number]: key for number, key in vault.keys_of(connection, ids).items()}
+        rows = connection.execute(
+            select(MAPS.c.subject_id, MAPS.c.map, MAPS.c.number)
+            .where(
+                MAPS.c.subject_id.in_(keys),
+                MAPS.c.net == of.net,
+                MAPS.c.template_id == of.template_id,
+            )
+            .order_by(MAPS.c.subject_id, MAPS.c.map_id)
+            .execution_options(yield_per=100)
+        )
+        for subject_id, own in groupby(rows, attrgetter("subject_id")):
+            maps = [
+                keys[subject_id].decrypt_map(row.map, of.net, of.template_id, row.number)
+                for row in own
+            ]
+            total += _share(maps, of.shape) or MapSum.empty(of.shape)
     return total
 
 
-def _write_sum(connection: Connection, of: MapFormat, total: MapSum) -> None:
+def _write_sum(connection: Connection, vault: Vault, of: MapFormat, total: MapSum) -> None:
     if total.subjects <= 0:  # rounding must leave nothing of the last subject
         total = MapSum.empty(of.shape)
+    row: dict[str, Any] = {
+        "net": of.net,
+        "template_id": of.template_id,
+        **of.shape._asdict(),
+        "subjects": total.subjects,
+    }
     connection.execute(delete(MAP_SUMS).where(_is_of(of)))
-    connection.execute(
-        insert(MAP_SUMS),
-        {
-            "net": of.net,
-            "template_id": of.template_id,
-            **of.shape._asdict(),
-            "subjects": total.subjects,
-            "sums": total.to_bytes(),
-        },
-    )
+    row["sums"] = encrypt_sum(vault, total.to_bytes(), row)
+    connection.execute(insert(MAP_SUMS), row)
 
 
 def _is_of(of: MapFormat) -> ColumnElement[bool]:

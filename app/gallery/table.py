@@ -211,6 +211,6 @@ def _describe_damage(damaged: Iterable[tuple[str, MapFormat]]) -> str:
     named = ", ".join(repr(subject_id) for subject_id, _ in found[:3])
     return (
         f"the gallery is damaged: templates of {of} of subject {named}"
-        f"{', ...' if len(found) > 3 else ''} ({len(found)} in all) have a wrong size; delete and "
+        f"{', ...' if len(found) > 3 else ''} ({len(found)} in all) cannot be read; delete and "
         "enroll these subjects again, or restore a backup"
     )

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from app.gallery.errors import LastTemplate, TemplateUnknown
 from app.gallery.numbers import take_numbers
 from app.gallery.schema import MAPS, REMOVED, SUBJECTS
 from app.gallery.subject import Template
-from app.gallery.subjects import read_subject
+from app.gallery.subjects import read_key, read_row
 from app.gallery.sums import read_shares, replace_shares, summed_formats
+from app.gallery.vault import SubjectKey, Vault
 from app.matching.maps import VeinMaps
 from app.matching.templates import MapFormat
 from app.palm.capture import Capture
@@ -23,7 +24,7 @@ def read_templates(connection: Connection, subject_id: str) -> list[Template]:
     Raises:
         SubjectUnknown: if there is no subject of that id.
     """
-    read_subject(connection, subject_id)
+    read_row(connection, subject_id)
     columns = (MAPS.c.number, MAPS.c.net, MAPS.c.template_id, MAPS.c.capture, MAPS.c.added_at)
     query = select(*columns).where(MAPS.c.subject_id == subject_id)
     found: dict[int, dict[str, Any]] = {}  # fields of each template, by number
@@ -43,6 +44,7 @@ def read_templates(connection: Connection, subject_id: str) -> list[Template]:
 def insert_templates(
     connection: Connection,
     subject_id: str,
+    key: SubjectKey,
     templates: Mapping[MapFormat, VeinMaps],
     captures: Sequence[Capture] | None,
 ) -> None:
@@ -55,7 +57,7 @@ def insert_templates(
             "subject_id": subject_id,
             "net": of.net,
             "template_id": of.template_id,
-            "map": one,
+            "map": key.encrypt_map(one, of.net, of.template_id, first + place),
             "capture": captures[place] if captures else None,
             "number": first + place,
             "added_at": now,
@@ -67,29 +69,54 @@ def insert_templates(
         connection.execute(insert(MAPS), rows)
 
 
-def remove_template(connection: Connection, revision: int, subject_id: str, number: int) -> None:
+def remove_template(
+    connection: Connection, vault: Vault, revision: int, subject_id: str, number: int
+) -> int:
     """Removes the maps of one image of a subject.
 
     The subject gets another number, as if it were erased and enrolled anew: so every process drops
-    all of its maps from memory and reads the others.
+    all of its maps from memory and reads the others. It also gets another key: so what was removed
+    cannot be decrypted once the former key is destroyed.
+
+    Returns:
+        The subject's former number.
 
     Raises:
         SubjectUnknown: if there is no subject of that id.
         TemplateUnknown: if it has no template of that number.
         LastTemplate: if an enrolled subject has no other.
     """
-    subject = read_subject(connection, subject_id)
+    row = read_row(connection, subject_id)
+    is_enrolled = row["origin"] == "enrolled"
     numbers = set(connection.scalars(select(MAPS.c.number).where(MAPS.c.subject_id == subject_id)))
     if number not in numbers:
         raise TemplateUnknown(subject_id, number)
-    if subject.origin == "enrolled" and len(numbers) == 1:
+    if is_enrolled and len(numbers) == 1:
         raise LastTemplate(subject_id)
-    formats = summed_formats(connection) if subject.origin == "enrolled" else []
-    before = read_shares(connection, subject_id, formats)
+    key = read_key(connection, vault, row)
+    formats = summed_formats(connection) if is_enrolled else []
+    before = read_shares(connection, subject_id, key, formats)
     connection.execute(delete(MAPS).where(MAPS.c.subject_id == subject_id, MAPS.c.number == number))
-    replace_shares(connection, before, read_shares(connection, subject_id, formats))
+    replace_shares(connection, vault, before, read_shares(connection, subject_id, key, formats))
+    connection.execute(insert(REMOVED), {"number": row["number"], "revision": revision})
+    _renumber(connection, vault, row, key, revision)
+    return row["number"]
+
+
+def _renumber(
+    connection: Connection, vault: Vault, row: RowMapping, key: SubjectKey, revision: int
+) -> None:
+    """Gives a subject another number and key, and encrypts its name and maps anew."""
+    subject_id = row["subject_id"]
+    number = take_numbers(connection, 1)
+    vault.create_keys(connection, {number: subject_id})
+    new = vault.keys_of(connection, {number: subject_id})[number]
+    name = row["name"] and new.encrypt_name(key.decrypt_name(row["name"]))
+    changes = {"number": number, "changed": revision, "name": name}
     own = SUBJECTS.c.subject_id == subject_id
-    former = connection.scalars(select(SUBJECTS.c.number).where(own)).one()
-    connection.execute(insert(REMOVED), {"number": former, "revision": revision})
-    changes = {"number": take_numbers(connection, 1), "changed": revision}
     connection.execute(update(SUBJECTS).where(own).values(changes))
+    for one in connection.execute(select(MAPS).where(MAPS.c.subject_id == subject_id)).all():
+        place = (one.net, one.template_id, one.number)
+        plain = key.decrypt_map(one.map, *place)
+        changed = new.encrypt_map(plain, *place)  # one that is damaged stays so
+        connection.execute(update(MAPS).where(MAPS.c.map_id == one.map_id).values(map=changed))

@@ -14,6 +14,9 @@ from PIL import Image
 
 from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
+from app.master_key import MasterKeys
+
+MASTER_KEYS = MasterKeys("11" * 32, Path("no-file"))
 
 
 def encode(
@@ -35,6 +38,6 @@ def execute(path: Path, statement: str, *values: object) -> list[Any]:
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
     """An empty gallery in a file."""
-    gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
+    gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db", MASTER_KEYS)
     yield gallery
     gallery.close()

@@ -9,7 +9,7 @@ import pytest
 
 from app.__main__ import main
 from app.keys import SCOPES
-from app.master_key import MasterKeyUnusable, read_master_key
+from app.master_key import MasterKeys, MasterKeyUnusable
 
 Captured = pytest.CaptureFixture[str]
 
@@ -59,16 +59,18 @@ def test_days_that_cannot_be_counted_are_refused(capsys: Captured, days: str) ->
     assert "1 to 36500" in capsys.readouterr().err
 
 
-def test_without_the_master_key_no_other_is_made_until_the_keys_are_removed(
-    capsys: Captured, folder: Path
-) -> None:
+def test_without_the_master_key_no_other_is_made(capsys: Captured, folder: Path) -> None:
     run(capsys, "create", "ops", "--scope", "read")
     (folder / "data" / "master.key").unlink()
-    for command in (["list"], ["create", "x", "--scope", "read"]):
+    for command in (["list"], ["create", "x", "--scope", "read"], ["reset"]):
         assert "data/master.key is missing" in run(capsys, *command, status=2)
     assert not (folder / "data" / "master.key").exists()
+
+
+def test_all_keys_can_be_removed(capsys: Captured) -> None:
+    run(capsys, "create", "ops", "--scope", "read")
     assert run(capsys, "reset") == "1 keys removed\n"
-    run(capsys, "create", "x", "--scope", "read")
+    assert run(capsys, "list") == ""
 
 
 def test_the_master_key_may_stand_in_the_environment(
@@ -86,9 +88,9 @@ def test_the_master_key_may_stand_in_the_environment(
 def test_a_master_key_is_created_once_for_its_owner_only(folder: Path) -> None:
     file = folder / "new" / "master.key"
     with ThreadPoolExecutor(8) as pool:
-        read = [pool.submit(read_master_key, None, file, may_create=True) for _ in range(8)]
+        read = [pool.submit(MasterKeys(None, file).read, may_create=True) for _ in range(8)]
     assert len({one.result() for one in read}) == 1
-    assert len(read[0].result()) == 32
+    assert [len(key) for key in read[0].result()] == [32]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert list(file.parent.iterdir()) == [file]
@@ -99,5 +101,5 @@ def test_a_damaged_master_key_is_named_and_kept(folder: Path, content: bytes) ->
     file = folder / "master.key"
     file.write_bytes(content)
     with pytest.raises(MasterKeyUnusable, match=re.escape(str(file))):
-        read_master_key(None, file, may_create=True)
+        MasterKeys(None, file).read(may_create=True)
     assert file.read_bytes() == content

@@ -16,6 +16,7 @@ from app.matching.templates import NetKey
 from app.nets.files import NetCorrupt
 from app.nets.manifest import read_manifest
 from app.nets.store import load_ensemble, load_nets
+from tests.app.conftest import MASTER_KEYS
 from tests.app.palm.toy_net import reader_of_crops
 from training.__main__ import main
 from training.database.palms import Palms, load_palms
@@ -63,7 +64,7 @@ def export(run: Path, data: Path, strangers: Path, store: Path) -> int:
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
-    gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db")
+    gallery = open_sqlite(f"sqlite:///{tmp_path}/gallery.db", MASTER_KEYS)
     yield gallery
     gallery.close()
 

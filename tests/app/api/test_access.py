@@ -59,7 +59,7 @@ def guarded_routes() -> dict[tuple[str, str], Scope]:
 
 
 def send(client: TestClient, method: str, path: str, **options: Any) -> Any:
-    filled = path.format(subject_id="p001", key_id="00000000", number=1)
+    filled = path.format(subject_id="p001", key_id="00000000", erasure_id="0", number=1)
     return client.request(method, filled, **options)
 
 
@@ -232,7 +232,7 @@ def test_a_lost_master_key_opens_nothing(
     with local_client(make_app(settings)) as client:
         for headers in ({}, made):
             answer = client.get("/v1/subjects", headers=headers)
-            assert_problem(answer, 503, "the API keys could not be started")
+            assert_problem(answer, 503, "the gallery could not be started")
     assert str(settings.master_key_file) in caplog.text
     assert not settings.master_key_file.exists()
 

@@ -38,7 +38,7 @@ def loader(calibration: Calibration) -> Load:
 
 
 def calibrate(settings: Settings, load: Load) -> SiteReport:
-    with closing(open_gallery(settings.gallery_url)) as gallery:
+    with closing(open_gallery(settings)) as gallery:
         ensemble = load(settings.models_dir, settings.nets, settings.engine)
         report, _ = calibrate_site(gallery, ensemble, may_lower=False)
         write_report(gallery, report, keep_raised=True)
@@ -114,7 +114,7 @@ def test_suspects_are_named_to_the_operator_but_not_in_the_report(settings: Sett
         for seed in range(50, 57):
             enroll(client, f"e{seed}", png(seed), png(seed, 1))
         enroll(client, "again", png(52), png(52, 3), force="true")
-    with closing(open_gallery(settings.gallery_url)) as gallery:
+    with closing(open_gallery(settings)) as gallery:
         report, suspects = calibrate_site(gallery, toy_ensemble(), may_lower=False)
     text = describe_report(report, suspects)
     assert "e52 and again are probably one palm" in text
@@ -130,7 +130,7 @@ def test_too_few_subjects_cannot_calibrate(settings: Settings) -> None:
 def test_a_damaged_report_is_a_problem(
     enrolled: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with closing(open_gallery(enrolled.gallery_url)) as gallery:
+    with closing(open_gallery(enrolled)) as gallery:
         gallery.write_site_report('{"rates": 1}')
         assert list(list_outdated(gallery, toy_ensemble().formats)) == []
     with local_client(make_app(enrolled)) as client:
@@ -143,8 +143,8 @@ def test_a_damaged_report_is_a_problem(
 
 def test_outdated_subjects_are_listed_in_the_order_of_their_ids(enrolled: Settings) -> None:
     others = [net.format._replace(template_id="f" * 16) for net in toy_ensemble().nets]
-    with closing(open_gallery(enrolled.gallery_url)) as gallery:
+    with closing(open_gallery(enrolled)) as gallery:
         assert list(list_outdated(gallery, others)) == [f"e{seed}" for seed in range(50, 57)]
         assert list(list_outdated(gallery, toy_ensemble().formats)) == []
     with pytest.raises(GalleryUnusable):
-        open_gallery(f"{enrolled.gallery_url}/nowhere")
+        open_gallery(enrolled.model_copy(update={"gallery_url": f"{enrolled.gallery_url}/nowhere"}))

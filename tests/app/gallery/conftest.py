@@ -10,20 +10,31 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import psycopg
 import pytest
+from sqlalchemy import Engine, delete, select, update
 
 from app.ensemble import TrainedTemplates
 from app.gallery.gallery import Gallery
-from app.main import open_gallery as open_by_scheme
+from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
+from app.gallery.sql import SqlGallery
+from app.gallery.sums import decrypt_sum
+from app.gallery.vault import Vault
+from app.main import GALLERIES
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey
+from tests.app.conftest import MASTER_KEYS
 
 SHAPE = MapShape(8, 4)
 VGG16 = MapFormat("vgg16", "0123456789abcdef", SHAPE)
 ALEXNET = MapFormat("alexnet", "0c1d2e3f4a5b6c7d", MapShape(9, 3))
 
 Open = Callable[[], Gallery]
+
+
+def open_by_scheme(url: str) -> Gallery:
+    """Opens the gallery of a URL, under the tests' master key."""
+    return GALLERIES[url.partition(":")[0]](url, MASTER_KEYS)
 
 
 @pytest.fixture
@@ -105,6 +116,50 @@ def vein_maps(count: int, seed: int = 0, of: MapFormat = VGG16, masked: float = 
 def enroll(gallery: Gallery, subject_id: str, seed: int = 0, *, add: bool = False) -> None:
     templates = {VGG16: vein_maps(2, seed), ALEXNET: vein_maps(1, seed, ALEXNET)}
     gallery.enroll(subject_id, None, None, templates, add=add)
+
+
+def change_maps(gallery: Gallery, change: Callable[[bytes], bytes]) -> None:
+    """Changes every stored map, behind the gallery's back."""
+    engine, vault = opened(gallery)
+    with engine.begin() as connection:
+        ids = {row.number: row.subject_id for row in connection.execute(select(SUBJECTS))}
+        keys = {ids[number]: key for number, key in vault.keys_of(connection, ids).items()}
+        for row in connection.execute(select(MAPS)).all():
+            place = (row.net, row.template_id, row.number)
+            key = keys[row.subject_id]
+            changed = key.encrypt_map(change(key.decrypt_map(row.map, *place)), *place)
+            own = MAPS.c.map_id == row.map_id
+            connection.execute(update(MAPS).where(own).values(map=changed))
+
+
+def make_plain(gallery: Gallery) -> None:
+    """Turns a gallery into one that is not encrypted, as a former release wrote it."""
+    engine, vault = opened(gallery)
+    with engine.begin() as connection:
+        ids = {row.number: row.subject_id for row in connection.execute(select(SUBJECTS))}
+        keys = {ids[number]: key for number, key in vault.keys_of(connection, ids).items()}
+        for row in connection.execute(select(SUBJECTS).where(SUBJECTS.c.name.is_not(None))).all():
+            name = keys[row.subject_id].decrypt_name(row.name)
+            own = SUBJECTS.c.number == row.number
+            connection.execute(update(SUBJECTS).where(own).values(name=name))
+        for row in connection.execute(select(MAPS)).all():
+            key = keys[row.subject_id]
+            plain = key.decrypt_map(row.map, row.net, row.template_id, row.number)
+            own = MAPS.c.map_id == row.map_id
+            connection.execute(update(MAPS).where(own).values(map=plain))
+        for row in connection.execute(select(MAP_SUMS)).mappings().all():
+            own = (MAP_SUMS.c.net == row["net"], MAP_SUMS.c.template_id == row["template_id"])
+            plain = decrypt_sum(vault, row)
+            connection.execute(update(MAP_SUMS).where(*own).values(sums=plain))
+        connection.execute(delete(SECRETS))
+        connection.execute(update(GALLERY).values(master=None))
+        vault.wrapped.remove(connection, list(ids))
+
+
+def opened(gallery: Gallery) -> tuple[Engine, Vault]:
+    """Returns what a gallery keeps to itself: its database and its vault."""
+    assert isinstance(gallery, SqlGallery)
+    return gallery._engine, gallery._vault  # pyright: ignore[reportPrivateUsage]
 
 
 CALIBRATION = Calibration((Case(False, 1, 1, 0.1, (Threshold(0.3, 1e-2),)),))

@@ -1,12 +1,10 @@
 """The PostgreSQL database: who shares it, which are refused, and what happens if it is lost."""
 
-import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,14 +12,15 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, insert, make_url
 
 from app.gallery import postgresql
-from app.gallery.errors import GalleryUnusable, SubjectUnknown
+from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.gallery import START
 from app.gallery.migrations import migrate
 from app.gallery.postgresql import open_postgresql
 from app.gallery.schema import MAPS
 from app.gallery.sql import SqlGallery
-from tests.app.gallery.conftest import VGG16, Open, enroll, vein_maps
+from tests.app.conftest import MASTER_KEYS
+from tests.app.gallery.conftest import VGG16, Open, enroll
 
 Execute = Callable[[str], list[Any]]
 
@@ -74,7 +73,7 @@ def test_processes_that_start_at_once_share_an_empty_database(
         with engine.begin() as first:
             postgresql.lock_opening(first)
             migrate(first)
-            second = pool.submit(open_postgresql, url)
+            second = pool.submit(open_postgresql, url, MASTER_KEYS)
             while not server.execute(waiting).fetchall():
                 assert not second.done()
         with closing(second.result()) as gallery:
@@ -127,13 +126,13 @@ def test_a_database_of_another_encoding_is_refused(url: str, execute: Execute) -
     name = f"{name_of(url)}_latin1"
     execute(f"CREATE DATABASE {name} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
     with pytest.raises(GalleryUnusable, match="encoding LATIN1: create the database with UTF8"):
-        open_postgresql(url.replace("?", "_latin1?"))
+        open_postgresql(url.replace("?", "_latin1?"), MASTER_KEYS)
     execute(f"DROP DATABASE {name}")
 
 
 def test_a_server_that_cannot_be_reached_is_named_without_the_password() -> None:
     with pytest.raises(GalleryUnusable, match=r"127\.0\.0\.1:1/db failed: .*refused") as refusal:
-        open_postgresql("postgresql://ada:s3c%40ret@127.0.0.1:1/db")
+        open_postgresql("postgresql://ada:s3c%40ret@127.0.0.1:1/db", MASTER_KEYS)
     assert "s3c" not in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -209,9 +208,9 @@ def test_a_frozen_server_is_not_waited_for(
 def test_a_writer_that_waits_too_long_for_another_gives_up(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_postgresql(url).close()
+    open_postgresql(url, MASTER_KEYS).close()
     monkeypatch.setattr(postgresql, "STATEMENT_TIMEOUT_S", 0.5)
-    gallery = open_postgresql(url)
+    gallery = open_postgresql(url, MASTER_KEYS)
     with psycopg.connect(url) as other:
         other.execute("UPDATE gallery SET revision = revision")
         with pytest.raises(GalleryUnusable, match="statement timeout"):
@@ -219,51 +218,6 @@ def test_a_writer_that_waits_too_long_for_another_gives_up(
         assert gallery.subjects(after=None, limit=9) == []  # readers do not wait
     enroll(gallery, "ada")
     gallery.close()
-
-
-def test_an_erasure_is_vacuumed(open_gallery: Open, execute: Execute) -> None:
-    gallery = open_gallery()
-    enroll(gallery, "ada")
-    gallery.delete("ada")
-    vacuumed = execute("SELECT relname FROM pg_stat_user_tables WHERE vacuum_count > 0 ORDER BY 1")
-    assert vacuumed == [("map_sums",), ("maps",), ("subjects",)]
-
-
-def test_nothing_of_an_erased_subject_remains_in_tables_that_are_written_anew(
-    open_gallery: Open, execute: Execute
-) -> None:
-    gallery = open_gallery()
-    enroll(gallery, "eve")
-    maps = vein_maps(3, seed=5)
-    gallery.enroll("ada-lovelace", "Ada Byron", None, {VGG16: maps}, add=False)
-    traces = [b"ada-lovelace", b"Ada Byron", *(one[:16] for one in maps.to_bytes())]
-
-    def remaining() -> list[bytes]:
-        execute("CHECKPOINT")
-        ((path,),) = execute(
-            "SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database "
-            "WHERE datname = current_database()"
-        )
-        files = b"".join(file.read_bytes() for file in Path(path).iterdir())
-        return [trace for trace in traces if trace in files]
-
-    assert remaining() == traces
-    gallery.delete("ada-lovelace")
-    execute("VACUUM FULL subjects, maps, map_sums")
-    assert remaining() == []
-
-
-def test_an_erasure_stands_if_it_cannot_be_vacuumed(
-    open_gallery: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    gallery = open_gallery()
-    enroll(gallery, "ada")
-    monkeypatch.setattr(postgresql, "VACUUM", "VACUUM not_there")
-    with caplog.at_level(logging.WARNING):
-        gallery.delete("ada")
-    assert "autovacuum" in caplog.text
-    with pytest.raises(SubjectUnknown):
-        gallery.subject("ada")
 
 
 def test_a_failure_does_not_quote_the_row(open_gallery: Open) -> None:

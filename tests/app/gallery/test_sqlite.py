@@ -1,7 +1,6 @@
 """The SQLite file: what survives, what is erased, and which files are refused."""
 
 import os
-import random
 import re
 import shutil
 import sqlite3
@@ -25,9 +24,10 @@ from app.gallery.migrations import former as former_releases
 from app.gallery.sqlite import open_sqlite
 from app.matching.maps import MapShape
 from app.matching.templates import MapFormat
-from tests.app.conftest import execute
-from tests.app.gallery.conftest import ALEXNET, VGG16, Open, enroll, vein_maps
+from tests.app.conftest import MASTER_KEYS, execute
+from tests.app.gallery.conftest import ALEXNET, VGG16, Open, enroll, make_plain, vein_maps
 
+FILES = ("gallery.db", "gallery.db.keys")
 TINY = MapFormat("a", "0", MapShape(5, 1))
 
 
@@ -40,46 +40,20 @@ def kill_after_enrolment(path: Path) -> None:
     script = (
         "import os, sys\n"
         "from app.gallery.sqlite import open_sqlite\n"
+        "from tests.app.conftest import MASTER_KEYS\n"
         "from tests.app.gallery.conftest import enroll\n"
-        "enroll(open_sqlite(f'sqlite:///{sys.argv[1]}'), 'ada')\n"
+        "enroll(open_sqlite(f'sqlite:///{sys.argv[1]}', MASTER_KEYS), 'ada')\n"
         "os._exit(9)\n"
     )
     killed = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
     assert killed.returncode == 9
 
 
-def test_nothing_of_an_erased_subject_remains_in_the_files(gallery: Gallery, path: Path) -> None:
-    templates = {VGG16: vein_maps(3, seed=5)}
-    for i in range(40):
-        enroll(gallery, f"somebody-else-{i * 7919 % 40}", seed=100 + i)
-    gallery.enroll("ada-lovelace", "Ada Byron", "left", templates, add=False)
-    traces = [b"ada-lovelace", b"Ada Byron"]
-    maps = templates[VGG16].to_bytes()
-    traces += [one[i : i + 16] for one in maps for i in (0, 16, 48, 240)]
-    assert all(trace in file_bytes(path) for trace in traces)
-    gallery.delete("ada-lovelace")
-    assert not [trace for trace in traces if trace in file_bytes(path)]
-    assert len(gallery.changes(START, [VGG16], 99).maps[0].maps) == 80
-
-
-def test_an_id_in_a_rebalanced_page_is_erased_too(gallery: Gallery, path: Path) -> None:
-    # Rebalanced pages keep stale copies of rows, which secure_delete does not overwrite.
-    draw = random.Random(2)  # leaves a stale copy of one id where the gallery does not vacuum
-    alive: list[str] = []
-    for step in range(63):
-        alive.append(f"s{draw.randrange(10**9)}")
-        templates = {TINY: vein_maps(draw.randint(1, 9), of=TINY)}
-        gallery.enroll(alive[-1], None, None, templates, add=False)
-        if step % 3 == 2:
-            erased = alive.pop(draw.randrange(len(alive)))
-            gallery.delete(erased)
-            assert erased.encode() not in file_bytes(path)
-
-
 def test_a_new_gallery_is_for_its_owner_only(gallery: Gallery, path: Path) -> None:
     enroll(gallery, "ada")
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    assert modes == dict.fromkeys(("gallery.db", "gallery.db-wal", "gallery.db-shm"), 0o600)
+    names = [f"{name}{end}" for name in FILES for end in ("", "-wal", "-shm")]
+    assert modes == dict.fromkeys(names, 0o600)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
@@ -103,11 +77,12 @@ def test_a_file_that_was_copied_without_its_log_gets_a_warning(
     enroll(gallery, "ada")
     copies = [path.with_name(f"copy-{number}.db") for number in (1, 2)]
     for copy in copies:
-        shutil.copy(path, copy)
+        for end in ("", ".keys", ".keys-wal"):
+            shutil.copy(f"{path}{end}", f"{copy}{end}")
     shutil.copy(f"{path}-wal", f"{copies[1]}-wal")
     subjects: list[int] = []
     for copy in copies:
-        with closing(open_sqlite(f"sqlite:///{copy}")) as opened:
+        with closing(open_sqlite(f"sqlite:///{copy}", MASTER_KEYS)) as opened:
             subjects.append(len(opened.subjects(after=None, limit=9)))
     (warning,) = caplog.messages
     assert f"{copies[0]} comes without its -wal" in warning
@@ -122,10 +97,11 @@ def test_a_gallery_is_closed_into_one_file_by_the_last_one(
     galleries[0].close()
     assert Path(f"{path}-wal").exists()
     galleries[1].close()
-    assert [file.name for file in path.parent.iterdir()] == ["gallery.db"]
+    assert {file.name for file in path.parent.iterdir()} == {*FILES}
     copy = path.with_name("copy.db")
-    shutil.copy(path, copy)
-    with closing(open_sqlite(f"sqlite:///{copy}")) as opened:
+    for end in ("", ".keys"):
+        shutil.copy(f"{path}{end}", f"{copy}{end}")
+    with closing(open_sqlite(f"sqlite:///{copy}", MASTER_KEYS)) as opened:
         assert opened.subject("ada").subject_id == "ada"
     assert caplog.messages == []
 
@@ -172,6 +148,11 @@ def test_a_gallery_whose_file_is_no_longer_there_is_refused_at_once(
 def file_bytes(path: Path) -> bytes:
     """Returns the bytes of the gallery's file, its log and its shared index."""
     return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
+
+
+def keys_of(path: Path) -> Path:
+    """Returns the file of the subjects' keys."""
+    return path.with_name(f"{path.name}.keys")
 
 
 def spoil(path: Path, how: str) -> None:
@@ -223,7 +204,7 @@ def test_an_unusable_file_is_refused_and_left_untouched(
     assert str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
+    assert set(path.parent.iterdir()) == {path, keys_of(path)}
 
 
 def test_a_start_that_fails_later_leaves_only_the_file(open_gallery: Open, path: Path) -> None:
@@ -231,14 +212,14 @@ def test_a_start_that_fails_later_leaves_only_the_file(open_gallery: Open, path:
     execute(path, "ALTER TABLE gallery DROP COLUMN revision")
     with pytest.raises(GalleryUnusable, match=str(path)):
         open_gallery()
-    assert list(path.parent.iterdir()) == [path]
+    assert set(path.parent.iterdir()) == {path, keys_of(path)}
 
 
 def test_what_is_only_in_the_log_is_checked_too(gallery: Gallery, path: Path) -> None:
     assert gallery.revision() == 0  # holds the file open, or closing it would end the log
     execute(path, "UPDATE gallery SET schema_version = 99")
     with pytest.raises(GalleryUnusable, match="99"):
-        open_sqlite(f"sqlite:///{path}")
+        open_sqlite(f"sqlite:///{path}", MASTER_KEYS)
 
 
 @contextmanager
@@ -260,16 +241,16 @@ def test_a_gallery_that_another_user_owns_is_refused_and_left_untouched(locked: 
         pytest.skip("takes root to make a file of another owner")
     with TemporaryDirectory() as folder:  # pytest's own is closed to other users
         path = Path(folder) / "gallery.db"
-        open_sqlite(f"sqlite:///{path}").close()
+        open_sqlite(f"sqlite:///{path}", MASTER_KEYS).close()
         path.chmod(0o644 if locked == "file" else 0o666)
         path.parent.chmod(0o777 if locked == "file" else 0o555)
         before = path.read_bytes()
         with unprivileged(), pytest.raises(GalleryUnusable, match=r"owner, mode") as refusal:
-            open_sqlite(f"sqlite:///{path}")
+            open_sqlite(f"sqlite:///{path}", MASTER_KEYS)
         path.parent.chmod(0o700)
         assert str(path) in str(refusal.value)
         assert path.read_bytes() == before
-        assert list(path.parent.iterdir()) == [path]
+        assert set(path.parent.iterdir()) == {path, keys_of(path)}
 
 
 def test_what_the_driver_itself_raises_names_the_file(path: Path) -> None:
@@ -283,7 +264,7 @@ def test_what_the_driver_itself_raises_names_the_file(path: Path) -> None:
 def test_a_place_where_no_file_can_be_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(GalleryUnusable, match=str(tmp_path / place)):
-        open_sqlite(f"sqlite:///{tmp_path / place}")
+        open_sqlite(f"sqlite:///{tmp_path / place}", MASTER_KEYS)
 
 
 def test_a_failure_while_running_names_only_the_file(gallery: Gallery, path: Path) -> None:
@@ -352,7 +333,7 @@ def test_a_gallery_of_the_release_before_is_upgraded(former: Path, open_gallery:
 def test_an_upgraded_file_is_like_a_new_one(former: Path, open_gallery: Open) -> None:
     open_gallery()
     new = former.with_name("another.db")
-    open_sqlite(f"sqlite:///{new}").close()
+    open_sqlite(f"sqlite:///{new}", MASTER_KEYS).close()
 
     def schema(path: Path) -> list[tuple[str, str]]:
         found = execute(path, "SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")
@@ -361,13 +342,16 @@ def test_an_upgraded_file_is_like_a_new_one(former: Path, open_gallery: Open) ->
     assert schema(former) == schema(new)
 
 
-def go_back(path: Path) -> None:
+def go_back(gallery: Gallery, path: Path) -> None:
     """Turns a gallery into one of the last release before Alembic."""
+    make_plain(gallery)
     execute(path, "DROP INDEX maps_by_subject")
     for column in ("number", "added_at"):
         execute(path, f"ALTER TABLE maps DROP COLUMN {column}")
     execute(path, "CREATE INDEX maps_by_subject ON maps (subject_id, net, template_id, capture)")
-    for table in ("keys", "requests", "alembic_version"):
+    for column in ("master", "leftover"):
+        execute(path, f"ALTER TABLE gallery DROP COLUMN {column}")
+    for table in ("keys", "requests", "erasures", "secrets", "alembic_version"):
         execute(path, f"DROP TABLE {table}")
     execute(path, "UPDATE gallery SET schema_version = 4")
 
@@ -376,7 +360,7 @@ def test_a_gallery_without_captures_is_upgraded_and_keeps_its_templates(
     path: Path, open_gallery: Open
 ) -> None:
     enroll(open_gallery(), "ada")
-    go_back(path)
+    go_back(open_gallery(), path)
     execute(path, "DROP INDEX maps_by_subject")
     execute(path, "ALTER TABLE maps DROP COLUMN capture")
     execute(path, "CREATE INDEX maps_by_subject ON maps (subject_id, net, template_id)")
@@ -397,7 +381,7 @@ def test_a_gallery_of_the_last_release_before_alembic_is_adopted_as_it_is(
 ) -> None:
     enroll(open_gallery(), "ada")
     enroll(open_gallery(), "eve")
-    go_back(path)
+    go_back(open_gallery(), path)
 
     gallery = open_gallery()
 

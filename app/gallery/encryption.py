@@ -1,0 +1,140 @@
+"""Encrypts a gallery that a former release wrote, and all of it anew under another master key."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+
+from app.gallery.cipher import KEY_BYTES, NotAuthentic
+from app.gallery.erasures import KEYS_LEFT, PLAIN_LEFT, leave
+from app.gallery.errors import GalleryUnusable
+from app.gallery.gallery import Secrets
+from app.gallery.schema import GALLERY, KEYS, MAP_SUMS, MAPS, SECRETS, SUBJECTS
+from app.gallery.sums import decrypt_sum, encrypt_sum
+from app.gallery.vault import Vault
+
+_SUBJECTS_AT_ONCE = 200
+
+
+def unlock(connection: Connection, vault: Vault) -> None:
+    """Takes the gallery's master key into use, and encrypts a gallery that is not encrypted.
+
+    Args:
+        connection: a writer's transaction.
+        vault: the gallery's vault.
+
+    Raises:
+        MasterKeyUnusable: if the master key is missing or another one.
+    """
+    gallery = connection.execute(select(GALLERY.c.master, GALLERY.c.revision)).one()
+    if gallery.master is not None:
+        vault.use(gallery.master)
+        return
+    has_keys = connection.execute(select(KEYS.c.key_id)).first() is not None
+    master_key = vault.create(may_create=not has_keys)
+    # The former release hashed API keys under the master key itself.
+    drawn = Secrets(*(secrets.token_bytes(KEY_BYTES) for _ in Secrets._fields))
+    kept = drawn._replace(api_keys=master_key) if has_keys else drawn
+    for name, secret in kept._asdict().items():
+        row = {"name": name, "encrypted": vault.encrypt("secrets", secret, name)}
+        connection.execute(insert(SECRETS), row)
+    _encrypt_subjects(connection, vault)
+    if gallery.revision > 0:  # not a new gallery
+        leave(connection, PLAIN_LEFT)
+    for row in connection.execute(select(MAP_SUMS)).mappings().all():
+        _write_sum(connection, vault, row, row["sums"])
+    connection.execute(update(GALLERY).values(master=vault.used))
+
+
+def read_secrets(connection: Connection, vault: Vault) -> Secrets:
+    """Returns the gallery's secrets.
+
+    Raises:
+        GalleryUnusable: if one is damaged.
+    """
+    return Secrets(*(_read_secret(connection, vault, name) for name in Secrets._fields))
+
+
+def _read_secret(connection: Connection, vault: Vault, name: str) -> bytes:
+    query = select(SECRETS.c.encrypted).where(SECRETS.c.name == name)
+    try:
+        return vault.decrypt("secrets", connection.scalars(query).one_or_none() or b"", name)
+    except NotAuthentic as error:
+        raise GalleryUnusable(
+            f"the gallery is damaged: its secret for {name}; restore a backup"
+        ) from error
+
+
+def encrypt_anew(connection: Connection, vault: Vault, new_key: bytes) -> None:
+    """Encrypts the subjects' keys, the sums and the secrets under a new master key.
+
+    Templates are not read. If it was interrupted before, it goes on: whatever is under the new key
+    already stays.
+
+    Args:
+        connection: a writer's transaction.
+        vault: the gallery's vault.
+        new_key: the new master key, 32 bytes, which stands in its place already.
+    """
+    sums = [
+        (row, decrypt_sum(vault, row)) for row in connection.execute(select(MAP_SUMS)).mappings()
+    ]
+    names = connection.scalars(select(SECRETS.c.name)).all()
+    kept = {name: _read_secret(connection, vault, name) for name in names}
+    ids = {row.number: row.subject_id for row in connection.execute(select(SUBJECTS))}
+    vault.use(vault.add(new_key))
+    vault.wrapped.replace(
+        connection, lambda number, key: vault.wrap_anew(number, ids.get(number, ""), key)
+    )
+    for row, plain in sums:
+        _write_sum(connection, vault, row, plain)
+    for name, secret in kept.items():
+        encrypted = vault.encrypt("secrets", secret, name)
+        connection.execute(
+            update(SECRETS).where(SECRETS.c.name == name).values(encrypted=encrypted)
+        )
+    connection.execute(update(GALLERY).values(master=vault.used))
+    leave(connection, KEYS_LEFT)
+
+
+def _encrypt_subjects(connection: Connection, vault: Vault) -> None:
+    """Gives every subject a key, and encrypts its name and maps."""
+    rows = connection.execute(select(SUBJECTS).order_by(SUBJECTS.c.number)).mappings().all()
+    for some in _batches(rows):
+        owners = {row["subject_id"]: row["number"] for row in some}
+        ids = {number: subject_id for subject_id, number in owners.items()}
+        vault.create_keys(connection, ids)
+        keys = vault.keys_of(connection, ids)
+        names = [
+            {"of": row["number"], "name": keys[row["number"]].encrypt_name(row["name"])}
+            for row in some
+            if row["name"] is not None
+        ]
+        if names:
+            own = SUBJECTS.c.number == bindparam("of")
+            connection.execute(update(SUBJECTS).where(own), names)
+        query = select(MAPS).where(MAPS.c.subject_id.in_(owners))
+        maps = [
+            {
+                "of": row.map_id,
+                "map": keys[owners[row.subject_id]].encrypt_map(
+                    row.map, row.net, row.template_id, row.number
+                ),
+            }
+            for row in connection.execute(query)
+        ]
+        if maps:
+            connection.execute(update(MAPS).where(MAPS.c.map_id == bindparam("of")), maps)
+
+
+def _write_sum(connection: Connection, vault: Vault, row: RowMapping, plain: bytes) -> None:
+    own = (MAP_SUMS.c.net == row["net"], MAP_SUMS.c.template_id == row["template_id"])
+    sums = encrypt_sum(vault, plain, row)
+    connection.execute(update(MAP_SUMS).where(*own).values(sums=sums))
+
+
+def _batches(rows: Sequence[RowMapping]) -> Iterator[list[RowMapping]]:
+    remaining = iter(rows)
+    while some := list(islice(remaining, _SUBJECTS_AT_ONCE)):
+        yield some

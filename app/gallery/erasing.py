@@ -1,0 +1,204 @@
+"""Erases subjects and templates: their rows at once, and their keys beyond recovery."""
+
+import logging
+from typing import Literal
+
+from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from app.gallery.erasure import Erasure, Files
+from app.gallery.erasures import (
+    PLAIN_LEFT,
+    is_pending,
+    judge,
+    leave_nothing,
+    pending_numbers,
+    read_rows,
+    record_erasure,
+    set_done,
+)
+from app.gallery.errors import GalleryUnusable
+from app.gallery.failures import named_failures
+from app.gallery.gallery import Check, accept
+from app.gallery.schema import ERASED, GALLERY, REMOVED, SUBJECTS
+from app.gallery.subjects import read_key, read_nameless, read_row
+from app.gallery.sums import read_shares, replace_shares, summed_formats
+from app.gallery.templates import remove_template
+from app.gallery.vault import Vault
+from app.pseudonyms import Pseudonyms
+
+logger = logging.getLogger(__name__)
+
+
+class Eraser:
+    """Erases from one gallery, and knows whether a purge is to be tried again."""
+
+    def __init__(self, engine: Engine, vault: Vault, files: Files, pseudonyms: Pseudonyms) -> None:
+        """Creates the eraser.
+
+        Args:
+            engine: the gallery's database.
+            vault: the gallery's vault.
+            files: the database's files.
+            pseudonyms: what receipts call the subjects.
+        """
+        self._engine = engine
+        self._vault = vault
+        self._files = files
+        self._pseudonyms = pseudonyms
+        self._is_due = False
+
+    def erase(
+        self, connection: Connection, revision: int, subject_id: str, check: Check = accept
+    ) -> str:
+        """Removes the rows of a subject within a writer's transaction; call `purge` afterwards.
+
+        Args:
+            connection: the transaction.
+            revision: the transaction's.
+            subject_id: the subject.
+            check: called with the subject, without its name; whatever it raises keeps it.
+
+        Returns:
+            The erasure's id.
+
+        Raises:
+            SubjectUnknown: if there is no subject of that id.
+        """
+        row = read_row(connection, subject_id)
+        subject = read_nameless(connection, row)
+        check(subject)
+        key = read_key(connection, self._vault, row)
+        formats = summed_formats(connection) if subject.origin == "enrolled" else []
+        before = read_shares(connection, subject_id, key, formats)
+        connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id))
+        connection.execute(insert(REMOVED), {"number": row["number"], "revision": revision})
+        after = read_shares(connection, subject_id, key, formats)
+        replace_shares(connection, self._vault, before, after)
+        if subject.origin == "trained":
+            connection.execute(insert(ERASED), {"subject_id": subject_id})
+        return self._record(connection, "subject", revision, subject_id, row["number"])
+
+    def erase_template(
+        self, connection: Connection, revision: int, subject_id: str, number: int
+    ) -> None:
+        """Removes the rows of a template; see `remove_template`, and call `purge` afterwards."""
+        former = remove_template(connection, self._vault, revision, subject_id, number)
+        self._record(connection, "template", revision, subject_id, former)
+
+    def repair(self, connection: Connection, revision: int) -> bool:
+        """Removes keys without a subject, and erases subjects without a key.
+
+        A crash leaves the former. The latter were erased after the backup was made from which the
+        gallery was restored, but not its keys.
+
+        Args:
+            connection: a writer's transaction: it keeps others from adding a key meanwhile.
+            revision: the transaction's.
+
+        Returns:
+            Whether anything changed.
+
+        Raises:
+            GalleryUnusable: if no subject has a key, because then the keys are lost or others'.
+        """
+        rows = connection.execute(select(SUBJECTS.c.number, SUBJECTS.c.subject_id)).all()
+        ids = {row.number: row.subject_id for row in rows}
+        keys = self._vault.wrapped.numbers(connection)
+        if ids and not keys & ids.keys():
+            raise GalleryUnusable(
+                f"gallery {self._engine.url} has no key of any subject: restore the keys that "
+                "belong to it, of a SQLite file those in the file beside it whose name ends in "
+                ".keys; nothing was changed"
+            )
+        if erased := ids.keys() - keys:
+            logger.warning("subjects whose keys were erased, and who are now too: %d", len(erased))
+        for number in erased:
+            self.erase(connection, revision, ids[number])
+        self._vault.wrapped.remove(connection, keys - ids.keys())
+        return keys != ids.keys()
+
+    def purge(self, *, wait: bool = True) -> bool:
+        """Removes the keys of erased subjects from the files, and records what is done.
+
+        Whatever keeps it from that is logged; the next change, erasure or start tries again.
+
+        Args:
+            wait: whether to wait a moment for whoever reads the files.
+
+        Returns:
+            Whether another purge could remove nothing more.
+        """
+        self._is_due = True
+        try:
+            with named_failures(self._engine):
+                done = self._purge(wait=wait)
+        except GalleryUnusable as error:
+            logger.warning("an erasure is pending: %s", error)
+            return False
+        self._is_due = not done
+        return done
+
+    def retry(self) -> None:
+        """Purges if the last purge could not; waits for nobody."""
+        if self._is_due:
+            self.purge(wait=False)
+
+    def verify(self) -> list[Erasure]:
+        """See `Gallery.verify_erasures`.
+
+        Raises:
+            DBAPIError: if the database fails.
+        """
+        self._judge()  # a key that was restored from a backup makes its erasure pending again
+        self.purge()
+        try:
+            self._files.scrub()
+        except DBAPIError as error:  # ids, not templates, may be left in unused parts of the file
+            logger.warning("the gallery cannot be written anew: %s", error.orig)
+        return self._judge()
+
+    def _judge(self) -> list[Erasure]:
+        with self._engine.begin() as connection:
+            rows = read_rows(connection)
+            found = self._files.find({row["mark"] for row in rows if row["mark"]})
+            return judge(connection, self._vault.wrapped, rows, found)
+
+    def _purge(self, *, wait: bool) -> bool:
+        with self._engine.begin() as connection:
+            if not is_pending(connection):
+                return True
+            revision, left = connection.execute(
+                select(GALLERY.c.revision, GALLERY.c.leftover)
+            ).one()
+            numbers = pending_numbers(connection)
+        with self._engine.begin() as connection:
+            self._vault.wrapped.remove(connection, numbers)
+        purged = self._files.purge(wait=wait)
+        clean = purged.is_complete and (left != PLAIN_LEFT or self._files.scrub())
+        with self._engine.begin() as connection:
+            if purged.database:
+                set_done(connection, "database", revision)
+            if purged.log:
+                set_done(connection, "log", revision)
+            if left is not None and clean:
+                leave_nothing(connection, revision)
+        if not clean:
+            logger.warning(
+                "%s: erased bytes are still in its files, because a program reads them; the next "
+                "change tries again",
+                self._engine.url,
+            )
+        return clean
+
+    def _record(
+        self,
+        connection: Connection,
+        erased: Literal["subject", "template"],
+        revision: int,
+        subject_id: str,
+        number: int,
+    ) -> str:
+        pseudonym = self._pseudonyms.of(subject_id)
+        wrapped = self._vault.wrapped
+        return record_erasure(connection, wrapped, erased, pseudonym, revision, number)

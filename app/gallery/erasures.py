@@ -1,0 +1,138 @@
+"""The receipts of erasures in the database, and what a purge must still remove."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, RowMapping, insert, or_, select, update
+
+from app.gallery.cipher import NONCE_BYTES
+from app.gallery.erasure import Erasure, Found
+from app.gallery.errors import ErasureUnknown
+from app.gallery.schema import ERASURES, GALLERY, SUBJECTS
+from app.gallery.wrapped import WrappedKeys
+
+KEYS_LEFT = "keys"
+"""Keys that were wrapped under a former master key may still be in the files."""
+
+PLAIN_LEFT = "plain"
+"""Besides, rows that a former release did not encrypt may still be in them."""
+
+_PENDING = or_(ERASURES.c.database == "pending", ERASURES.c.log == "pending")
+
+
+def record_erasure(
+    connection: Connection,
+    wrapped: WrappedKeys,
+    erased: Literal["subject", "template"],
+    pseudonym: str,
+    revision: int,
+    number: int,
+) -> str:
+    """Records an erasure as pending, within its transaction; returns its id.
+
+    Args:
+        connection: the transaction.
+        wrapped: the subjects' keys, of which `purge` removes the subject's afterwards.
+        erased: what is erased.
+        pseudonym: stands for the subject's id.
+        revision: the transaction's.
+        number: the subject's number, which no subject has afterwards.
+    """
+    key = wrapped.read(connection, [number]).get(number, b"")
+    erasure_id = secrets.token_hex(16)
+    row = {
+        "erasure_id": erasure_id,
+        "pseudonym": pseudonym,
+        "erased": erased,
+        "erased_at": datetime.now(UTC).isoformat(),
+        "revision": revision,
+        "number": number,
+        "mark": key[:NONCE_BYTES].hex(),
+        "database": "pending",
+        "log": "pending",
+    }
+    connection.execute(insert(ERASURES), row)
+    return erasure_id
+
+
+def read_erasure(connection: Connection, erasure_id: str) -> Erasure:
+    """Reads one receipt.
+
+    Raises:
+        ErasureUnknown: if there is none of that id.
+    """
+    query = select(ERASURES).where(ERASURES.c.erasure_id == erasure_id.partition("\0")[0])
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise ErasureUnknown(erasure_id)
+    return _erasure(row)
+
+
+def pending_numbers(connection: Connection) -> list[int]:
+    """Returns the numbers of erased subjects whose keys may still be there."""
+    query = select(ERASURES.c.number).where(ERASURES.c.database == "pending")
+    return list(connection.scalars(query))
+
+
+def is_pending(connection: Connection) -> bool:
+    """Tells whether a purge could remove anything."""
+    left = connection.scalars(select(GALLERY.c.leftover)).one()
+    query = select(ERASURES.c.number).where(_PENDING).limit(1)
+    return left is not None or connection.execute(query).first() is not None
+
+
+def set_done(connection: Connection, medium: Literal["database", "log"], revision: int) -> None:
+    """Records that a medium holds nothing of what was erased up to a revision."""
+    column = ERASURES.c[medium]
+    own = (column == "pending", ERASURES.c.revision <= revision)
+    connection.execute(update(ERASURES).where(*own).values({medium: "done"}))
+
+
+def leave(connection: Connection, left: str) -> None:
+    """Records what a purge must still remove from the files, besides keys of erased subjects."""
+    connection.execute(update(GALLERY).values(leftover=left))
+
+
+def leave_nothing(connection: Connection, revision: int) -> None:
+    """Records that a purge has removed everything, unless the gallery has changed meanwhile."""
+    own = GALLERY.c.revision == revision
+    connection.execute(update(GALLERY).where(own).values(leftover=None))
+
+
+def judge(
+    connection: Connection, wrapped: WrappedKeys, rows: Sequence[RowMapping], found: Found
+) -> list[Erasure]:
+    """Records for each erasure whether anything of it was found, and returns the receipts."""
+    left = set(connection.scalars(select(SUBJECTS.c.number))) | wrapped.numbers(connection)
+    judged: list[Erasure] = []
+    for row in rows:
+        former = row["database"] == "pending"
+        in_files = former if found.database is None else row["mark"] in found.database
+        states: dict[str, Any] = {
+            "database": "pending" if in_files or row["number"] in left else "done",
+            "log": "pending" if row["mark"] in found.log else "done",
+        }
+        own = ERASURES.c.erasure_id == row["erasure_id"]
+        if any(row[medium] != state for medium, state in states.items()):
+            connection.execute(update(ERASURES).where(own).values(states))
+        judged.append(_erasure(row).model_copy(update=states))
+    return judged
+
+
+def read_rows(connection: Connection) -> Sequence[RowMapping]:
+    """Reads all receipts, the oldest first."""
+    query = select(ERASURES).order_by(ERASURES.c.revision, ERASURES.c.erasure_id)
+    return connection.execute(query).mappings().all()
+
+
+def _erasure(row: RowMapping) -> Erasure:
+    return Erasure(
+        erasure_id=row["erasure_id"],
+        pseudonym=row["pseudonym"],
+        erased=row["erased"],
+        erased_at=datetime.fromisoformat(row["erased_at"]),
+        database=row["database"],
+        log=row["log"],
+    )

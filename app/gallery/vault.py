@@ -1,0 +1,194 @@
+"""Encrypts what a gallery stores: maps and names under subjects' keys, the rest under the master.
+
+The master key encrypts, under keys that are derived from it, the subjects' keys, the sums of maps
+and the gallery's secrets. Each subject's own key encrypts its maps and its name.
+"""
+
+import secrets
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from app.gallery.cipher import KEY_BYTES, Cipher, NotAuthentic, derive_key
+from app.gallery.errors import GalleryUnusable
+from app.gallery.wrapped import WrappedKeys
+from app.master_key import MasterKeys, MasterKeyUnusable
+
+Purpose = Literal["subject keys", "sums", "secrets"]
+
+
+class SubjectKey:
+    """The key of one subject."""
+
+    def __init__(self, subject_id: str, key: bytes | None) -> None:
+        """Creates the access to what is encrypted under the key; None if that is damaged."""
+        self._subject_id = subject_id
+        self._cipher = None if key is None else Cipher(key)
+
+    def encrypt_map(self, plain: bytes, net: str, template_id: str, number: int) -> bytes:
+        """Returns a map as it is stored.
+
+        Args:
+            plain: the map, as `VeinMaps.to_bytes` wrote it.
+            net: the net's name.
+            template_id: see `MapFormat`.
+            number: the image's number.
+        """
+        return self._working().encrypt(plain, "map", net, template_id, number)
+
+    def decrypt_map(self, stored: bytes, net: str, template_id: str, number: int) -> bytes:
+        """Returns a stored map; empty, which no map is, if it is damaged."""
+        try:
+            return self._working().decrypt(stored, "map", net, template_id, number)
+        except (NotAuthentic, GalleryUnusable):
+            return b""
+
+    def encrypt_name(self, name: str) -> str:
+        """Returns a name as it is stored."""
+        return b64encode(self._working().encrypt(name.encode(), "name")).decode()
+
+    def decrypt_name(self, stored: str) -> str:
+        """Returns a stored name.
+
+        Raises:
+            GalleryUnusable: if it is damaged.
+        """
+        try:
+            return self._working().decrypt(b64decode(stored, validate=True), "name").decode()
+        except (NotAuthentic, ValueError) as error:
+            raise self._damage("name") from error
+
+    def _working(self) -> Cipher:
+        if self._cipher is None:
+            raise self._damage("key")
+        return self._cipher
+
+    def _damage(self, what: str) -> GalleryUnusable:
+        return GalleryUnusable(
+            f"the gallery is damaged: the {what} of subject {self._subject_id!r}; delete and "
+            "enroll this subject again, or restore a backup"
+        )
+
+
+class Master:
+    """A master key, and the keys that are derived from it."""
+
+    def __init__(self, key: bytes) -> None:
+        """Takes a master key of 32 bytes."""
+        self.fingerprint = derive_key(key, "fingerprint").hex()[:16]
+        purposes: tuple[Purpose, ...] = ("subject keys", "sums", "secrets")
+        self.ciphers = {purpose: Cipher(derive_key(key, purpose)) for purpose in purposes}
+
+
+class Vault:
+    """Encrypts and decrypts for one gallery; safe for concurrent callers."""
+
+    def __init__(self, masters: MasterKeys, wrapped: WrappedKeys) -> None:
+        """Creates the vault; reads nothing.
+
+        Args:
+            masters: the place of the master key.
+            wrapped: the subjects' keys.
+        """
+        self.wrapped = wrapped
+        self._masters = masters
+        self._known: dict[str, Master] = {}  # by fingerprint; a rotation adds one
+        self._used = ""
+
+    def create(self, *, may_create: bool) -> bytes:
+        """Encrypts under the newest master key from now on, and returns it.
+
+        Args:
+            may_create: whether a missing one may be created.
+
+        Raises:
+            MasterKeyUnusable: if it can be neither read nor created.
+        """
+        newest, *_ = self._read(may_create=may_create)
+        self._used = Master(newest).fingerprint
+        return newest
+
+    @property
+    def used(self) -> str:
+        """The fingerprint of the master key in use."""
+        return self._used
+
+    def use(self, fingerprint: str) -> None:
+        """Encrypts under the master key of a fingerprint from now on.
+
+        Raises:
+            MasterKeyUnusable: if that key cannot be read, or another one stands in its place.
+        """
+        if fingerprint not in self._known:
+            self._read(may_create=False)
+        if fingerprint not in self._known:
+            raise MasterKeyUnusable(
+                "the gallery is encrypted under another master key: restore the one that belongs "
+                "to it in PALM_MASTER_KEY_FILE, or in PALM_MASTER_KEY; nothing was changed"
+            )
+        self._used = fingerprint
+
+    def add(self, key: bytes) -> str:
+        """Makes a new master key known; returns its fingerprint."""
+        master = Master(key)
+        self._known = {**self._known, master.fingerprint: master}
+        return master.fingerprint
+
+    def encrypt(self, purpose: Purpose, plain: bytes, *place: str | int) -> bytes:
+        """Encrypts under a key that is derived from the master key in use."""
+        return self._known[self._used].ciphers[purpose].encrypt(plain, *place)
+
+    def decrypt(self, purpose: Purpose, stored: bytes, *place: str | int) -> bytes:
+        """Decrypts what was encrypted under any master key that is known.
+
+        Raises:
+            NotAuthentic: if it is damaged.
+        """
+        with suppress(NotAuthentic):
+            return self._decrypt(purpose, stored, place)
+        with suppress(MasterKeyUnusable):  # another process may rotate the master key
+            self._read(may_create=False)
+        return self._decrypt(purpose, stored, place)
+
+    def create_keys(self, connection: Connection, subjects: Mapping[int, str]) -> None:
+        """Stores a new key for each subject, given by number and id."""
+        wrapped = {
+            number: self.encrypt("subject keys", secrets.token_bytes(KEY_BYTES), number, subject_id)
+            for number, subject_id in subjects.items()
+        }
+        self.wrapped.add(connection, wrapped)
+
+    def keys_of(self, connection: Connection, subjects: Mapping[int, str]) -> dict[int, SubjectKey]:
+        """Returns the keys of subjects, given by number and id; an erased subject has none."""
+        found = self.wrapped.read(connection, subjects.keys())
+        return {
+            number: SubjectKey(subjects[number], self._unwrap(number, subjects[number], wrapped))
+            for number, wrapped in found.items()
+        }
+
+    def wrap_anew(self, number: int, subject_id: str, wrapped: bytes) -> bytes:
+        """Wraps a subject's key under the master key in use; a damaged one stays as it is."""
+        key = self._unwrap(number, subject_id, wrapped)
+        return wrapped if key is None else self.encrypt("subject keys", key, number, subject_id)
+
+    def _unwrap(self, number: int, subject_id: str, wrapped: bytes) -> bytes | None:
+        try:
+            return self.decrypt("subject keys", wrapped, number, subject_id)
+        except NotAuthentic:
+            return None
+
+    def _decrypt(self, purpose: Purpose, stored: bytes, place: tuple[str | int, ...]) -> bytes:
+        for master in sorted(self._known.values(), key=lambda one: one.fingerprint != self._used):
+            with suppress(NotAuthentic):
+                return master.ciphers[purpose].decrypt(stored, *place)
+        raise NotAuthentic
+
+    def _read(self, *, may_create: bool) -> Sequence[bytes]:
+        """Reads the master keys; those that were known before stay known."""
+        keys = self._masters.read(may_create=may_create)
+        for key in keys:
+            self.add(key)
+        return keys

@@ -1,0 +1,92 @@
+"""The wrapped keys of the subjects: a small table, so that it can be written anew in no time."""
+
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+
+from app.gallery.schema import SUBJECT_KEYS
+
+_NUMBERS_PER_QUERY = 500  # databases bound the values of one statement
+
+
+class WrappedKeys:
+    """The table of wrapped keys, in the gallery's database or in one of its own.
+
+    In a database of its own, every change is committed at once: a key is stored before the subject
+    that has it, and removed after it. So a subject whose key is missing is an erased one.
+    """
+
+    def __init__(self, own: Engine | None = None) -> None:
+        """Creates the access.
+
+        Args:
+            own: the database of the table; None if it is in the gallery's.
+        """
+        self._own = own
+
+    def add(self, connection: Connection, keys: Mapping[int, bytes]) -> None:
+        """Stores wrapped keys by the subjects' numbers."""
+        rows = [{"number": number, "wrapped": wrapped} for number, wrapped in keys.items()]
+        with self._using(connection) as using:
+            # An enrolment that was rolled back leaves a key, and its number is taken again.
+            _delete(using, list(keys))
+            if rows:
+                using.execute(insert(SUBJECT_KEYS), rows)
+
+    def read(self, connection: Connection, numbers: Collection[int]) -> dict[int, bytes]:
+        """Returns the wrapped keys of the subjects that have one."""
+        found: dict[int, bytes] = {}
+        if numbers:
+            with self._using(connection) as using:
+                for some in _batches(numbers):
+                    query = select(SUBJECT_KEYS).where(SUBJECT_KEYS.c.number.in_(some))
+                    found |= {row.number: row.wrapped for row in using.execute(query)}
+        return found
+
+    def numbers(self, connection: Connection) -> set[int]:
+        """Returns the numbers of all wrapped keys."""
+        with self._using(connection) as using:
+            return set(using.scalars(select(SUBJECT_KEYS.c.number)))
+
+    def remove(self, connection: Connection, numbers: Collection[int]) -> None:
+        """Removes wrapped keys; `Files.purge` removes their bytes."""
+        if numbers:
+            with self._using(connection) as using:
+                _delete(using, numbers)
+
+    def replace(self, connection: Connection, change: Callable[[int, bytes], bytes]) -> None:
+        """Replaces every wrapped key by what `change` returns for its number and itself."""
+        with self._using(connection) as using:
+            rows = [
+                {"of": row.number, "wrapped": change(row.number, row.wrapped)}
+                for row in using.execute(select(SUBJECT_KEYS)).all()
+            ]
+            own = SUBJECT_KEYS.c.number == bindparam("of")
+            if rows:
+                using.execute(update(SUBJECT_KEYS).where(own), rows)
+
+    def close(self) -> None:
+        """Releases the database of the table's own."""
+        if self._own is not None:
+            self._own.dispose()
+
+    @contextmanager
+    def _using(self, connection: Connection) -> Generator[Connection]:
+        if self._own is None:
+            yield connection
+        else:
+            with self._own.begin() as own:
+                yield own
+
+
+def _delete(connection: Connection, numbers: Collection[int]) -> None:
+    for some in _batches(numbers):
+        connection.execute(delete(SUBJECT_KEYS).where(SUBJECT_KEYS.c.number.in_(some)))
+
+
+def _batches(numbers: Collection[int]) -> Generator[Sequence[int]]:
+    remaining = iter(numbers)
+    while some := list(islice(remaining, _NUMBERS_PER_QUERY)):
+        yield some

@@ -1,0 +1,77 @@
+"""The command line of template protection: checks erasures, and rotates the master key."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from app.main import master_keys, open_gallery
+from app.master_key import MasterKeys
+from app.settings import Settings
+
+
+def add_protection_commands(commands: Any) -> None:
+    """Adds the commands `erasures` and `rotate-master-key` to the subparsers of a command line."""
+    erasures = commands.add_parser("erasures", help="check that what was erased is gone")
+    actions = erasures.add_subparsers(dest="action", metavar="action", required=True)
+    actions.add_parser(
+        "verify",
+        help="remove what is pending, search every byte of the store for it, and list all "
+        "erasures; the exit status is 1 if one is pending",
+    )
+    rotate = commands.add_parser(
+        "rotate-master-key", help="encrypt the subjects' keys anew under another master key"
+    )
+    rotate.add_argument(
+        "--new-file",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file with the new key, 64 hexadecimal digits; created if missing",
+    )
+
+
+def verify_erasures(settings: Settings) -> int:
+    """Prints a line for each erasure; returns 1 if one is pending.
+
+    Raises:
+        GalleryUnusable: if the gallery cannot be used.
+        MasterKeyUnusable: if the master key cannot be read.
+    """
+    with closing(open_gallery(settings)) as gallery:
+        erasures = gallery.verify_erasures()
+    for one in erasures:
+        print(
+            f"{one.erasure_id}  {one.erased_at:%Y-%m-%d %H:%M} UTC  {one.erased} of "
+            f"{one.pseudonym}  database {one.database}  log {one.log}"
+        )
+    return int(any("pending" in (one.database, one.log) for one in erasures))
+
+
+def rotate_master_key(settings: Settings, new_file: Path) -> int:
+    """Encrypts the gallery's keys under the key in a file, which becomes the master key.
+
+    While both keys are valid, both stand in the master key's file, so that every process finds the
+    right one and a crash loses none. Run again, the command goes on where it was interrupted.
+
+    Raises:
+        GalleryUnusable: if the gallery cannot be used.
+        MasterKeyUnusable: if a key cannot be read.
+        OSError: if the master key's file cannot be written.
+    """
+    place = master_keys(settings)
+    new_key, *_ = MasterKeys(None, new_file).read(may_create=True)
+    with closing(open_gallery(settings)) as gallery:
+        former = [key for key in place.read(may_create=False) if key != new_key]
+        place.replace([new_key, *former])
+        clean = gallery.rotate_master_key(new_key)
+    place.replace([new_key])
+    if settings.master_key is not None:
+        print("PALM_MASTER_KEY still holds the former key: set it to the new one, and restart")
+    else:
+        print(f"{settings.master_key_file} holds the new master key; erase {new_file} and copies")
+    if not clean:
+        print(
+            "keys under the former master key are still in the store's files, which a program "
+            "reads: the next start or change removes them"
+        )
+    return int(not clean)
