@@ -59,10 +59,12 @@ class Found(NamedTuple):
     Attributes:
         database: those in the database's files; None if these may not be read.
         log: those in its write-ahead log, also those that may be in it.
+        proves_log: whether the log holds nothing else of an erasure. Otherwise only a purge tells.
     """
 
     database: set[str] | None
     log: set[str]
+    proves_log: bool
 
 
 class Files(Protocol):

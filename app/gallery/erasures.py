@@ -110,9 +110,10 @@ def judge(
     for row in rows:
         former = row["database"] == "pending"
         in_files = former if found.database is None else row["mark"] in found.database
+        in_log = row["log"] == "pending" and not found.proves_log
         states: dict[str, Any] = {
             "database": "pending" if in_files or row["number"] in left else "done",
-            "log": "pending" if row["mark"] in found.log else "done",
+            "log": "pending" if in_log or row["mark"] in found.log else "done",
         }
         own = ERASURES.c.erasure_id == row["erasure_id"]
         if any(row[medium] != state for medium, state in states.items()):

@@ -187,21 +187,22 @@ class PostgresqlFiles:
             with self._engine.connect() as connection:
                 return _search(connection, marks)
         except DBAPIError:
-            return Found(None, marks)
+            return Found(None, marks, proves_log=False)
 
 
 def _search(connection: Connection, marks: set[str]) -> Found:
     """Returns the marks whose bytes are in the table's file, or in the log."""
     connection.execute(text("CHECKPOINT"))
     if connection.scalars(text("SHOW wal_compression")).one() != "off":
-        return Found(None, marks)  # a compressed page would hide them
+        return Found(None, marks, proves_log=False)  # a compressed page would hide them
     table = "SELECT pg_relation_filepath('subject_keys')"
     log = "SELECT 'pg_wal/' || name FROM pg_ls_waldir()"
-    return Found(*(_search_files(connection, files, marks) for files in (table, log)))
+    found = [_search_files(connection, files, marks) for files in (table, log)]
+    return Found(*found, proves_log=True)
 
 
 def _search_files(connection: Connection, files: str, marks: set[str]) -> set[str]:
-    read = text("SELECT pg_read_binary_file(:file, 0, 2000000000, true)")
+    read = text("SELECT pg_read_binary_file(:file, 0, 1000000000, true)")
     found: set[str] = set()
     for file in connection.scalars(text(files)).all():
         content = connection.scalars(read, {"file": file}).one() or b""

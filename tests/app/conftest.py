@@ -1,8 +1,9 @@
 """What many tests of the service need: files of images, unit vectors, a gallery."""
 
+import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ def execute(path: Path, statement: str, *values: object) -> list[Any]:
     """Executes a statement on a gallery's file, behind its back."""
     with closing(sqlite3.connect(path)) as connection, connection:
         return connection.execute(statement, values).fetchall()
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Keeps this process from writing a file beyond `size` bytes, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

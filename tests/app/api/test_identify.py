@@ -1,9 +1,6 @@
 """Enroll, identify and verify over HTTP."""
 
 import base64
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,7 +31,7 @@ from tests.app.api.conftest import (
     png,
     verify,
 )
-from tests.app.conftest import encode
+from tests.app.conftest import encode, largest_file
 from tests.app.live import live
 from tests.app.palm.test_hand import spots
 from tests.app.palm.toy_net import SIDE, see_crops_pointing
@@ -313,17 +310,6 @@ def test_a_mangled_form_is_refused_and_the_form_explained(shared_client: TestCli
         headers = {"content-type": content_type}
         response = shared_client.post("/v1/identify", content=body, headers=headers)
         assert_problem(response, 400, "multipart", "one or more `images`")
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Keeps this process from writing a file beyond `size` bytes, as a full disk would."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_an_upload_that_the_disk_has_no_room_for_is_the_service_s_fault(
