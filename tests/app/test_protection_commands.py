@@ -1,0 +1,89 @@
+"""The commands that check erasures and rotate the master key."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from app.gallery import sqlite
+from app.main import open_gallery
+from app.settings import read_settings
+from tests.app.gallery.conftest import enroll
+from tests.app.gallery.test_erasure import key_bytes, reading
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Changes to a working directory without a .env."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "data"
+
+
+def test_verification_lists_erasures_and_fails_while_one_is_pending(
+    folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PURGE_TIMEOUT_S", 0)
+    assert main(["erasures", "verify"]) == 0
+    assert capsys.readouterr().out == ""
+    with closing(open_gallery(read_settings())) as gallery:
+        enroll(gallery, "ada")
+        with reading(folder / "gallery.db.keys"):
+            erasure = gallery.delete("ada")
+            assert main(["erasures", "verify"]) == 1
+            assert "pending" in capsys.readouterr().out
+        assert main(["erasures", "verify"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(erasure.erasure_id)
+    assert line.endswith(f"subject of {erasure.pseudonym}  database done  log done")
+    assert "ada" not in line
+
+
+def test_a_rotation_replaces_the_master_key_and_keeps_the_api_keys(
+    folder: Path, capsys: Captured
+) -> None:
+    assert main(["keys", "create", "ops", "--scope", "all"]) == 0
+    with closing(open_gallery(read_settings())) as gallery:
+        gallery.enroll("ada", "Ada", None, {}, add=False)
+        wrapped = key_bytes(gallery, "ada")
+        former = (folder / "master.key").read_text()
+        secret = gallery.key_secret
+        assert main(["rotate-master-key", "--new-file", "new.key"]) == 0
+        assert "holds the new master key" in capsys.readouterr().out
+        gallery.update("ada", {"name": "Ada Byron"})  # a running service goes on
+    new = (folder / "master.key").read_text()
+    assert new == Path("new.key").read_text() != former
+    assert (folder / "master.key").stat().st_mode & 0o777 == 0o600
+    assert wrapped not in (folder / "gallery.db.keys").read_bytes()
+    with closing(open_gallery(read_settings())) as gallery:
+        assert gallery.subject("ada").name == "Ada Byron"
+        assert gallery.key_secret == secret
+    assert main(["rotate-master-key", "--new-file", "new.key"]) == 0  # again, and nothing changes
+    (folder / "master.key").write_text(former)
+    assert main(["keys", "list"]) == 2
+    assert "PALM_MASTER_KEY_FILE" in capsys.readouterr().err
+
+
+def test_a_rotation_tells_if_the_key_stands_in_the_environment(
+    folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PALM_MASTER_KEY", "0f" * 32)
+    assert main(["rotate-master-key", "--new-file", "new.key"]) == 0
+    assert "PALM_MASTER_KEY still holds the former key" in capsys.readouterr().out
+    assert not (folder / "master.key").exists()
+    assert main(["keys", "list"]) == 2
+    assert "another master key" in capsys.readouterr().err
+    monkeypatch.setenv("PALM_MASTER_KEY", Path("new.key").read_text().strip())
+    assert main(["keys", "list"]) == 0
+
+
+def test_a_rotation_with_a_malformed_key_changes_nothing(folder: Path, capsys: Captured) -> None:
+    assert main(["keys", "create", "ops", "--scope", "all"]) == 0
+    before = (folder / "master.key").read_text()
+    Path("new.key").write_text("0f" * 31)
+    assert main(["rotate-master-key", "--new-file", "new.key"]) == 2
+    assert "new.key must hold" in capsys.readouterr().err
+    assert (folder / "master.key").read_text() == before
+    assert main(["keys", "list"]) == 0
