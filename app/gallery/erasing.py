@@ -4,10 +4,10 @@ import logging
 from typing import Literal
 
 from sqlalchemy import Connection, Engine, delete, insert, select
-from sqlalchemy.exc import DBAPIError
 
 from app.gallery.erasure import Erasure, Files
 from app.gallery.erasures import (
+    KEYS_LEFT,
     PLAIN_LEFT,
     is_pending,
     judge,
@@ -118,13 +118,14 @@ class Eraser:
         self._vault.wrapped.remove(connection, keys - ids.keys())
         return keys != ids.keys()
 
-    def purge(self, *, wait: bool = True) -> bool:
+    def purge(self, *, wait: bool = True, scrub: bool = False) -> bool:
         """Removes the keys of erased subjects from the files, and records what is done.
 
         Whatever keeps it from that is logged; the next change, erasure or start tries again.
 
         Args:
             wait: whether to wait a moment for whoever reads the files.
+            scrub: whether to write all tables anew, too; see `Files.scrub`.
 
         Returns:
             Whether another purge could remove nothing more.
@@ -132,7 +133,7 @@ class Eraser:
         self._is_due = True
         try:
             with named_failures(self._engine):
-                done = self._purge(wait=wait)
+                done = self._purge(wait=wait, scrub=scrub)
         except GalleryUnusable as error:
             logger.warning("an erasure is pending: %s", error)
             return False
@@ -144,18 +145,20 @@ class Eraser:
         if self._is_due:
             self.purge(wait=False)
 
-    def verify(self) -> list[Erasure]:
-        """See `Gallery.verify_erasures`.
+    def finish(self) -> None:
+        """Does at the start what a crash or a reader kept former processes from.
 
         Raises:
-            DBAPIError: if the database fails.
+            GalleryUnusable: if the gallery cannot be read.
         """
+        with named_failures(self._engine), self._engine.begin() as connection:
+            left = connection.scalars(select(GALLERY.c.leftover)).one()
+        self.purge(scrub=left == PLAIN_LEFT)
+
+    def verify(self) -> list[Erasure]:
+        """See `Gallery.verify_erasures`."""
         self._judge()  # a key that was restored from a backup makes its erasure pending again
-        self.purge()
-        try:
-            self._files.scrub()
-        except DBAPIError as error:  # ids, not templates, may be left in unused parts of the file
-            logger.warning("the gallery cannot be written anew: %s", error.orig)
+        self.purge(scrub=True)
         return self._judge()
 
     def _judge(self) -> list[Erasure]:
@@ -164,9 +167,9 @@ class Eraser:
             found = self._files.find({row["mark"] for row in rows if row["mark"]})
             return judge(connection, self._vault.wrapped, rows, found)
 
-    def _purge(self, *, wait: bool) -> bool:
+    def _purge(self, *, wait: bool, scrub: bool) -> bool:
         with self._engine.begin() as connection:
-            if not is_pending(connection):
+            if not (scrub or is_pending(connection)):
                 return True
             revision, left = connection.execute(
                 select(GALLERY.c.revision, GALLERY.c.leftover)
@@ -175,21 +178,22 @@ class Eraser:
         with self._engine.begin() as connection:
             self._vault.wrapped.remove(connection, numbers)
         purged = self._files.purge(wait=wait)
-        clean = purged.is_complete and (left != PLAIN_LEFT or self._files.scrub())
         with self._engine.begin() as connection:
             if purged.database:
                 set_done(connection, "database", revision)
             if purged.log:
                 set_done(connection, "log", revision)
-            if left is not None and clean:
+        clean = (not scrub or self._files.scrub()) and purged.is_complete
+        if clean and (scrub or left == KEYS_LEFT):
+            with self._engine.begin() as connection:
                 leave_nothing(connection, revision)
         if not clean:
             logger.warning(
                 "%s: erased bytes are still in its files, because a program reads them; the next "
-                "change tries again",
+                "change, erasure or start tries again",
                 self._engine.url,
             )
-        return clean
+        return purged.is_complete
 
     def _record(
         self,

@@ -1,7 +1,9 @@
 """Opens and vacuums a gallery in a PostgreSQL database."""
 
 import re
-from typing import Any, TypeVar
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg.abc import PQGen
@@ -14,6 +16,7 @@ from app.gallery.encryption import unlock
 from app.gallery.erasure import Found, Purged
 from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
+from app.gallery.marks import find_marks
 from app.gallery.migrations import check_schema, migrate
 from app.gallery.sql import SqlGallery
 from app.gallery.vault import Vault
@@ -27,6 +30,7 @@ CONNECT_TIMEOUT_S = 3
 UNANSWERED_TIMEOUT_S = 3  # of a connection that was open
 STATEMENT_TIMEOUT_S = 5  # also bounds how long a writer waits for the others
 ANSWER_TIMEOUT_S = STATEMENT_TIMEOUT_S + 1  # then the server is frozen, not slow
+MAINTENANCE_TIMEOUT_S = 3600  # of statements that write tables anew
 IDLE_TIMEOUT_S = 10
 """A process that hangs within a transaction loses it, because every other writer waits for it."""
 
@@ -87,18 +91,24 @@ class _Connection(psycopg.Connection[Any]):
     A frozen server keeps its sockets open, and would otherwise be waited for without end.
     """
 
+    answer_timeout_s: float | None = None  # ANSWER_TIMEOUT_S
+
     def wait(
         self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None
     ) -> Result:
         try:
-            return super().wait(gen, interval, timeout or ANSWER_TIMEOUT_S)
+            return super().wait(gen, interval, timeout or self._timeout_s)
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self.close()
             raise psycopg.OperationalError(
-                f"the server gave no answer for {ANSWER_TIMEOUT_S} s"
+                f"the server gave no answer for {self._timeout_s} s"
             ) from error
+
+    @property
+    def _timeout_s(self) -> float:
+        return self.answer_timeout_s or ANSWER_TIMEOUT_S
 
 
 def _engine(url: str) -> Engine:
@@ -154,31 +164,25 @@ class PostgresqlFiles:
         VACUUM FULL also copies deleted rows that an older transaction could still read. It says
         how many.
         """
-        with self._engine.connect() as connection:
-            notices: list[str] = []
-            raw: Any = connection.connection.driver_connection
+        notices: list[str] = []
 
-            def note(notice: Diagnostic) -> None:
-                notices.append(notice.message_detail or "")
+        def note(notice: Diagnostic) -> None:
+            notices.append(notice.message_detail or "")
 
+        with _maintenance(self._engine) as (connection, raw):
+            if not wait:
+                connection.execute(text("SET lock_timeout = 1"))
             raw.add_notice_handler(note)
             try:
-                timeout = LOCK_TIMEOUT_S * 1000 if wait else 1
-                connection.execute(text(f"SET lock_timeout = {timeout}"))
                 connection.execute(text(PURGE))
             finally:
                 raw.remove_notice_handler(note)
-                connection.execute(text("RESET lock_timeout"))
         return Purged(any(re.match(r"0\b", one) for one in notices), None)
 
     def scrub(self) -> bool:
         """See `Files.scrub`. The gallery is locked meanwhile."""
-        with self._engine.connect() as connection:
-            try:
-                connection.execute(text("SET statement_timeout = 0"))
-                connection.execute(text(SCRUB))
-            finally:
-                connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'"))
+        with _maintenance(self._engine) as (connection, _):
+            connection.execute(text(SCRUB))
         return True
 
     def find(self, marks: set[str]) -> Found:
@@ -188,6 +192,23 @@ class PostgresqlFiles:
                 return _search(connection, marks)
         except DBAPIError:
             return Found(None, marks, proves_log=False)
+
+
+@contextmanager
+def _maintenance(engine: Engine) -> Generator[tuple[Connection, _Connection]]:
+    """Opens a connection, also as psycopg's; its statements may run long, but not wait long."""
+    with engine.connect() as connection:
+        raw = cast(_Connection, connection.connection.driver_connection)
+        raw.answer_timeout_s = MAINTENANCE_TIMEOUT_S
+        try:
+            connection.execute(text(f"SET statement_timeout = '{MAINTENANCE_TIMEOUT_S}s'"))
+            # Whoever waits for a table's lock makes all others wait behind him.
+            connection.execute(text(f"SET lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}"))
+            yield connection, raw
+        finally:
+            raw.answer_timeout_s = None
+            connection.execute(text("RESET lock_timeout"))
+            connection.execute(text("RESET statement_timeout"))  # to the connection's options
 
 
 def _search(connection: Connection, marks: set[str]) -> Found:
@@ -206,5 +227,5 @@ def _search_files(connection: Connection, files: str, marks: set[str]) -> set[st
     found: set[str] = set()
     for file in connection.scalars(text(files)).all():
         content = connection.scalars(read, {"file": file}).one() or b""
-        found |= {mark for mark in marks if bytes.fromhex(mark) in content}
+        found |= find_marks(content, marks)
     return found

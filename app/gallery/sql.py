@@ -65,7 +65,7 @@ class SqlGallery:
         with self._writing() as (connection, revision):
             if not self._eraser.repair(connection, revision):
                 connection.rollback()
-        self._eraser.purge()
+        self._eraser.finish()
 
     def revision(self) -> int:
         """See `Gallery.revision`."""

@@ -13,6 +13,7 @@ from app.gallery.erasure import Found, Purged
 from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.files import OpenedFile, keep_private, warn_of_missing_log
+from app.gallery.marks import find_marks
 from app.gallery.migrations import check_schema, migrate
 from app.gallery.schema import GALLERY, SUBJECT_KEYS
 from app.gallery.sql import SqlGallery
@@ -198,7 +199,7 @@ class SqliteFiles:
     def find(self, marks: set[str]) -> Found:
         """See `Files.find`."""
         path = str(self._keys.url.database)
-        found = [_search(Path(f"{path}{log}"), marks) for log in ("", "-wal")]
+        found = [find_marks(_read(Path(f"{path}{log}")), marks) for log in ("", "-wal")]
         return Found(*found, proves_log=False)  # the gallery's log has ids
 
 
@@ -221,7 +222,6 @@ def _truncate_log(engine: Engine, *, wait: bool) -> bool:
     return not busy
 
 
-def _search(file: Path, marks: set[str]) -> set[str]:
-    """Returns the marks whose bytes are in a file."""
-    content = file.read_bytes() if file.exists() else b""
-    return {mark for mark in marks if bytes.fromhex(mark) in content}
+def _read(file: Path) -> bytes:
+    """Returns the bytes of a file, none if there is no such file."""
+    return file.read_bytes() if file.exists() else b""

@@ -407,7 +407,7 @@ def test_on_postgresql_an_older_transaction_keeps_an_erasure_pending(
 def test_on_postgresql_a_locked_table_of_keys_keeps_an_erasure_pending(
     gallery: Gallery, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "LOCK_TIMEOUT_S", 0.001)
+    monkeypatch.setattr(postgresql, "LOCK_TIMEOUT_S", 0.01)
     enroll(gallery, "ada")
     with psycopg.connect(url) as foreign:
         foreign.execute("LOCK TABLE subject_keys IN SHARE MODE")
