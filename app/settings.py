@@ -72,8 +72,8 @@ class Settings(BaseSettings):
     )
     master_key_file: Path = Field(
         default=Path("data/master.key"),
-        description="File with the master key, created if missing. The API keys are worthless "
-        "without it: keep a copy, apart from the gallery's.",
+        description="File with the master key, created if missing. Without it nobody can read the "
+        "gallery: keep a copy, apart from the gallery's.",
     )
     audit_file: Annotated[Path | None, BeforeValidator(lambda file: file or None)] = Field(
         default=Path("data/audit.jsonl"),

@@ -232,6 +232,7 @@ class SqlGallery:
     def _reading(self) -> Generator[Connection]:
         """Opens a transaction, in which all reads see one revision."""
         with named_failures(self._engine), self._snapshots.begin() as connection:
+            self._follow_rotation(connection)
             yield connection
 
     @contextmanager
@@ -244,13 +245,17 @@ class SqlGallery:
         with named_failures(self._engine):
             with self._engine.begin() as connection:
                 connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
-                row = connection.execute(select(GALLERY.c.revision, GALLERY.c.master)).one()
-                self._follow_rotation(row.master)
-                yield connection, row.revision
+                self._follow_rotation(connection)
+                yield connection, connection.scalars(select(GALLERY.c.revision)).one()
             self._eraser.retry()
 
-    def _follow_rotation(self, fingerprint: str) -> None:
-        """Takes the master key into use that another process has encrypted the gallery under."""
+    def _follow_rotation(self, connection: Connection) -> None:
+        """Takes the master key into use that another process has encrypted the gallery under.
+
+        Raises:
+            GalleryUnusable: if that key cannot be read: otherwise every row would seem damaged.
+        """
+        fingerprint = connection.scalars(select(GALLERY.c.master)).one()
         try:
             if fingerprint != self._vault.used:
                 self._vault.use(fingerprint)

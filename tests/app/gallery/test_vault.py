@@ -192,6 +192,24 @@ def test_a_rotation_needs_no_restart_and_the_old_key_opens_nothing(
         GALLERIES[store](url, MasterKeys(old.hex(), file))
 
 
+@BOTH_STORES
+def test_a_process_that_cannot_read_the_new_key_reports_no_damage(url: str, store: str) -> None:
+    with_file, without = (GALLERIES[store](url, MASTER_KEYS) for _ in range(2))
+    with_file.enroll("ada", "Ada", None, {VGG16: vein_maps(2)}, add=False)
+    with_file.rotate_master_key(b"\x02" * 32)
+    reads: list[Callable[[], Any]] = [
+        lambda: without.subject("ada"),
+        lambda: GalleryIndex(without, NETS).refresh(),
+        lambda: without.delete("ada"),
+    ]
+    for read in reads:
+        with pytest.raises(GalleryUnusable, match="another master key"):
+            read()
+    assert with_file.subject("ada").name == "Ada"
+    for gallery in (with_file, without):
+        gallery.close()
+
+
 @pytest.mark.parametrize("at", ["update", "leave"])
 def test_a_rotation_that_is_interrupted_loses_nothing_and_goes_on(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
