@@ -50,11 +50,15 @@ def warn_of_missing_log(path: Path) -> None:
 
 
 class OpenedFile:
-    """Remembers which file a path led to."""
+    """Remembers which file a path led to.
+
+    Attributes:
+        path: the path.
+    """
 
     def __init__(self, path: Path) -> None:
         """Remembers the file; raises OSError if there is none."""
-        self._path = path
+        self.path = path
         self._identity = _identify(path)
 
     def check(self) -> None:
@@ -65,12 +69,12 @@ class OpenedFile:
                 read.
         """
         try:
-            found = _identify(self._path)
+            found = _identify(self.path)
         except OSError:
             found = None
         if found != self._identity:
             raise GalleryUnusable(
-                f"gallery {self._path} was deleted or replaced while it was open: stop the "
+                f"gallery {self.path} was deleted or replaced while it was open: stop the "
                 "service, put the right file there, without a -wal and -shm of another one, and "
                 "start it again"
             )

@@ -55,18 +55,15 @@ def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
             _check_content(path)
             warn_of_missing_log(path)
         keep_private(path)
-        file = OpenedFile(path)
-        engine = _engine(url, file)
+        engine = _engine(url, OpenedFile(path))
     except OSError as error:
         raise GalleryUnusable(f"gallery {path} cannot be opened: {error}; {ADVICE}") from error
-    keys_path = Path(f"{path}{KEYS}")
     keys: Engine | None = None
     try:
         with named_failures(engine):
             with engine.execution_options(begin="IMMEDIATE").begin() as connection:
                 migrate(connection)
-                keys_file = _create_keys(connection, keys_path)
-                keys = _engine(url + KEYS, keys_file)
+                keys = _engine(url + KEYS, _create_keys(connection, Path(f"{path}{KEYS}")))
                 SUBJECT_KEYS.metadata.create_all(keys)
                 vault = Vault(masters, WrappedKeys(keys))
                 unlock(connection, vault)
@@ -75,14 +72,8 @@ def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
     except (GalleryUnusable, MasterKeyUnusable):
         for one in (engine, keys):
             if one is not None:
-                one.dispose()  # SQLite removes its log when the file is closed
+                one.dispose()
         raise
-
-    @event.listens_for(engine, "engine_disposed")
-    def close(_: Engine) -> None:
-        _leave_wal_mode(path, file)
-        _leave_wal_mode(keys_path, keys_file)
-
     return gallery
 
 
@@ -159,15 +150,15 @@ def _engine(url: str, file: OpenedFile) -> Engine:
         mode = connection.get_execution_options().get("begin", "DEFERRED")
         connection.exec_driver_sql(f"BEGIN {mode}")
 
+    @event.listens_for(engine, "engine_disposed")
+    def close(_: Engine) -> None:
+        # Leaves one whole file, without others beside it, unless another process has it open.
+        with suppress(GalleryUnusable, sqlite3.Error):
+            file.check()
+            with closing(sqlite3.connect(file.path, timeout=0)) as connection:
+                connection.execute("PRAGMA journal_mode=DELETE")
+
     return engine
-
-
-def _leave_wal_mode(path: Path, file: OpenedFile) -> None:
-    """Makes a file whole without others beside it, unless another process has it open."""
-    with suppress(GalleryUnusable, sqlite3.Error):
-        file.check()
-        with closing(sqlite3.connect(path, timeout=0)) as connection:
-            connection.execute("PRAGMA journal_mode=DELETE")
 
 
 class SqliteFiles:

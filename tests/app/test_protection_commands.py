@@ -50,7 +50,7 @@ def test_a_rotation_replaces_the_master_key_and_keeps_the_api_keys(
         wrapped = key_bytes(gallery, "ada")
         assert any(wrapped in file.read_bytes() for file in folder.iterdir())
         former = (folder / "master.key").read_text()
-        secret = gallery.key_secret
+        secret = gallery.secrets.api_keys
         assert main(["rotate-master-key", "--new-file", "new.key"]) == 0
         assert "holds the new master key" in capsys.readouterr().out
         assert not any(wrapped in file.read_bytes() for file in folder.iterdir())
@@ -60,7 +60,7 @@ def test_a_rotation_replaces_the_master_key_and_keeps_the_api_keys(
     assert (folder / "master.key").stat().st_mode & 0o777 == 0o600
     with closing(open_gallery(read_settings())) as gallery:
         assert gallery.subject("ada").name == "Ada Byron"
-        assert gallery.key_secret == secret
+        assert gallery.secrets.api_keys == secret
     assert main(["rotate-master-key", "--new-file", "new.key"]) == 0  # again, and nothing changes
     (folder / "master.key").write_text(former)
     assert main(["keys", "list"]) == 2

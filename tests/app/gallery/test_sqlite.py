@@ -430,28 +430,6 @@ def test_a_locked_gallery_is_busy_and_stays_as_it_was(
     gallery.delete("ada")
 
 
-def test_an_erasure_whose_traces_cannot_be_removed_yet_is_not_reported_as_failed(
-    open_gallery: Open,
-    path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
-    gallery = open_gallery()
-    enroll(gallery, "ada")
-    purge = gallery._purge
-
-    def purge_while_locked() -> None:
-        with write_lock(path):
-            purge()
-
-    monkeypatch.setattr(gallery, "_purge", purge_while_locked)
-    gallery.delete("ada")
-    assert "stay in its files until the next erasure" in caplog.text
-    with pytest.raises(SubjectUnknown):
-        gallery.subject("ada")
-
-
 @contextmanager
 def write_lock(path: Path) -> Iterator[None]:
     """Keeps a gallery's file locked, as another program does."""
