@@ -19,7 +19,7 @@ UPRIGHT, TURNED = 10 / 13, 1 / 13
 """Shares of the false match rate for the four directions of a square crop: of the upright one, and
 of each of the three others."""
 
-LEAST_PROBABLE = 0.02
+LEAST_PROBABLE = 0.01
 """Probability of a direction below which crops are not tried in it."""
 
 Search = Callable[[Sequence[VeinMaps]], Found]

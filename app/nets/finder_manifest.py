@@ -46,7 +46,7 @@ def read_finder_manifest(folder: Path) -> FinderManifest:
             folder.
     """
     if not folder.is_dir():
-        raise NetMissing(f"{folder} is missing: give a version's folder, as models_store/finder/2")
+        raise NetMissing(f"{folder} is missing: give a version's folder, as models_store/finder/3")
     manifest, content = read_file(folder / MANIFEST, FinderManifest, RESTORE)
     require_own_place(folder / MANIFEST, content)
     return manifest

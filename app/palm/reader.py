@@ -16,7 +16,7 @@ from app.palm.quality import Quality, assess
 from app.palm.roi import as_input, prepare, vein_channel
 from app.palm.square import Square
 
-TURNED = 0.9
+TURNED = 0.95
 """Probability from which a square crop is said to be turned."""
 
 
