@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble
 from app.gallery.errors import SubjectExists, SubjectUnknown
-from app.gallery.gallery import Gallery
+from app.gallery.gallery import Gallery, Once
 from app.gallery.index import GalleryIndex
-from app.gallery.subject import Hand
+from app.gallery.subject import Hand, Subject
 from app.matching.impostors import Impostors
 from app.matching.maps import VeinMaps
+from app.numbers import show_coarsely
 from app.palm.errors import PalmImageError
 
 SAME_FMR = 0.005
@@ -37,7 +39,7 @@ class PalmKnown(Exception):
     def __init__(self, subject_id: str | None, score: float, least: float) -> None:
         owner = "under another subject" if subject_id is None else f"as {subject_id!r}"
         super().__init__(
-            f"this palm is enrolled {owner} (score {score:.2f}, a new palm stays below "
+            f"this palm is enrolled {owner} (score {show_coarsely(score)}, a new palm stays below "
             f"{least:.2f}): add the images to that subject with add=true, or send force=true if "
             "it is another person's palm"
         )
@@ -58,46 +60,64 @@ class HandDiffers(Exception):
         )
 
 
-def check_enrolment(
-    ensemble: Ensemble,
-    gallery: Gallery,
-    index: GalleryIndex,
-    subject_id: str,
-    hand: Hand | None,
-    probes: Sequence[VeinMaps],
-    *,
-    add: bool,
-    force: bool,
-) -> None:
-    """Checks images before they are enrolled.
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The checks of images before they are enrolled.
 
-    Args:
+    Attributes:
         ensemble: the nets.
         gallery: the subjects.
         index: the gallery's index.
-        subject_id: the subject to enroll.
-        hand: which hand it is, if the caller says.
-        probes: for each net the maps of the images.
         add: whether the subject may exist.
         force: whether the palm may be unlike the subject's, or enrolled under another subject.
-
-    Raises:
-        PalmsDiffer: if the images show several palms.
-        HandDiffers: if the subject is the other hand.
-        SubjectExists: if it exists, and `add` is false.
-        OtherPalm: if the images show another palm than the subject's.
-        PalmKnown: if the palm is enrolled under another subject.
     """
-    require_one_palm(ensemble, index, probes)
-    with suppress(SubjectUnknown):
-        known = gallery.subject(subject_id).hand
-        if hand and known and known != hand:
-            raise HandDiffers(subject_id, known)
-        if not add:
-            raise SubjectExists(subject_id)
-    if not force:
-        require_own_palm(ensemble, index, subject_id, probes)
-        require_new_palm(ensemble, index, subject_id, probes)
+
+    ensemble: Ensemble
+    gallery: Gallery
+    index: GalleryIndex
+    add: bool
+    force: bool
+
+    def apply(
+        self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps], once: Once | None
+    ) -> Subject | None:
+        """Checks images.
+
+        Args:
+            subject_id: the subject to enroll.
+            hand: which hand it is, if the caller says.
+            probes: for each net the maps of the images.
+            once: identifies the request.
+
+        Returns:
+            None; or the subject, if the same request was done while this one was computed.
+
+        Raises:
+            PalmsDiffer: if the images show several palms.
+            HandDiffers: if the subject is the other hand.
+            SubjectExists: if it exists, and `add` is false.
+            OtherPalm: if the images show another palm than the subject's.
+            PalmKnown: if the palm is enrolled under another subject.
+        """
+        try:
+            self._require(subject_id, hand, probes)
+        except (PalmImageError, PalmKnown, HandDiffers, SubjectExists):
+            if once is None or not self.gallery.was_enrolled(once):
+                raise
+            return self.gallery.subject(subject_id)
+        return None
+
+    def _require(self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps]) -> None:
+        require_one_palm(self.ensemble, self.index, probes)
+        with suppress(SubjectUnknown):
+            known = self.gallery.subject(subject_id).hand
+            if hand and known and known != hand:
+                raise HandDiffers(subject_id, known)
+            if not self.add:
+                raise SubjectExists(subject_id)
+        if not self.force:
+            require_own_palm(self.ensemble, self.index, subject_id, probes)
+            require_new_palm(self.ensemble, self.index, subject_id, probes)
 
 
 def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps]) -> None:
@@ -123,7 +143,7 @@ def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[V
     if together.all():
         return
     others = np.flatnonzero(~together).tolist()
-    apart = ", ".join(f"image {i + 1}: {fused[i, together].max():.2f}" for i in others)
+    apart = ", ".join(f"image {i + 1}: {show_coarsely(fused[i, together].max())}" for i in others)
     raise PalmsDiffer(
         f"the images do not show one palm; best scores against image 1 and images like it: {apart} "
         f"(at least {least:.2f} is needed); send images of one palm, all upright"
@@ -147,9 +167,9 @@ def require_own_palm(
     )
     if score < least:
         raise OtherPalm(
-            f"the images do not show the palm of subject {subject_id!r} (score {score:.2f}, at "
-            f"least {least:.2f} is needed): send images of that palm, all upright, choose another "
-            "subject_id, or send force=true if you are sure"
+            f"the images do not show the palm of subject {subject_id!r} (score "
+            f"{show_coarsely(score)}, at least {least:.2f} is needed): send images of that palm, "
+            "all upright, choose another subject_id, or send force=true if you are sure"
         )
 
 

@@ -14,7 +14,7 @@ from app.answers import (
 )
 from app.clock import Clock
 from app.compare import compare, compute_maps, warn
-from app.enrolment import check_enrolment, require_one_palm
+from app.enrolment import Checks, require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
 from app.gallery.errors import GalleryUnusable
@@ -143,11 +143,11 @@ class Identifier:
             maps = compute_maps(self._ensemble, palms)
             templates = dict(zip(self._ensemble.formats, maps, strict=True))
             clock.lap("nets")
-            known = self._gallery, self._index
-            check_enrolment(self._ensemble, *known, subject_id, hand, maps, add=add, force=force)
+            checks = Checks(self._ensemble, self._gallery, self._index, add=add, force=force)
+            done = checks.apply(subject_id, hand, maps, once)
             clock.lap("search")
             captures: list[Capture] = [palm.region.capture for palm in palms]
-            subject = self._gallery.enroll(
+            subject = done or self._gallery.enroll(
                 subject_id, name, hand, templates, add=add, captures=captures, once=once
             )
         # So that the next identification need not read it. If others' templates are damaged, that

@@ -16,6 +16,8 @@ from typing import Literal, Protocol, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from app.gallery.errors import GalleryUnusable
+
 Scope = Literal[
     "identify",
     "verify",
@@ -35,6 +37,8 @@ REFRESH_S = 1.0
 """How long a key that another process revoked may still be accepted."""
 
 _FORMAT = re.compile(r"palm_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
+DIGEST_BYTES = 32
+
 _PURPOSE = b"api key:"  # the former releases' secret, the master key, has other uses
 
 
@@ -70,7 +74,8 @@ class StoredKey:
 
     Attributes:
         key: what everybody with scope admin may read.
-        digest: keyed hash of the key itself, 32 bytes.
+        digest: keyed hash of the key itself, 32 bytes, and another of that hash and of what the
+            key may do and how long: who alters these in the store makes the key useless.
     """
 
     key: Key
@@ -149,11 +154,11 @@ class KeyStore(Protocol):
         """Removes all keys; returns how many there were."""
         ...
 
-    def expire(self, key_id: str, at: datetime) -> Key:
-        """Lets a key expire at a time, unless it expires before.
+    def replace(self, key: StoredKey) -> None:
+        """Stores a key in place of that of the same id.
 
         Raises:
-            KeyUnknown: if there is no key of this id.
+            KeyUnknown: if there is none.
         """
         ...
 
@@ -171,7 +176,7 @@ def issue(
         created_at=datetime.now(UTC),
         expires_at=expires_at,
     )
-    return StoredKey(key, _digest(token, secret)), token
+    return _seal(key, _digest(token, secret), secret), token
 
 
 class KeyRing:
@@ -188,6 +193,7 @@ class KeyRing:
         self._secret = secret
         self._known: Mapping[str, StoredKey] = {}
         self._read_at = -float("inf")
+        self._failed: tuple[float, Exception] | None = None
         self._lock = Lock()
 
     @property
@@ -196,15 +202,25 @@ class KeyRing:
         return monotonic() - self._read_at > REFRESH_S
 
     def refresh(self) -> None:
-        """Reads the keys.
+        """Reads the keys if they are stale; one caller does so for all that wait.
 
         Raises:
             GalleryUnusable: if they cannot be read; then nobody is let in.
         """
         with self._lock:
-            started = monotonic()
+            if self._failed and monotonic() - self._failed[0] < REFRESH_S:
+                raise self._failed[1]  # else all that wait would wait for the store one by one
+            if self.is_stale:
+                self._read()
+
+    def _read(self) -> None:
+        started, self._failed = monotonic(), None
+        try:
             self._known = {stored.key.key_id: stored for stored in self._store.read()}
-            self._read_at = started
+        except GalleryUnusable as error:
+            self._failed = monotonic(), error
+            raise
+        self._read_at = started
 
     def caller(self, token: str | None, *, is_local: bool) -> Caller:
         """Returns who sends a request. Call `refresh` before if the ring is stale.
@@ -227,7 +243,8 @@ class KeyRing:
         stored = self._known.get(match[1]) if match else None
         given = _digest(token, self._secret)
         # Also compared for an unknown id, so that the time tells nothing.
-        right = hmac.compare_digest(given, stored.digest if stored else bytes(len(given)))
+        sealed = _seal(stored.key, given, self._secret).digest if stored else b""
+        right = hmac.compare_digest(sealed, stored.digest if stored else bytes(2 * len(given)))
         if stored is None or not right or not stored.key.is_valid():
             raise KeyRefused
         return Caller(stored.key.key_id, frozenset(stored.key.scopes))
@@ -254,7 +271,7 @@ class KeyRing:
         """
         stored, token = issue(name, scopes, expires_at, self._secret)
         self._store.add(stored)
-        self.refresh()
+        self._forget()
         return stored.key, token
 
     def create_first(self) -> str | None:
@@ -262,14 +279,37 @@ class KeyRing:
         name = "first key, created at the first start"
         stored, token = issue(name, SCOPES, None, self._secret)
         added = self._store.add(stored, only_first=True)
-        self.refresh()
+        self._forget()
         return token if added else None
 
     def revoke(self, key_id: str) -> Key:
-        """Lets a key expire now; see `KeyStore.expire`. It stays in the list."""
-        key = self._store.expire(key_id, datetime.now(UTC))
-        self.refresh()
-        return key
+        """Lets a key expire now, unless it expired before; it stays in the list.
+
+        Raises:
+            KeyUnknown: if there is no key of this id.
+        """
+        known = {stored.key.key_id: stored for stored in self._store.read()}
+        if key_id not in known:
+            raise KeyUnknown(key_id)
+        stored = known[key_id]
+        if stored.key.is_valid():
+            key = stored.key.model_copy(update={"expires_at": datetime.now(UTC)})
+            stored = _seal(key, stored.digest[:DIGEST_BYTES], self._secret)
+            self._store.replace(stored)
+            self._forget()
+        return stored.key
+
+    def _forget(self) -> None:
+        """Lets the next caller read the keys anew."""
+        with self._lock:
+            self._read_at = -float("inf")
+
+
+def _seal(key: Key, digest: bytes, secret: bytes) -> StoredKey:
+    """Returns a key as it is stored, by the hash of the key itself."""
+    until = key.expires_at and key.expires_at.astimezone(UTC).isoformat()
+    told = f"{key.key_id} {' '.join(key.scopes)} {until}".encode()
+    return StoredKey(key, digest + hmac.digest(secret, b"seal:" + digest + told, "sha256"))
 
 
 def _digest(token: str, secret: bytes) -> bytes:

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingType
 
 from app.api import erasures, identify, inspect, keys, subjects, system
 from app.api.access import Access, document_access
+from app.api.audit import Refusals
 from app.api.bodies import BodyLimit, CloseUnread
 from app.api.errors import NotReady
 from app.api.handlers import METHODS, answer_with_problems
@@ -115,7 +116,7 @@ def create_app(
         lifespan=lifespan,
         form_limits=FORM_LIMITS,
     )
-    app.state.pseudonyms = Pseudonyms(None)
+    app.state.pseudonyms, app.state.refusals = Pseudonyms(None), Refusals()
     app.state.access = Access(
         lambda: working(app.state.service.keys),
         limits.parse(settings.rate_limit) if settings.rate_limit else None,
@@ -141,7 +142,7 @@ def create_app(
             allow_origins=settings.allowed_origins,
             allow_methods=METHODS,
             allow_headers=["*"],
-            expose_headers=[REQUEST_ID_HEADER],
+            expose_headers=[REQUEST_ID_HEADER, "ETag", "Location", "Retry-After"],
         )
     app.add_middleware(CloseUnread)
     app.add_middleware(RequestLog)

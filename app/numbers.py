@@ -22,6 +22,11 @@ def show_confidence(value: float) -> float:
     return min(round(value, 4), MAX_SHOWN_CONFIDENCE)
 
 
+def show_coarsely(score: float) -> float:
+    """Rounds a score down to a half, for callers who could try one image after another."""
+    return floor(2 * score) / 2
+
+
 def coarsen(answer: Answer) -> Answer:
     """Returns an answer whose scores and confidences, at any depth, are rounded down.
 
@@ -34,7 +39,7 @@ def coarsen(answer: Answer) -> Answer:
         if value is None:
             continue
         if name == "score":
-            changes[name] = floor(2 * value) / 2
+            changes[name] = show_coarsely(value)
         elif name == "confidence":
             changes[name] = floor(100 * show_confidence(value) + 1e-9) / 100
         elif name in ("candidates", "nets"):

@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     )
     rate_limit: Rate = Field(
         default="6000/minute",
-        description="How many requests each API key may send, or each address while there are no "
-        "keys, by each process, such as 100/second; more get 429. Empty is any number.",
+        description="How many requests each API key, and each address without a key that works, "
+        "may send to each process, such as 100/second; more get 429. Empty is any number.",
     )
     models_dir: Path = Field(
         default=Path("models_store"),

@@ -13,6 +13,9 @@ from typing import Any, cast
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.exceptions import HTTPException
 
 from app.api.problems import INVALID, KINDS
@@ -26,8 +29,24 @@ logger = logging.getLogger(__name__)
 CHANGING: frozenset[Scope] = frozenset({"enroll", "erase", "admin"})
 """Scopes of the routes that change something, unless their method is GET."""
 
+REFUSALS = RateLimitItemPerMinute(60)
+"""Most lines about refused requests of one address, or about one key's over its limit."""
+
+_REFUSED = frozenset({401, 403, 421})  # besides 429
 _MAX_ADDRESS = 64  # characters
 _KEY_ID = re.compile(r"[0-9a-f]{8}")
+
+
+class Refusals:
+    """Bounds the lines about refused requests, with which a stranger could fill the disk."""
+
+    def __init__(self) -> None:
+        """Begins to count."""
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def may_tell(self, who: str) -> bool:
+        """Tells whether a line about another refused request of a caller may be written."""
+        return self._limiter.hit(REFUSALS, who)
 
 
 def note(request: Request, **outcome: str | None) -> None:
@@ -118,6 +137,11 @@ async def _append(request: Request, event: dict[str, str | int | None], *, durab
         # A proxy on this machine may pass on any text.
         "address": request.client.host[:_MAX_ADDRESS] if request.client else None,
     }
+    refused = event.get("status") in _REFUSED and caller is None
+    if refused or event.get("status") == HTTPStatus.TOO_MANY_REQUESTS:
+        refusals: Refusals = request.app.state.refusals
+        if not refusals.may_tell(f"{who['caller']} {who['address'] if refused else ''}"):
+            return
     told = {**who, **event, "request_id": request.state.request_id}
     await run_in_threadpool(service.audit.append, told, durable=durable)
 

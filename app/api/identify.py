@@ -30,6 +30,7 @@ from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
 from app.gallery.errors import (
+    ErasureUnknown,
     LastTemplate,
     RequestDiffers,
     SubjectExists,
@@ -126,6 +127,7 @@ _OF_SOME = (
     SubjectUnknown,
     SubjectExists,
     KeyUnknown,
+    ErasureUnknown,
     TemplateUnknown,
     LastTemplate,
     NotConfirmed,

@@ -1,9 +1,10 @@
 """The routes that manage the API keys."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, status
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from app.api.access import Guarded, guarded
 from app.api.audit import note
@@ -29,6 +30,16 @@ KeyId = Annotated[
 ]
 
 
+def _check_future(at: datetime) -> datetime:
+    try:
+        utc = at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time before the year 10000 in UTC") from None
+    if utc <= datetime.now(UTC):
+        raise ValueError("must be in the future")
+    return utc
+
+
 class NewKey(RequestBody):
     """A key to create."""
 
@@ -39,10 +50,10 @@ class NewKey(RequestBody):
         description="What its holder may do: 1 to 20 scopes.",
         examples=[["identify", "inspect"]],
     )
-    expires_at: AwareDatetime | None = Field(
+    expires_at: Annotated[AwareDatetime, AfterValidator(_check_future)] | None = Field(
         default=None,
-        description="When it stops working, with a time zone; never if left out.",
-        examples=["2027-11-30T09:00:00Z"],
+        description="When it stops working, in the future, with a time zone; never if left out.",
+        examples=["2127-11-30T09:00:00Z"],
     )
 
 
@@ -87,9 +98,7 @@ def list_keys(ring: KeyRingDep) -> Keys:
 )
 def create_key(ring: KeyRingDep, request: Request, wanted: NewKey) -> CreatedKey:
     """Creates a key and shows it once. From the first one on, every caller needs a key."""
-    created = ring.create(wanted.name, wanted.scopes, wanted.expires_at)
-    assert created is not None
-    key, token = created
+    key, token = ring.create(wanted.name, wanted.scopes, wanted.expires_at)
     note(request, key=key.key_id)
     return CreatedKey(**dict(key), api_key=token)
 

@@ -33,16 +33,12 @@ class SqlKeys:
             connection.execute(insert(KEYS), _row(key))
             return True
 
-    def expire(self, key_id: str, at: datetime) -> Key:
-        """See `KeyStore.expire`."""
-        own = KEYS.c.key_id == key_id
-        later = KEYS.c.expires_at.is_(None) | (KEYS.c.expires_at > at.isoformat())
+    def replace(self, key: StoredKey) -> None:
+        """See `KeyStore.replace`."""
+        own = KEYS.c.key_id == key.key.key_id
         with named_failures(self._engine), self._engine.begin() as connection:
-            connection.execute(update(KEYS).where(own, later).values(expires_at=at.isoformat()))
-            row = connection.execute(select(KEYS).where(own)).mappings().first()
-        if row is None:
-            raise KeyUnknown(key_id)
-        return _stored(row).key
+            if not connection.execute(update(KEYS).where(own).values(_row(key))).rowcount:
+                raise KeyUnknown(key.key.key_id)
 
     def clear(self) -> int:
         """See `KeyStore.clear`."""

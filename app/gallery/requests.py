@@ -18,7 +18,9 @@ def was_done(connection: Connection, once: Once) -> bool:
     Raises:
         RequestDiffers: if another request was done under its key.
     """
-    query = select(REQUESTS.c.content).where(REQUESTS.c.digest == once.digest)
+    since = (datetime.now(UTC) - REMEMBERED).isoformat()
+    own = (REQUESTS.c.digest == once.digest, REQUESTS.c.done_at >= since)
+    query = select(REQUESTS.c.content).where(*own)
     content = connection.scalars(query).first()
     if content is not None and content != once.content:
         raise RequestDiffers

@@ -27,9 +27,12 @@ from tests.app.api.conftest import (
     make_settings,
     png,
 )
+from tests.app.conftest import execute
 
 FOR_EVERYBODY = {"/health/live", "/health/ready"}
 ELSEWHERE = ("192.0.2.1", 50_000)
+
+PAST = "2020-01-01T00:00:00Z"
 
 Send = Callable[..., Any]
 
@@ -195,6 +198,29 @@ def test_all_revoked_keys_do_not_open_the_service(client: TestClient) -> None:
     assert_problem(client.get("/v1/subjects"), 401)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "scopes = 'identify read admin'",
+        "expires_at = NULL",
+        "expires_at = '2099-01-01T00:00:00+00:00'",
+        "key_id = '00000000'",
+    ],
+)
+def test_a_key_that_was_altered_in_the_gallery_is_useless(
+    settings: Settings, tmp_path: Path, change: str
+) -> None:
+    with local_client(make_app(settings)) as client:
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        headers = key(client, "read", expires_at=soon)
+        key_id = headers["Authorization"].split("_")[1]
+    execute(tmp_path / "gallery.db", f"UPDATE keys SET {change}")
+    with local_client(make_app(settings)) as client:
+        if "key_id" in change:
+            headers["Authorization"] = headers["Authorization"].replace(key_id, "00000000")
+        assert_problem(client.get("/v1/subjects", headers=headers), 401)
+
+
 def test_another_process_s_changes_are_seen(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +317,19 @@ def test_a_known_palm_s_subject_is_named_to_readers_only(client: TestClient) -> 
     assert "ada" not in refused.text
 
 
+def test_a_refused_enrolment_tells_no_score_in_full(client: TestClient) -> None:
+    assert enroll(client, "ada", png(50), png(50, 1)).status_code == 201
+    for refused in (
+        enroll(client, "ada", png(60), add="true"),
+        enroll(client, "eve", png(50, 2)),
+        enroll(client, "bob", png(60), png(61)),
+    ):
+        assert refused.status_code in {409, 422}
+        told = re.findall(r"(?:score |image \d+: )(-?[\d.]+)", refused.json()["detail"])
+        assert told
+        assert all(2 * float(score) == int(2 * float(score)) for score in told)
+
+
 def test_each_key_and_each_address_has_a_limit_of_its_own(settings: Settings) -> None:
     with local_client(make_app(settings.model_copy(update={"rate_limit": "2/hour"}))) as client:
         one, other = key(client, "read"), key(client, "read")
@@ -314,6 +353,11 @@ def test_each_key_and_each_address_has_a_limit_of_its_own(settings: Settings) ->
         ({"name": "ops", "scopes": ["read"], "expires_at": "2027-01-01"}, ["expires_at"]),
         ({"name": "ops", "scopes": ["read"], "days": 3}, ["days", "is unknown"]),
         ({"scopes": ["read"]}, ["name", "is required"]),
+        ({"name": "ops", "scopes": ["read"], "expires_at": PAST}, ["expires_at", "in the future"]),
+        (
+            {"name": "ops", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59-01:00"},
+            ["expires_at", "year 10000"],
+        ),
     ],
 )
 def test_a_key_that_makes_no_sense_is_refused(

@@ -266,3 +266,14 @@ def test_a_log_that_cannot_be_written_is_named_at_the_start(
         assert f"not ready: audit log {file} cannot be written" in caplog.text
         form: Any = {"files": images(png(2))}
         assert_problem(client.post("/v1/identify", **form), 503)
+
+
+def test_a_stranger_cannot_fill_the_log(settings: Settings, file: Path) -> None:
+    with TestClient(make_app(settings), base_url="http://localhost") as stranger:
+        before = len(told(file))
+        for _ in range(100):
+            assert stranger.get("/v1/subjects").status_code == 401
+        other = {"Host": "evil.example"}
+        for _ in range(100):
+            assert stranger.get("/v1/subjects", headers=other).status_code == 421
+    assert len(told(file)) - before == 60

@@ -1,6 +1,8 @@
 """Single templates, repeated requests, confirmation, and changes that meet."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -8,10 +10,12 @@ from fastapi.testclient import TestClient
 
 from app.settings import Settings
 from tests.app.api.conftest import (
+    ToyNet,
     assert_problem,
     enroll,
     identify,
     images,
+    load_only,
     local_client,
     make_app,
     png,
@@ -72,6 +76,27 @@ def test_a_repeated_enrolment_is_done_once_also_after_a_restart(settings: Settin
         assert answer.headers["location"] == first.headers["location"]
         for field in ("subject", "regions", "quality", "warnings"):
             assert answer.json()[field] == first.json()[field]
+
+
+def test_a_request_that_is_sent_again_while_it_is_computed_is_done_once(
+    settings: Settings,
+) -> None:
+    sendings = 4
+    together = Barrier(sendings)
+
+    class Slow(ToyNet):
+        def maps(self, images: Any) -> Any:
+            together.wait(timeout=20)  # until all of them have looked for an earlier one
+            return super().maps(images)
+
+    app = make_app(
+        settings.model_copy(update={"max_concurrent": sendings}), load_only(Slow("vgg16", 1))
+    )
+    with local_client(app) as client, ThreadPoolExecutor(sendings) as pool:
+        sent = [pool.submit(send, client, "ada", png(50)) for _ in range(sendings)]
+        answers = [one.result() for one in sent]
+        assert [one.status_code for one in answers] == [201] * sendings
+        assert len(templates(client, "ada")) == 1
 
 
 def test_another_request_under_the_same_key_is_refused(client: TestClient) -> None:

@@ -1,7 +1,8 @@
 """The API keys of a gallery: durable, and the first one is made once."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -34,18 +35,17 @@ def test_the_first_key_is_made_by_one_of_several_processes(open_gallery: Open) -
     assert len(stores[0].read()) == 1
 
 
-def test_a_key_expires_at_the_earlier_time(open_gallery: Open) -> None:
-    now = datetime.now(UTC)
+def test_a_key_can_be_replaced(open_gallery: Open) -> None:
     store = open_gallery().keys
-    for_good, short = made("for good"), made("short", now - timedelta(days=1))
-    store.add(for_good)
-    store.add(short)
-    assert store.expire(for_good.key.key_id, now).expires_at == now
-    assert store.expire(for_good.key.key_id, now + timedelta(days=1)).expires_at == now
-    assert store.expire(short.key.key_id, now).expires_at == short.key.expires_at
-    assert [one.key.is_valid() for one in store.read()] == [False, False]
+    first, second = made("first"), made("second")
+    for one in (first, second):
+        store.add(one)
+    until = datetime(2030, 1, 2, tzinfo=UTC)
+    changed = replace(first, key=first.key.model_copy(update={"expires_at": until}))
+    store.replace(changed)
+    assert store.read() == [changed, second]
     with pytest.raises(KeyUnknown, match="'nobody'"):
-        store.expire("nobody", now)
+        store.replace(replace(first, key=first.key.model_copy(update={"key_id": "nobody"})))
 
 
 def test_all_keys_can_be_removed(open_gallery: Open) -> None:
