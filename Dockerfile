@@ -27,12 +27,14 @@ ENV PATH=/venv/bin:$PATH \
 RUN groupadd --gid 10001 palm \
     && useradd --uid 10001 --gid palm --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin palm \
-    && install --directory --owner palm --group palm --mode 700 /data
+    && install --directory --owner palm --group palm --mode 700 /data /keys
 COPY --from=build /venv /venv
 WORKDIR /srv
 COPY models_store models_store
 COPY app app
 USER 10001:10001
+# Not /keys: Compose mounts it, and without Compose the master key is in /data. A volume without a name
+# would be lost with its container.
 VOLUME /data
 EXPOSE 8000
 # urlopen raises on a refused connection and on 503, and the command exits with 1.

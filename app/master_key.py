@@ -1,11 +1,14 @@
 """The master key: 32 random bytes that are kept apart from the gallery."""
 
+import logging
 import os
 import re
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 SIZE = 32  # bytes, as SHA-256 and AES-256 take
 
@@ -28,6 +31,7 @@ class MasterKeys:
         """
         self._given = given
         self._file = file
+        self._is_checked = False
 
     def read(self, *, may_create: bool) -> tuple[bytes, ...]:
         """Returns the master keys, each 32 bytes, at least one; the first one is the newest.
@@ -45,6 +49,7 @@ class MasterKeys:
         try:
             if not file.exists() and may_create:
                 _create(file)
+            self._warn_of_readers()
             return tuple(_parse(line, str(file)) for line in file.read_text("ascii").split() or "-")
         except FileNotFoundError:
             raise MasterKeyUnusable(
@@ -65,8 +70,21 @@ class MasterKeys:
             OSError: if the file cannot be written; it is then unchanged.
         """
         if self._given is None:
-            os.replace(_write_draft(self._file, keys), self._file)
+            with _draft(self._file, keys) as draft:
+                os.replace(draft, self._file)
             _sync_folder(self._file.parent)
+
+    def _warn_of_readers(self) -> None:
+        """Warns, once, if other users may read the file."""
+        mode = self._file.stat().st_mode & 0o777
+        if mode & 0o077 and not self._is_checked:
+            logger.warning(
+                "other users may use the master key %s (mode %o), which decrypts the gallery: "
+                "chmod 600 it",
+                self._file,
+                mode,
+            )
+        self._is_checked = True
 
 
 def _parse(text: str, place: str) -> bytes:
@@ -78,24 +96,24 @@ def _parse(text: str, place: str) -> bytes:
 def _create(file: Path) -> None:
     """Writes a new key, whole or not at all; the first of several processes wins."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = _write_draft(file, [secrets.token_bytes(SIZE)])
-    try:
-        with suppress(FileExistsError):
-            os.link(draft, file)
-    finally:
-        draft.unlink()
+    with _draft(file, [secrets.token_bytes(SIZE)]) as draft, suppress(FileExistsError):
+        os.link(draft, file)
     _sync_folder(file.parent)
 
 
-def _write_draft(file: Path, keys: Sequence[bytes]) -> Path:
-    """Writes keys to a new file beside a file."""
+@contextmanager
+def _draft(file: Path, keys: Sequence[bytes]) -> Generator[Path]:
+    """Writes keys to a new file beside a file; whatever fails, no copy of the keys stays there."""
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="ascii") as out:
-        out.write("".join(f"{key.hex()}\n" for key in keys))
-        out.flush()
-        os.fsync(out.fileno())
-    return draft
+    try:
+        with open(descriptor, "w", encoding="ascii") as out:
+            out.write("".join(f"{key.hex()}\n" for key in keys))
+            out.flush()
+            os.fsync(out.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)  # it may have taken the file's place
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,6 +4,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from app.audit import AuditLog
+from app.audit_commands import command_event
+from app.gallery.errors import NotPurged
 from app.main import master_keys, open_gallery
 from app.master_key import MasterKeys
 from app.settings import Settings
@@ -16,7 +19,7 @@ def add_protection_commands(commands: Any) -> None:
     actions.add_parser(
         "verify",
         help="remove what is pending, search every byte of the store for it, and list all "
-        "erasures; the exit status is 1 if one is pending",
+        "erasures; the exit status is 1 if one is pending, or if that could not be done",
     )
     rotate = commands.add_parser(
         "rotate-master-key", help="encrypt the subjects' keys anew under another master key"
@@ -31,20 +34,30 @@ def add_protection_commands(commands: Any) -> None:
 
 
 def verify_erasures(settings: Settings) -> int:
-    """Prints a line for each erasure; returns 1 if one is pending.
+    """Prints a line for each erasure; returns 1 if one is pending, or not all could be cleared.
 
     Raises:
+        AuditUnusable: if the audit log cannot be written; then nothing is done.
         GalleryUnusable: if the gallery cannot be used.
         MasterKeyUnusable: if the master key cannot be read.
     """
+    failure: NotPurged | None = None
     with closing(open_gallery(settings)) as gallery:
-        erasures = gallery.verify_erasures()
+        audit = AuditLog(settings.audit_file, gallery.secrets.audit)
+        try:
+            with audit.change(command_event("erasures verify")):
+                erasures = gallery.verify_erasures()
+        except NotPurged as error:
+            erasures, failure = error.erasures, error
     for one in erasures:
         print(
             f"{one.erasure_id}  {one.erased_at:%Y-%m-%d %H:%M} UTC  {one.erased} of "
             f"{one.pseudonym}  database {one.database}  log {one.log}"
         )
-    return int(any("pending" in (one.database, one.log) for one in erasures))
+    if failure is not None:
+        print(f"erased bytes may still be in the store's files: {failure}; then verify again")
+    is_pending = any("pending" in (one.database, one.log) for one in erasures)
+    return int(is_pending or failure is not None)
 
 
 def rotate_master_key(settings: Settings, new_file: Path) -> int:
@@ -54,21 +67,40 @@ def rotate_master_key(settings: Settings, new_file: Path) -> int:
     right one and a crash loses none. Run again, the command goes on where it was interrupted.
 
     Raises:
+        ValueError: if the file is the master key's own, or holds the only current key.
+        AuditUnusable: if the audit log cannot be written; then nothing is changed.
         GalleryUnusable: if the gallery cannot be used.
         MasterKeyUnusable: if a key cannot be read.
         OSError: if the master key's file cannot be written.
     """
+    # Else the former key, which stands only there, would be taken for the new one.
+    if settings.master_key is None and new_file.resolve() == settings.master_key_file.resolve():
+        raise ValueError(
+            f"{new_file} is the master key's file itself: name another file for the new key, or "
+            "one that does not exist"
+        )
     place = master_keys(settings)
     new_key, *_ = MasterKeys(None, new_file).read(may_create=True)
     with closing(open_gallery(settings)) as gallery:
         former = [key for key in place.read(may_create=False) if key != new_key]
-        place.replace([new_key, *former])
-        clean = gallery.rotate_master_key(new_key)
-    place.replace([new_key])
+        if not former:
+            raise ValueError(
+                f"{new_file} holds the current master key: no rotation is unfinished; name a file "
+                "with another key, or one that does not exist"
+            )
+        audit = AuditLog(settings.audit_file, gallery.secrets.audit)
+        with audit.change(command_event("rotate-master-key")):
+            place.replace([new_key, *former])
+            clean = gallery.rotate_master_key(new_key)
+            place.replace([new_key])
     if settings.master_key is not None:
         print("PALM_MASTER_KEY still holds the former key: set it to the new one, and restart")
     else:
-        print(f"{settings.master_key_file} holds the new master key; erase {new_file} and copies")
+        print(f"{settings.master_key_file} holds the new master key")
+    print(
+        f"keep a copy of the new key apart from the gallery, as in {new_file}; destroy all copies "
+        "of the former key once no backup of the gallery needs it"
+    )
     if not clean:
         print(
             "keys under the former master key are still in the store's files, which a program "

@@ -18,7 +18,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.exceptions import HTTPException
 
-from app.api.problems import INVALID, KINDS
+from app.api.kinds import INVALID, KINDS
 from app.api.service import Broken, Service
 from app.audit import AuditUnusable
 from app.keys import Caller, Scope

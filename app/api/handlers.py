@@ -11,10 +11,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
-from app.api import problems
+from app.api import kinds, problems
 from app.api.errors import NotReady, UploadUnkept
+from app.api.kinds import Kind
 from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES, guard_headers
-from app.api.problems import FieldError, Kind
+from app.api.problems import FieldError
 from app.validation import MAX_ERRORS, complaint, shorten
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 def answer_with_problems(app: FastAPI) -> None:
     """Registers handlers that turn every error of the app into a problem."""
-    for error in problems.KINDS:
+    for error in kinds.KINDS:
         app.add_exception_handler(error, answer_known)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
@@ -36,14 +37,14 @@ def answer_with_problems(app: FastAPI) -> None:
 
 
 async def answer_known(request: Request, error: Exception) -> JSONResponse:
-    """Answers an error whose class, or a base of it, is a key of `app.api.problems.KINDS`."""
-    kind = next(problems.KINDS[cls] for cls in type(error).__mro__ if cls in problems.KINDS)
+    """Answers an error whose class, or a base of it, is a key of `app.api.kinds.KINDS`."""
+    kind = next(kinds.KINDS[cls] for cls in type(error).__mro__ if cls in kinds.KINDS)
     # The reason for not being ready was logged at the start.
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReady):
         fields = {"request_id": request.state.request_id}
         logger.warning("%s: %s", kind.title, error, extra={"fields": fields})
-    reasons, headers = problems.reasons_of(error), problems.headers_of(error)
-    return _problem(request, kind, problems.detail_of(error), reasons, headers)
+    reasons, headers = problems.reasons_of(error), kinds.headers_of(error)
+    return _problem(request, kind, kinds.detail_of(error), reasons, headers)
 
 
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
@@ -52,7 +53,7 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     refused = [item for item in error.errors() if item["type"] != "none_required"]
     errors = [_field_error(item) for item in refused[:MAX_ERRORS]]
     detail = problems.describe(errors, further=len(refused) - len(errors))
-    return _problem(request, problems.INVALID, detail, errors)
+    return _problem(request, kinds.INVALID, detail, errors)
 
 
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
@@ -63,12 +64,12 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     if isinstance(
         cause, UnicodeDecodeError | RecursionError
     ):  # of a body that is no JSON, likewise
-        return _problem(request, problems.INVALID, problems.describe([_NO_OBJECT]), [_NO_OBJECT])
+        return _problem(request, kinds.INVALID, problems.describe([_NO_OBJECT]), [_NO_OBJECT])
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
     return _problem(
-        request, problems.plain(error.status_code), _advised(request, error), headers=headers
+        request, kinds.plain(error.status_code), _advised(request, error), headers=headers
     )
 
 
@@ -104,7 +105,7 @@ async def _answer_unexpected(request: Request, error: Exception) -> JSONResponse
     detail = f"an unexpected error; look for request {request_id} in the service's log"
     # Starlette sends this answer from outside all middleware.
     headers = {REQUEST_ID_HEADER: request_id, "Connection": "close", **guard_headers(request.scope)}
-    return _problem(request, problems.plain(500), detail, headers=headers)
+    return _problem(request, kinds.plain(500), detail, headers=headers)
 
 
 def _problem(

@@ -14,8 +14,8 @@ from app.api.access import Guarded, caller_of, guarded, require
 from app.api.audit import note, note_subject
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
+from app.api.kinds import KINDS
 from app.api.middleware import SEND_IMAGES, FormIncomplete
-from app.api.problems import KINDS
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
     CaptureField,

@@ -173,14 +173,15 @@ def list_templates(gallery: GalleryDep, subject_id: SubjectId) -> Templates:
     **guarded("erase", SubjectUnknown, TemplateUnknown, LastTemplate, CrossSite, invalid=_TOO_LONG),
 )
 def erase_template(
+    service: ServiceDep,
     gallery: GalleryDep,
     subject_id: SubjectId,
     number: Annotated[
         int, Path(ge=1, lt=2**63, description="The template's number, 1 or more.", examples=[412])
     ],
-) -> Subject:
-    """Erases one enrolled image of a subject for good, and returns the subject."""
-    return gallery.remove_template(subject_id, number)
+) -> Receipt:
+    """Erases one enrolled image of a subject for good, and returns a receipt."""
+    return receipt_of(service, gallery.remove_template(subject_id, number))
 
 
 def etag_of(subject: Subject) -> str:

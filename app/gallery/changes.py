@@ -6,7 +6,7 @@ from operator import itemgetter
 import numpy as np
 from sqlalchemy import Connection, select, tuple_
 
-from app.gallery.gallery import Changes, Position, StoredMaps
+from app.gallery.following import Changes, Position, StoredMaps
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, REMOVED, SUBJECTS
 from app.gallery.subjects import as_subjects
 from app.gallery.vault import SubjectKey, Vault

@@ -1,11 +1,10 @@
 """Encrypts a gallery that a former release wrote, and all of it anew under another master key."""
 
 import secrets
-from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
+from app.gallery.batches import batches
 from app.gallery.cipher import KEY_BYTES, NotAuthentic
 from app.gallery.erasures import KEYS_LEFT, PLAIN_LEFT, leave
 from app.gallery.errors import GalleryUnusable
@@ -14,7 +13,7 @@ from app.gallery.schema import GALLERY, KEYS, MAP_SUMS, MAPS, SECRETS, SUBJECTS
 from app.gallery.sums import decrypt_sum, encrypt_sum
 from app.gallery.vault import Vault
 
-_SUBJECTS_AT_ONCE = 200
+_SUBJECTS_AT_ONCE = 200  # their maps are in memory
 
 
 def unlock(connection: Connection, vault: Vault) -> None:
@@ -101,7 +100,7 @@ def encrypt_anew(connection: Connection, vault: Vault, new_key: bytes) -> None:
 def _encrypt_subjects(connection: Connection, vault: Vault) -> None:
     """Gives every subject a key, and encrypts its name and maps."""
     rows = connection.execute(select(SUBJECTS).order_by(SUBJECTS.c.number)).mappings().all()
-    for some in _batches(rows):
+    for some in batches(rows, _SUBJECTS_AT_ONCE):
         owners = {row["subject_id"]: row["number"] for row in some}
         ids = {number: subject_id for subject_id, number in owners.items()}
         vault.create_keys(connection, ids)
@@ -132,9 +131,3 @@ def _write_sum(connection: Connection, vault: Vault, row: RowMapping, plain: byt
     own = (MAP_SUMS.c.net == row["net"], MAP_SUMS.c.template_id == row["template_id"])
     sums = encrypt_sum(vault, plain, row)
     connection.execute(update(MAP_SUMS).where(*own).values(sums=sums))
-
-
-def _batches(rows: Sequence[RowMapping]) -> Iterator[list[RowMapping]]:
-    remaining = iter(rows)
-    while some := list(islice(remaining, _SUBJECTS_AT_ONCE)):
-        yield some

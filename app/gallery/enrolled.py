@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from app.ensemble import Net
-from app.gallery.errors import GalleryUnusable
-from app.gallery.gallery import START, Changes, Gallery
+from app.gallery.errors import ROTATION_UNFINISHED, GalleryUnusable
+from app.gallery.following import START, Changes
+from app.gallery.gallery import Gallery
 from app.gallery.means import Means
 from app.matching.impostors import MAX_COHORT
 from app.matching.maps import VeinMaps
@@ -82,5 +83,5 @@ def _maps_of(page: Changes, index: int, nets: Sequence[Net]) -> list[VeinMaps]:
     except ValueError as error:
         raise GalleryUnusable(
             f"a template of subject {page.subjects[index].subject_id!r} is damaged ({error}): "
-            "delete and enroll it again"
+            f"{ROTATION_UNFINISHED}delete and enroll it again"
         ) from error

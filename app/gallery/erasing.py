@@ -7,7 +7,6 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 
 from app.gallery.erasure import Erasure, Files
 from app.gallery.erasures import (
-    KEYS_LEFT,
     PLAIN_LEFT,
     is_pending,
     judge,
@@ -17,7 +16,7 @@ from app.gallery.erasures import (
     record_erasure,
     set_done,
 )
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryUnusable, NotPurged
 from app.gallery.failures import named_failures
 from app.gallery.gallery import Check, accept
 from app.gallery.schema import ERASED, GALLERY, REMOVED, SUBJECTS
@@ -31,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Eraser:
-    """Erases from one gallery, and knows whether a purge is to be tried again."""
+    """Erases from one gallery; what is still to be purged stands there, for all processes."""
 
     def __init__(self, engine: Engine, vault: Vault, files: Files, pseudonyms: Pseudonyms) -> None:
         """Creates the eraser.
@@ -46,7 +45,6 @@ class Eraser:
         self._vault = vault
         self._files = files
         self._pseudonyms = pseudonyms
-        self._is_due = False
 
     def erase(
         self, connection: Connection, revision: int, subject_id: str, check: Check = accept
@@ -81,10 +79,10 @@ class Eraser:
 
     def erase_template(
         self, connection: Connection, revision: int, subject_id: str, number: int
-    ) -> None:
-        """Removes the rows of a template; see `remove_template`, and call `purge` afterwards."""
+    ) -> str:
+        """Removes the rows of a template within a writer's transaction, as `erase` a subject's."""
         former = remove_template(connection, self._vault, revision, subject_id, number)
-        self._record(connection, "template", revision, subject_id, former)
+        return self._record(connection, "template", revision, subject_id, former)
 
     def repair(self, connection: Connection, revision: int) -> bool:
         """Removes keys without a subject, and erases subjects without a key.
@@ -118,47 +116,43 @@ class Eraser:
         self._vault.wrapped.remove(connection, keys - ids.keys())
         return keys != ids.keys()
 
-    def purge(self, *, wait: bool = True, scrub: bool = False) -> bool:
+    def is_due(self, connection: Connection) -> bool:
+        """Tells whether a purge that any process could not finish is to be tried again."""
+        return is_pending(connection, log=self._files.purges_log)
+
+    def purge(self, *, wait: bool = True) -> bool:
         """Removes the keys of erased subjects from the files, and records what is done.
 
         Whatever keeps it from that is logged; the next change, erasure or start tries again.
 
         Args:
             wait: whether to wait a moment for whoever reads the files.
-            scrub: whether to write all tables anew, too; see `Files.scrub`.
 
         Returns:
             Whether another purge could remove nothing more.
         """
-        self._is_due = True
         try:
-            with named_failures(self._engine):
-                done = self._purge(wait=wait, scrub=scrub)
+            self._purge(wait=wait, scrub=False)
         except GalleryUnusable as error:
-            logger.warning("an erasure is pending: %s", error)
+            logger.warning(
+                "erased bytes may still be in the gallery's files; the next change, erasure or "
+                "start tries again: %s",
+                error,
+            )
             return False
-        self._is_due = not done
-        return done
-
-    def retry(self) -> None:
-        """Purges if the last purge could not; waits for nobody."""
-        if self._is_due:
-            self.purge(wait=False)
-
-    def finish(self) -> None:
-        """Does at the start what a crash or a reader kept former processes from.
-
-        Raises:
-            GalleryUnusable: if the gallery cannot be read.
-        """
-        with named_failures(self._engine), self._engine.begin() as connection:
-            left = connection.scalars(select(GALLERY.c.leftover)).one()
-        self.purge(scrub=left == PLAIN_LEFT)
+        return True
 
     def verify(self) -> list[Erasure]:
-        """See `Gallery.verify_erasures`."""
+        """See `Gallery.verify_erasures`.
+
+        Raises:
+            NotPurged: if not everything could be written anew.
+        """
         self._judge()  # a key that was restored from a backup makes its erasure pending again
-        self.purge(scrub=True)
+        try:
+            self._purge(wait=True, scrub=True)
+        except GalleryUnusable as error:
+            raise NotPurged(str(error), self._judge()) from error
         return self._judge()
 
     def _judge(self) -> list[Erasure]:
@@ -167,9 +161,26 @@ class Eraser:
             found = self._files.find({row["mark"] for row in rows if row["mark"]})
             return judge(connection, self._vault.wrapped, rows, found)
 
-    def _purge(self, *, wait: bool, scrub: bool) -> bool:
+    def _purge(self, *, wait: bool, scrub: bool) -> None:
+        """Does what `purge` tells.
+
+        Args:
+            wait: whether to wait a moment for whoever reads the files.
+            scrub: whether to write all tables anew, too, even if nothing is pending.
+
+        Raises:
+            GalleryUnusable: if something may be left.
+        """
+        with named_failures(self._engine):
+            if not self._remove(wait=wait, scrub=scrub):
+                raise GalleryUnusable(
+                    f"gallery {self._engine.url} is read by another program, which keeps its files "
+                    "from being cleared: end that program's transaction"
+                )
+
+    def _remove(self, *, wait: bool, scrub: bool) -> bool:
         with self._engine.begin() as connection:
-            if not (scrub or is_pending(connection)):
+            if not (scrub or self.is_due(connection)):
                 return True
             revision, left = connection.execute(
                 select(GALLERY.c.revision, GALLERY.c.leftover)
@@ -183,17 +194,15 @@ class Eraser:
                 set_done(connection, "database", revision)
             if purged.log:
                 set_done(connection, "log", revision)
-        clean = (not scrub or self._files.scrub()) and purged.is_complete
-        if clean and (scrub or left == KEYS_LEFT):
+        # Whoever keeps a purge from its end would also make a scrub vain, which takes long.
+        if not purged.is_complete:
+            return False
+        if (scrub or left == PLAIN_LEFT) and not self._files.scrub():
+            return False
+        if left is not None:
             with self._engine.begin() as connection:
                 leave_nothing(connection, revision)
-        if not clean:
-            logger.warning(
-                "%s: erased bytes are still in its files, because a program reads them; the next "
-                "change, erasure or start tries again",
-                self._engine.url,
-            )
-        return purged.is_complete
+        return True
 
     def _record(
         self,

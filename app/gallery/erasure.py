@@ -70,6 +70,11 @@ class Found(NamedTuple):
 class Files(Protocol):
     """The files of a store, from which removed bytes must vanish."""
 
+    @property
+    def purges_log(self) -> bool:
+        """Whether `purge` empties the write-ahead log, too."""
+        ...
+
     def purge(self, *, wait: bool) -> Purged:
         """Removes the bytes of removed keys.
 

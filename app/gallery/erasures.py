@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, exists, insert, or_, select, update
 
 from app.gallery.cipher import NONCE_BYTES
 from app.gallery.erasure import Erasure, Found
@@ -18,8 +18,6 @@ KEYS_LEFT = "keys"
 
 PLAIN_LEFT = "plain"
 """Besides, rows that a former release did not encrypt may still be in them."""
-
-_PENDING = or_(ERASURES.c.database == "pending", ERASURES.c.log == "pending")
 
 
 def record_erasure(
@@ -76,11 +74,20 @@ def pending_numbers(connection: Connection) -> list[int]:
     return list(connection.scalars(query))
 
 
-def is_pending(connection: Connection) -> bool:
-    """Tells whether a purge could remove anything."""
-    left = connection.scalars(select(GALLERY.c.leftover)).one()
-    query = select(ERASURES.c.number).where(_PENDING).limit(1)
-    return left is not None or connection.execute(query).first() is not None
+def is_pending(connection: Connection, *, log: bool) -> bool:
+    """Tells whether a purge could remove anything; cheap, because every change asks.
+
+    Args:
+        connection: the transaction.
+        log: whether a purge empties the write-ahead log.
+    """
+    pending = ERASURES.c.database == "pending"
+    if log:  # told so that the index finds it
+        in_log = and_(ERASURES.c.database == "done", ERASURES.c.log == "pending")
+        pending = or_(pending, in_log)
+    query = select(exists().where(pending), GALLERY.c.leftover)
+    found, left = connection.execute(query).one()
+    return found or left is not None
 
 
 def set_done(connection: Connection, medium: Literal["database", "log"], revision: int) -> None:
@@ -92,7 +99,10 @@ def set_done(connection: Connection, medium: Literal["database", "log"], revisio
 
 def leave(connection: Connection, left: str) -> None:
     """Records what a purge must still remove from the files, besides keys of erased subjects."""
-    connection.execute(update(GALLERY).values(leftover=left))
+    query = update(GALLERY)
+    if left == KEYS_LEFT:  # which PLAIN_LEFT includes
+        query = query.where(GALLERY.c.leftover.is_(None))
+    connection.execute(query.values(leftover=left))
 
 
 def leave_nothing(connection: Connection, revision: int) -> None:

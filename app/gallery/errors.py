@@ -1,5 +1,15 @@
 """What a gallery refuses, and its failure."""
 
+from collections.abc import Sequence
+
+from app.gallery.erasure import Erasure
+
+ROTATION_UNFINISHED = (
+    "if a rotation of the master key was interrupted, every intact subject looks the same: finish "
+    "it first, by the same command as before; otherwise "
+)
+"""Precedes the advice to erase what cannot be decrypted: it may be under a key that comes yet."""
+
 
 class SubjectExists(Exception):
     """The subject_id exists and the caller did not ask to add templates to it."""
@@ -73,3 +83,15 @@ class GalleryUnusable(Exception):
 
 class GalleryBusy(GalleryUnusable):
     """Another program kept the store locked for too long; nothing was changed."""
+
+
+class NotPurged(GalleryUnusable):
+    """Erased bytes may still be in the store's files, whatever the receipts say.
+
+    Attributes:
+        erasures: the receipts.
+    """
+
+    def __init__(self, reason: str, erasures: Sequence[Erasure]) -> None:
+        super().__init__(reason)
+        self.erasures = list(erasures)

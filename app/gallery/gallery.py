@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.gallery.erasure import Erasure
+from app.gallery.following import Changes, Position
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.keys import KeyStore
 from app.matching.maps import VeinMaps
@@ -41,58 +39,6 @@ class Secrets(NamedTuple):
     api_keys: bytes
     pseudonyms: bytes
     audit: bytes
-
-
-class Position(NamedTuple):
-    """How far a reader has read the changes of a gallery, in order.
-
-    Attributes:
-        revision: revision of the last change that was read.
-        number: number of the last subject that was read of those with that revision.
-    """
-
-    revision: int
-    number: int
-
-
-START = Position(0, 0)
-"""The position before the first change."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMaps:
-    """Maps of one net, as they are stored.
-
-    Attributes:
-        owners: int64 [T], rising; each map's subject, as an index.
-        maps: T maps as `VeinMaps.to_bytes` wrote them, each subject's in the order of enrolment.
-    """
-
-    owners: NDArray[np.int64]
-    maps: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Subjects that have changed, as they are now, and subjects that were erased.
-
-    Attributes:
-        subjects: the changed subjects.
-        numbers: the number of each. A number is never used again, an id may be.
-        maps: for each format all maps of these subjects.
-        removed: numbers of erased subjects; the reader may never have seen some.
-        summed: least number of subjects in the formats' sums of maps.
-        position: where to go on reading.
-        complete: whether these are the last changes at present.
-    """
-
-    subjects: tuple[Subject, ...]
-    numbers: tuple[int, ...]
-    maps: tuple[StoredMaps, ...]
-    removed: tuple[int, ...]
-    summed: int
-    position: Position
-    complete: bool
 
 
 Check = Callable[[Subject], None]
@@ -178,8 +124,8 @@ class Gallery(Protocol):
         """
         ...
 
-    def remove_template(self, subject_id: str, number: int) -> Subject:
-        """Removes one template, beyond recovery as `delete` does; returns the subject.
+    def remove_template(self, subject_id: str, number: int) -> Erasure:
+        """Removes one template, as `delete` a subject; returns the receipt.
 
         Raises:
             SubjectUnknown: if there is no subject of that id.

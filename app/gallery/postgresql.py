@@ -154,6 +154,8 @@ def _check_server(connection: Connection) -> None:
 class PostgresqlFiles:
     """The files of a gallery's database; see `Files`."""
 
+    purges_log = False
+
     def __init__(self, engine: Engine) -> None:
         """Takes the gallery's database."""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -1,6 +1,6 @@
 """The gallery in any SQL database; what one database needs is in its own module."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
@@ -12,7 +12,8 @@ from app.gallery.erasure import Erasure, Files
 from app.gallery.erasures import read_erasure
 from app.gallery.errors import GalleryUnusable, SubjectAlike, SubjectExists
 from app.gallery.failures import named_failures
-from app.gallery.gallery import Changes, Check, Once, Position, accept
+from app.gallery.following import Changes, Position
+from app.gallery.gallery import Check, Once, accept
 from app.gallery.keys import SqlKeys
 from app.gallery.requests import remember, was_done
 from app.gallery.schema import GALLERY, SITE, SUBJECTS
@@ -62,10 +63,10 @@ class SqlGallery:
         Raises:
             GalleryUnusable: if the gallery cannot be used.
         """
-        with self._writing() as (connection, revision):
+        with self._writing(purges=True) as (connection, revision):
             if not self._eraser.repair(connection, revision):
                 connection.rollback()
-        self._eraser.finish()
+        self._eraser.purge()
 
     def revision(self) -> int:
         """See `Gallery.revision`."""
@@ -149,7 +150,7 @@ class SqlGallery:
 
     def delete(self, subject_id: str, check: Check = accept) -> Erasure:
         """See `Gallery.delete`."""
-        with self._writing() as (connection, revision):
+        with self._writing(purges=True) as (connection, revision):
             erasure_id = self._eraser.erase(connection, revision, subject_id, check)
         self._eraser.purge()
         return self.erasure(erasure_id)
@@ -166,7 +167,7 @@ class SqlGallery:
 
     def rotate_master_key(self, new_key: bytes) -> bool:
         """See `Gallery.rotate_master_key`."""
-        with self._writing() as (connection, _):
+        with self._writing(purges=True) as (connection, _):
             encrypt_anew(connection, self._vault, new_key)
         return self._eraser.purge()
 
@@ -180,13 +181,12 @@ class SqlGallery:
         with self._reading() as connection:
             return read_templates(connection, subject_id)
 
-    def remove_template(self, subject_id: str, number: int) -> Subject:
+    def remove_template(self, subject_id: str, number: int) -> Erasure:
         """See `Gallery.remove_template`."""
-        with self._writing() as (connection, revision):
-            self._eraser.erase_template(connection, revision, subject_id, number)
-            subject = read_subject(connection, self._vault, subject_id)
+        with self._writing(purges=True) as (connection, revision):
+            erasure_id = self._eraser.erase_template(connection, revision, subject_id, number)
         self._eraser.purge()
-        return subject
+        return self.erasure(erasure_id)
 
     def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
         """See `Gallery.changes`."""
@@ -232,33 +232,37 @@ class SqlGallery:
     def _reading(self) -> Generator[Connection]:
         """Opens a transaction, in which all reads see one revision."""
         with named_failures(self._engine), self._snapshots.begin() as connection:
-            self._follow_rotation(connection)
+            self._follow_rotation(connection, self._vault.know)
             yield connection
 
     @contextmanager
-    def _writing(self) -> Generator[tuple[Connection, int]]:
+    def _writing(self, *, purges: bool = False) -> Generator[tuple[Connection, int]]:
         """Opens a transaction, increments the revision and returns both.
 
         Writers wait for each other at this first statement. So what a writer reads afterwards
-        cannot change before it writes.
+        cannot change before it writes. Afterwards it tries again what no process could purge
+        before, unless its caller `purges` anyway.
         """
         with named_failures(self._engine):
             with self._engine.begin() as connection:
                 connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
-                self._follow_rotation(connection)
+                self._follow_rotation(connection, self._vault.use)
+                is_due = not purges and self._eraser.is_due(connection)
                 yield connection, connection.scalars(select(GALLERY.c.revision)).one()
-            self._eraser.retry()
+            if is_due:
+                self._eraser.purge(wait=False)
 
-    def _follow_rotation(self, connection: Connection) -> None:
-        """Takes the master key into use that another process has encrypted the gallery under.
+    def _follow_rotation(self, connection: Connection, follow: Callable[[str], None]) -> None:
+        """Finds the master key that another process may have encrypted the gallery under.
+
+        Only writers `use` it: readers may still see the gallery from before a rotation.
 
         Raises:
             GalleryUnusable: if that key cannot be read: otherwise every row would seem damaged.
         """
         fingerprint = connection.scalars(select(GALLERY.c.master)).one()
         try:
-            if fingerprint != self._vault.used:
-                self._vault.use(fingerprint)
+            follow(fingerprint)
         except MasterKeyUnusable as error:
             raise GalleryUnusable(str(error)) from error
 

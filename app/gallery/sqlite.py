@@ -164,6 +164,8 @@ def _engine(url: str, file: OpenedFile) -> Engine:
 class SqliteFiles:
     """The files of a gallery and of its keys; see `Files`."""
 
+    purges_log = True
+
     def __init__(self, engine: Engine, keys: Engine) -> None:
         """Creates the access.
 

@@ -1,9 +1,8 @@
 """Reads subjects from the database."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 from unicodedata import normalize
 
 from sqlalchemy import (
@@ -19,16 +18,13 @@ from sqlalchemy import (
     select,
 )
 
+from app.gallery.batches import batches
 from app.gallery.errors import SubjectUnknown
 from app.gallery.schema import MAPS, SUBJECTS
 from app.gallery.subject import Subject
 from app.gallery.vault import SubjectKey, Vault
 from app.matching.templates import MapFormat
 from app.palm.capture import Capture
-
-_IDS_PER_QUERY = 500  # databases bound the values of one statement
-
-Item = TypeVar("Item")
 
 
 def read_row(connection: Connection, subject_id: str) -> RowMapping:
@@ -174,13 +170,6 @@ def _captures(connection: Connection, subject_ids: Sequence[str]) -> dict[str, l
         for row in connection.execute(query):
             captures[row.subject_id].append(row.capture)
     return captures
-
-
-def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
-    """Yields the items in lists that one statement can bind."""
-    remaining = iter(items)
-    while some := list(islice(remaining, _IDS_PER_QUERY)):
-        yield some
 
 
 def _name(row: Mapping[Any, Any], keys: Mapping[int, SubjectKey]) -> str | None:

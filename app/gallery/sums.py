@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, insert, select
 
+from app.gallery.batches import batches
 from app.gallery.cipher import NotAuthentic
 from app.gallery.errors import GalleryUnusable
 from app.gallery.schema import MAP_SUMS, MAPS, SUBJECTS
-from app.gallery.subjects import batches
 from app.gallery.vault import SubjectKey, Vault
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.mean_map import MapSum

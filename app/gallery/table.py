@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Net
-from app.gallery.gallery import START, Changes, Gallery, StoredMaps
+from app.gallery.errors import ROTATION_UNFINISHED
+from app.gallery.following import START, Changes, StoredMaps
+from app.gallery.gallery import Gallery
 from app.gallery.means import Means
 from app.gallery.rows import FREE, Rows, RowsView, Slots
 from app.gallery.subject import Subject
@@ -211,6 +213,6 @@ def _describe_damage(damaged: Iterable[tuple[str, MapFormat]]) -> str:
     named = ", ".join(repr(subject_id) for subject_id, _ in found[:3])
     return (
         f"the gallery is damaged: templates of {of} of subject {named}"
-        f"{', ...' if len(found) > 3 else ''} ({len(found)} in all) cannot be read; delete and "
-        "enroll these subjects again, or restore a backup"
+        f"{', ...' if len(found) > 3 else ''} ({len(found)} in all) cannot be read; "
+        f"{ROTATION_UNFINISHED}delete and enroll these subjects again, or restore a backup"
     )

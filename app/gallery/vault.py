@@ -8,12 +8,13 @@ import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import Literal
 
 from sqlalchemy import Connection
 
 from app.gallery.cipher import KEY_BYTES, Cipher, NotAuthentic, derive_key
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import ROTATION_UNFINISHED, GalleryUnusable
 from app.gallery.wrapped import WrappedKeys
 from app.master_key import MasterKeys, MasterKeyUnusable
 
@@ -67,8 +68,9 @@ class SubjectKey:
         return self._cipher
 
     def _damage(self, what: str) -> GalleryUnusable:
+        hint = ROTATION_UNFINISHED if what == "key" else ""
         return GalleryUnusable(
-            f"the gallery is damaged: the {what} of subject {self._subject_id!r}; delete and "
+            f"the gallery is damaged: the {what} of subject {self._subject_id!r}; {hint}delete and "
             "enroll this subject again, or restore a backup"
         )
 
@@ -96,7 +98,8 @@ class Vault:
         self.wrapped = wrapped
         self._masters = masters
         self._known: dict[str, Master] = {}  # by fingerprint; a rotation adds one
-        self._used = ""
+        self._used = ""  # of writers only, who wait for each other
+        self._adding = Lock()
 
     def create(self, *, may_create: bool) -> bytes:
         """Encrypts under the newest master key from now on, and returns it.
@@ -117,7 +120,16 @@ class Vault:
         return self._used
 
     def use(self, fingerprint: str) -> None:
-        """Encrypts under the master key of a fingerprint from now on.
+        """Encrypts under the master key of a fingerprint from now on; only for a writer.
+
+        Raises:
+            MasterKeyUnusable: see `know`.
+        """
+        self.know(fingerprint)
+        self._used = fingerprint
+
+    def know(self, fingerprint: str) -> None:
+        """Makes sure that the master key of a fingerprint is known, for `decrypt`.
 
         Raises:
             MasterKeyUnusable: if that key cannot be read, or another one stands in its place.
@@ -129,12 +141,12 @@ class Vault:
                 "the gallery is encrypted under another master key: restore the one that belongs "
                 "to it in PALM_MASTER_KEY_FILE, or in PALM_MASTER_KEY; nothing was changed"
             )
-        self._used = fingerprint
 
     def add(self, key: bytes) -> str:
         """Makes a new master key known; returns its fingerprint."""
         master = Master(key)
-        self._known = {**self._known, master.fingerprint: master}
+        with self._adding:  # else one of two callers could lose the other's
+            self._known = {**self._known, master.fingerprint: master}
         return master.fingerprint
 
     def encrypt(self, purpose: Purpose, plain: bytes, *place: str | int) -> bytes:

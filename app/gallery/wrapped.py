@@ -1,14 +1,12 @@
 """The wrapped keys of the subjects: a small table, so that it can be written anew in no time."""
 
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
+from app.gallery.batches import batches
 from app.gallery.schema import SUBJECT_KEYS
-
-_NUMBERS_PER_QUERY = 500  # databases bound the values of one statement
 
 
 class WrappedKeys:
@@ -40,7 +38,7 @@ class WrappedKeys:
         found: dict[int, bytes] = {}
         if numbers:
             with self._using(connection) as using:
-                for some in _batches(numbers):
+                for some in batches(numbers):
                     query = select(SUBJECT_KEYS).where(SUBJECT_KEYS.c.number.in_(some))
                     found |= {row.number: row.wrapped for row in using.execute(query)}
         return found
@@ -82,11 +80,5 @@ class WrappedKeys:
 
 
 def _delete(connection: Connection, numbers: Collection[int]) -> None:
-    for some in _batches(numbers):
+    for some in batches(numbers):
         connection.execute(delete(SUBJECT_KEYS).where(SUBJECT_KEYS.c.number.in_(some)))
-
-
-def _batches(numbers: Collection[int]) -> Generator[Sequence[int]]:
-    remaining = iter(numbers)
-    while some := list(islice(remaining, _NUMBERS_PER_QUERY)):
-        yield some

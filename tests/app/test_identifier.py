@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from app.compare import UPRIGHT
 from app.ensemble import Ensemble, NetsDisagree
-from app.gallery.gallery import START, Gallery
+from app.gallery.following import START
+from app.gallery.gallery import Gallery
 from app.identifier import Identifier, TemplatesMissing
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion

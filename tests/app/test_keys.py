@@ -1,5 +1,6 @@
 """API keys on the command line, and the master key that they depend on."""
 
+import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 from app.__main__ import main
 from app.keys import SCOPES
 from app.master_key import MasterKeys, MasterKeyUnusable
+from tests.app.conftest import largest_file
 
 Captured = pytest.CaptureFixture[str]
 
@@ -103,3 +105,39 @@ def test_a_damaged_master_key_is_named_and_kept(folder: Path, content: bytes) ->
     with pytest.raises(MasterKeyUnusable, match=re.escape(str(file))):
         MasterKeys(None, file).read(may_create=True)
     assert file.read_bytes() == content
+
+
+def test_keys_that_cannot_be_replaced_leave_no_copy(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "master.key"
+    masters = MasterKeys(None, file)
+    old, *_ = masters.read(may_create=True)
+
+    def fail(*_: object) -> None:
+        raise OSError("no room")
+
+    for seam in ("replace", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, seam, fail)
+            with pytest.raises(OSError, match="no room"):
+                masters.replace([bytes(32), old])
+    with largest_file(10), pytest.raises(OSError, match="large"):
+        masters.replace([bytes(32), old])
+    assert masters.read(may_create=False) == (old,)
+    assert list(folder.iterdir()) == [file]
+
+
+def test_a_master_key_that_other_users_may_read_is_warned_of_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = folder / "master.key"
+    MasterKeys(None, file).read(may_create=True)
+    assert not caplog.messages
+    file.chmod(0o640)
+    masters = MasterKeys(None, file)
+    for _ in range(2):
+        masters.read(may_create=False)
+    (warning,) = caplog.messages
+    assert f"{file} (mode 640)" in warning
+    assert "chmod 600" in warning

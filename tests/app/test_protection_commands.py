@@ -1,5 +1,7 @@
 """The commands that check erasures and rotate the master key."""
 
+import json
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import pytest
 
 from app.__main__ import main
 from app.gallery import sqlite
+from app.gallery.errors import GalleryUnusable
+from app.gallery.sql import SqlGallery
 from app.main import open_gallery
 from app.settings import read_settings
 from tests.app.gallery.conftest import enroll
@@ -41,6 +45,72 @@ def test_verification_lists_erasures_and_fails_while_one_is_pending(
     assert "ada" not in line
 
 
+def test_verification_fails_if_a_file_cannot_be_written_anew(
+    folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PURGE_TIMEOUT_S", 0)
+
+    def fail(*_: object) -> bool:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with closing(open_gallery(read_settings())) as gallery:
+        enroll(gallery, "ada")
+        assert gallery.delete("ada").log == "done"
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite.SqliteFiles, "scrub", fail)
+            assert main(["erasures", "verify"]) == 1
+        receipt, failure = capsys.readouterr().out.splitlines()
+        assert receipt.endswith("database done  log done")
+        assert "may still be in the store's files" in failure
+        assert "disk is full" in failure
+        with reading(folder / "gallery.db"):
+            assert main(["erasures", "verify"]) == 1
+        assert "read by another program" in capsys.readouterr().out
+        assert main(["erasures", "verify"]) == 0
+
+
+def test_a_rotation_and_a_verification_are_audited(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["rotate-master-key", "--new-file", "new.key"]) == 0
+    assert main(["erasures", "verify"]) == 0
+
+    def fail(*_: object) -> None:
+        raise GalleryUnusable("interrupted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlGallery, "rotate_master_key", fail)
+        assert main(["rotate-master-key", "--new-file", "newer.key"]) == 2
+    log = (folder / "audit.jsonl").read_bytes()
+    told = [json.loads(line) for line in log.splitlines()]
+    assert [(one["action"], one["phase"]) for one in told] == [
+        ("rotate-master-key", "begun"),
+        ("rotate-master-key", "done"),
+        ("erasures verify", "begun"),
+        ("erasures verify", "done"),
+        ("rotate-master-key", "begun"),
+        ("rotate-master-key", "failed"),
+    ]
+    assert main(["audit", "verify"]) == 0
+
+
+def test_a_rotation_to_the_current_key_or_its_file_is_refused(
+    folder: Path, capsys: Captured
+) -> None:
+    assert main(["keys", "create", "ops", "--scope", "all"]) == 0
+    before = (folder / "master.key").read_text()
+    audited = (folder / "audit.jsonl").read_bytes()
+    Path("link").symlink_to(folder / "master.key")
+    for own in (str(folder / "master.key"), "data/../data/master.key", "link"):
+        assert main(["rotate-master-key", "--new-file", own]) == 2
+        assert "is the master key's file itself" in capsys.readouterr().err
+    Path("copy.key").write_text(before)
+    assert main(["rotate-master-key", "--new-file", "copy.key"]) == 2
+    assert "copy.key holds the current master key" in capsys.readouterr().err
+    assert (folder / "master.key").read_text() == before
+    assert (folder / "audit.jsonl").read_bytes() == audited
+
+
 def test_a_rotation_replaces_the_master_key_and_keeps_the_api_keys(
     folder: Path, capsys: Captured
 ) -> None:
@@ -52,7 +122,10 @@ def test_a_rotation_replaces_the_master_key_and_keeps_the_api_keys(
         former = (folder / "master.key").read_text()
         secret = gallery.secrets.api_keys
         assert main(["rotate-master-key", "--new-file", "new.key"]) == 0
-        assert "holds the new master key" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "data/master.key holds the new master key" in printed
+        assert "keep a copy of the new key apart from the gallery" in printed
+        assert "copies of the former key once no backup of the gallery needs it" in printed
         assert not any(wrapped in file.read_bytes() for file in folder.iterdir())
         gallery.update("ada", {"name": "Ada Byron"})  # a running service goes on
     new = (folder / "master.key").read_text()
@@ -61,7 +134,6 @@ def test_a_rotation_replaces_the_master_key_and_keeps_the_api_keys(
     with closing(open_gallery(read_settings())) as gallery:
         assert gallery.subject("ada").name == "Ada Byron"
         assert gallery.secrets.api_keys == secret
-    assert main(["rotate-master-key", "--new-file", "new.key"]) == 0  # again, and nothing changes
     (folder / "master.key").write_text(former)
     assert main(["keys", "list"]) == 2
     assert "PALM_MASTER_KEY_FILE" in capsys.readouterr().err

@@ -42,9 +42,12 @@ def test_templates_are_listed_and_erased_one_by_one(client: TestClient) -> None:
     assert len(wrong["nets"]) == 3
     assert identify(client, png(60, 1)).json()["identity"]["subject_id"] == "ada"
 
-    left = client.delete(f"/v1/subjects/ada/templates/{wrong['number']}").raise_for_status().json()
+    receipt = client.delete(f"/v1/subjects/ada/templates/{wrong['number']}").json()
 
-    assert set(left["template_counts"].values()) == {2}
+    assert receipt["erased"] == "template"
+    assert {receipt[medium] for medium in ("database", "log", "index", "memory")} == {"done"}
+    assert client.get(f"/v1/erasures/{receipt['erasure_id']}").json() == receipt
+    assert set(client.get("/v1/subjects/ada").json()["template_counts"].values()) == {2}
     assert templates(client, "ada") == [first, second]
     assert identify(client, png(60, 1)).json()["decision"] == "no_match"
     assert identify(client, png(50, 2)).json()["identity"]["subject_id"] == "ada"

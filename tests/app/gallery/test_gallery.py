@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app.gallery.errors import SubjectExists, SubjectUnknown
-from app.gallery.gallery import START, Gallery
+from app.gallery.following import START
+from app.gallery.gallery import Gallery
 from app.matching.maps import VeinMaps
 from tests.app.gallery.conftest import ALEXNET, BOTH_STORES, VGG16, Open, enroll, vein_maps
 

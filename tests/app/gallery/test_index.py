@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from app.gallery import comparison, rows, table
 from app.gallery.comparison import Found
 from app.gallery.errors import GalleryUnusable
-from app.gallery.gallery import Changes, Gallery, Position
+from app.gallery.following import Changes, Position
+from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import Signs, VeinMaps, join_maps

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event, insert, make_url
 from app.gallery import postgresql
 from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
-from app.gallery.gallery import START
+from app.gallery.following import START
 from app.gallery.migrations import migrate
 from app.gallery.postgresql import open_postgresql
 from app.gallery.schema import MAPS

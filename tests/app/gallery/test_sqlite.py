@@ -19,7 +19,8 @@ from sqlalchemy import create_engine
 from app.gallery import sqlite
 from app.gallery.errors import GalleryBusy, GalleryUnusable, SubjectUnknown
 from app.gallery.failures import named_failures
-from app.gallery.gallery import START, Gallery
+from app.gallery.following import START
+from app.gallery.gallery import Gallery
 from app.gallery.migrations import former as former_releases
 from app.gallery.sqlite import open_sqlite
 from app.matching.maps import MapShape

@@ -2,18 +2,21 @@
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from app.gallery import encryption
+from app.gallery import encryption, sql, sqlite
 from app.gallery.cipher import Cipher, NotAuthentic, derive_key
 from app.gallery.errors import GalleryUnusable
-from app.gallery.gallery import START, Gallery
+from app.gallery.following import START
+from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
+from app.gallery.schema import GALLERY
 from app.main import GALLERIES
 from app.master_key import MasterKeys, MasterKeyUnusable
 from app.matching.maps import VeinMaps
@@ -201,6 +204,39 @@ def test_a_rotation_needs_no_restart_and_the_old_key_opens_nothing(
         GALLERIES[store](url, MasterKeys(old.hex(), file))
 
 
+def test_a_reader_of_the_state_before_a_rotation_changes_no_writers_key(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PURGE_TIMEOUT_S", 0)
+    old, new = b"\x01" * 32, b"\x02" * 32
+    file = tmp_path / "master.key"
+    file.write_text(old.hex())
+    masters = MasterKeys(None, file)
+    gallery = GALLERIES["sqlite"](url, masters)
+    enroll(gallery, "ada")
+    insert_subjects = sql.insert_subjects
+    engine, _ = opened(gallery)
+    with engine.connect() as former, former.begin():
+        former.execute(select(GALLERY)).one()  # from now on it sees this state
+        masters.replace([new, old])
+        gallery.rotate_master_key(new)
+
+        def read_before(*arguments: Any) -> None:
+            with monkeypatch.context() as patch:
+                snapshots = SimpleNamespace(begin=lambda: nullcontext(former))
+                patch.setattr(gallery, "_snapshots", snapshots)
+                assert gallery.subject("ada").template_counts
+            insert_subjects(*arguments)
+
+        monkeypatch.setattr(sql, "insert_subjects", read_before)
+        enroll(gallery, "eve")
+    gallery.close()
+    masters.replace([new])
+    later = GALLERIES["sqlite"](url, masters)
+    GalleryIndex(later, NETS).refresh()  # decrypts all templates
+    later.close()
+
+
 @BOTH_STORES
 def test_a_process_that_cannot_read_the_new_key_reports_no_damage(url: str, store: str) -> None:
     with_file, without = (GALLERIES[store](url, MASTER_KEYS) for _ in range(2))
@@ -239,6 +275,11 @@ def test_a_rotation_that_is_interrupted_loses_nothing_and_goes_on(
         with pytest.raises(RuntimeError):
             gallery.rotate_master_key(new)
     gallery.close()
+    without = GALLERIES["sqlite"](url, MasterKeys(old.hex(), file))
+    for read in (lambda: without.subject("ada"), GalleryIndex(without, NETS[:1]).refresh):
+        with pytest.raises(GalleryUnusable, match=r"'ada'.*rotation .* was interrupted.*finish it"):
+            read()
+    without.close()
     for _ in range(2):
         gallery = GALLERIES["sqlite"](url, masters)
         assert gallery.subject("ada").name == "Ada"
