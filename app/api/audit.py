@@ -4,6 +4,7 @@ Nothing is changed and nothing is answered that the log does not tell: a change 
 is made and one after it, every other request one before its answer is sent.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -143,7 +144,11 @@ async def _append(request: Request, event: dict[str, str | int | None], *, durab
         if not refusals.may_tell(f"{who['caller']} {who['address'] if refused else ''}"):
             return
     told = {**who, **event, "request_id": request.state.request_id}
-    await run_in_threadpool(service.audit.append, told, durable=durable)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():  # the service stops, and does not wait for a thread
+        service.audit.append(told, durable=durable)
+    else:
+        await run_in_threadpool(service.audit.append, told, durable=durable)
 
 
 def _notes(request: Request) -> dict[str, str | None]:

@@ -5,12 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
 from app.nets.manifest import read_manifest
 from app.nets.store import load_ensemble, load_nets
 from app.settings import Settings
-from tests.app.api.conftest import make_app
+from tests.app.api.conftest import local_client, make_app
 from training.__main__ import main
 from training.synthetic.palms import photograph
 from training.synthetic.styles import TRAINING
@@ -64,12 +63,13 @@ def test_either_hand_is_identified_over_http(
         models_dir=store,
         nets=("alexnet",),
         gallery_url=f"sqlite:///{tmp_path}/gallery.db",
+        master_key_file=tmp_path / "master.key",
         audit_file=None,
         quality_probe=0,
     )
     person = 3
     image = fyo / f"Subject {person}" / "Session 1" / f"s{person}_1_{hand}_S1.jpg"
-    with TestClient(make_app(settings, load_ensemble), base_url="http://localhost") as client:
+    with local_client(make_app(settings, load_ensemble)) as client:
         files = {"images": (image.name, image.read_bytes(), "image/jpeg")}
         answer = client.post("/v1/identify", files=files).json()
     assert answer["candidates"][0]["subject_id"] == read_manifest(store / "alexnet/1").identities[2]
