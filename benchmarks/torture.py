@@ -37,6 +37,7 @@ IMAGES = 2  # of each subject
 NETS = 3
 PALMS = 60  # drawn; they are enrolled under many ids, by force=true
 SEED = 3_000_017
+PATIENCE_S = 15.0
 
 Page = dict[str, Any]
 
@@ -145,6 +146,7 @@ def torment(
             ask(str(http.base_url), ledger, files, target, options.clients, stop)
             if database:
                 database.start()
+                wait_until_back(http)
                 wrong += judge(http, ledger)  # the service catches up by itself
             server.process.kill()
     with start_server(settings, folder / "log", until="/health/ready") as server:
@@ -211,6 +213,19 @@ def send(
 def palm_of(subject_id: str) -> int:
     """Returns which drawn palm is enrolled under an id."""
     return int(subject_id[1:]) % PALMS
+
+
+def wait_until_back(http: httpx.Client) -> None:
+    """Waits until the service has found its database again.
+
+    Raises:
+        TimeoutError: if it does not within `PATIENCE_S`.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while not http.get("/v1/subjects", params={"limit": 1}).is_success:
+        if time.monotonic() > end:
+            raise TimeoutError(f"the service does not find its database within {PATIENCE_S:g} s")
+        time.sleep(0.1)
 
 
 def judge(http: httpx.Client, ledger: Ledger) -> Counter[str]:
