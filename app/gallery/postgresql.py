@@ -209,8 +209,9 @@ def _maintenance(engine: Engine) -> Generator[tuple[Connection, _Connection]]:
             yield connection, raw
         finally:
             raw.answer_timeout_s = None
-            connection.execute(text("RESET lock_timeout"))
-            connection.execute(text("RESET statement_timeout"))  # to the connection's options
+            if not connection.invalidated:  # a lost one is not used again
+                connection.execute(text("RESET lock_timeout"))
+                connection.execute(text("RESET statement_timeout"))  # to the connection's options
 
 
 def _search(connection: Connection, marks: set[str]) -> Found:

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, create_engine, event, insert, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url
 
 from app.gallery import postgresql
 from app.gallery.errors import GalleryUnusable
@@ -229,3 +229,24 @@ def test_a_failure_does_not_quote_the_row(open_gallery: Open) -> None:
     with failure as raised, named_failures(engine), engine.begin() as connection:
         connection.execute(insert(MAPS), row)
     assert "ada" not in str(raised.value)
+
+
+def test_a_connection_that_is_lost_while_a_key_is_destroyed_leaves_the_erasure_pending(
+    open_gallery: Open, server: psycopg.Connection
+) -> None:
+    gallery = open_gallery()
+    enroll(gallery, "ada")
+
+    def lose(connection: Connection, _: object, statement: str, *__: object) -> None:
+        if statement.startswith("VACUUM"):
+            event.remove(Engine, "before_cursor_execute", lose)
+            server.execute(
+                "SELECT pg_terminate_backend(%s)",
+                [connection.connection.driver_connection.info.backend_pid],  # pyright: ignore
+            )
+
+    event.listen(Engine, "before_cursor_execute", lose)
+    erasure = gallery.delete("ada")
+    assert erasure.database == "pending"
+    enroll(gallery, "eve")  # the next change tries again
+    assert gallery.erasure(erasure.erasure_id).database == "done"
