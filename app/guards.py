@@ -5,7 +5,7 @@ import logging
 from app.api.access import is_loopback
 from app.audit import AuditLog, AuditUnusable
 from app.gallery.gallery import Gallery
-from app.keys import KeyRing
+from app.key_ring import KeyRing
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)

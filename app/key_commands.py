@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from app.api.schemas import Name
 from app.audit import AuditLog
 from app.audit_commands import command_event
-from app.keys import SCOPES, Key, KeyRing
+from app.key_ring import KeyRing
+from app.keys import SCOPES, Key
 from app.main import open_gallery
 from app.settings import Settings
 from app.validation import in_one_line

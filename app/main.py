@@ -33,7 +33,7 @@ from app.gallery.sqlite import open_sqlite
 from app.guards import start_audit, start_keys
 from app.identifier import Identifier
 from app.inspection import Inspector
-from app.keys import KeyRing
+from app.key_ring import KeyRing
 from app.logs import configure_logging
 from app.maintenance import calibrated_at_site
 from app.master_key import MasterKeys, MasterKeyUnusable

@@ -22,7 +22,8 @@ from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
 from app.audit import AuditUnusable
 from app.gallery.errors import GalleryBusy, GalleryUnusable
-from app.keys import Caller, KeyMissing, KeyRefused, KeyRing, Scope, ScopeMissing
+from app.key_ring import KeyRing
+from app.keys import Caller, KeyMissing, KeyRefused, Scope, ScopeMissing
 
 SECURITY = "api-key"
 """Name of the security scheme in the OpenAPI document."""

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile, status
 from pydantic import Field
@@ -24,6 +24,7 @@ from app.api.schemas import (
     Name,
     RequestBody,
     Verification,
+    image_files,
     leave_empty,
 )
 from app.api.service import AdmittedIdentifierDep, ServiceDep
@@ -50,18 +51,6 @@ Shown = TypeVar("Shown", Identification, Verification)
 
 NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MAX_PROBE_IMAGES = 5
-
-
-def image_files(limit: int, advice: str = "") -> Any:
-    """Returns the field of a form that holds 1 to `limit` image files."""
-    few = f"1 to {limit} images of one palm" if limit > 1 else "One image"
-    return Field(
-        min_length=1,
-        max_length=limit,
-        description=f"{few}: PNG, JPEG, BMP, TIFF or WebP.{advice}",
-        # Swagger UI offers a file picker for an array only if its items are of this format.
-        json_schema_extra={"items": {"type": "string", "format": "binary"}},
-    )
 
 
 class EnrollForm(RequestBody):

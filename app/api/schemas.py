@@ -61,6 +61,18 @@ CaptureField = Annotated[
 ]
 
 
+def image_files(limit: int, advice: str = "") -> Any:
+    """Returns the field of a form that holds 1 to `limit` image files."""
+    few = f"1 to {limit} images of one palm" if limit > 1 else "One image"
+    return Field(
+        min_length=1,
+        max_length=limit,
+        description=f"{few}: PNG, JPEG, BMP, TIFF or WebP.{advice}",
+        # Swagger UI offers a file picker for an array only if its items are of this format.
+        json_schema_extra={"items": {"type": "string", "format": "binary"}},
+    )
+
+
 class RequestBody(BaseModel):
     """The fields of a request; a refusal of an unknown one names the nearest known one."""
 

@@ -15,7 +15,7 @@ from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.identifier import Identifier
 from app.inspection import Inspector
-from app.keys import KeyRing
+from app.key_ring import KeyRing
 from app.site import SiteReport
 
 Part = TypeVar("Part")

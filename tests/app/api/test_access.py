@@ -11,9 +11,10 @@ import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from app import keys
+from app import key_ring
 from app.api.access import Guarded, scope_of
-from app.keys import SCOPES, KeyRing, Scope
+from app.key_ring import KeyRing
+from app.keys import SCOPES, Scope
 from app.main import ROUTERS
 from app.settings import Settings
 from benchmarks.server import REPOSITORY
@@ -224,7 +225,7 @@ def test_a_key_that_was_altered_in_the_gallery_is_useless(
 def test_another_process_s_changes_are_seen(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "REFRESH_S", 0)
+    monkeypatch.setattr(key_ring, "REFRESH_S", 0)
     with (
         local_client(make_app(settings)) as one,
         local_client(make_app(settings)) as other,

@@ -12,7 +12,8 @@ from fastapi.testclient import TestClient
 from app.audit import head_of
 from app.audit_check import check_audit
 from app.gallery.gallery import Secrets
-from app.keys import KeyRing, Scope
+from app.key_ring import KeyRing
+from app.keys import Scope
 from app.main import open_gallery
 from app.pseudonyms import Pseudonyms
 from app.settings import Settings
