@@ -9,7 +9,7 @@ from app.gallery.cipher import KEY_BYTES, NotAuthentic
 from app.gallery.erasures import KEYS_LEFT, PLAIN_LEFT, leave
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Secrets
-from app.gallery.schema import GALLERY, KEYS, MAP_SUMS, MAPS, SECRETS, SUBJECTS
+from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
 from app.gallery.sums import decrypt_sum, encrypt_sum
 from app.gallery.vault import Vault
 
@@ -30,12 +30,9 @@ def unlock(connection: Connection, vault: Vault) -> None:
     if gallery.master is not None:
         vault.use(gallery.master)
         return
-    has_keys = connection.execute(select(KEYS.c.key_id)).first() is not None
-    master_key = vault.create(may_create=not has_keys)
-    # The former release hashed API keys under the master key itself.
-    drawn = Secrets(*(secrets.token_bytes(KEY_BYTES) for _ in Secrets._fields))
-    kept = drawn._replace(api_keys=master_key) if has_keys else drawn
-    for name, secret in kept._asdict().items():
+    vault.create()
+    for name in Secrets._fields:
+        secret = secrets.token_bytes(KEY_BYTES)
         row = {"name": name, "encrypted": vault.encrypt("secrets", secret, name)}
         connection.execute(insert(SECRETS), row)
     _encrypt_subjects(connection, vault)

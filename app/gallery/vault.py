@@ -101,18 +101,14 @@ class Vault:
         self._used = ""  # of writers only, who wait for each other
         self._adding = Lock()
 
-    def create(self, *, may_create: bool) -> bytes:
-        """Encrypts under the newest master key from now on, and returns it.
-
-        Args:
-            may_create: whether a missing one may be created.
+    def create(self) -> None:
+        """Encrypts under the newest master key from now on; creates one if there is none.
 
         Raises:
             MasterKeyUnusable: if it can be neither read nor created.
         """
-        newest, *_ = self._read(may_create=may_create)
+        newest, *_ = self._read(may_create=True)
         self._used = Master(newest).fingerprint
-        return newest
 
     @property
     def used(self) -> str:
