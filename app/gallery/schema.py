@@ -40,8 +40,13 @@ SUBJECTS = Table(
     Column("created_at", String, nullable=False),  # ISO 8601, UTC
     Column("number", NUMBER, nullable=False),  # never used again, unlike an id
     Column("changed", NUMBER, nullable=False),  # revision of the last change
+    Column("collection", ID, nullable=False, server_default="default"),
+    Column("details", String),  # encrypted JSON
+    Column("retain_until", String),  # ISO 8601, UTC; null without end
     Index("subjects_by_number", "number", unique=True),
     Index("subjects_by_change", "changed", "number"),
+    Index("subjects_by_collection", "collection", "subject_id"),
+    Index("subjects_by_retention", "retain_until"),
 )
 MAPS = Table(
     "maps",
@@ -54,6 +59,8 @@ MAPS = Table(
     Column("capture", String),  # null in galleries of schema 2: whatever was sent was enrolled
     Column("number", NUMBER, nullable=False, server_default="0"),  # of the image, for all its maps
     Column("added_at", String),  # ISO 8601, UTC; null if a former release stored it
+    Column("camera", ID, nullable=False, server_default=""),  # "" if no name was given
+    Column("transform", String),  # id of the key that transforms the map; null if none does
     # With columns that stand behind the map in a row: so reading them need not read the map.
     Index("maps_by_subject", "subject_id", "net", "template_id", "number", "capture", "added_at"),
     sqlite_autoincrement=True,
@@ -63,6 +70,7 @@ MAP_SUMS = Table(  # over the subjects of origin "enrolled"
     METADATA,
     Column("net", String, primary_key=True),
     Column("template_id", String, primary_key=True),
+    Column("camera", ID, primary_key=True, server_default=""),
     Column("side", Integer, nullable=False),
     Column("channels", Integer, nullable=False),
     Column("subjects", Integer, nullable=False),
@@ -79,9 +87,10 @@ REMOVED = Table(  # erased subjects, for the other processes' indexes; nothing p
     Column("number", NUMBER, primary_key=True, autoincrement=False),
     Column("revision", NUMBER, nullable=False, index=True),
 )
-SITE = Table(  # one row, if the site was calibrated
+SITE = Table(  # a row for each camera for which the site was calibrated
     "site",
     METADATA,
+    Column("camera", ID, primary_key=True, server_default=""),
     Column("report", String, nullable=False),  # JSON
 )
 KEYS = Table(  # API keys
@@ -93,6 +102,7 @@ KEYS = Table(  # API keys
     Column("created_at", String, nullable=False),  # ISO 8601, UTC
     Column("expires_at", String),  # likewise
     Column("digest", LargeBinary, nullable=False),  # see app.keys
+    Column("collections", String),  # separated by spaces; null for all
 )
 REQUESTS = Table(  # enrolments that were done, so that none is done twice
     "requests",

@@ -343,12 +343,31 @@ def test_an_upgraded_file_is_like_a_new_one(former: Path, open_gallery: Open) ->
     assert schema(former) == schema(new)
 
 
+def drop_cameras(path: Path) -> None:
+    """Makes one sum of maps and one report of the site of those of unnamed cameras."""
+    columns = "net, template_id, side, channels, subjects, sums"
+    key = "PRIMARY KEY (net, template_id)"
+    execute(path, f"CREATE TABLE former (net, template_id, side, channels, subjects, sums, {key})")
+    execute(path, f"INSERT INTO former SELECT {columns} FROM map_sums WHERE camera = ''")
+    execute(path, "DROP TABLE map_sums")
+    execute(path, "ALTER TABLE former RENAME TO map_sums")
+    execute(path, "CREATE TABLE former (report)")
+    execute(path, "INSERT INTO former SELECT report FROM site WHERE camera = ''")
+    execute(path, "DROP TABLE site")
+    execute(path, "ALTER TABLE former RENAME TO site")
+
+
 def go_back(gallery: Gallery, path: Path) -> None:
     """Turns a gallery into one of the last release before Alembic."""
     make_plain(gallery)
     execute(path, "DROP INDEX maps_by_subject")
-    for column in ("number", "added_at"):
+    for column in ("number", "added_at", "camera", "transform"):
         execute(path, f"ALTER TABLE maps DROP COLUMN {column}")
+    for index in ("subjects_by_collection", "subjects_by_retention"):
+        execute(path, f"DROP INDEX {index}")
+    for column in ("collection", "details", "retain_until"):
+        execute(path, f"ALTER TABLE subjects DROP COLUMN {column}")
+    drop_cameras(path)
     execute(path, "CREATE INDEX maps_by_subject ON maps (subject_id, net, template_id, capture)")
     for column in ("master", "leftover"):
         execute(path, f"ALTER TABLE gallery DROP COLUMN {column}")
