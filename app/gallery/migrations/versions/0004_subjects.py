@@ -33,9 +33,7 @@ def upgrade() -> None:
     )
     columns = "net, template_id, side, channels, subjects, sums"
     connection = op.get_bind()
-    connection.execute(
-        text(f"INSERT INTO map_sums ({columns}) SELECT {columns} FROM former_sums")  # noqa: S608
-    )
+    connection.execute(text(f"INSERT INTO map_sums ({columns}) SELECT {columns} FROM former_sums"))
     op.drop_table("former_sums")
     op.rename_table("site", "former_site")
     op.create_table(
