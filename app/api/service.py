@@ -83,9 +83,11 @@ class Broken:
 
     Attributes:
         name: the part. What is wrong with it stands in the log.
+        is_retried: whether it is started as soon as what it needs can be reached.
     """
 
     name: str
+    is_retried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def working(part: Part | Broken) -> Part:
         NotReady: if it could not be started.
     """
     if isinstance(part, Broken):
-        raise NotReady(part.name)
+        raise NotReady(part.name, is_retried=part.is_retried)
     return part
 
 
