@@ -251,6 +251,7 @@ class Starter:
             self._admission,
             settings.explain,
             report,
+            outage,
         )
         log_start(settings, service)
 

@@ -13,6 +13,7 @@ from app.api.errors import NotReady, Overloaded
 from app.audit import AuditLog
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
+from app.gallery.outage import Outage
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.key_ring import KeyRing
@@ -104,6 +105,7 @@ class Service:
         admission: places to compute in.
         may_explain: whether an answer may show which veins agree with a match.
         site_report: the calibration at the site that raised the thresholds at the start, if any.
+        outage: the state of the gallery's store.
     """
 
     ensemble: Ensemble | Broken
@@ -115,6 +117,7 @@ class Service:
     admission: Admission
     may_explain: bool
     site_report: SiteReport | None
+    outage: Outage
 
 
 def working(part: Part | Broken) -> Part:
@@ -140,6 +143,7 @@ async def _ensemble(service: ServiceDep) -> Ensemble:
 
 
 async def _gallery(service: ServiceDep) -> Gallery:
+    service.outage.check()
     return working(service.gallery)
 
 
@@ -168,6 +172,7 @@ async def _admitted_inspector(
 
 
 async def _key_ring(service: ServiceDep) -> KeyRing:
+    service.outage.check()
     return working(service.keys)
 
 
