@@ -3,6 +3,7 @@
 The objects hold full precision; their JSON holds the significant digits.
 """
 
+from datetime import datetime
 from typing import Annotated, Self
 
 import numpy as np
@@ -30,6 +31,16 @@ from app.palm.reader import Palm
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+GalleryAsOf = Annotated[
+    datetime | None,
+    Field(
+        description="If the gallery's database cannot be reached: when this was last known to be "
+        "the gallery, UTC. Null if it is now. See PALM_OUTAGE_S.",
+        examples=[None],
+    ),
+]
 
 
 class Threshold(_Answer):
@@ -92,6 +103,7 @@ class GalleryState(_Answer):
         "PALM_FPIR_TARGET, or more if the nets are not calibrated for so many. 0 to 1.",
         examples=[0.01],
     )
+    as_of: GalleryAsOf = None
 
 
 class Candidate(_Answer):
@@ -239,6 +251,7 @@ class Identification(_Answer):
         description="With explain=true and a match: a PNG, base64, of the first image's vein map, "
         "green where it agrees with the match and red where it does not.",
     )
+    gallery_as_of: GalleryAsOf = None
     timings_ms: Timings
 
     @property
@@ -268,6 +281,7 @@ class Verification(_Answer):
     regions: Regions
     quality: Qualities
     warnings: Warnings
+    gallery_as_of: GalleryAsOf = None
     timings_ms: Timings
 
 

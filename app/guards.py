@@ -5,6 +5,7 @@ import logging
 from app.api.access import is_loopback
 from app.audit import AuditLog, AuditUnusable
 from app.gallery.gallery import Gallery
+from app.gallery.outage import Outage
 from app.key_ring import KeyRing
 from app.settings import Settings
 
@@ -21,9 +22,9 @@ def start_audit(settings: Settings, gallery: Gallery) -> AuditLog:
     return audit
 
 
-def start_keys(settings: Settings, gallery: Gallery, audit: AuditLog) -> KeyRing:
+def start_keys(settings: Settings, gallery: Gallery, audit: AuditLog, *, outage: Outage) -> KeyRing:
     """Returns the API keys; creates and prints the first one if others can reach the service."""
-    ring = KeyRing(gallery.keys, gallery.secrets.api_keys)
+    ring = KeyRing(gallery.keys, gallery.secrets.api_keys, outage=outage)
     if not is_loopback(settings.host) and not ring.list():
         with audit.change({"caller": "service", "action": "keys create first"}):
             if (first := ring.create_first()) is not None:

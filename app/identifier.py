@@ -20,11 +20,11 @@ from app.explanation import draw_explanation
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import Forgotten, Found, GalleryIndex
+from app.gallery.outage import Outage
 from app.gallery.subject import Hand
 from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
-from app.palm.errors import PalmImageError, PoorQuality
-from app.palm.reader import Palm, PalmReader, warn_of_turns
+from app.palm.reader import Palm, PalmReader, read_palms, warn_of_turns
 from app.verdict import rank_candidates
 
 
@@ -51,6 +51,7 @@ class Identifier:
         fmr_target: float,
         quality_enroll: int,
         quality_probe: int,
+        outage: Outage | None = None,
     ) -> None:
         """Creates the identifier; reads and writes nothing.
 
@@ -62,10 +63,14 @@ class Identifier:
             fmr_target: share of impostors that verification may accept, 0 to 1.
             quality_enroll: least quality of an image to enroll, 0 to 100.
             quality_probe: least quality of an image to identify or verify, 0 to 100.
+            outage: see `GalleryIndex`.
         """
         self._ensemble = ensemble
         self._gallery = gallery
-        self._index = GalleryIndex(gallery, ensemble.nets, ensemble.fusion.weights)
+        self._outage = outage or Outage()
+        self._index = GalleryIndex(
+            gallery, ensemble.nets, ensemble.fusion.weights, outage=self._outage
+        )
         self._reader = reader
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
@@ -75,6 +80,10 @@ class Identifier:
     def close(self) -> None:
         """Stops work in the background; call it before the gallery's `close`."""
         self._index.close()
+
+    def refresh(self) -> None:
+        """Reads what has changed; see `GalleryIndex.refresh`."""
+        self._index.refresh()
 
     def forget_erased(self) -> Forgotten:
         """Applies erasures to the index; see `GalleryIndex.forget_erased`."""
@@ -86,13 +95,14 @@ class Identifier:
         Raises:
             GalleryUnusable: if nobody can be identified or verified; see `GalleryIndex`.
         """
-        subjects = self._index.count_subjects()
+        known = self._index.describe()
+        subjects = known.searchable
         used = self._index.mean_map
         alike = used.impostors
         lowest = self._ensemble.fusion.calibration.lowest_fmr
         return GalleryState(
             subjects=subjects,
-            without_templates=self._gallery.count_incomparable(self._ensemble.formats),
+            without_templates=known.without_templates,
             mean_map=MeanMap(
                 subjects=used.subjects,
                 revision=used.revision,
@@ -101,6 +111,7 @@ class Identifier:
                 else None,
             ),
             fpir=min(max(self._fpir_target, subjects * lowest), 1.0),
+            as_of=known.as_of,
         )
 
     def enroll(
@@ -136,6 +147,7 @@ class Identifier:
             SubjectExists: if the subject exists and `add` is false.
         """
         clock = Clock()
+        self._outage.check()
         palms = self._read(images, mode, clock, enrolling=True)
         if once is not None and self._gallery.was_enrolled(once):
             subject = self._gallery.subject(subject_id)
@@ -146,6 +158,7 @@ class Identifier:
             checks = Checks(self._ensemble, self._gallery, self._index, add=add, force=force)
             done = checks.apply(subject_id, hand, maps, once)
             clock.lap("search")
+            self._outage.check()  # the checks may have been made with what was last read
             captures: list[Capture] = [palm.region.capture for palm in palms]
             subject = done or self._gallery.enroll(
                 subject_id, name, hand, templates, add=add, captures=captures, once=once
@@ -202,8 +215,9 @@ class Identifier:
             threshold=compared.verdict.threshold,
             regions=[answers.Region.of(palm) for palm in compared.palms],
             quality=[palm.quality for palm in palms],
-            warnings=warn(compared.palms, compared.matched),
+            warnings=warn(compared.palms, compared.matched, as_of=compared.found.as_of),
             explanation=explanation,
+            gallery_as_of=compared.found.as_of,
             timings_ms=clock.timings_ms(),
         )
 
@@ -223,7 +237,7 @@ class Identifier:
             TemplatesMissing: if it has no templates of the nets in service.
         """
         clock = Clock()
-        subject = self._gallery.subject(subject_id)
+        subject = self._index.subject(subject_id)
         clock.lap("gallery")
         palms = self._read(images, mode, clock)
         compared = compare(
@@ -243,7 +257,8 @@ class Identifier:
             threshold=compared.verdict.threshold,
             regions=[answers.Region.of(palm) for palm in compared.palms],
             quality=[palm.quality for palm in palms],
-            warnings=warn(compared.palms, subject),
+            warnings=warn(compared.palms, subject, as_of=compared.found.as_of),
+            gallery_as_of=compared.found.as_of,
             timings_ms=clock.timings_ms(),
         )
 
@@ -270,26 +285,10 @@ class Identifier:
         *,
         enrolling: bool = False,
     ) -> list[Palm]:
-        """Returns the palm in each image."""
-        least_quality = self._quality_enroll if enrolling else self._quality_probe
-        if not images:
-            raise ValueError("no image is given: give at least one")
-        palms: list[Palm] = []
-        for position, data in enumerate(images, start=1):
-            place = f"image {position} of {len(images)}"
-            try:
-                image = self._reader.decode(data)
-                clock.lap("decode")
-                palm = self._reader.find(image, self._ensemble.input_px, mode)
-                palm.quality.refuse_below(least_quality)
-                clock.lap("find")
-                palms.append(palm)
-            except PoorQuality as error:
-                reasons = {f"images.{position - 1}.{n}": why for n, why in error.reasons.items()}
-                raise PoorQuality(f"{place}: {error}", reasons) from error
-            except PalmImageError as error:
-                raise type(error)(f"{place}: {error}") from error
-        return palms
+        """Returns the palm in each image; see `read_palms`."""
+        least = self._quality_enroll if enrolling else self._quality_probe
+        size_px = self._ensemble.input_px
+        return read_palms(self._reader, images, size_px, mode, least_quality=least, lap=clock.lap)
 
     def _explain(self, subject_id: str, probes: Sequence[VeinMaps]) -> str | None:
         """Draws the first image's maps; None if the subject was erased meanwhile."""

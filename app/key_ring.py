@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from threading import Lock
 from time import monotonic
 
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable
+from app.gallery.outage import Moment, Outage
 from app.keys import (
     SCOPES,
     Caller,
@@ -22,7 +23,7 @@ from app.keys import (
 )
 
 REFRESH_S = 1.0
-"""How long a key that another process revoked may still be accepted."""
+"""How long a key that another process revoked may still be accepted, unless in an outage."""
 
 DIGEST_BYTES = 32
 
@@ -49,31 +50,44 @@ def issue(
 class KeyRing:
     """Tells who a caller is; safe for concurrent callers."""
 
-    def __init__(self, store: KeyStore, secret: bytes) -> None:
+    def __init__(self, store: KeyStore, secret: bytes, *, outage: Outage | None = None) -> None:
         """Creates the ring; reads nothing.
 
         Args:
             store: where the keys are.
             secret: 32 bytes that key the hashes.
+            outage: the state of the store; by default, nobody is let in while it is unreachable.
         """
+        self._outage = outage or Outage()
         self._store = store
         self._secret = secret
         self._known: Mapping[str, StoredKey] = {}
-        self._read_at = -float("inf")
+        self._read_at: Moment | None = None
         self._failed: tuple[float, Exception] | None = None
         self._lock = Lock()
 
     @property
     def is_stale(self) -> bool:
         """Whether the keys must be read again before a caller is let in."""
-        return monotonic() - self._read_at > REFRESH_S
+        read_at = self._read_at
+        return read_at is None or self._outage.now().elapsed_s - read_at.elapsed_s > REFRESH_S
 
     def refresh(self) -> None:
         """Reads the keys if they are stale; one caller does so for all that wait.
 
+        In an outage, those that were last read are used as long as `Outage` allows.
+
         Raises:
             GalleryUnusable: if they cannot be read; then nobody is let in.
         """
+        try:
+            self._outage.check()
+            self._refresh()
+        except GalleryUnreachable:
+            if not self._outage.may_use(self._read_at):
+                raise
+
+    def _refresh(self) -> None:
         with self._lock:
             if self._failed and monotonic() - self._failed[0] < REFRESH_S:
                 raise self._failed[1]  # else all that wait would wait for the store one by one
@@ -81,12 +95,15 @@ class KeyRing:
                 self._read()
 
     def _read(self) -> None:
-        started, self._failed = monotonic(), None
+        started, self._failed = self._outage.now(), None
         try:
             self._known = {stored.key.key_id: stored for stored in self._store.read()}
         except GalleryUnusable as error:
             self._failed = monotonic(), error
+            if isinstance(error, GalleryUnreachable):
+                self._outage.begin(error)
             raise
+        self._outage.end()
         self._read_at = started
 
     def caller(self, token: str | None, *, is_local: bool) -> Caller:
@@ -169,7 +186,7 @@ class KeyRing:
     def _forget(self) -> None:
         """Lets the next caller read the keys anew."""
         with self._lock:
-            self._read_at = -float("inf")
+            self._read_at = None
 
 
 def _seal(key: Key, digest: bytes, secret: bytes) -> StoredKey:

@@ -104,6 +104,14 @@ class Settings(BaseSettings):
         "or postgresql://user:password@host/database. After sqlite:, three slashes start a "
         "relative path, four an absolute one.",
     )
+    outage_s: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long identification and verification go on while the gallery's database "
+        "cannot be reached, in seconds, with what was last read: so long, erasures and revocations "
+        "by other processes may go unseen. 0 is not at all: requests get 503.",
+    )
     trained: bool = Field(
         default=True,
         description="Whether the identities that the nets were trained on are subjects; those with "

@@ -21,7 +21,7 @@ from app.api.audit import answer_audited
 from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
 from app.audit import AuditUnusable
-from app.gallery.errors import GalleryBusy, GalleryUnusable
+from app.gallery.errors import GalleryBusy, GalleryUnreachable, GalleryUnusable
 from app.key_ring import KeyRing
 from app.keys import Caller, KeyMissing, KeyRefused, Scope, ScopeMissing
 
@@ -42,6 +42,7 @@ _PROBLEMS = (
     TooManyRequests,
     NotReady,
     GalleryBusy,
+    GalleryUnreachable,
     GalleryUnusable,
     AuditUnusable,
 )

@@ -2,14 +2,23 @@
 
 
 class NotReady(Exception):
-    """A part of the service that the request needs could not be started."""
+    """A part of the service that the request needs could not be started.
 
-    def __init__(self, part: str) -> None:
+    Attributes:
+        part: the part.
+        is_retried: whether the service tries to start it again by itself.
+    """
+
+    def __init__(self, part: str, *, is_retried: bool = False) -> None:
         super().__init__(
-            f"{part} could not be started; the service's log says why: repair that, then restart "
-            "the service"
+            f"{part} could not be reached; the service's log says why: the service tries again "
+            "by itself until it can be"
+            if is_retried
+            else f"{part} could not be started; the service's log says why: repair that, then "
+            "restart the service"
         )
         self.part = part
+        self.is_retried = is_retried
 
 
 class ExplanationOff(Exception):

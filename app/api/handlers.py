@@ -40,7 +40,8 @@ async def answer_known(request: Request, error: Exception) -> JSONResponse:
     """Answers an error whose class, or a base of it, is a key of `app.api.kinds.KINDS`."""
     kind = next(kinds.KINDS[cls] for cls in type(error).__mro__ if cls in kinds.KINDS)
     # The reason for not being ready was logged at the start.
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReady):
+    is_logged = isinstance(error, NotReady) or getattr(error, "is_logged", False)
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_logged:
         fields = {"request_id": request.state.request_id}
         logger.warning("%s: %s", kind.title, error, extra={"fields": fields})
     reasons, headers = problems.reasons_of(error), kinds.headers_of(error)

@@ -275,7 +275,8 @@ def _read(images: Sequence[UploadFile]) -> list[bytes]:
 def _log_decision(
     message: str, request: Request, found: answers.Identification | answers.Verification
 ) -> None:
-    note(request, decision=found.decision)
+    as_of = found.gallery_as_of and found.gallery_as_of.isoformat(timespec="seconds")
+    note(request, decision=found.decision, gallery_as_of=as_of)
     _log(
         message,
         request,

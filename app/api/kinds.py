@@ -24,6 +24,7 @@ from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
     ErasureUnknown,
     GalleryBusy,
+    GalleryUnreachable,
     GalleryUnusable,
     LastTemplate,
     RequestDiffers,
@@ -67,6 +68,8 @@ def detail_of(error: Exception) -> str:
     """Returns what the caller may read of an error's message."""
     if isinstance(error, GalleryBusy):
         return "the gallery is locked by another program; try again"
+    if isinstance(error, GalleryUnreachable):
+        return "the gallery's database cannot be reached; try again"
     if isinstance(error, GalleryUnusable):  # its message names files and subjects
         return "the gallery cannot be used; look for this request_id in the service's log"
     if isinstance(error, AuditUnusable):  # likewise
@@ -78,6 +81,8 @@ def headers_of(error: Exception) -> dict[str, str]:
     """Returns the headers of the answer to an error."""
     if isinstance(error, GalleryBusy | UploadRefused | Overloaded):  # they pass by themselves
         return {"Retry-After": "1"}  # seconds
+    if isinstance(error, GalleryUnreachable) or (isinstance(error, NotReady) and error.is_retried):
+        return {"Retry-After": "5"}
     if isinstance(error, TooManyRequests):
         return {"Retry-After": str(error.retry_after_s)}
     return {"WWW-Authenticate": "Bearer"} if isinstance(error, KeyMissing | KeyRefused) else {}
@@ -117,6 +122,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     TooManyRequests: Kind(429, "rate-exceeded", "Too many requests"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
     GalleryBusy: Kind(503, "gallery-busy", "Gallery busy"),
+    GalleryUnreachable: Kind(503, "gallery-unreachable", "Gallery not reachable"),
     GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
     AuditUnusable: Kind(503, "audit-unusable", "Audit log not usable"),
     UploadUnkept: Kind(503, "upload-unkept", "No room for the upload"),

@@ -25,6 +25,7 @@ from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
     ErasureUnknown,
     GalleryBusy,
+    GalleryUnreachable,
     GalleryUnusable,
     LastTemplate,
     RequestDiffers,
@@ -100,6 +101,7 @@ _EXAMPLES = [
     ),
     NotReady("the gallery"),
     GalleryBusy(""),
+    GalleryUnreachable(""),
     GalleryUnusable(""),
     AuditUnusable(),
     UploadUnkept("No space left on device"),

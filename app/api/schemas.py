@@ -295,6 +295,6 @@ class Readiness(BaseModel):
     status: Literal["ready"] = Field(description="It can identify palms.", examples=["ready"])
     subjects: int = Field(description="Number of subjects that can be identified.", examples=[400])
     without_templates: int = Field(
-        description="Number of enrolled subjects that cannot: enroll them again with add=true.",
-        examples=[0],
+        description="Number of enrolled subjects that must be enrolled again.", examples=[0]
     )
+    gallery_as_of: answers.GalleryAsOf = None

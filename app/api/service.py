@@ -13,6 +13,7 @@ from app.api.errors import NotReady, Overloaded
 from app.audit import AuditLog
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
+from app.gallery.outage import Outage
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.key_ring import KeyRing
@@ -83,9 +84,11 @@ class Broken:
 
     Attributes:
         name: the part. What is wrong with it stands in the log.
+        is_retried: whether it is started as soon as what it needs can be reached.
     """
 
     name: str
+    is_retried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Service:
         admission: places to compute in.
         may_explain: whether an answer may show which veins agree with a match.
         site_report: the calibration at the site that raised the thresholds at the start, if any.
+        outage: the state of the gallery's store.
     """
 
     ensemble: Ensemble | Broken
@@ -113,6 +117,7 @@ class Service:
     admission: Admission
     may_explain: bool
     site_report: SiteReport | None
+    outage: Outage
 
 
 def working(part: Part | Broken) -> Part:
@@ -122,7 +127,7 @@ def working(part: Part | Broken) -> Part:
         NotReady: if it could not be started.
     """
     if isinstance(part, Broken):
-        raise NotReady(part.name)
+        raise NotReady(part.name, is_retried=part.is_retried)
     return part
 
 
@@ -138,6 +143,7 @@ async def _ensemble(service: ServiceDep) -> Ensemble:
 
 
 async def _gallery(service: ServiceDep) -> Gallery:
+    service.outage.check()
     return working(service.gallery)
 
 
@@ -166,6 +172,7 @@ async def _admitted_inspector(
 
 
 async def _key_ring(service: ServiceDep) -> KeyRing:
+    service.outage.check()
     return working(service.keys)
 
 

@@ -8,7 +8,7 @@ from app.api.errors import NotReady
 from app.api.problems import documented
 from app.api.schemas import Health, Models, Readiness, Site
 from app.api.service import Broken, EnsembleDep, GalleryDep, IdentifierDep, Service, ServiceDep
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable
 from app.maintenance import read_report
 
 about = APIRouter(prefix="/v1", tags=["models"], route_class=Guarded)
@@ -51,11 +51,17 @@ async def live() -> Health:
 @health.get(
     "/ready",
     summary="Tell whether palms can be identified",
-    responses=documented(NotReady, GalleryUnusable),
+    responses=documented(NotReady, GalleryUnreachable, GalleryUnusable),
 )
 def ready(identifier: IdentifierDep) -> Readiness:
-    """Tells whether every net is loaded and the gallery can be used; if not, 503 says why."""
+    """Tells whether every net is loaded and the gallery can be used; if not, 503 says why.
+
+    While PALM_OUTAGE_S lets identification go on without the database, the service is ready.
+    """
     gallery = identifier.describe_gallery()
     return Readiness(
-        status="ready", subjects=gallery.subjects, without_templates=gallery.without_templates
+        status="ready",
+        subjects=gallery.subjects,
+        without_templates=gallery.without_templates,
+        gallery_as_of=gallery.as_of,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 
 import numpy as np
@@ -38,6 +39,7 @@ class Found:
         impostors: for each net the site's impostors; None if no mean map is subtracted.
         fused_impostors: the same of the fused score.
         probe_images: number of the probe's images.
+        as_of: see `View`.
     """
 
     subjects: tuple[Subject, ...]
@@ -47,6 +49,7 @@ class Found:
     impostors: tuple[Impostors | None, ...]
     fused_impostors: Impostors | None
     probe_images: int
+    as_of: datetime | None = None
 
 
 def choose_proposer(weights: Sequence[float], calibrations: Sequence[Calibration]) -> int:
@@ -97,6 +100,7 @@ def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> 
         view.means.impostors or (None,) * len(view.rows),
         view.means.fused_impostors,
         len(probes[0]),
+        view.as_of,
     )
 
 

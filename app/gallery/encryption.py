@@ -81,7 +81,9 @@ def encrypt_anew(connection: Connection, vault: Vault, new_key: bytes) -> None:
     ids = {row.number: row.subject_id for row in connection.execute(select(SUBJECTS))}
     vault.use(vault.add(new_key))
     vault.wrapped.replace(
-        connection, lambda number, key: vault.wrap_anew(number, ids.get(number, ""), key)
+        connection,
+        lambda number, key: vault.wrap_anew(number, ids.get(number, ""), key),
+        vault.used,
     )
     for row, plain in sums:
         _write_sum(connection, vault, row, plain)

@@ -28,6 +28,8 @@ from app.pseudonyms import Pseudonyms
 
 logger = logging.getLogger(__name__)
 
+Scrub = Literal["nothing", "plain rows", "everything"]
+
 
 class Eraser:
     """Erases from one gallery; what is still to be purged stands there, for all processes."""
@@ -120,23 +122,27 @@ class Eraser:
         """Tells whether a purge that any process could not finish is to be tried again."""
         return is_pending(connection, log=self._files.purges_log)
 
-    def purge(self, *, wait: bool = True) -> bool:
+    def purge(self, *, wait: bool = True, is_start: bool = False) -> bool:
         """Removes the keys of erased subjects from the files, and records what is done.
 
         Whatever keeps it from that is logged; the next change, erasure or start tries again.
+        Plain rows of a former release are removed at a start only: that writes the whole store
+        anew, for which no change should wait.
 
         Args:
             wait: whether to wait a moment for whoever reads the files.
+            is_start: whether to remove plain rows, too.
 
         Returns:
             Whether another purge could remove nothing more.
         """
         try:
-            self._purge(wait=wait, scrub=False)
+            self._purge(wait=wait, scrub="plain rows" if is_start else "nothing")
         except GalleryUnusable as error:
             logger.warning(
                 "erased bytes may still be in the gallery's files; the next change, erasure or "
-                "start tries again: %s",
+                "start tries again (for rows that a former release left in plain bytes: the next "
+                "start, or `python -m app erasures verify`): %s",
                 error,
             )
             return False
@@ -150,7 +156,7 @@ class Eraser:
         """
         self._judge()  # a key that was restored from a backup makes its erasure pending again
         try:
-            self._purge(wait=True, scrub=True)
+            self._purge(wait=True, scrub="everything")
         except GalleryUnusable as error:
             raise NotPurged(str(error), self._judge()) from error
         return self._judge()
@@ -161,12 +167,13 @@ class Eraser:
             found = self._files.find({row["mark"] for row in rows if row["mark"]})
             return judge(connection, self._vault.wrapped, rows, found)
 
-    def _purge(self, *, wait: bool, scrub: bool) -> None:
+    def _purge(self, *, wait: bool, scrub: Scrub) -> None:
         """Does what `purge` tells.
 
         Args:
             wait: whether to wait a moment for whoever reads the files.
-            scrub: whether to write all tables anew, too, even if nothing is pending.
+            scrub: for what to write all tables anew, too: for plain rows that may be left, or even
+                if nothing is pending.
 
         Raises:
             GalleryUnusable: if something may be left.
@@ -178,9 +185,9 @@ class Eraser:
                     "from being cleared: end that program's transaction"
                 )
 
-    def _remove(self, *, wait: bool, scrub: bool) -> bool:
+    def _remove(self, *, wait: bool, scrub: Scrub) -> bool:
         with self._engine.begin() as connection:
-            if not (scrub or self.is_due(connection)):
+            if not (scrub == "everything" or self.is_due(connection)):
                 return True
             revision, left = connection.execute(
                 select(GALLERY.c.revision, GALLERY.c.leftover)
@@ -197,9 +204,11 @@ class Eraser:
         # Whoever keeps a purge from its end would also make a scrub vain, which takes long.
         if not purged.is_complete:
             return False
-        if (scrub or left == PLAIN_LEFT) and not self._files.scrub():
+        has_plain = left == PLAIN_LEFT
+        scrubs = scrub == "everything" or (scrub == "plain rows" and has_plain)
+        if scrubs and not self._files.scrub():
             return False
-        if left is not None:
+        if left is not None and (scrubs or not has_plain):
             with self._engine.begin() as connection:
                 leave_nothing(connection, revision)
         return True

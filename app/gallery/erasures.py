@@ -17,7 +17,8 @@ KEYS_LEFT = "keys"
 """Keys that were wrapped under a former master key may still be in the files."""
 
 PLAIN_LEFT = "plain"
-"""Besides, rows that a former release did not encrypt may still be in them."""
+"""Besides, rows that a former release did not encrypt may still be in them; no change removes them,
+because that takes time in proportion to the gallery."""
 
 
 def record_erasure(

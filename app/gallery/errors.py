@@ -85,6 +85,18 @@ class GalleryBusy(GalleryUnusable):
     """Another program kept the store locked for too long; nothing was changed."""
 
 
+class GalleryUnreachable(GalleryUnusable):
+    """The store cannot be reached now; it can be used again as soon as it is back.
+
+    Attributes:
+        is_logged: whether the log tells of this outage already.
+    """
+
+    def __init__(self, reason: str, *, is_logged: bool = False) -> None:
+        super().__init__(reason)
+        self.is_logged = is_logged
+
+
 class NotPurged(GalleryUnusable):
     """Erased bytes may still be in the store's files, whatever the receipts say.
 

@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +67,14 @@ class OpenedFile:
         Raises:
             GalleryUnusable: if not. What SQLite still has open is not what the next start will
                 read.
+            GalleryUnreachable: if its disk does not tell.
         """
         try:
             found = _identify(self.path)
-        except OSError:
+        except FileNotFoundError:
             found = None
+        except OSError as error:  # of its disk
+            raise GalleryUnreachable(f"gallery {self.path} cannot be reached: {error}") from error
         if found != self._identity:
             raise GalleryUnusable(
                 f"gallery {self.path} was deleted or replaced while it was open: stop the "

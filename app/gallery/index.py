@@ -4,17 +4,19 @@ import logging
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
 from app.ensemble import Net
 from app.gallery.comparison import Found, choose_proposer, locate, search, search_all
 from app.gallery.enrolled import next_means
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
+from app.gallery.index_state import Forgotten, IndexState, MeanMapState
 from app.gallery.means import Means
+from app.gallery.outage import Moment, Outage
+from app.gallery.subject import Subject
 from app.gallery.table import Table, View
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
@@ -23,44 +25,23 @@ from app.matching.scores import compare_each
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class MeanMapState:
-    """The mean maps in use.
-
-    Attributes:
-        subjects: number of subjects in them; 0 if no mean map is subtracted.
-        revision: rises whenever this process takes other mean maps into use.
-        impostors: the site's impostors, of the fused score; None if no mean map is subtracted.
-    """
-
-    subjects: int
-    revision: int
-    impostors: Impostors | None
-
-
-class Forgotten(NamedTuple):
-    """Whether what was erased has left an index.
-
-    Attributes:
-        rows: whether no search finds it any more, and its rows are overwritten.
-        copies: whether no index that is being rebuilt may hold other rows of it.
-    """
-
-    rows: bool
-    copies: bool
-
-
 class GalleryIndex:
     """Keeps every template in memory, in the form in which it is compared.
 
     Safe for concurrent callers. A change by any process is seen by the next call; only what has
     changed is read. Every method that reads raises `GalleryUnusable` if the gallery cannot be
     read, or if a template in it is damaged. The latter until the subjects that the message names
-    are deleted; no restart is needed.
+    are deleted; no restart is needed. While the store cannot be reached, searches may go on with
+    what was last read; see `Outage`.
     """
 
     def __init__(
-        self, gallery: Gallery, nets: Sequence[Net], weights: Sequence[float] = ()
+        self,
+        gallery: Gallery,
+        nets: Sequence[Net],
+        weights: Sequence[float] = (),
+        *,
+        outage: Outage | None = None,
     ) -> None:
         """Creates the index; the first call reads the whole gallery.
 
@@ -69,6 +50,7 @@ class GalleryIndex:
             nets: at least one, all of the same identities.
             weights: the nets' weights in the fusion, by default equal ones. They also decide which
                 net proposes the candidates of a large gallery.
+            outage: the state of the gallery's store; by default, nobody may go on without it.
         """
         self._gallery = gallery
         self._nets = nets
@@ -76,6 +58,8 @@ class GalleryIndex:
         self._proposer = choose_proposer(self._weights, [net.calibration for net in nets])
         self._table: Table | None = None
         self._view: View | None = None
+        self._outage = outage or Outage()
+        self._confirmed: Moment | None = None  # when the view was last known to be the newest
         self._changing = threading.Lock()
         self._rebuilding: threading.Thread | None = None
         self._closing = threading.Event()
@@ -87,8 +71,11 @@ class GalleryIndex:
         return MeanMapState(means.subjects, means.revision, means.fused_impostors)
 
     def refresh(self) -> None:
-        """Applies the changes since the last call; the next search then need not."""
-        self._current()
+        """Applies the changes since the last call; the next search then need not.
+
+        Also finds out whether the store can be reached, whatever is known of an outage.
+        """
+        self._newest()
 
     def forget_erased(self) -> Forgotten:
         """Applies the erasures so far; raises nothing if the gallery cannot be read."""
@@ -103,6 +90,30 @@ class GalleryIndex:
     def count_subjects(self) -> int:
         """Returns how many subjects can be searched."""
         return int((self._current().counts > 0).sum())
+
+    def describe(self) -> IndexState:
+        """Counts the subjects, also those that cannot be searched."""
+        view = self._current()
+        # Erased subjects are None.
+        others = [view.subjects[slot] for slot in np.flatnonzero(view.counts == 0).tolist()]
+        return IndexState(
+            len(view.counts) - len(others),
+            sum(one is not None and one.origin == "enrolled" for one in others),
+            view.as_of,
+        )
+
+    def subject(self, subject_id: str) -> Subject:
+        """Returns a subject.
+
+        Raises:
+            SubjectUnknown: if there is no subject of that id.
+        """
+        view = self._current()
+        slot = view.slots.get(subject_id, len(view.subjects))
+        subject = view.subjects[slot] if slot < len(view.subjects) else None
+        if subject is None:
+            raise SubjectUnknown(subject_id)
+        return subject
 
     def search(self, probes: Sequence[VeinMaps]) -> Found:
         """Compares a palm with all subjects that have templates of every net.
@@ -176,17 +187,34 @@ class GalleryIndex:
         self.settle()
 
     def _current(self) -> View:
-        """Returns the view of the newest revision."""
-        revision, view = self._gallery.revision(), self._view
-        if view is None or view.revision < revision:
-            with self._changing:
-                view = self._view
-                # Another caller may have read the changes while this one waited.
-                if view is None or view.revision < revision:
-                    view = self._read_changes()
-        if view.damage is not None:
-            raise GalleryUnusable(view.damage)
-        return view
+        """Returns the view of the newest revision; in an outage the last one, if it may be used."""
+        try:
+            self._outage.check()
+            return self._newest()
+        except GalleryUnreachable:
+            # In this order: what was confirmed holds for this view or an earlier one.
+            confirmed, view = self._confirmed, self._view
+            if view is None or confirmed is None or not self._outage.may_use(confirmed):
+                raise
+        return replace(_intact(view), as_of=confirmed.time)
+
+    def _newest(self) -> View:
+        """Returns the view of the newest revision, and notes whether the store can be reached."""
+        asked = self._outage.now()
+        try:
+            revision, view = self._gallery.revision(), self._view
+            if view is None or view.revision < revision:
+                with self._changing:
+                    view = self._view
+                    # Another caller may have read the changes while this one waited.
+                    if view is None or view.revision < revision:
+                        view = self._read_changes()
+        except GalleryUnreachable as failure:
+            self._outage.begin(failure)
+            raise
+        self._confirmed = asked
+        self._outage.end()
+        return _intact(view)
 
     def _read_changes(self) -> View:
         """Applies all changes; the caller holds the lock."""
@@ -210,7 +238,10 @@ class GalleryIndex:
             while True:
                 rebuilt = self._build(table)
                 with self._changing:
-                    if rebuilt is not None:  # the next call reads what has changed meanwhile
+                    if rebuilt is not None:
+                        # In an outage, an older view would bring back who was erased meanwhile.
+                        while not rebuilt.read_page(self._gallery):
+                            pass
                         self._table = table = rebuilt
                         self._view = table.view()
                     if self._closing.is_set() or not _needs_rebuild(table):
@@ -231,6 +262,17 @@ class GalleryIndex:
             if rebuilt.read_page(self._gallery):
                 return rebuilt
         return None
+
+
+def _intact(view: View) -> View:
+    """Returns a view in which nothing is damaged.
+
+    Raises:
+        GalleryUnusable: if something is.
+    """
+    if view.damage is not None:
+        raise GalleryUnusable(view.damage)
+    return view
 
 
 def _needs_rebuild(table: Table) -> bool:

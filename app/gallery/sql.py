@@ -66,7 +66,7 @@ class SqlGallery:
         with self._writing(purges=True) as (connection, revision):
             if not self._eraser.repair(connection, revision):
                 connection.rollback()
-        self._eraser.purge()
+        self._eraser.purge(is_start=True)
 
     def revision(self) -> int:
         """See `Gallery.revision`."""

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DatabaseError
 
 from app.gallery.encryption import unlock
 from app.gallery.erasure import Found, Purged
-from app.gallery.errors import GalleryUnusable
-from app.gallery.failures import named_failures
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable
+from app.gallery.failures import is_unreachable, named_failures
 from app.gallery.files import OpenedFile, keep_private, warn_of_missing_log
 from app.gallery.marks import find_marks
 from app.gallery.migrations import check_schema, migrate
@@ -45,6 +45,7 @@ def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
     Raises:
         GalleryUnusable: if the file cannot be written, is damaged or is not a gallery. It is then
             unchanged, and no file is created beside it.
+        GalleryUnreachable: if its disk cannot be used now; likewise.
         MasterKeyUnusable: if the master key is missing or another one; nothing is changed.
     """
     path = Path(make_url(url).database or "")
@@ -57,7 +58,7 @@ def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
         keep_private(path)
         engine = _engine(url, OpenedFile(path))
     except OSError as error:
-        raise GalleryUnusable(f"gallery {path} cannot be opened: {error}; {ADVICE}") from error
+        raise GalleryUnreachable(f"gallery {path} cannot be opened: {error}; {ADVICE}") from error
     keys: Engine | None = None
     try:
         with named_failures(engine):
@@ -93,7 +94,7 @@ def _create_keys(connection: Connection, path: Path) -> OpenedFile:
         keep_private(path)
         return OpenedFile(path)
     except OSError as error:
-        raise GalleryUnusable(f"{path} cannot be opened: {error}; {ADVICE}") from error
+        raise GalleryUnreachable(f"{path} cannot be opened: {error}; {ADVICE}") from error
 
 
 def _check_writable(path: Path) -> None:
@@ -102,7 +103,7 @@ def _check_writable(path: Path) -> None:
         raise GalleryUnusable(f"gallery {path} is marked read-only; chmod u+w it, or {ELSEWHERE}")
     for place in (path, path.parent):
         if place.exists() and not os.access(place, os.W_OK, effective_ids=True):
-            raise GalleryUnusable(
+            raise GalleryUnreachable(  # as of the folder on which its disk is mounted
                 f"gallery {path} cannot be written: the service runs as user {os.geteuid()}, who "
                 f"may not write {place}; check its owner, mode, attributes (lsattr) and mount, or "
                 f"{ELSEWHERE}"
@@ -125,7 +126,8 @@ def _check_content(path: Path) -> None:
             check_schema(file, str(path), ADVICE)
     except (DatabaseError, sqlite3.DatabaseError) as error:
         reason = error.orig if isinstance(error, DatabaseError) else error
-        raise GalleryUnusable(f"gallery {path} cannot be read: {reason}; {ADVICE}") from error
+        kind = GalleryUnreachable if is_unreachable(error) else GalleryUnusable
+        raise kind(f"gallery {path} cannot be read: {reason}; {ADVICE}") from error
 
 
 def _engine(url: str, file: OpenedFile) -> Engine:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ class View:
         erased: slots of the erased subjects. Not frozen: whoever has compared rows must leave out
             the slots that are in it afterwards, because their rows may have been overwritten.
         damage: what is damaged in the gallery; None if nothing is.
+        as_of: when this was last known to be the newest revision, UTC; None if it is now.
     """
 
     revision: int
@@ -51,6 +53,7 @@ class View:
     slots: Mapping[str, int]
     erased: set[int]
     damage: str | None
+    as_of: datetime | None = None
 
 
 class Table:

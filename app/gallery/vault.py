@@ -162,7 +162,12 @@ class Vault:
         return self._decrypt(purpose, stored, place)
 
     def create_keys(self, connection: Connection, subjects: Mapping[int, str]) -> None:
-        """Stores a new key for each subject, given by number and id."""
+        """Stores a new key for each subject, given by number and id.
+
+        Raises:
+            GalleryUnusable: see `keys_of`.
+        """
+        self._require_finished_rotation()
         wrapped = {
             number: self.encrypt("subject keys", secrets.token_bytes(KEY_BYTES), number, subject_id)
             for number, subject_id in subjects.items()
@@ -170,7 +175,12 @@ class Vault:
         self.wrapped.add(connection, wrapped)
 
     def keys_of(self, connection: Connection, subjects: Mapping[int, str]) -> dict[int, SubjectKey]:
-        """Returns the keys of subjects, given by number and id; an erased subject has none."""
+        """Returns the keys of subjects, given by number and id; an erased subject has none.
+
+        Raises:
+            GalleryUnusable: if they are under a master key that is not known here. Otherwise every
+                subject would seem damaged, and be missing in what is computed from all.
+        """
         found = self.wrapped.read(connection, subjects.keys())
         return {
             number: SubjectKey(subjects[number], self._unwrap(number, subjects[number], wrapped))
@@ -186,7 +196,19 @@ class Vault:
         try:
             return self.decrypt("subject keys", wrapped, number, subject_id)
         except NotAuthentic:
+            self._require_finished_rotation()
             return None
+
+    def _require_finished_rotation(self) -> None:
+        if self.wrapped.are_under(self._known):
+            return
+        with suppress(MasterKeyUnusable):
+            self._read(may_create=False)
+        if not self.wrapped.are_under(self._known):
+            raise GalleryUnusable(
+                "the subjects' keys are under another master key than the gallery: a rotation was "
+                "interrupted; finish it by the same command as before; nothing was changed"
+            )
 
     def _decrypt(self, purpose: Purpose, stored: bytes, place: tuple[str | int, ...]) -> bytes:
         for master in sorted(self._known.values(), key=lambda one: one.fingerprint != self._used):

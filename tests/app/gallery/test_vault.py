@@ -276,9 +276,18 @@ def test_a_rotation_that_is_interrupted_loses_nothing_and_goes_on(
             gallery.rotate_master_key(new)
     gallery.close()
     without = GALLERIES["sqlite"](url, MasterKeys(old.hex(), file))
-    for read in (lambda: without.subject("ada"), GalleryIndex(without, NETS[:1]).refresh):
-        with pytest.raises(GalleryUnusable, match=r"'ada'.*rotation .* was interrupted.*finish it"):
-            read()
+    before = without.map_sums([VGG16])[0].to_bytes()
+    uses: list[Callable[[], object]] = [
+        lambda: without.subject("ada"),
+        GalleryIndex(without, NETS[:1]).refresh,
+        lambda: enroll(without, "eve"),
+        lambda: enroll(without, "ada", add=True),
+        lambda: without.delete("ada"),  # which would compute the sum anew
+    ]
+    for use in uses:
+        with pytest.raises(GalleryUnusable, match=r"rotation was interrupted; finish it"):
+            use()
+    assert without.map_sums([VGG16])[0].to_bytes() == before
     without.close()
     for _ in range(2):
         gallery = GALLERIES["sqlite"](url, masters)

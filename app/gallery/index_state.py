@@ -1,0 +1,48 @@
+"""What the index in memory tells of itself."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from app.matching.impostors import Impostors
+
+
+@dataclass(frozen=True, slots=True)
+class MeanMapState:
+    """The mean maps in use.
+
+    Attributes:
+        subjects: number of subjects in them; 0 if no mean map is subtracted.
+        revision: rises whenever this process takes other mean maps into use.
+        impostors: the site's impostors, of the fused score; None if no mean map is subtracted.
+    """
+
+    subjects: int
+    revision: int
+    impostors: Impostors | None
+
+
+class IndexState(NamedTuple):
+    """How many subjects the index knows.
+
+    Attributes:
+        searchable: those that can be searched.
+        without_templates: enrolled subjects that cannot, for lack of templates of a net.
+        as_of: see `View`.
+    """
+
+    searchable: int
+    without_templates: int
+    as_of: datetime | None
+
+
+class Forgotten(NamedTuple):
+    """Whether what was erased has left an index.
+
+    Attributes:
+        rows: whether no search finds it any more, and its rows are overwritten.
+        copies: whether no index that is being rebuilt may hold other rows of it.
+    """
+
+    rows: bool
+    copies: bool
