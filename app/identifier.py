@@ -17,25 +17,16 @@ from app.compare import compare, compute_maps, warn
 from app.enrolment import Checks, require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
-from app.gallery.errors import GalleryUnusable
+from app.gallery.collection import Within
+from app.gallery.errors import GalleryUnusable, TemplatesMissing
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import Forgotten, Found, GalleryIndex
 from app.gallery.subject import Hand
 from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
-from app.palm.errors import PalmImageError, PoorQuality
 from app.palm.reader import Palm, PalmReader, warn_of_turns
+from app.probes import read_palms
 from app.verdict import rank_candidates
-
-
-class TemplatesMissing(Exception):
-    """The subject is known, but lacks a template of at least one net in service."""
-
-    def __init__(self, subject_id: str) -> None:
-        super().__init__(
-            f"subject {subject_id!r} has no templates of the nets in service: enroll it again "
-            "with add=true"
-        )
 
 
 class Identifier:
@@ -114,6 +105,8 @@ class Identifier:
         force: bool = False,
         mode: CaptureMode | None = None,
         once: Once | None = None,
+        collection: str | None = None,
+        within: Within = None,
     ) -> Enrollment:
         """Stores one template per image and net; stores nothing if any image is refused.
 
@@ -126,6 +119,8 @@ class Identifier:
             force: whether the palm may be unlike the subject's, or enrolled under another subject.
             mode: what the images are taken for; None leaves it to the reader.
             once: identifies the request; if it was done before, nothing is stored.
+            collection: of a new subject, None for "default"; None keeps a known subject's.
+            within: collections that the caller may see; None for all.
 
         Raises:
             RequestDiffers: if another request was done under the key of `once`.
@@ -133,22 +128,30 @@ class Identifier:
                 one than the subject's.
             PalmKnown: if the palm is enrolled under another subject, and `force` is false.
             HandDiffers: if the subject is the other hand.
+            CollectionDiffers: if it is in another collection.
             SubjectExists: if the subject exists and `add` is false.
         """
-        clock = Clock()
+        clock, gallery = Clock(), self._gallery.within(within)
         palms = self._read(images, mode, clock, enrolling=True)
-        if once is not None and self._gallery.was_enrolled(once):
-            subject = self._gallery.subject(subject_id)
+        if once is not None and gallery.was_enrolled(once):
+            subject = gallery.subject(subject_id)
         else:
             maps = compute_maps(self._ensemble, palms)
             templates = dict(zip(self._ensemble.formats, maps, strict=True))
             clock.lap("nets")
-            checks = Checks(self._ensemble, self._gallery, self._index, add=add, force=force)
+            checks = Checks(self._ensemble, gallery, self._index, add, force, collection)
             done = checks.apply(subject_id, hand, maps, once)
             clock.lap("search")
             captures: list[Capture] = [palm.region.capture for palm in palms]
-            subject = done or self._gallery.enroll(
-                subject_id, name, hand, templates, add=add, captures=captures, once=once
+            subject = done or gallery.enroll(
+                subject_id,
+                name,
+                hand,
+                templates,
+                add=add,
+                captures=captures,
+                once=once,
+                collection=collection,
             )
         # So that the next identification need not read it. If others' templates are damaged, that
         # identification says so; this subject is stored.
@@ -170,6 +173,7 @@ class Identifier:
         mode: CaptureMode | None = None,
         candidates: int = 5,
         explain: bool = False,
+        within: Within = None,
     ) -> Identification:
         """Finds the subject whose palm the images show.
 
@@ -178,6 +182,7 @@ class Identifier:
             mode: see `enroll`.
             candidates: number of best subjects to return, whatever the decision.
             explain: whether to draw which veins agree with a match.
+            within: collections to search; None for all.
 
         Raises:
             PalmImageError: if an image cannot be used, or the images show several palms.
@@ -185,7 +190,12 @@ class Identifier:
         clock = Clock()
         palms = self._read(images, mode, clock)
         compared = compare(
-            self._ensemble, palms, self._index.search, self._fmr_among, clock, self._require_one
+            self._ensemble,
+            palms,
+            lambda probes: self._index.search(probes, within),
+            self._fmr_among,
+            clock,
+            self._require_one,
         )
         explanation = None
         if explain and compared.matched is not None:
@@ -200,6 +210,7 @@ class Identifier:
             ),
             nets=compared.votes,
             threshold=compared.verdict.threshold,
+            searched=compared.found.gallery_size,
             regions=[answers.Region.of(palm) for palm in compared.palms],
             quality=[palm.quality for palm in palms],
             warnings=warn(compared.palms, compared.matched),
@@ -208,7 +219,12 @@ class Identifier:
         )
 
     def verify(
-        self, subject_id: str, images: Sequence[bytes], *, mode: CaptureMode | None = None
+        self,
+        subject_id: str,
+        images: Sequence[bytes],
+        *,
+        mode: CaptureMode | None = None,
+        within: Within = None,
     ) -> Verification:
         """Tells whether the images show the palm of one subject.
 
@@ -216,6 +232,7 @@ class Identifier:
             subject_id: the subject.
             images: files, all of one palm.
             mode: see `enroll`.
+            within: see `enroll`.
 
         Raises:
             PalmImageError: if an image cannot be used, or the images show several palms.
@@ -223,13 +240,13 @@ class Identifier:
             TemplatesMissing: if it has no templates of the nets in service.
         """
         clock = Clock()
-        subject = self._gallery.subject(subject_id)
+        subject = self._gallery.within(within).subject(subject_id)
         clock.lap("gallery")
         palms = self._read(images, mode, clock)
         compared = compare(
             self._ensemble,
             palms,
-            lambda probes: self._find(subject_id, probes),
+            lambda probes: self._find(subject_id, probes, within),
             lambda _: self._fmr_target,
             clock,
             self._require_one,
@@ -255,9 +272,9 @@ class Identifier:
         """Refuses images of several palms."""
         require_one_palm(self._ensemble, self._index, probes)
 
-    def _find(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found:
+    def _find(self, subject_id: str, probes: Sequence[VeinMaps], within: Within) -> Found:
         """Compares with one subject."""
-        found = self._index.verify(subject_id, probes)
+        found = self._index.verify(subject_id, probes, within)
         if found is None:
             raise TemplatesMissing(subject_id)
         return found
@@ -271,25 +288,8 @@ class Identifier:
         enrolling: bool = False,
     ) -> list[Palm]:
         """Returns the palm in each image."""
-        least_quality = self._quality_enroll if enrolling else self._quality_probe
-        if not images:
-            raise ValueError("no image is given: give at least one")
-        palms: list[Palm] = []
-        for position, data in enumerate(images, start=1):
-            place = f"image {position} of {len(images)}"
-            try:
-                image = self._reader.decode(data)
-                clock.lap("decode")
-                palm = self._reader.find(image, self._ensemble.input_px, mode)
-                palm.quality.refuse_below(least_quality)
-                clock.lap("find")
-                palms.append(palm)
-            except PoorQuality as error:
-                reasons = {f"images.{position - 1}.{n}": why for n, why in error.reasons.items()}
-                raise PoorQuality(f"{place}: {error}", reasons) from error
-            except PalmImageError as error:
-                raise type(error)(f"{place}: {error}") from error
-        return palms
+        least = self._quality_enroll if enrolling else self._quality_probe
+        return read_palms(self._reader, images, self._ensemble.input_px, mode, least, clock)
 
     def _explain(self, subject_id: str, probes: Sequence[VeinMaps]) -> str | None:
         """Draws the first image's maps; None if the subject was erased meanwhile."""
