@@ -117,6 +117,7 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response)
         BodyTooLarge,
         UploadRefused,
         invalid={"hand": "Input should be 'left' or 'right', not 'both'"},
+        empty="Changed; the API key may not read the subject.",
     ),
 )
 def change_subject(
