@@ -243,6 +243,10 @@ class Identification(_Answer):
     threshold: Threshold = Field(
         description="The threshold of the nets' fused score; it rises with the number of subjects."
     )
+    searched: int = Field(
+        description="Number of subjects among whom the palm was searched, 0 or more.",
+        examples=[400],
+    )
     regions: Regions
     quality: Qualities
     warnings: Warnings

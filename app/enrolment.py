@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble
-from app.gallery.errors import SubjectExists, SubjectUnknown
+from app.gallery.collection import DEFAULT
+from app.gallery.errors import CollectionDiffers, SubjectExists, SubjectUnknown
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import GalleryIndex
 from app.gallery.subject import Hand, Subject
@@ -66,10 +67,11 @@ class Checks:
 
     Attributes:
         ensemble: the nets.
-        gallery: the subjects.
-        index: the gallery's index.
+        gallery: the subjects that the caller may see.
+        index: the whole gallery's index.
         add: whether the subject may exist.
         force: whether the palm may be unlike the subject's, or enrolled under another subject.
+        collection: the subject's; None for that of a known one, or for "default".
     """
 
     ensemble: Ensemble
@@ -77,6 +79,7 @@ class Checks:
     index: GalleryIndex
     add: bool
     force: bool
+    collection: str | None = None
 
     def apply(
         self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps], once: Once | None
@@ -95,13 +98,14 @@ class Checks:
         Raises:
             PalmsDiffer: if the images show several palms.
             HandDiffers: if the subject is the other hand.
+            CollectionDiffers: if it is in another collection.
             SubjectExists: if it exists, and `add` is false.
             OtherPalm: if the images show another palm than the subject's.
-            PalmKnown: if the palm is enrolled under another subject.
+            PalmKnown: if the palm is enrolled under another subject of the collection.
         """
         try:
             self._require(subject_id, hand, probes)
-        except (PalmImageError, PalmKnown, HandDiffers, SubjectExists):
+        except (PalmImageError, PalmKnown, HandDiffers, CollectionDiffers, SubjectExists):
             if once is None or not self.gallery.was_enrolled(once):
                 raise
             return self.gallery.subject(subject_id)
@@ -109,15 +113,26 @@ class Checks:
 
     def _require(self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps]) -> None:
         require_one_palm(self.ensemble, self.index, probes)
-        with suppress(SubjectUnknown):
-            known = self.gallery.subject(subject_id).hand
-            if hand and known and known != hand:
-                raise HandDiffers(subject_id, known)
+        known = self._find(subject_id)
+        if known is not None:
+            if hand and known.hand and known.hand != hand:
+                raise HandDiffers(subject_id, known.hand)
             if not self.add:
                 raise SubjectExists(subject_id)
-        if not self.force:
+            if self.collection not in (None, known.collection):
+                raise CollectionDiffers(subject_id, known.collection)
+        if self.force:
+            return
+        # One whom the caller may not see is not compared: the gallery will refuse the id.
+        if known is not None:
             require_own_palm(self.ensemble, self.index, subject_id, probes)
-            require_new_palm(self.ensemble, self.index, subject_id, probes)
+        collection = known.collection if known else self.collection or DEFAULT
+        require_new_palm(self.ensemble, self.index, subject_id, probes, collection)
+
+    def _find(self, subject_id: str) -> Subject | None:
+        with suppress(SubjectUnknown):
+            return self.gallery.subject(subject_id)
+        return None
 
 
 def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps]) -> None:
@@ -174,14 +189,18 @@ def require_own_palm(
 
 
 def require_new_palm(
-    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+    ensemble: Ensemble,
+    index: GalleryIndex,
+    subject_id: str,
+    probes: Sequence[VeinMaps],
+    collection: str,
 ) -> None:
-    """Checks that the palm is not enrolled under another subject.
+    """Checks that the palm is not enrolled under another subject of the same collection.
 
     Raises:
         PalmKnown: if it is.
     """
-    found = index.search(probes)
+    found = index.search(probes, frozenset({collection}))
     fused = ensemble.fusion.combine(found.by_net)
     limits = ensemble.fusion.calibration.at(
         KNOWN_FPIR / max(found.gallery_size, 1),

@@ -17,7 +17,8 @@ from app.compare import compare, compute_maps, warn
 from app.enrolment import Checks, require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
-from app.gallery.errors import GalleryUnusable
+from app.gallery.collection import Within
+from app.gallery.errors import GalleryUnusable, TemplatesMissing
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import Forgotten, Found, GalleryIndex
 from app.gallery.outage import Outage
@@ -26,16 +27,6 @@ from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
 from app.palm.reader import Palm, PalmReader, read_palms, warn_of_turns
 from app.verdict import rank_candidates
-
-
-class TemplatesMissing(Exception):
-    """The subject is known, but lacks a template of at least one net in service."""
-
-    def __init__(self, subject_id: str) -> None:
-        super().__init__(
-            f"subject {subject_id!r} has no templates of the nets in service: enroll it again "
-            "with add=true"
-        )
 
 
 class Identifier:
@@ -125,6 +116,8 @@ class Identifier:
         force: bool = False,
         mode: CaptureMode | None = None,
         once: Once | None = None,
+        collection: str | None = None,
+        within: Within = None,
     ) -> Enrollment:
         """Stores one template per image and net; stores nothing if any image is refused.
 
@@ -137,6 +130,8 @@ class Identifier:
             force: whether the palm may be unlike the subject's, or enrolled under another subject.
             mode: what the images are taken for; None leaves it to the reader.
             once: identifies the request; if it was done before, nothing is stored.
+            collection: of a new subject, None for "default"; None keeps a known subject's.
+            within: collections that the caller may see; None for all.
 
         Raises:
             RequestDiffers: if another request was done under the key of `once`.
@@ -144,24 +139,32 @@ class Identifier:
                 one than the subject's.
             PalmKnown: if the palm is enrolled under another subject, and `force` is false.
             HandDiffers: if the subject is the other hand.
+            CollectionDiffers: if it is in another collection.
             SubjectExists: if the subject exists and `add` is false.
         """
-        clock = Clock()
+        clock, gallery = Clock(), self._gallery.within(within)
         self._outage.check()
         palms = self._read(images, mode, clock, enrolling=True)
-        if once is not None and self._gallery.was_enrolled(once):
-            subject = self._gallery.subject(subject_id)
+        if once is not None and gallery.was_enrolled(once):
+            subject = gallery.subject(subject_id)
         else:
             maps = compute_maps(self._ensemble, palms)
             templates = dict(zip(self._ensemble.formats, maps, strict=True))
             clock.lap("nets")
-            checks = Checks(self._ensemble, self._gallery, self._index, add=add, force=force)
+            checks = Checks(self._ensemble, gallery, self._index, add, force, collection)
             done = checks.apply(subject_id, hand, maps, once)
             clock.lap("search")
             self._outage.check()  # the checks may have been made with what was last read
             captures: list[Capture] = [palm.region.capture for palm in palms]
-            subject = done or self._gallery.enroll(
-                subject_id, name, hand, templates, add=add, captures=captures, once=once
+            subject = done or gallery.enroll(
+                subject_id,
+                name,
+                hand,
+                templates,
+                add=add,
+                captures=captures,
+                once=once,
+                collection=collection,
             )
         # So that the next identification need not read it. If others' templates are damaged, that
         # identification says so; this subject is stored.
@@ -183,6 +186,7 @@ class Identifier:
         mode: CaptureMode | None = None,
         candidates: int = 5,
         explain: bool = False,
+        within: Within = None,
     ) -> Identification:
         """Finds the subject whose palm the images show.
 
@@ -191,6 +195,7 @@ class Identifier:
             mode: see `enroll`.
             candidates: number of best subjects to return, whatever the decision.
             explain: whether to draw which veins agree with a match.
+            within: collections to search; None for all.
 
         Raises:
             PalmImageError: if an image cannot be used, or the images show several palms.
@@ -198,7 +203,12 @@ class Identifier:
         clock = Clock()
         palms = self._read(images, mode, clock)
         compared = compare(
-            self._ensemble, palms, self._index.search, self._fmr_among, clock, self._require_one
+            self._ensemble,
+            palms,
+            lambda probes: self._index.search(probes, within),
+            self._fmr_among,
+            clock,
+            self._require_one,
         )
         explanation = None
         if explain and compared.matched is not None:
@@ -213,6 +223,7 @@ class Identifier:
             ),
             nets=compared.votes,
             threshold=compared.verdict.threshold,
+            searched=compared.found.gallery_size,
             regions=[answers.Region.of(palm) for palm in compared.palms],
             quality=[palm.quality for palm in palms],
             warnings=warn(compared.palms, compared.matched, as_of=compared.found.as_of),
@@ -222,7 +233,12 @@ class Identifier:
         )
 
     def verify(
-        self, subject_id: str, images: Sequence[bytes], *, mode: CaptureMode | None = None
+        self,
+        subject_id: str,
+        images: Sequence[bytes],
+        *,
+        mode: CaptureMode | None = None,
+        within: Within = None,
     ) -> Verification:
         """Tells whether the images show the palm of one subject.
 
@@ -230,6 +246,7 @@ class Identifier:
             subject_id: the subject.
             images: files, all of one palm.
             mode: see `enroll`.
+            within: see `enroll`.
 
         Raises:
             PalmImageError: if an image cannot be used, or the images show several palms.
@@ -237,13 +254,13 @@ class Identifier:
             TemplatesMissing: if it has no templates of the nets in service.
         """
         clock = Clock()
-        subject = self._index.subject(subject_id)
+        subject = self._index.subject(subject_id, within)
         clock.lap("gallery")
         palms = self._read(images, mode, clock)
         compared = compare(
             self._ensemble,
             palms,
-            lambda probes: self._find(subject_id, probes),
+            lambda probes: self._find(subject_id, probes, within),
             lambda _: self._fmr_target,
             clock,
             self._require_one,
@@ -270,9 +287,9 @@ class Identifier:
         """Refuses images of several palms."""
         require_one_palm(self._ensemble, self._index, probes)
 
-    def _find(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found:
+    def _find(self, subject_id: str, probes: Sequence[VeinMaps], within: Within) -> Found:
         """Compares with one subject."""
-        found = self._index.verify(subject_id, probes)
+        found = self._index.verify(subject_id, probes, within)
         if found is None:
             raise TemplatesMissing(subject_id)
         return found

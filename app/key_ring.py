@@ -20,6 +20,7 @@ from app.keys import (
     KeyUnknown,
     Scope,
     StoredKey,
+    refuse_limits,
 )
 
 REFRESH_S = 1.0
@@ -32,9 +33,19 @@ _PURPOSE = b"api key:"  # the former releases' secret, the master key, has other
 
 
 def issue(
-    name: str, scopes: Sequence[Scope], expires_at: datetime | None, secret: bytes
+    name: str,
+    scopes: Sequence[Scope],
+    expires_at: datetime | None,
+    secret: bytes,
+    *,
+    collections: Sequence[str] | None = None,
 ) -> tuple[StoredKey, str]:
-    """Returns a new key as it is stored, and the key itself, which nothing can recover."""
+    """Returns a new key as it is stored, and the key itself, which nothing can recover.
+
+    Raises:
+        ValueError: if it must not be limited to collections.
+    """
+    refuse_limits(scopes, collections)
     key_id = secrets.token_hex(4)
     token = f"palm_{key_id}_{secrets.token_urlsafe(32)}"
     key = Key(
@@ -43,6 +54,7 @@ def issue(
         scopes=sorted(set(scopes), key=SCOPES.index),
         created_at=datetime.now(UTC),
         expires_at=expires_at,
+        collections=None if collections is None else sorted(set(collections)),
     )
     return _seal(key, _digest(token, secret), secret), token
 
@@ -131,7 +143,12 @@ class KeyRing:
         right = hmac.compare_digest(sealed, stored.digest if stored else bytes(2 * len(given)))
         if stored is None or not right or not stored.key.is_valid():
             raise KeyRefused
-        return Caller(stored.key.key_id, frozenset(stored.key.scopes))
+        within = stored.key.collections
+        return Caller(
+            stored.key.key_id,
+            frozenset(stored.key.scopes),
+            None if within is None else frozenset(within),
+        )
 
     def list(self) -> list[Key]:
         """Returns all keys; see `KeyStore.read`."""
@@ -142,6 +159,7 @@ class KeyRing:
         name: str,
         scopes: Sequence[Scope],
         expires_at: datetime | None = None,
+        collections: Sequence[str] | None = None,
     ) -> tuple[Key, str]:
         """Creates and stores a key.
 
@@ -149,11 +167,15 @@ class KeyRing:
             name: who uses it.
             scopes: what its holder may do.
             expires_at: when it stops working; None is never.
+            collections: names of the collections that its holder may see; None for all.
 
         Returns:
             What is known of the key, and the key itself.
+
+        Raises:
+            ValueError: see `refuse_limits`.
         """
-        stored, token = issue(name, scopes, expires_at, self._secret)
+        stored, token = issue(name, scopes, expires_at, self._secret, collections=collections)
         self._store.add(stored)
         self._forget()
         return stored.key, token
@@ -192,8 +214,11 @@ class KeyRing:
 def _seal(key: Key, digest: bytes, secret: bytes) -> StoredKey:
     """Returns a key as it is stored, by the hash of the key itself."""
     until = key.expires_at and key.expires_at.astimezone(UTC).isoformat()
-    told = f"{key.key_id} {' '.join(key.scopes)} {until}".encode()
-    return StoredKey(key, digest + hmac.digest(secret, b"seal:" + digest + told, "sha256"))
+    told = f"{key.key_id} {' '.join(key.scopes)} {until}"
+    if key.collections is not None:  # else as in the former release
+        told += f" collections {' '.join(key.collections)}"
+    seal = hmac.digest(secret, b"seal:" + digest + told.encode(), "sha256")
+    return StoredKey(key, digest + seal)
 
 
 def _digest(token: str, secret: bytes) -> bytes:

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from app.api import erasures, identify, inspect, keys, subjects, system
+from app.api import collections, erasures, identify, inspect, keys, subjects, system
 from app.api.access import Access, document_access
 from app.api.audit import Refusals
 from app.api.bodies import BodyLimit, CloseUnread
@@ -52,6 +52,7 @@ ROUTERS = (
     identify.router,
     inspect.router,
     subjects.router,
+    collections.router,
     erasures.router,
     keys.router,
     system.about,

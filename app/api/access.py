@@ -5,6 +5,7 @@ The check comes before the body is read, so that a stranger cannot make the serv
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from ipaddress import ip_address
 from math import ceil
 from time import time
@@ -49,7 +50,10 @@ _PROBLEMS = (
 
 
 def guarded(
-    scope: Scope, *errors: type[Exception], invalid: Mapping[str, str] | None = None
+    scope: Scope,
+    *errors: type[Exception],
+    invalid: Mapping[str, str] | None = None,
+    empty: str | None = None,
 ) -> dict[str, Any]:
     """Returns options of a `Guarded` route: the scope that it needs, and its problems.
 
@@ -57,10 +61,12 @@ def guarded(
         scope: what a caller's key must have.
         errors: see `documented`; those of `Access.let_in` are added.
         invalid: see `documented`.
+        empty: what 204 means, if the route may answer with it.
     """
+    no_content = {} if empty is None else {HTTPStatus.NO_CONTENT: {"description": empty}}
     return {
         "openapi_extra": {"security": [{SECURITY: [scope]}]},
-        "responses": documented(*errors, *_PROBLEMS, invalid=invalid),
+        "responses": {**no_content, **documented(*errors, *_PROBLEMS, invalid=invalid)},
     }
 
 

@@ -124,6 +124,8 @@ def _problem(
 def _field_error(item: Mapping[str, Any]) -> FieldError:
     """Returns the caller's name of the field, and a message that quotes no file."""
     _, *path = item["loc"]
+    if item["type"] == "no_field":
+        return FieldError(field="body", message=str(item["msg"]))
     if not path or item["type"] == "json_invalid":
         return _NO_OBJECT
     # What follows a field's name is the position in a list, or pydantic's name of a type.

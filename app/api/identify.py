@@ -1,6 +1,5 @@
 """The routes that compare palms: enroll, identify, verify."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
@@ -13,15 +12,22 @@ from app import answers
 from app.api.access import Guarded, caller_of, guarded, require
 from app.api.audit import note, note_subject
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
+from app.api.collections import (
+    CollectionField,
+    CollectionsField,
+    collection_to_enroll,
+    collections_to_search,
+)
 from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
 from app.api.kinds import KINDS
 from app.api.middleware import SEND_IMAGES, FormIncomplete
+from app.api.names import Name
+from app.api.once import once_of
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
     CaptureField,
     Enrollment,
     Identification,
-    Name,
     RequestBody,
     Verification,
     image_files,
@@ -31,17 +37,17 @@ from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
 from app.gallery.errors import (
+    CollectionDiffers,
     ErasureUnknown,
     LastTemplate,
     RequestDiffers,
     SubjectExists,
     SubjectUnknown,
+    TemplatesMissing,
     TemplateUnknown,
 )
-from app.gallery.gallery import Once
 from app.gallery.subject import Hand
-from app.identifier import TemplatesMissing
-from app.keys import Caller, KeyUnknown
+from app.keys import CollectionMissing, CollectionUnnamed, KeyUnknown
 from app.numbers import coarsen, show_confidence, show_score
 from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
@@ -88,6 +94,7 @@ class EnrollForm(RequestBody):
         json_schema_extra=leave_empty,
     )
     capture: CaptureField = None
+    collection: CollectionField = None
 
 
 class IdentifyForm(RequestBody):
@@ -95,6 +102,7 @@ class IdentifyForm(RequestBody):
 
     images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
     capture: CaptureField = None
+    collections: CollectionsField
 
 
 class VerifyForm(RequestBody):
@@ -127,6 +135,9 @@ _OF_SOME = (
     OtherPalm,
     PalmKnown,
     HandDiffers,
+    CollectionMissing,
+    CollectionUnnamed,
+    CollectionDiffers,
 )
 _ERRORS = [error for error in KINDS if error not in _OF_SOME]
 IMAGE_ERRORS = (
@@ -158,6 +169,9 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], rou
         PalmKnown,
         HandDiffers,
         RequestDiffers,
+        CollectionMissing,
+        CollectionUnnamed,
+        CollectionDiffers,
         *_ERRORS,
         invalid=IMAGES_MISSING,
     ),
@@ -185,6 +199,7 @@ def enroll(
     caller, images = caller_of(request), _read(form.images)
     if form.force:
         require(caller, "force")
+    collection = collection_to_enroll(caller, form.collection)
     try:
         enrolled = identifier.enroll(
             form.subject_id,
@@ -194,7 +209,9 @@ def enroll(
             add=form.add,
             force=form.force,
             mode=form.capture,
-            once=_once(idempotency_key, caller, form, images),
+            once=once_of(idempotency_key, caller, form, images),
+            collection=collection,
+            within=caller.collections,
         )
     except PalmKnown as known:
         raise known if "read" in caller.scopes else known.unnamed() from None
@@ -207,7 +224,7 @@ def enroll(
 @router.post(
     "/identify",
     summary="Identify a palm",
-    **guarded("identify", ExplanationOff, *_ERRORS, invalid=IMAGES_MISSING),
+    **guarded("identify", ExplanationOff, CollectionMissing, *_ERRORS, invalid=IMAGES_MISSING),
 )
 def identify(
     identifier: AdmittedIdentifierDep,
@@ -224,7 +241,10 @@ def identify(
         require(caller_of(request), "explain")
         if not service.may_explain:
             raise ExplanationOff
-    found = identifier.identify(_read(form.images), mode=form.capture, explain=explain)
+    within = collections_to_search(caller_of(request), form.collections)
+    found = identifier.identify(
+        _read(form.images), mode=form.capture, explain=explain, within=within
+    )
     _log_decision("identify", request, found)
     return _shown(Identification.of(found, request.state.request_id), request)
 
@@ -241,26 +261,14 @@ def verify(
 ) -> Verification:
     """Compares one palm with the templates of one subject only."""
     note_subject(request, form.subject_id)
-    found = identifier.verify(form.subject_id, _read(form.images), mode=form.capture)
+    found = identifier.verify(
+        form.subject_id,
+        _read(form.images),
+        mode=form.capture,
+        within=caller_of(request).collections,
+    )
     _log_decision("verify", request, found)
     return _shown(Verification.of(found, request.state.request_id), request)
-
-
-def _once(
-    key: str | None, caller: Caller, form: EnrollForm, images: Sequence[bytes]
-) -> Once | None:
-    """Returns what identifies a request; None if it has no idempotency key.
-
-    The key is not stored, so nobody can find out by the hash whether somebody's image was sent.
-    """
-    if key is None:
-        return None
-    fields = form.model_dump_json(exclude={"images"}).encode()
-    parts = [hashlib.sha256(part).digest() for part in (key.encode(), fields, *images)]
-    return Once(
-        digest=hashlib.sha256(f"{caller.key_id} {key}".encode()).digest(),
-        content=hashlib.sha256(b"".join(parts)).digest(),
-    )
 
 
 def _shown(answer: Shown, request: Request) -> Shown:

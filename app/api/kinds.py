@@ -22,6 +22,7 @@ from app.api.middleware import FormIncomplete
 from app.audit import AuditUnusable
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
+    CollectionDiffers,
     ErasureUnknown,
     GalleryBusy,
     GalleryUnreachable,
@@ -30,10 +31,17 @@ from app.gallery.errors import (
     RequestDiffers,
     SubjectExists,
     SubjectUnknown,
+    TemplatesMissing,
     TemplateUnknown,
 )
-from app.identifier import TemplatesMissing
-from app.keys import KeyMissing, KeyRefused, KeyUnknown, ScopeMissing
+from app.keys import (
+    CollectionMissing,
+    CollectionUnnamed,
+    KeyMissing,
+    KeyRefused,
+    KeyUnknown,
+    ScopeMissing,
+)
 from app.palm.errors import (
     ImageTooLarge,
     PalmNotFound,
@@ -95,6 +103,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     KeyMissing: Kind(401, "key-missing", "API key missing"),
     KeyRefused: Kind(401, "key-refused", "API key refused"),
     ScopeMissing: Kind(403, "scope-missing", "Scope missing"),
+    CollectionMissing: Kind(403, "collection-missing", "Collection missing"),
+    CollectionUnnamed: Kind(422, "collection-unnamed", "Collection not named"),
+    CollectionDiffers: Kind(409, "collection-differs", "Other collection"),
     CrossSite: Kind(403, "cross-site", "Request from another site"),
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
     ErasureUnknown: Kind(404, "erasure-unknown", "Unknown erasure"),

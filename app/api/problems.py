@@ -23,6 +23,7 @@ from app.api.middleware import FormIncomplete
 from app.audit import AuditUnusable
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
+    CollectionDiffers,
     ErasureUnknown,
     GalleryBusy,
     GalleryUnreachable,
@@ -31,10 +32,17 @@ from app.gallery.errors import (
     RequestDiffers,
     SubjectExists,
     SubjectUnknown,
+    TemplatesMissing,
     TemplateUnknown,
 )
-from app.identifier import TemplatesMissing
-from app.keys import KeyMissing, KeyRefused, KeyUnknown, ScopeMissing
+from app.keys import (
+    CollectionMissing,
+    CollectionUnnamed,
+    KeyMissing,
+    KeyRefused,
+    KeyUnknown,
+    ScopeMissing,
+)
 from app.palm.errors import (
     ImageTooLarge,
     PalmNotFound,
@@ -57,6 +65,9 @@ _EXAMPLES = [
     KeyMissing(),
     KeyRefused(),
     ScopeMissing("identify"),
+    CollectionMissing("staff"),
+    CollectionUnnamed(["staff", "visitors"]),
+    CollectionDiffers(_SUBJECT, "staff"),
     KeyUnknown(_KEY_ID),
     TooManyRequests("600 per 1 minute", 7),
     CrossSite("cross-site"),

@@ -1,10 +1,8 @@
 """The bodies that only HTTP knows: answers with a request id, changes, pages, nets, health."""
 
 from typing import Annotated, Any, Literal, Self
-from unicodedata import category, normalize
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,32 +15,15 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers, inspection
 from app.answers import GalleryState
+from app.api.names import Name
 from app.ensemble import Ensemble, Net
+from app.gallery.collection import COLLECTION_RULE, DEFAULT, CollectionName
 from app.gallery.subject import Hand, Subject, Template
 from app.matching.calibration import Calibration
 from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
 from app.site import SiteReport
 from app.validation import MAX_ERRORS, suggest
-
-_UNFIT_FOR_A_NAME = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
-"""Unicode's categories of what is not seen: control, zero-width, bidirectional and tag characters,
-unassigned ones, halves of characters, and separators of lines. Two names could look alike."""
-
-_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Letters and marks that are not seen either."""
-
-
-def _check_name(name: str) -> str:
-    composed = normalize("NFC", name).strip()
-    if not composed:
-        raise ValueError("must not be blank")
-    if _FILLERS & {*composed} or any(category(one) in _UNFIT_FOR_A_NAME for one in composed):
-        raise ValueError("must be one line without control characters or invisible ones")
-    return composed
-
-
-Name = Annotated[str, Field(max_length=200), AfterValidator(_check_name)]
 
 
 def leave_empty(schema: dict[str, Any]) -> None:
@@ -98,6 +79,11 @@ def _with_suggestion(item: Any, model: type[BaseModel]) -> InitErrorDetails:
     return InitErrorDetails(type=kind, loc=item["loc"], input=None)
 
 
+def _omit_default(schema: dict[str, Any]) -> None:
+    """Leaves out the default of a field that stays as it is if it is omitted."""
+    del schema["default"]
+
+
 class SubjectChanges(RequestBody):
     """The fields to change: an omitted field stays as it is, null clears it."""
 
@@ -109,6 +95,19 @@ class SubjectChanges(RequestBody):
     hand: Hand | None = Field(
         default=None, description="The hand that the palm belongs to; null clears it."
     )
+    collection: CollectionName = Field(
+        default=DEFAULT,
+        description=f"The collection to move the subject to: {COLLECTION_RULE}.",
+        json_schema_extra=_omit_default,
+    )
+
+    @model_validator(mode="after")
+    def _require_a_field(self) -> Self:
+        if not self.model_fields_set:
+            fields = ", ".join(type(self).model_fields)
+            message = "nothing to change; send one of {fields}"
+            raise PydanticCustomError("no_field", message, {"fields": fields})
+        return self
 
 
 class Traced(BaseModel):

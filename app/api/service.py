@@ -17,6 +17,7 @@ from app.gallery.outage import Outage
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.key_ring import KeyRing
+from app.keys import Caller
 from app.site import SiteReport
 
 Part = TypeVar("Part")
@@ -142,9 +143,11 @@ async def _ensemble(service: ServiceDep) -> Ensemble:
     return working(service.ensemble)
 
 
-async def _gallery(service: ServiceDep) -> Gallery:
+async def _gallery(request: Request, service: ServiceDep) -> Gallery:
+    """Returns the gallery as the caller of a guarded route may see it."""
+    caller: Caller = request.state.caller
     service.outage.check()
-    return working(service.gallery)
+    return working(service.gallery).within(caller.collections)
 
 
 async def _identifier(service: ServiceDep) -> Identifier:

@@ -3,17 +3,19 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response, status
 
-from app.api.access import Guarded, guarded
+from app.api.access import Guarded, caller_of, guarded
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.erasures import Receipt, receipt_of
 from app.api.errors import CrossSite, NotConfirmed, SubjectChanged
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import SubjectChanges, Subjects, Templates
 from app.api.service import Broken, GalleryDep, ServiceDep
+from app.gallery.collection import CollectionName
 from app.gallery.errors import LastTemplate, SubjectUnknown, TemplateUnknown
 from app.gallery.subject import Origin, Subject
+from app.keys import CollectionMissing
 
 MAX_SUBJECT_ID_LENGTH = 255
 """Longest id that is looked up: an identity from training is the name of a folder."""
@@ -38,11 +40,16 @@ router = APIRouter(
 @router.get(
     "",
     summary="List the subjects",
-    **guarded("read", invalid={"limit": "Input should be less than or equal to 1000, not '5000'"}),
+    **guarded(
+        "read",
+        CollectionMissing,
+        invalid={"limit": "Input should be less than or equal to 1000, not '5000'"},
+    ),
 )
 def list_subjects(
     service: ServiceDep,
     gallery: GalleryDep,
+    request: Request,
     after: Annotated[
         str | None,
         Query(description="Start after this subject_id: `next` of the previous page."),
@@ -61,8 +68,17 @@ def list_subjects(
             "capital or small letters; all if left out.",
         ),
     ] = None,
+    collection: Annotated[
+        CollectionName | None,
+        Query(
+            description="Only subjects of this collection; all that the key may see if left out."
+        ),
+    ] = None,
 ) -> Subjects:
     """Lists subjects, trained or enrolled, in the order of their ids."""
+    if collection is not None:
+        caller_of(request).require(collection)
+        gallery = gallery.within(frozenset({collection}))
     found = gallery.subjects(after=after, limit=limit + 1, origin=origin, name=name)
     page = found[:limit]
     nets = service.ensemble
@@ -90,21 +106,25 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response)
 @router.patch(
     "/{subject_id}",
     summary="Change a subject",
+    response_model=Subject,
     **guarded(
         "enroll",
         SubjectUnknown,
         SubjectChanged,
+        CollectionMissing,
         CrossSite,
         BodyTooSlow,
         BodyTooLarge,
         UploadRefused,
         invalid={"hand": "Input should be 'left' or 'right', not 'both'"},
+        empty="Changed; the API key may not read the subject.",
     ),
 )
 def change_subject(
     gallery: GalleryDep,
     subject_id: SubjectId,
     changes: SubjectChanges,
+    request: Request,
     response: Response,
     if_match: Annotated[
         str | None,
@@ -114,15 +134,23 @@ def change_subject(
             "has changed since, the answer is 412 and nothing changes.",
         ),
     ] = None,
-) -> Subject:
-    """Sets the name, the hand or both."""
+) -> Subject | Response:
+    """Sets the name, the hand, the collection or several of them.
+
+    Callers without the scope `read` get 204, and do not learn what else is known of the subject.
+    """
+    caller = caller_of(request)
 
     def require_unchanged(subject: Subject) -> None:
         if if_match is not None and if_match.strip() not in ("*", etag_of(subject)):
             raise SubjectChanged(subject_id)
 
     fields = changes.model_dump(exclude_unset=True)
+    if "collection" in fields:
+        caller.require(fields["collection"])
     subject = gallery.update(subject_id, fields, check=require_unchanged)
+    if "read" not in caller.scopes:
+        return Response(status_code=status.HTTP_204_NO_CONTENT)
     response.headers["ETag"] = etag_of(subject)
     return subject
 

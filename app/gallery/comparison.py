@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from app.gallery.collection import Within
 from app.gallery.rows import RowsView, Slots
 from app.gallery.subject import Subject
 from app.gallery.table import View
@@ -35,7 +36,7 @@ class Found:
         template_counts: int64 [N], number of images that each is compared with, 1 or more.
         by_net: for each net float32 [N], the mean over the probe's images of the best score with
             any of the subject's templates.
-        gallery_size: number of subjects that can be searched.
+        gallery_size: number of subjects from whom these were chosen.
         impostors: for each net the site's impostors; None if no mean map is subtracted.
         fused_impostors: the same of the fused score.
         probe_images: number of the probe's images.
@@ -60,31 +61,48 @@ def choose_proposer(weights: Sequence[float], calibrations: Sequence[Calibration
     return min(range(len(weights)), key=lambda i: (-weights[i], calibrations[i].temperature))
 
 
-def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:
-    """Compares with all subjects, or with `CANDIDATES` of them.
+def search_all(
+    view: View, probes: Sequence[VeinMaps], proposer: int, within: Within = None
+) -> Found:
+    """Compares with all subjects of some collections, or with `CANDIDATES` of them.
 
     Args:
         view: the table.
         probes: for each net the maps of the probe's images.
         proposer: index of the net whose coarse maps propose the candidates.
+        within: the collections; None for all.
     """
-    known = np.flatnonzero(view.counts > 0)
-    if len(known) > CANDIDATES and _count_bytes(view) > MAX_FULL_BYTES:
+    among = view.searchable(within)
+    known = np.flatnonzero(among)
+    if len(known) > CANDIDATES and _count_bytes(view, among) > MAX_FULL_BYTES:
         mean = view.means.maps[proposer]
         of_coarse = coarse_similarity(
             view.rows[proposer], len(view.subjects), probes[proposer], mean
         )[known]
         known = np.sort(known[np.argpartition(-of_coarse, CANDIDATES)[:CANDIDATES]])
-    return search(view, probes, known)
+    return search(view, probes, known, among)
 
 
-def _count_bytes(view: View) -> int:
-    """Returns how many bytes one image is compared with."""
-    return sum(rows.codes.bits.size for rows in view.rows) * (2 * SHIFT + 1) ** 2
+def _count_bytes(view: View, among: NDArray[np.bool_]) -> float:
+    """Returns about how many bytes one image is compared with, by the subjects' images."""
+    share = view.counts[among].sum() / max(view.counts.sum(), 1)
+    return share * sum(rows.codes.bits.size for rows in view.rows) * (2 * SHIFT + 1) ** 2
 
 
-def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> Found:
-    """Compares with the subjects in some slots; those erased meanwhile are left out."""
+def search(
+    view: View,
+    probes: Sequence[VeinMaps],
+    slots: NDArray[np.int64],
+    among: NDArray[np.bool_],
+) -> Found:
+    """Compares with the subjects in some slots; those erased meanwhile are left out.
+
+    Args:
+        view: the table.
+        probes: for each net the maps of the probe's images.
+        slots: int64 [N], the slots.
+        among: bool [S], all slots from which these were chosen.
+    """
     by_net = [
         _score(rows, probe, mean, slots, len(view.subjects))
         for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True)
@@ -96,7 +114,7 @@ def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> 
         tuple(subject for slot in left if (subject := view.subjects[slot]) is not None),
         view.counts[slots[kept]].astype(np.int64),
         [one[kept] for one in by_net],
-        int((view.counts > 0).sum()) - int((view.counts[_within(erased, view)] > 0).sum()),
+        int(among.sum()) - int(among[_within(erased, view)].sum()),
         view.means.impostors or (None,) * len(view.rows),
         view.means.fused_impostors,
         len(probes[0]),

@@ -32,11 +32,42 @@ class SubjectAlike(SubjectExists):
         )
 
 
+class SubjectTaken(SubjectExists):
+    """A subject_id, or one that is alike, is a subject's whom the caller may not see."""
+
+    def __init__(self, subject_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"subject {subject_id!r} exists already, or one that differs only in capital letters; "
+            "choose another subject_id",
+        )
+
+
+class CollectionDiffers(Exception):
+    """The subject is in another collection than the one that was named."""
+
+    def __init__(self, subject_id: str, known: str) -> None:
+        super().__init__(
+            f"subject {subject_id!r} is in the collection {known!r}: leave collection out, or "
+            "move the subject first (PATCH)"
+        )
+
+
 class SubjectUnknown(Exception):
     """There is no such subject, or it has been erased."""
 
     def __init__(self, subject_id: str) -> None:
         super().__init__(f"subject {subject_id!r} is not in the gallery; enroll it first")
+
+
+class TemplatesMissing(Exception):
+    """The subject is known, but lacks a template of at least one net in service."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(
+            f"subject {subject_id!r} has no templates of the nets in service: enroll it again "
+            "with add=true"
+        )
 
 
 class TemplateUnknown(Exception):

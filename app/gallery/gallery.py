@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from app.gallery.collection import CollectionSize, Within
 from app.gallery.erasure import Erasure
 from app.gallery.following import Changes, Position
 from app.gallery.subject import Hand, Origin, Subject, Template
@@ -64,6 +65,22 @@ class Gallery(Protocol):
         """Random keys that no rotation of the master key changes."""
         ...
 
+    def within(self, collections: Within) -> "Gallery":
+        """Returns this gallery as a caller sees it who may see only some collections.
+
+        To the methods that find, list, count, change or erase subjects and their templates, every
+        other subject is unknown. Those that read changes, sums, receipts or keys are not limited.
+        Of a limited gallery, returns one that is limited to what both allow.
+
+        Args:
+            collections: the collections; None for all.
+        """
+        ...
+
+    def collections(self) -> list[CollectionSize]:
+        """Counts the subjects of each collection; limited to some, also of empty ones."""
+        ...
+
     def revision(self) -> int:
         """Returns a number that differs after every change, by any process; cheap to read."""
         ...
@@ -88,6 +105,7 @@ class Gallery(Protocol):
         add: bool,
         captures: Sequence[Capture] | None = None,
         once: Once | None = None,
+        collection: str | None = None,
     ) -> Subject:
         """Stores a subject's templates, all or nothing.
 
@@ -100,9 +118,12 @@ class Gallery(Protocol):
             add: whether to add the templates if the subject exists.
             captures: how each of the images was captured; None if that is not known.
             once: identifies the request; if it was done within a day, nothing is stored.
+            collection: of a new subject, None for "default"; must be that of an existing subject
+                unless it is None.
 
         Raises:
             SubjectExists: if the subject exists and `add` is false.
+            CollectionDiffers: if it exists in another collection.
             RequestDiffers: if another request was done under the key of `once`.
             SubjectUnknown: if the request was done, and the subject erased since.
         """
@@ -163,7 +184,7 @@ class Gallery(Protocol):
     def update(
         self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
     ) -> Subject:
-        """Sets `name`, `hand` or both; None clears.
+        """Sets `name`, `hand`, `collection` or several of them; None clears.
 
         Args:
             subject_id: the subject.

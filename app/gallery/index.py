@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from app.ensemble import Net
+from app.gallery.collection import Within
 from app.gallery.comparison import Found, choose_proposer, locate, search, search_all
 from app.gallery.enrolled import next_means
 from app.gallery.errors import GalleryUnreachable, GalleryUnusable, SubjectUnknown
@@ -102,28 +103,33 @@ class GalleryIndex:
             view.as_of,
         )
 
-    def subject(self, subject_id: str) -> Subject:
+    def subject(self, subject_id: str, within: Within = None) -> Subject:
         """Returns a subject.
 
+        Args:
+            subject_id: the subject.
+            within: see `search`.
+
         Raises:
-            SubjectUnknown: if there is no subject of that id.
+            SubjectUnknown: if there is no subject of that id, or it is in none of the collections.
         """
         view = self._current()
         slot = view.slots.get(subject_id, len(view.subjects))
         subject = view.subjects[slot] if slot < len(view.subjects) else None
-        if subject is None:
+        if subject is None or (within is not None and subject.collection not in within):
             raise SubjectUnknown(subject_id)
         return subject
 
-    def search(self, probes: Sequence[VeinMaps]) -> Found:
+    def search(self, probes: Sequence[VeinMaps], within: Within = None) -> Found:
         """Compares a palm with all subjects that have templates of every net.
 
         In a large gallery coarse maps propose `CANDIDATES` subjects, and only these are compared.
 
         Args:
             probes: for each net the maps of the probe's images, at least one.
+            within: only subjects of these collections; None for all.
         """
-        return search_all(self._current(), probes, self._proposer)
+        return search_all(self._current(), probes, self._proposer, within)
 
     def compare_each_other(
         self, probes: Sequence[VeinMaps]
@@ -143,22 +149,26 @@ class GalleryIndex:
         ]
         return scores, means.fused_impostors
 
-    def verify(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found | None:
+    def verify(
+        self, subject_id: str, probes: Sequence[VeinMaps], within: Within = None
+    ) -> Found | None:
         """Compares a palm with one subject.
 
         Args:
             subject_id: the subject.
             probes: see `search`.
+            within: see `search`.
 
         Returns:
-            The scores with this subject alone; None if it does not exist or lacks templates of
-            a net.
+            The scores with this subject alone; None if it does not exist, is in none of the
+            collections, or lacks templates of a net.
         """
         view = self._current()
-        slot = view.slots.get(subject_id, len(view.counts))
-        if slot >= len(view.counts) or not view.counts[slot]:
+        among = view.searchable(within)
+        slot = view.slots.get(subject_id, len(among))
+        if slot >= len(among) or not among[slot]:
             return None
-        found = search(view, probes, np.array([slot]))
+        found = search(view, probes, np.array([slot]), among)
         return found if found.subjects else None
 
     def agreement(self, subject_id: str, probes: Sequence[VeinMaps]) -> list[Floats]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, exists, insert, select
 
+from app.gallery.collection import DEFAULT
 from app.gallery.numbers import take_numbers
 from app.gallery.schema import ERASED, MAPS, REMOVED, SUBJECTS
 from app.gallery.subject import Origin
@@ -34,6 +35,8 @@ def insert_subjects(
     revision: int,
     subject_ids: Sequence[str],
     origin: Origin,
+    *,
+    collection: str = DEFAULT,
 ) -> None:
     """Adds subjects without a name, hand or templates, and gives each a number and a key."""
     first = take_numbers(connection, len(subject_ids))
@@ -45,6 +48,7 @@ def insert_subjects(
             "created_at": now,
             "number": number,
             "changed": revision,
+            "collection": collection,
         }
         for number, subject_id in enumerate(subject_ids, start=first)
     ]
@@ -68,6 +72,7 @@ def _remove_unused(connection: Connection, revision: int, wanted: Collection[str
         SUBJECTS.c.origin == "trained",
         SUBJECTS.c.name.is_(None),
         SUBJECTS.c.hand.is_(None),
+        SUBJECTS.c.collection == DEFAULT,
         ~exists().where(MAPS.c.subject_id == SUBJECTS.c.subject_id),
     )
     unused = [row for row in connection.execute(query) if row.subject_id not in wanted]

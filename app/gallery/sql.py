@@ -2,22 +2,26 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from app.gallery.changes import read_changes
+from app.gallery.collection import CollectionSize, Within, narrowed
+from app.gallery.collections import count_by_collection, is_within
 from app.gallery.encryption import encrypt_anew, read_secrets
+from app.gallery.enrolling import place_subject
 from app.gallery.erasing import Eraser
 from app.gallery.erasure import Erasure, Files
 from app.gallery.erasures import read_erasure
-from app.gallery.errors import GalleryUnusable, SubjectAlike, SubjectExists
+from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.following import Changes, Position
 from app.gallery.gallery import Check, Once, accept
 from app.gallery.keys import SqlKeys
 from app.gallery.requests import remember, was_done
 from app.gallery.schema import GALLERY, SITE, SUBJECTS
-from app.gallery.seeding import insert_rows, insert_subjects, seed_trained
+from app.gallery.seeding import insert_rows, seed_trained
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
 from app.gallery.sums import read_shares, read_sum, replace_shares
@@ -52,6 +56,7 @@ class SqlGallery:
         self._engine = engine
         self._vault = vault
         self._snapshots = snapshots or engine
+        self._within: Within = None
         self.keys = SqlKeys(engine)
         with self._reading() as connection:
             self.secrets = read_secrets(connection, vault)
@@ -67,6 +72,17 @@ class SqlGallery:
             if not self._eraser.repair(connection, revision):
                 connection.rollback()
         self._eraser.purge(is_start=True)
+
+    def within(self, collections: Within) -> "SqlGallery":
+        """See `Gallery.within`."""
+        limited = copy(self)
+        limited._within = narrowed(self._within, collections)
+        return limited
+
+    def collections(self) -> list[CollectionSize]:
+        """See `Gallery.collections`."""
+        with self._reading() as connection:
+            return count_by_collection(connection, self._within)
 
     def revision(self) -> int:
         """See `Gallery.revision`."""
@@ -90,22 +106,20 @@ class SqlGallery:
         add: bool,
         captures: Sequence[Capture] | None = None,
         once: Once | None = None,
+        collection: str | None = None,
     ) -> Subject:
         """See `Gallery.enroll`."""
         given = {"name": name, "hand": hand}
         with self._writing() as (connection, revision):
             if once is not None:
                 if was_done(connection, once):
-                    subject = read_subject(connection, self._vault, subject_id)
+                    subject = read_subject(connection, self._vault, subject_id, self._within)
                     connection.rollback()
                     return subject
                 remember(connection, once)
-            if not _exists(connection, subject_id):
-                if (known := _find_alike(connection, subject_id)) is not None:
-                    raise SubjectAlike(subject_id, known)
-                insert_subjects(connection, self._vault, revision, [subject_id], "enrolled")
-            elif not add:
-                raise SubjectExists(subject_id)
+            place_subject(
+                connection, self._vault, revision, subject_id, collection, self._within, add=add
+            )
             changes = {key: value for key, value in given.items() if value is not None}
             key = read_key(connection, self._vault, read_row(connection, subject_id))
             _change(connection, revision, subject_id, key, changes)
@@ -120,7 +134,7 @@ class SqlGallery:
     def subject(self, subject_id: str) -> Subject:
         """See `Gallery.subject`."""
         with self._reading() as connection:
-            return read_subject(connection, self._vault, subject_id)
+            return read_subject(connection, self._vault, subject_id, self._within)
 
     def subjects(
         self,
@@ -131,7 +145,7 @@ class SqlGallery:
         name: str | None = None,
     ) -> list[Subject]:
         """See `Gallery.subjects`."""
-        query = select(SUBJECTS)
+        query = select(SUBJECTS).where(is_within(self._within))
         query = query if origin is None else query.where(SUBJECTS.c.origin == origin)
         with self._reading() as connection:
             return read_page(connection, self._vault, query, after, limit, name)
@@ -140,10 +154,10 @@ class SqlGallery:
         self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
     ) -> Subject:
         """See `Gallery.update`."""
-        if unknown := changes.keys() - {"name", "hand"}:
-            raise ValueError(f"only name and hand can be changed, not {sorted(unknown)}")
+        if unknown := changes.keys() - {"name", "hand", "collection"}:
+            raise ValueError(f"only name, hand, collection can be changed, not {sorted(unknown)}")
         with self._writing() as (connection, revision):
-            check(read_subject(connection, self._vault, subject_id))
+            check(read_subject(connection, self._vault, subject_id, self._within))
             key = read_key(connection, self._vault, read_row(connection, subject_id))
             _change(connection, revision, subject_id, key, changes)
             return read_subject(connection, self._vault, subject_id)
@@ -151,6 +165,7 @@ class SqlGallery:
     def delete(self, subject_id: str, check: Check = accept) -> Erasure:
         """See `Gallery.delete`."""
         with self._writing(purges=True) as (connection, revision):
+            read_row(connection, subject_id, self._within)
             erasure_id = self._eraser.erase(connection, revision, subject_id, check)
         self._eraser.purge()
         return self.erasure(erasure_id)
@@ -179,11 +194,13 @@ class SqlGallery:
     def templates(self, subject_id: str) -> list[Template]:
         """See `Gallery.templates`."""
         with self._reading() as connection:
+            read_row(connection, subject_id, self._within)
             return read_templates(connection, subject_id)
 
     def remove_template(self, subject_id: str, number: int) -> Erasure:
         """See `Gallery.remove_template`."""
         with self._writing(purges=True) as (connection, revision):
+            read_row(connection, subject_id, self._within)
             erasure_id = self._eraser.erase_template(connection, revision, subject_id, number)
         self._eraser.purge()
         return self.erasure(erasure_id)
@@ -202,13 +219,14 @@ class SqlGallery:
         self, formats: Sequence[MapFormat], *, after: str | None, limit: int
     ) -> list[Subject]:
         """See `Gallery.incomparable`."""
-        query = select(SUBJECTS).where(is_incomparable(formats))
+        query = select(SUBJECTS).where(is_incomparable(formats), is_within(self._within))
         with self._reading() as connection:
             return read_page(connection, self._vault, query, after, limit)
 
     def count_incomparable(self, formats: Sequence[MapFormat]) -> int:
         """See `Gallery.count_incomparable`."""
-        query = select(func.count()).select_from(SUBJECTS).where(is_incomparable(formats))
+        conditions = (is_incomparable(formats), is_within(self._within))
+        query = select(func.count()).select_from(SUBJECTS).where(*conditions)
         with self._reading() as connection:
             return connection.scalars(query).one()
 
@@ -267,17 +285,6 @@ class SqlGallery:
             raise GalleryUnusable(str(error)) from error
 
 
-def _find_alike(connection: Connection, subject_id: str) -> str | None:
-    """Returns a subject's id that differs only in capital and small letters."""
-    alike = func.lower(SUBJECTS.c.subject_id) == subject_id.lower()
-    return connection.scalars(select(SUBJECTS.c.subject_id).where(alike)).first()
-
-
-def _exists(connection: Connection, subject_id: str) -> bool:
-    query = select(SUBJECTS.c.subject_id).where(SUBJECTS.c.subject_id == subject_id)
-    return connection.execute(query).first() is not None
-
-
 def _change(
     connection: Connection,
     revision: int,
@@ -285,7 +292,7 @@ def _change(
     key: SubjectKey,
     changes: Mapping[str, str | None],
 ) -> None:
-    """Sets a subject's name, hand or both; the name is encrypted."""
+    """Sets some of a subject's fields; the name is encrypted."""
     stored = dict(changes)
     if (name := stored.get("name")) is not None:
         stored["name"] = key.encrypt_name(name)

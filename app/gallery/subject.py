@@ -28,6 +28,9 @@ class Subject(BaseModel):
         description='"trained": the nets were trained on it; "enrolled": /v1/enroll added it.',
         examples=["enrolled"],
     )
+    collection: str = Field(
+        description="The collection that the subject belongs to.", examples=["default"]
+    )
     created_at: datetime = Field(
         description="When the subject was stored, UTC.", examples=["2026-11-28T00:06:23.374396Z"]
     )

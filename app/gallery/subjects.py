@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from app.gallery.batches import batches
+from app.gallery.collection import Within
 from app.gallery.errors import SubjectUnknown
 from app.gallery.schema import MAPS, SUBJECTS
 from app.gallery.subject import Subject
@@ -27,16 +28,16 @@ from app.matching.templates import MapFormat
 from app.palm.capture import Capture
 
 
-def read_row(connection: Connection, subject_id: str) -> RowMapping:
+def read_row(connection: Connection, subject_id: str, within: Within = None) -> RowMapping:
     """Reads the row of one subject, with its name encrypted.
 
     Raises:
-        SubjectUnknown: if there is no subject of that id.
+        SubjectUnknown: if there is no subject of that id, or it is in none of the collections.
     """
     query = select(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id)
     # PostgreSQL would refuse to compare text with a NUL.
     row = None if "\0" in subject_id else connection.execute(query).mappings().first()
-    if row is None:
+    if row is None or not (within is None or row["collection"] in within):
         raise SubjectUnknown(subject_id)
     return row
 
@@ -48,14 +49,16 @@ def read_key(connection: Connection, vault: Vault, row: RowMapping) -> SubjectKe
     return keys.get(number) or SubjectKey(subject_id, None)
 
 
-def read_subject(connection: Connection, vault: Vault, subject_id: str) -> Subject:
+def read_subject(
+    connection: Connection, vault: Vault, subject_id: str, within: Within = None
+) -> Subject:
     """Reads one subject.
 
     Raises:
-        SubjectUnknown: if there is no subject of that id.
+        SubjectUnknown: if there is no subject of that id, or it is in none of the collections.
         GalleryUnusable: if its name is damaged.
     """
-    found = _read_subjects(connection, vault, [read_row(connection, subject_id)])
+    found = _read_subjects(connection, vault, [read_row(connection, subject_id, within)])
     if not found:
         raise SubjectUnknown(subject_id)
     return found[0]
@@ -188,6 +191,7 @@ def _subject(
         name=name,
         hand=row["hand"],
         origin=row["origin"],
+        collection=row["collection"],
         created_at=datetime.fromisoformat(row["created_at"]),
         template_counts=template_counts,
         captures=captures,

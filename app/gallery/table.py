@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Net
+from app.gallery.collection import Within
 from app.gallery.errors import ROTATION_UNFINISHED
 from app.gallery.following import START, Changes, StoredMaps
 from app.gallery.gallery import Gallery
@@ -38,6 +39,8 @@ class View:
         subjects: by slot, S in all; None where the subject was erased.
         counts: int32 [S], number of images that each subject is compared with: the most of any
             net's, because more need a higher threshold; 0 if the subject cannot be searched.
+        collections: int32 [S], number of each subject's collection.
+        collection_numbers: the number of each collection. Not frozen: also knows later ones.
         slots: the slot of each subject_id. Not frozen: also knows subjects that came later.
         erased: slots of the erased subjects. Not frozen: whoever has compared rows must leave out
             the slots that are in it afterwards, because their rows may have been overwritten.
@@ -50,10 +53,20 @@ class View:
     means: Means
     subjects: tuple[Subject | None, ...]
     counts: Counts
+    collections: Slots
+    collection_numbers: Mapping[str, int]
     slots: Mapping[str, int]
     erased: set[int]
     damage: str | None
     as_of: datetime | None = None
+
+    def searchable(self, within: Within) -> NDArray[np.bool_]:
+        """Tells which slots can be searched of some collections, or of all, bool [S]."""
+        usable = self.counts > 0
+        if within is None:
+            return usable
+        known = [self.collection_numbers.get(name, -1) for name in within]
+        return usable & np.isin(self.collections, known)
 
 
 class Table:
@@ -82,6 +95,8 @@ class Table:
         self._subjects: list[Subject | None] = []
         self._held: list[list[int]] = []  # by slot: for each net the enrolled maps in its rows
         self._counts: list[int] = []
+        self._collections: list[int] = []  # by slot, as the two before
+        self._collection_numbers: dict[str, int] = {}
         self._erased: set[int] = set()
         self._damaged: dict[int, tuple[str, MapFormat]] = {}  # by number
 
@@ -112,6 +127,8 @@ class Table:
             self.means,
             tuple(self._subjects),
             np.array(self._counts, np.int32),
+            np.array(self._collections, np.int32),
+            self._collection_numbers,
             self._slots,
             self._erased,
             _describe_damage(self._damaged.values()) if self._damaged else None,
@@ -161,7 +178,11 @@ class Table:
                 self._subjects.append(None)
                 self._held.append([0] * len(self._nets))
                 self._counts.append(0)
+                self._collections.append(0)
             self._subjects[slot] = subject
+            self._collections[slot] = self._collection_numbers.setdefault(
+                subject.collection, len(self._collection_numbers)
+            )
             self._slots[subject.subject_id] = slot
             slots.append(slot)
         return np.array(slots, np.int32)

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from app.compare import UPRIGHT
 from app.ensemble import Ensemble, NetsDisagree
+from app.gallery.errors import TemplatesMissing
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.identifier import Identifier, TemplatesMissing
+from app.identifier import Identifier
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.matching.maps import Signs, VeinMaps

@@ -219,8 +219,8 @@ def test_a_change_that_was_begun_is_answered_although_its_end_cannot_be_written(
 ) -> None:
     create = KeyRing.create
 
-    def create_and_spoil(ring: KeyRing, name: str, scopes: list[Scope], expires_at: Any) -> Any:
-        made = create(ring, name, scopes, expires_at)
+    def create_and_spoil(ring: KeyRing, name: str, scopes: list[Scope], *further: Any) -> Any:
+        made = create(ring, name, scopes, *further)
         file.rename(file.with_name("moved"))
         file.mkdir()
         return made
