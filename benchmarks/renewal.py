@@ -193,9 +193,7 @@ def measure_drawing(
     cases = [("not transformed", values, 0), ("transformed", stolen, 0)]
     for known in (1, 2, 4):
         undone, recognised = undo_by_known(stolen, values[:known])
-        name = (
-            f"transformed, {known} templates known: {recognised} of {values.shape[1]} values found"
-        )
+        name = f"transformed, templates known: {known}, values found: {recognised}"
         cases.append((name, undone, known))
     true = _small(ours.images())
     rows: list[Row] = []
