@@ -34,7 +34,12 @@ from app.master_key import MasterKeyUnusable
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.errors import PalmImageError
-from app.protection_commands import add_protection_commands, rotate_master_key, verify_erasures
+from app.protection_commands import (
+    add_protection_commands,
+    rotate_master_key,
+    rotate_templates,
+    verify_erasures,
+)
 from app.settings import Settings, read_settings, variable
 
 logger = logging.getLogger("app")
@@ -67,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return verify_erasures(settings)
         if chosen.command == "rotate-master-key":
             return rotate_master_key(settings, chosen.new_file)
+        if chosen.command == "rotate-templates":
+            return rotate_templates(settings)
         if chosen.command == "inspect":
             return _inspect(settings, chosen.files, chosen.out)
         limits = ConnectionLimits(

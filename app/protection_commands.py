@@ -1,4 +1,4 @@
-"""The command line of template protection: checks erasures, and rotates the master key."""
+"""The command line of template protection: checks erasures, and renews keys."""
 
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +13,7 @@ from app.settings import Settings
 
 
 def add_protection_commands(commands: Any) -> None:
-    """Adds the commands `erasures` and `rotate-master-key` to the subparsers of a command line."""
+    """Adds `erasures`, `rotate-master-key` and `rotate-templates` to a command line's parsers."""
     erasures = commands.add_parser("erasures", help="check that what was erased is gone")
     actions = erasures.add_subparsers(dest="action", metavar="action", required=True)
     actions.add_parser(
@@ -30,6 +30,11 @@ def add_protection_commands(commands: Any) -> None:
         required=True,
         metavar="FILE",
         help="file with the new key, 64 hexadecimal digits; created if missing",
+    )
+    commands.add_parser(
+        "rotate-templates",
+        help="transform all templates anew under another key, as after a theft, and destroy the "
+        "former key; services may run meanwhile",
     )
 
 
@@ -105,5 +110,34 @@ def rotate_master_key(settings: Settings, new_file: Path) -> int:
         print(
             "keys under the former master key are still in the store's files, which a program "
             "reads: the next start or change removes them"
+        )
+    return int(not clean)
+
+
+def rotate_templates(settings: Settings) -> int:
+    """Transforms all templates anew; run again after an interruption, the command goes on.
+
+    Returns:
+        1 if the former key is still in the store's files.
+
+    Raises:
+        AuditUnusable: if the audit log cannot be written; then nothing is changed.
+        GalleryUnusable: if the gallery cannot be used, or a template is damaged.
+        MasterKeyUnusable: if the master key cannot be read.
+    """
+    with closing(open_gallery(settings)) as gallery:
+        audit = AuditLog(settings.audit_file, gallery.secrets.audit)
+        with audit.change(command_event("rotate-templates")):
+            clean = gallery.rotate_templates()
+    print("all templates are transformed under a new key; the former key is destroyed")
+    if settings.gallery_url.startswith("postgresql"):
+        print("PostgreSQL's log (pg_wal) holds the former key until its segments are overwritten")
+    print(
+        "backups keep former templates and the former key: erase those that were stolen or copied"
+    )
+    if not clean:
+        print(
+            "the former key is still in the store's files, which a program reads: the next start "
+            "or change removes it"
         )
     return int(not clean)

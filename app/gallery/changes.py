@@ -54,7 +54,7 @@ def _read_maps(
     """Reads the maps of one format of some subjects."""
     index = {number: i for i, number in enumerate(numbers)}
     query = (
-        select(SUBJECTS.c.number, MAPS.c.map, MAPS.c.number.label("image"))
+        select(SUBJECTS.c.number, MAPS.c.map, MAPS.c.number.label("image"), MAPS.c.transform)
         .join(MAPS, MAPS.c.subject_id == SUBJECTS.c.subject_id)
         .where(
             SUBJECTS.c.number.in_(numbers),
@@ -66,7 +66,7 @@ def _read_maps(
     rows = [
         (
             index[row.number],
-            keys[row.number].decrypt_map(row.map, of.net, of.template_id, row.image),
+            keys[row.number].decrypt_map(row.map, of.net, of.template_id, row.image, row.transform),
         )
         for row in connection.execute(query)
     ]

@@ -11,6 +11,7 @@ from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Secrets
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
 from app.gallery.sums import decrypt_sum, encrypt_sum
+from app.gallery.template_keys import NAME
 from app.gallery.vault import Vault
 
 _SUBJECTS_AT_ONCE = 200  # their maps are in memory
@@ -29,18 +30,32 @@ def unlock(connection: Connection, vault: Vault) -> None:
     gallery = connection.execute(select(GALLERY.c.master, GALLERY.c.revision)).one()
     if gallery.master is not None:
         vault.use(gallery.master)
+        if not vault.template_keys(connection).by_id:  # of a former release
+            renew_template_key(connection, vault)
         return
     vault.create()
     for name in Secrets._fields:
         secret = secrets.token_bytes(KEY_BYTES)
         row = {"name": name, "encrypted": vault.encrypt("secrets", secret, name)}
         connection.execute(insert(SECRETS), row)
+    renew_template_key(connection, vault)
     _encrypt_subjects(connection, vault)
     if gallery.revision > 0:  # not a new gallery
         leave(connection, PLAIN_LEFT)
     for row in connection.execute(select(MAP_SUMS)).mappings().all():
         _write_sum(connection, vault, row, row["sums"])
     connection.execute(update(GALLERY).values(master=vault.used))
+
+
+def renew_template_key(connection: Connection, vault: Vault) -> None:
+    """Makes a new key transform templates from now on; former ones stay valid."""
+    newest = max(map(int, vault.template_keys(connection).by_id), default=0)
+    name = f"{NAME}{newest + 1}"
+    row = {
+        "name": name,
+        "encrypted": vault.encrypt("secrets", secrets.token_bytes(KEY_BYTES), name),
+    }
+    connection.execute(insert(SECRETS), row)
 
 
 def read_secrets(connection: Connection, vault: Vault) -> Secrets:
@@ -116,7 +131,7 @@ def _encrypt_subjects(connection: Connection, vault: Vault) -> None:
         maps = [
             {
                 "of": row.map_id,
-                "map": keys[owners[row.subject_id]].encrypt_map(
+                **keys[owners[row.subject_id]].encrypt_map(
                     row.map, row.net, row.template_id, row.number
                 ),
             }

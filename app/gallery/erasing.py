@@ -195,7 +195,7 @@ class Eraser:
             numbers = pending_numbers(connection)
         with self._engine.begin() as connection:
             self._vault.wrapped.remove(connection, numbers)
-        purged = self._files.purge(wait=wait)
+        purged = self._files.purge(wait=wait, secrets=left is not None)
         with self._engine.begin() as connection:
             if purged.database:
                 set_done(connection, "database", revision)

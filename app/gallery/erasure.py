@@ -75,11 +75,12 @@ class Files(Protocol):
         """Whether `purge` empties the write-ahead log, too."""
         ...
 
-    def purge(self, *, wait: bool) -> Purged:
+    def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
         """Removes the bytes of removed keys.
 
         Args:
             wait: whether to wait a moment for whoever keeps it from that.
+            secrets: whether to remove those of the gallery's former secrets, too.
         """
         ...
 

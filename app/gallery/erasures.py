@@ -14,7 +14,7 @@ from app.gallery.schema import ERASURES, GALLERY, SUBJECTS
 from app.gallery.wrapped import WrappedKeys
 
 KEYS_LEFT = "keys"
-"""Keys that were wrapped under a former master key may still be in the files."""
+"""Keys under a former master key, or a former template key, may still be in the files."""
 
 PLAIN_LEFT = "plain"
 """Besides, rows that a former release did not encrypt may still be in them; no change removes them,

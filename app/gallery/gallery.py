@@ -241,6 +241,19 @@ class Gallery(Protocol):
         """
         ...
 
+    def rotate_templates(self) -> bool:
+        """Transforms every template anew under a new key, and destroys the former key.
+
+        Other processes go on meanwhile. Called again after an interruption, it goes on.
+
+        Returns:
+            Whether the former key is gone from the database's files.
+
+        Raises:
+            GalleryUnusable: if a template is damaged; the former key then stays.
+        """
+        ...
+
     def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
         """Reads what has changed, or from `START` everything, without what was erased.
 

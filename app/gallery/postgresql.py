@@ -36,6 +36,7 @@ IDLE_TIMEOUT_S = 10
 
 ADVICE = "set PALM_GALLERY_URL to another database; this one was left untouched"
 PURGE = "VACUUM (FULL, VERBOSE) subject_keys"
+PURGE_SECRETS = f"{PURGE}, secrets"
 SCRUB = "VACUUM FULL subjects, maps, map_sums"
 LOCK_TIMEOUT_S = 1  # how long a purge waits for readers
 
@@ -160,7 +161,7 @@ class PostgresqlFiles:
         """Takes the gallery's database."""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def purge(self, *, wait: bool) -> Purged:
+    def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
         """See `Files.purge`. The log keeps removed keys until its segments are overwritten.
 
         VACUUM FULL also copies deleted rows that an older transaction could still read. It says
@@ -176,10 +177,11 @@ class PostgresqlFiles:
                 connection.execute(text("SET lock_timeout = 1"))
             raw.add_notice_handler(note)
             try:
-                connection.execute(text(PURGE))
+                connection.execute(text(PURGE_SECRETS if secrets else PURGE))
             finally:
                 raw.remove_notice_handler(note)
-        return Purged(any(re.match(r"0\b", one) for one in notices), None)
+        kept = {found[0] for one in notices if (found := re.match(r"\d+\b", one))}
+        return Purged(kept == {"0"}, None)
 
     def scrub(self) -> bool:
         """See `Files.scrub`. The gallery is locked meanwhile."""

@@ -63,6 +63,7 @@ MAPS = Table(
     Column("transform", String),  # id of the key that transforms the map; null if none does
     # With columns that stand behind the map in a row: so reading them need not read the map.
     Index("maps_by_subject", "subject_id", "net", "template_id", "number", "capture", "added_at"),
+    Index("maps_by_transform", "transform"),
     sqlite_autoincrement=True,
 )
 MAP_SUMS = Table(  # over the subjects of origin "enrolled"

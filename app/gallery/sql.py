@@ -19,6 +19,7 @@ from app.gallery.failures import named_failures
 from app.gallery.following import Changes, Position
 from app.gallery.gallery import Check, Once, accept
 from app.gallery.keys import SqlKeys
+from app.gallery.renewal import rotate_templates
 from app.gallery.requests import remember, was_done
 from app.gallery.schema import GALLERY, SITE, SUBJECTS
 from app.gallery.seeding import insert_rows, seed_trained
@@ -184,6 +185,11 @@ class SqlGallery:
         """See `Gallery.rotate_master_key`."""
         with self._writing(purges=True) as (connection, _):
             encrypt_anew(connection, self._vault, new_key)
+        return self._eraser.purge()
+
+    def rotate_templates(self) -> bool:
+        """See `Gallery.rotate_templates`."""
+        rotate_templates(self._writing, self._vault)
         return self._eraser.purge()
 
     def was_enrolled(self, once: Once) -> bool:

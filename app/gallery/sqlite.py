@@ -178,11 +178,12 @@ class SqliteFiles:
         self._engine = engine
         self._keys = keys
 
-    def purge(self, *, wait: bool) -> Purged:
+    def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
         """See `Files.purge`.
 
         secure_delete overwrites a deleted row, but not the stale copies that SQLite leaves in a
-        page when it rebalances its trees. VACUUM writes all pages anew from the remaining rows.
+        page when it rebalances its trees. VACUUM writes all pages anew from the remaining rows. The
+        table of secrets needs none: it has one page.
         """
         database = _write_anew(self._keys, wait=wait)
         return Purged(database, database and _truncate_log(self._engine, wait=wait))

@@ -46,7 +46,7 @@ def read_key(connection: Connection, vault: Vault, row: RowMapping) -> SubjectKe
     """Reads the key of the subject in a row of `SUBJECTS`; a damaged one if it has none."""
     number, subject_id = row["number"], row["subject_id"]
     keys = vault.keys_of(connection, {number: subject_id})
-    return keys.get(number) or SubjectKey(subject_id, None)
+    return keys.get(number) or SubjectKey(subject_id, None, vault.template_keys(connection))
 
 
 def read_subject(

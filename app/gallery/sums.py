@@ -76,13 +76,16 @@ def read_shares(
     """
     shares: dict[MapFormat, MapSum | None] = {}
     for of in formats:
-        query = select(MAPS.c.map, MAPS.c.number).where(
+        query = select(MAPS.c.map, MAPS.c.number, MAPS.c.transform).where(
             MAPS.c.subject_id == subject_id,
             MAPS.c.net == of.net,
             MAPS.c.template_id == of.template_id,
         )
         rows = connection.execute(query.order_by(MAPS.c.map_id))
-        maps = [key.decrypt_map(row.map, of.net, of.template_id, row.number) for row in rows]
+        maps = [
+            key.decrypt_map(row.map, of.net, of.template_id, row.number, row.transform)
+            for row in rows
+        ]
         shares[of] = _share(maps, of.shape)
     return shares
 
@@ -134,7 +137,7 @@ def _recompute(connection: Connection, vault: Vault, of: MapFormat) -> MapSum:
         ids = {row.number: row.subject_id for row in some}
         keys = {ids[number]: key for number, key in vault.keys_of(connection, ids).items()}
         rows = connection.execute(
-            select(MAPS.c.subject_id, MAPS.c.map, MAPS.c.number)
+            select(MAPS.c.subject_id, MAPS.c.map, MAPS.c.number, MAPS.c.transform)
             .where(
                 MAPS.c.subject_id.in_(keys),
                 MAPS.c.net == of.net,
@@ -145,7 +148,9 @@ def _recompute(connection: Connection, vault: Vault, of: MapFormat) -> MapSum:
         )
         for subject_id, own in groupby(rows, attrgetter("subject_id")):
             maps = [
-                keys[subject_id].decrypt_map(row.map, of.net, of.template_id, row.number)
+                keys[subject_id].decrypt_map(
+                    row.map, of.net, of.template_id, row.number, row.transform
+                )
                 for row in own
             ]
             total += _share(maps, of.shape) or MapSum.empty(of.shape)

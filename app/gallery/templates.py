@@ -57,10 +57,10 @@ def insert_templates(
             "subject_id": subject_id,
             "net": of.net,
             "template_id": of.template_id,
-            "map": key.encrypt_map(one, of.net, of.template_id, first + place),
             "capture": captures[place] if captures else None,
             "number": first + place,
             "added_at": now,
+            **key.encrypt_map(one, of.net, of.template_id, first + place),
         }
         for of, maps in templates.items()
         for place, one in enumerate(maps.to_bytes())
@@ -117,6 +117,6 @@ def _renumber(
     connection.execute(update(SUBJECTS).where(own).values(changes))
     for one in connection.execute(select(MAPS).where(MAPS.c.subject_id == subject_id)).all():
         place = (one.net, one.template_id, one.number)
-        plain = key.decrypt_map(one.map, *place)
+        plain = key.decrypt_map(one.map, *place, one.transform)
         changed = new.encrypt_map(plain, *place)  # one that is damaged stays so
-        connection.execute(update(MAPS).where(MAPS.c.map_id == one.map_id).values(map=changed))
+        connection.execute(update(MAPS).where(MAPS.c.map_id == one.map_id).values(changed))

@@ -9,12 +9,14 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from app.gallery.cipher import KEY_BYTES, Cipher, NotAuthentic, derive_key
 from app.gallery.errors import ROTATION_UNFINISHED, GalleryUnusable
+from app.gallery.schema import SECRETS
+from app.gallery.template_keys import NAME, TemplateKey, TemplateKeys
 from app.gallery.wrapped import WrappedKeys
 from app.master_key import MasterKeys, MasterKeyUnusable
 
@@ -24,28 +26,56 @@ Purpose = Literal["subject keys", "sums", "secrets"]
 class SubjectKey:
     """The key of one subject."""
 
-    def __init__(self, subject_id: str, key: bytes | None) -> None:
-        """Creates the access to what is encrypted under the key; None if that is damaged."""
+    def __init__(self, subject_id: str, key: bytes | None, templates: TemplateKeys) -> None:
+        """Creates the access to what is encrypted under the key.
+
+        Args:
+            subject_id: the subject's id, for messages.
+            key: 32 bytes; None if the key is damaged.
+            templates: what transforms the maps before they are encrypted.
+        """
         self._subject_id = subject_id
+        self._templates = templates
         self._cipher = None if key is None else Cipher(key)
 
-    def encrypt_map(self, plain: bytes, net: str, template_id: str, number: int) -> bytes:
-        """Returns a map as it is stored.
+    def encrypt_map(self, plain: bytes, net: str, template_id: str, number: int) -> dict[str, Any]:
+        """Transforms a map under the newest template key, and encrypts it.
 
         Args:
             plain: the map, as `VeinMaps.to_bytes` wrote it.
             net: the net's name.
             template_id: see `MapFormat`.
             number: the image's number.
-        """
-        return self._working().encrypt(plain, "map", net, template_id, number)
 
-    def decrypt_map(self, stored: bytes, net: str, template_id: str, number: int) -> bytes:
-        """Returns a stored map; empty, which no map is, if it is damaged."""
+        Returns:
+            The columns `map` and `transform` of `MAPS`.
+        """
+        newest = self._templates.newest
+        transformed = self._templates.by_id[newest].apply(plain, net, template_id, number)
+        place = ("map", net, template_id, number, newest)
+        return {"map": self._working().encrypt(transformed, *place), "transform": newest}
+
+    def decrypt_map(
+        self, stored: bytes, net: str, template_id: str, number: int, transform: str | None
+    ) -> bytes:
+        """Returns a map as `VeinMaps.to_bytes` wrote it; empty, which no map is, if it is damaged.
+
+        Args:
+            stored: column `map` of `MAPS`.
+            net: the net's name.
+            template_id: see `MapFormat`.
+            number: the image's number.
+            transform: column `transform`; a map of a former release has none.
+        """
+        bound_to = () if transform is None else (transform,)
         try:
-            return self._working().decrypt(stored, "map", net, template_id, number)
+            found = self._working().decrypt(stored, "map", net, template_id, number, *bound_to)
         except (NotAuthentic, GalleryUnusable):
             return b""
+        if transform is None:
+            return found
+        key = self._templates.by_id.get(transform)
+        return b"" if key is None else key.undo(found, net, template_id, number)
 
     def encrypt_name(self, name: str) -> str:
         """Returns a name as it is stored."""
@@ -100,6 +130,7 @@ class Vault:
         self._known: dict[str, Master] = {}  # by fingerprint; a rotation adds one
         self._used = ""  # of writers only, who wait for each other
         self._adding = Lock()
+        self._templates: Mapping[str, TemplateKey] = {}  # kept because transforms are derived once
 
     def create(self) -> None:
         """Encrypts under the newest master key from now on; creates one if there is none.
@@ -182,10 +213,34 @@ class Vault:
                 subject would seem damaged, and be missing in what is computed from all.
         """
         found = self.wrapped.read(connection, subjects.keys())
+        templates = self.template_keys(connection)
         return {
-            number: SubjectKey(subjects[number], self._unwrap(number, subjects[number], wrapped))
+            number: SubjectKey(
+                subjects[number], self._unwrap(number, subjects[number], wrapped), templates
+            )
             for number, wrapped in found.items()
         }
+
+    def template_keys(self, connection: Connection) -> TemplateKeys:
+        """Returns the keys that transform templates, as a transaction sees them."""
+        return TemplateKeys(lambda: self._read_template_keys(connection))
+
+    def _read_template_keys(self, connection: Connection) -> Mapping[str, TemplateKey]:
+        """Reads the template keys; those that are destroyed are forgotten."""
+        former, found = self._templates, dict[str, TemplateKey]()
+        query = select(SECRETS).where(SECRETS.c.name.startswith(NAME))
+        for row in connection.execute(query):
+            try:
+                key = self.decrypt("secrets", row.encrypted, row.name)
+            except NotAuthentic as error:
+                raise GalleryUnusable(
+                    f"the gallery is damaged: its secret for {row.name}; restore a backup"
+                ) from error
+            key_id = row.name.removeprefix(NAME)
+            known = former.get(key_id)
+            found[key_id] = known if known and known.is_of(key) else TemplateKey(key)
+        self._templates = found
+        return found
 
     def wrap_anew(self, number: int, subject_id: str, wrapped: bytes) -> bytes:
         """Wraps a subject's key under the master key in use; a damaged one stays as it is."""

@@ -127,9 +127,11 @@ def change_maps(gallery: Gallery, change: Callable[[bytes], bytes]) -> None:
         for row in connection.execute(select(MAPS)).all():
             place = (row.net, row.template_id, row.number)
             key = keys[row.subject_id]
-            changed = key.encrypt_map(change(key.decrypt_map(row.map, *place)), *place)
+            plain = key.decrypt_map(row.map, *place, row.transform)
             own = MAPS.c.map_id == row.map_id
-            connection.execute(update(MAPS).where(own).values(map=changed))
+            connection.execute(
+                update(MAPS).where(own).values(key.encrypt_map(change(plain), *place))
+            )
 
 
 def make_plain(gallery: Gallery) -> None:
@@ -144,9 +146,9 @@ def make_plain(gallery: Gallery) -> None:
             connection.execute(update(SUBJECTS).where(own).values(name=name))
         for row in connection.execute(select(MAPS)).all():
             key = keys[row.subject_id]
-            plain = key.decrypt_map(row.map, row.net, row.template_id, row.number)
+            plain = key.decrypt_map(row.map, row.net, row.template_id, row.number, row.transform)
             own = MAPS.c.map_id == row.map_id
-            connection.execute(update(MAPS).where(own).values(map=plain))
+            connection.execute(update(MAPS).where(own).values(map=plain, transform=None))
         for row in connection.execute(select(MAP_SUMS)).mappings().all():
             own = (MAP_SUMS.c.net == row["net"], MAP_SUMS.c.template_id == row["template_id"])
             plain = decrypt_sum(vault, row)

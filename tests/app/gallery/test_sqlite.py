@@ -360,7 +360,8 @@ def drop_cameras(path: Path) -> None:
 def go_back(gallery: Gallery, path: Path) -> None:
     """Turns a gallery into one of the last release before Alembic."""
     make_plain(gallery)
-    execute(path, "DROP INDEX maps_by_subject")
+    for index in ("maps_by_subject", "maps_by_transform"):
+        execute(path, f"DROP INDEX {index}")
     for column in ("number", "added_at", "camera", "transform"):
         execute(path, f"ALTER TABLE maps DROP COLUMN {column}")
     for index in ("subjects_by_collection", "subjects_by_retention"):

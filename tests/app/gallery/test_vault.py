@@ -92,6 +92,7 @@ MOVES = {
     "an image's number": "UPDATE maps SET number = number + 100 WHERE subject_id = 'ada'",
     "a template id": "UPDATE maps SET net = 'vgg16', template_id = '0123456789abcdef' "
     "WHERE subject_id = 'ada' AND net = 'alexnet'",
+    "a template key's id": "UPDATE maps SET transform = NULL WHERE subject_id = 'ada'",
     "a subject's number": "UPDATE subjects SET number = (SELECT number + 1000 FROM subjects "
     "AS other WHERE subject_id = 'eve') WHERE subject_id = 'ada'",
 }

@@ -20,6 +20,7 @@ def upgrade() -> None:
     op.add_column("keys", Column("collections", String))
     op.add_column("maps", Column("camera", ID, nullable=False, server_default=""))
     op.add_column("maps", Column("transform", String))
+    op.create_index("maps_by_transform", "maps", ["transform"])
     op.rename_table("map_sums", "former_sums")
     op.create_table(
         "map_sums",
