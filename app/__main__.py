@@ -34,7 +34,12 @@ from app.master_key import MasterKeyUnusable
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.errors import PalmImageError
-from app.protection_commands import add_protection_commands, rotate_master_key, verify_erasures
+from app.protection_commands import (
+    add_protection_commands,
+    erase_all_expired,
+    rotate_master_key,
+    verify_erasures,
+)
 from app.settings import Settings, read_settings, variable
 
 logger = logging.getLogger("app")
@@ -64,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "audit":
             return run_audit_command(settings, chosen)
         if chosen.command == "erasures":
-            return verify_erasures(settings)
+            expired = chosen.action == "expired"
+            return erase_all_expired(settings) if expired else verify_erasures(settings)
         if chosen.command == "rotate-master-key":
             return rotate_master_key(settings, chosen.new_file)
         if chosen.command == "inspect":

@@ -1,11 +1,14 @@
-"""Starts what guards the gallery: the audit log and the API keys."""
+"""Starts what guards the gallery: the audit log, the API keys, and the end of retention."""
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 
 from app.api.access import is_loopback
+from app.api.service import Broken, Service
 from app.audit import AuditLog, AuditUnusable
 from app.gallery.gallery import Gallery
 from app.key_ring import KeyRing
+from app.retention import RetentionTask
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,3 +33,13 @@ def start_keys(settings: Settings, gallery: Gallery, audit: AuditLog) -> KeyRing
                 # Not by the log, which is often kept for long and read by many.
                 print(f"The first API key, with every scope; shown only now: {first}", flush=True)
     return ring
+
+
+def enforce_retention(service: Service) -> AbstractContextManager[None]:
+    """Returns a block in which subjects are erased when their retention date passes."""
+    gallery, audit, identifier = service.gallery, service.audit, service.identifier
+    if isinstance(gallery, Broken) or isinstance(audit, Broken):
+        return nullcontext()
+    # Without an identifier nothing is in memory.
+    forget = (lambda: None) if isinstance(identifier, Broken) else identifier.forget_erased
+    return RetentionTask(gallery, audit, forget).running()

@@ -1,8 +1,9 @@
 """The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from app import answers
 from app.answers import (
@@ -17,14 +18,17 @@ from app.compare import compare, compute_maps, warn
 from app.enrolment import Checks, require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
+from app.gallery.erasure import Erasure
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import Forgotten, Found, GalleryIndex
+from app.gallery.records import Check, FieldValue, accept
 from app.gallery.subject import Hand
 from app.matching.maps import VeinMaps
+from app.merging import require_one_subject
 from app.palm.capture import Capture, CaptureMode
-from app.palm.errors import PalmImageError, PoorQuality
 from app.palm.reader import Palm, PalmReader, warn_of_turns
+from app.reading import read_palms
 from app.verdict import rank_candidates
 
 
@@ -88,18 +92,14 @@ class Identifier:
         """
         subjects = self._index.count_subjects()
         used = self._index.mean_map
-        alike = used.impostors
+        alike = used.impostors and answers.Impostors(
+            mean=used.impostors.mean, deviation=used.impostors.deviation
+        )
         lowest = self._ensemble.fusion.calibration.lowest_fmr
         return GalleryState(
             subjects=subjects,
             without_templates=self._gallery.count_incomparable(self._ensemble.formats),
-            mean_map=MeanMap(
-                subjects=used.subjects,
-                revision=used.revision,
-                impostors=answers.Impostors(mean=alike.mean, deviation=alike.deviation)
-                if alike
-                else None,
-            ),
+            mean_map=MeanMap(subjects=used.subjects, revision=used.revision, impostors=alike),
             fpir=min(max(self._fpir_target, subjects * lowest), 1.0),
         )
 
@@ -114,6 +114,7 @@ class Identifier:
         force: bool = False,
         mode: CaptureMode | None = None,
         once: Once | None = None,
+        details: Mapping[str, FieldValue] | None = None,
     ) -> Enrollment:
         """Stores one template per image and net; stores nothing if any image is refused.
 
@@ -126,6 +127,7 @@ class Identifier:
             force: whether the palm may be unlike the subject's, or enrolled under another subject.
             mode: what the images are taken for; None leaves it to the reader.
             once: identifies the request; if it was done before, nothing is stored.
+            details: see `Gallery.enroll`.
 
         Raises:
             RequestDiffers: if another request was done under the key of `once`.
@@ -136,7 +138,7 @@ class Identifier:
             SubjectExists: if the subject exists and `add` is false.
         """
         clock = Clock()
-        palms = self._read(images, mode, clock, enrolling=True)
+        palms = self._read(images, mode, clock, self._quality_enroll)
         if once is not None and self._gallery.was_enrolled(once):
             subject = self._gallery.subject(subject_id)
         else:
@@ -147,9 +149,8 @@ class Identifier:
             done = checks.apply(subject_id, hand, maps, once)
             clock.lap("search")
             captures: list[Capture] = [palm.region.capture for palm in palms]
-            subject = done or self._gallery.enroll(
-                subject_id, name, hand, templates, add=add, captures=captures, once=once
-            )
+            store = partial(self._gallery.enroll, captures=captures, once=once, details=details)
+            subject = done or store(subject_id, name, hand, templates, add=add)
         # So that the next identification need not read it. If others' templates are damaged, that
         # identification says so; this subject is stored.
         with suppress(GalleryUnusable):
@@ -162,6 +163,26 @@ class Identifier:
             warnings=warn_of_turns(palms),
             timings_ms=clock.timings_ms(),
         )
+
+    def merge(
+        self, subject_id: str, other: str, *, force: bool = False, check: Check = accept
+    ) -> Erasure:
+        """Merges two subjects; see `Records.merge`.
+
+        Args:
+            subject_id: the subject that stays.
+            other: the subject that is erased.
+            force: whether to merge although they may be two palms.
+            check: called with each of both; whatever it raises keeps both.
+
+        Raises:
+            MergeUnchecked: if one has no templates of the nets in service, and `force` is false.
+            PalmsUnlike: if they do not show one palm, and `force` is false.
+        """
+        if not force:
+            nets, gallery, index = self._ensemble, self._gallery, self._index
+            require_one_subject(nets, gallery, index, subject_id, other, check)
+        return self._gallery.records.merge(subject_id, other, check)
 
     def identify(
         self,
@@ -183,7 +204,7 @@ class Identifier:
             PalmImageError: if an image cannot be used, or the images show several palms.
         """
         clock = Clock()
-        palms = self._read(images, mode, clock)
+        palms = self._read(images, mode, clock, self._quality_probe)
         compared = compare(
             self._ensemble, palms, self._index.search, self._fmr_among, clock, self._require_one
         )
@@ -225,7 +246,7 @@ class Identifier:
         clock = Clock()
         subject = self._gallery.subject(subject_id)
         clock.lap("gallery")
-        palms = self._read(images, mode, clock)
+        palms = self._read(images, mode, clock, self._quality_probe)
         compared = compare(
             self._ensemble,
             palms,
@@ -263,38 +284,14 @@ class Identifier:
         return found
 
     def _read(
-        self,
-        images: Sequence[bytes],
-        mode: CaptureMode | None,
-        clock: Clock,
-        *,
-        enrolling: bool = False,
+        self, images: Sequence[bytes], mode: CaptureMode | None, clock: Clock, least_quality: int
     ) -> list[Palm]:
         """Returns the palm in each image."""
-        least_quality = self._quality_enroll if enrolling else self._quality_probe
-        if not images:
-            raise ValueError("no image is given: give at least one")
-        palms: list[Palm] = []
-        for position, data in enumerate(images, start=1):
-            place = f"image {position} of {len(images)}"
-            try:
-                image = self._reader.decode(data)
-                clock.lap("decode")
-                palm = self._reader.find(image, self._ensemble.input_px, mode)
-                palm.quality.refuse_below(least_quality)
-                clock.lap("find")
-                palms.append(palm)
-            except PoorQuality as error:
-                reasons = {f"images.{position - 1}.{n}": why for n, why in error.reasons.items()}
-                raise PoorQuality(f"{place}: {error}", reasons) from error
-            except PalmImageError as error:
-                raise type(error)(f"{place}: {error}") from error
-        return palms
+        size_px = self._ensemble.input_px
+        return read_palms(self._reader, images, size_px, mode, clock, least_quality)
 
     def _explain(self, subject_id: str, probes: Sequence[VeinMaps]) -> str | None:
         """Draws the first image's maps; None if the subject was erased meanwhile."""
         first = [maps[:1] for maps in probes]
-        agreements = self._index.agreement(subject_id, first)
-        if not agreements:
-            return None
-        return b64encode(draw_explanation(first, agreements)).decode()
+        found = self._index.agreement(subject_id, first)
+        return b64encode(draw_explanation(first, found)).decode() if found else None

@@ -18,6 +18,7 @@ Scope = Literal[
     "force",
     "read",
     "erase",
+    "export",
     "explain",
     "scores",
     "metrics",

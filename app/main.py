@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from app.api import erasures, identify, inspect, keys, subjects, system
+from app.api import erasures, identify, inspect, keys, records, subjects, system
 from app.api.access import Access, document_access
 from app.api.audit import Refusals
 from app.api.bodies import BodyLimit, CloseUnread
@@ -30,7 +30,7 @@ from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
 from app.gallery.postgresql import open_postgresql
 from app.gallery.sqlite import open_sqlite
-from app.guards import start_audit, start_keys
+from app.guards import enforce_retention, start_audit, start_keys
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.key_ring import KeyRing
@@ -58,6 +58,7 @@ ROUTERS = (
     identify.router,
     inspect.router,
     subjects.router,
+    records.router,
     erasures.router,
     keys.router,
     system.about,
@@ -101,7 +102,8 @@ def create_app(
         cv2.setNumThreads(1)  # likewise; requests run side by side
         app.state.service = service = _start(app, settings, load_ensemble, load_finder)
         _log_start(settings, service)
-        yield
+        with enforce_retention(service):
+            yield
         if not isinstance(service.identifier, Broken):
             service.identifier.close()
         if not isinstance(service.gallery, Broken):
@@ -200,7 +202,7 @@ def _start(
         ensemble, report = calibrated
     identifier = _attempt(
         "the gallery",
-        lambda: _start_identifier(
+        lambda: start_identifier(
             settings, working(calibrated)[0], working(gallery), working(inspector)
         ),
     )
@@ -243,9 +245,10 @@ def make_inspector(settings: Settings, finder: Finder) -> Inspector:
     return Inspector(reader, settings.quality_enroll)
 
 
-def _start_identifier(
+def start_identifier(
     settings: Settings, ensemble: Ensemble, gallery: Gallery, inspector: Inspector
 ) -> Identifier:
+    """Returns the use cases, after the trained identities are made subjects."""
     gallery.seed_trained(ensemble.identities if settings.trained else ())
     return Identifier(
         ensemble,

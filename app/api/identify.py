@@ -13,11 +13,13 @@ from app import answers
 from app.api.access import Guarded, caller_of, guarded, require
 from app.api.audit import note, note_subject
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
+from app.api.details import ConsentField, MetadataField, RetainUntilField, details_of
 from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
-from app.api.kinds import KINDS
+from app.api.kinds import KINDS, OF_RECORDS
 from app.api.middleware import SEND_IMAGES, FormIncomplete
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
+    NEW_SUBJECT_ID,
     CaptureField,
     Enrollment,
     Identification,
@@ -37,6 +39,7 @@ from app.gallery.errors import (
     SubjectExists,
     SubjectUnknown,
     TemplateUnknown,
+    TrainedFixed,
 )
 from app.gallery.gallery import Once
 from app.gallery.subject import Hand
@@ -49,7 +52,6 @@ logger = logging.getLogger(__name__)
 
 Shown = TypeVar("Shown", Identification, Verification)
 
-NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MAX_PROBE_IMAGES = 5
 
 
@@ -75,10 +77,12 @@ class EnrollForm(RequestBody):
         description="The hand that the palm belongs to.",
         json_schema_extra=leave_empty,
     )
+    metadata: MetadataField = None
+    consent: ConsentField = None
+    retain_until: RetainUntilField = None
     add: bool = Field(
         default=False,
-        description="Whether to add the images to the subject if it exists already; false if left "
-        "out.",
+        description="Whether to add the images to the subject if it exists; false if left out.",
         json_schema_extra=leave_empty,
     )
     force: bool = Field(
@@ -127,6 +131,7 @@ _OF_SOME = (
     OtherPalm,
     PalmKnown,
     HandDiffers,
+    *OF_RECORDS,
 )
 _ERRORS = [error for error in KINDS if error not in _OF_SOME]
 IMAGE_ERRORS = (
@@ -158,6 +163,7 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], rou
         PalmKnown,
         HandDiffers,
         RequestDiffers,
+        TrainedFixed,
         *_ERRORS,
         invalid=IMAGES_MISSING,
     ),
@@ -185,6 +191,8 @@ def enroll(
     caller, images = caller_of(request), _read(form.images)
     if form.force:
         require(caller, "force")
+    if form.add and form.retain_until:
+        require(caller, "erase")
     try:
         enrolled = identifier.enroll(
             form.subject_id,
@@ -195,6 +203,7 @@ def enroll(
             force=form.force,
             mode=form.capture,
             once=_once(idempotency_key, caller, form, images),
+            details=details_of(form),
         )
     except PalmKnown as known:
         raise known if "read" in caller.scopes else known.unnamed() from None

@@ -25,14 +25,18 @@ from app.gallery.errors import (
     ErasureUnknown,
     GalleryBusy,
     GalleryUnusable,
+    HandsDiffer,
     LastTemplate,
     RequestDiffers,
+    SameSubject,
     SubjectExists,
     SubjectUnknown,
     TemplateUnknown,
+    TrainedFixed,
 )
 from app.identifier import TemplatesMissing
 from app.keys import KeyMissing, KeyRefused, KeyUnknown, ScopeMissing
+from app.merging import MergeUnchecked, PalmsUnlike
 from app.palm.errors import (
     ImageTooLarge,
     PalmNotFound,
@@ -113,6 +117,11 @@ KINDS: Mapping[type[Exception], Kind] = {
     PoorQuality: Kind(422, "quality-poor", "Quality too low"),
     PalmsDiffer: Kind(422, "palms-differ", "Images of several palms"),
     OtherPalm: Kind(422, "palm-other", "Another palm than the subject's"),
+    TrainedFixed: Kind(409, "subject-trained", "Trained identity"),
+    HandsDiffer: Kind(409, "hands-differ", "Two hands"),
+    MergeUnchecked: Kind(409, "merge-unchecked", "Subjects not comparable"),
+    SameSubject: Kind(422, "subject-same", "One subject only"),
+    PalmsUnlike: Kind(422, "palms-unlike", "Subjects of two palms"),
     UnknownHost: Kind(421, "host-unknown", "Unknown host"),
     TooManyRequests: Kind(429, "rate-exceeded", "Too many requests"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
@@ -123,3 +132,6 @@ KINDS: Mapping[type[Exception], Kind] = {
     UploadRefused: Kind(503, "upload-refused", "Upload not taken now"),
     Overloaded: Kind(503, "overloaded", "Service overloaded"),
 }
+
+OF_RECORDS = (TrainedFixed, HandsDiffer, MergeUnchecked, SameSubject, PalmsUnlike)
+"""Problems of routes about whole subjects."""

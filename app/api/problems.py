@@ -26,14 +26,18 @@ from app.gallery.errors import (
     ErasureUnknown,
     GalleryBusy,
     GalleryUnusable,
+    HandsDiffer,
     LastTemplate,
     RequestDiffers,
+    SameSubject,
     SubjectExists,
     SubjectUnknown,
     TemplateUnknown,
+    TrainedFixed,
 )
 from app.identifier import TemplatesMissing
 from app.keys import KeyMissing, KeyRefused, KeyUnknown, ScopeMissing
+from app.merging import MergeUnchecked, PalmsUnlike
 from app.palm.errors import (
     ImageTooLarge,
     PalmNotFound,
@@ -98,6 +102,11 @@ _EXAMPLES = [
         "needed): send images of that palm, all upright, choose another subject_id, or send "
         "force=true if you are sure"
     ),
+    TrainedFixed("p003", "be renamed"),
+    HandsDiffer(_SUBJECT, "ada-right"),
+    MergeUnchecked(_SUBJECT),
+    SameSubject(_SUBJECT),
+    PalmsUnlike(_SUBJECT, "bob", 0.41, 2.95),
     NotReady("the gallery"),
     GalleryBusy(""),
     GalleryUnusable(""),

@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from app import answers, inspection
 from app.answers import GalleryState
 from app.ensemble import Ensemble, Net
-from app.gallery.subject import Hand, Subject, Template
+from app.gallery.subject import Subject, Template
 from app.matching.calibration import Calibration
 from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
@@ -43,6 +43,7 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=200), AfterValidator(_check_name)]
+NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def leave_empty(schema: dict[str, Any]) -> None:
@@ -92,23 +93,11 @@ class RequestBody(BaseModel):
 def _with_suggestion(item: Any, model: type[BaseModel]) -> InitErrorDetails:
     if item["type"] != "extra_forbidden":
         return item
-    advice = suggest(item["loc"][-1], model.model_fields)
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    advice = suggest(item["loc"][-1], known)
     # Without the value: it may be a whole file.
     kind = PydanticCustomError("unknown_field", "is unknown; {advice}", {"advice": advice})
     return InitErrorDetails(type=kind, loc=item["loc"], input=None)
-
-
-class SubjectChanges(RequestBody):
-    """The fields to change: an omitted field stays as it is, null clears it."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada"}})
-
-    name: Name | None = Field(
-        default=None, description="Free text of one line, up to 200 characters; null clears it."
-    )
-    hand: Hand | None = Field(
-        default=None, description="The hand that the palm belongs to; null clears it."
-    )
 
 
 class Traced(BaseModel):

@@ -3,16 +3,17 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from app.api.access import Guarded, guarded
+from app.api.access import Guarded, caller_of, guarded, require
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
+from app.api.details import SubjectChanges
 from app.api.erasures import Receipt, receipt_of
 from app.api.errors import CrossSite, NotConfirmed, SubjectChanged
 from app.api.query import KNOWN_QUERY
-from app.api.schemas import SubjectChanges, Subjects, Templates
+from app.api.schemas import Subjects, Templates
 from app.api.service import Broken, GalleryDep, ServiceDep
-from app.gallery.errors import LastTemplate, SubjectUnknown, TemplateUnknown
+from app.gallery.errors import LastTemplate, SubjectUnknown, TemplateUnknown, TrainedFixed
 from app.gallery.subject import Origin, Subject
 
 MAX_SUBJECT_ID_LENGTH = 255
@@ -28,7 +29,7 @@ SubjectId = Annotated[
         examples=["p003"],
     ),
 ]
-_TOO_LONG = {"subject_id": f"String should have at most {MAX_SUBJECT_ID_LENGTH} characters"}
+ID_TOO_LONG = {"subject_id": f"String should have at most {MAX_SUBJECT_ID_LENGTH} characters"}
 
 router = APIRouter(
     prefix="/v1/subjects", tags=["subjects"], dependencies=[KNOWN_QUERY], route_class=Guarded
@@ -78,7 +79,7 @@ def list_subjects(
 @router.get(
     "/{subject_id}",
     summary="Show a subject",
-    **guarded("read", SubjectUnknown, invalid=_TOO_LONG),
+    **guarded("read", SubjectUnknown, invalid=ID_TOO_LONG),
 )
 def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response) -> Subject:
     """Shows one subject, and its number of templates of each net. The `ETag` names this state."""
@@ -94,6 +95,7 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response)
         "enroll",
         SubjectUnknown,
         SubjectChanged,
+        TrainedFixed,
         CrossSite,
         BodyTooSlow,
         BodyTooLarge,
@@ -103,6 +105,7 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response)
 )
 def change_subject(
     gallery: GalleryDep,
+    request: Request,
     subject_id: SubjectId,
     changes: SubjectChanges,
     response: Response,
@@ -115,13 +118,15 @@ def change_subject(
         ),
     ] = None,
 ) -> Subject:
-    """Sets the name, the hand or both."""
+    """Sets fields of a subject. `retain_until` needs the scope `erase` too."""
 
     def require_unchanged(subject: Subject) -> None:
         if if_match is not None and if_match.strip() not in ("*", etag_of(subject)):
             raise SubjectChanged(subject_id)
 
     fields = changes.model_dump(exclude_unset=True)
+    if "retain_until" in fields:
+        require(caller_of(request), "erase")
     subject = gallery.update(subject_id, fields, check=require_unchanged)
     response.headers["ETag"] = etag_of(subject)
     return subject
@@ -130,7 +135,7 @@ def change_subject(
 @router.delete(
     "/{subject_id}",
     summary="Erase a subject",
-    **guarded("erase", SubjectUnknown, NotConfirmed, CrossSite, invalid=_TOO_LONG),
+    **guarded("erase", SubjectUnknown, NotConfirmed, CrossSite, invalid=ID_TOO_LONG),
 )
 def erase_subject(
     service: ServiceDep,
@@ -160,7 +165,7 @@ def erase_subject(
 @router.get(
     "/{subject_id}/templates",
     summary="List a subject's templates",
-    **guarded("read", SubjectUnknown, invalid=_TOO_LONG),
+    **guarded("read", SubjectUnknown, invalid=ID_TOO_LONG),
 )
 def list_templates(gallery: GalleryDep, subject_id: SubjectId) -> Templates:
     """Lists the enrolled images of a subject; those from training are not listed."""
@@ -170,7 +175,14 @@ def list_templates(gallery: GalleryDep, subject_id: SubjectId) -> Templates:
 @router.delete(
     "/{subject_id}/templates/{number}",
     summary="Erase a template",
-    **guarded("erase", SubjectUnknown, TemplateUnknown, LastTemplate, CrossSite, invalid=_TOO_LONG),
+    **guarded(
+        "erase",
+        SubjectUnknown,
+        TemplateUnknown,
+        LastTemplate,
+        CrossSite,
+        invalid=ID_TOO_LONG,
+    ),
 )
 def erase_template(
     service: ServiceDep,

@@ -1,11 +1,12 @@
 """The gallery: the enrolled subjects and their templates."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from app.gallery.erasure import Erasure
 from app.gallery.following import Changes, Position
+from app.gallery.records import Check, FieldValue, Records, accept
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.keys import KeyStore
 from app.matching.maps import VeinMaps
@@ -41,13 +42,6 @@ class Secrets(NamedTuple):
     audit: bytes
 
 
-Check = Callable[[Subject], None]
-
-
-def accept(_: Subject) -> None:
-    """Accepts every subject."""
-
-
 class Gallery(Protocol):
     """A durable set of subjects and their templates; safe for concurrent callers.
 
@@ -57,6 +51,11 @@ class Gallery(Protocol):
     @property
     def keys(self) -> KeyStore:
         """The API keys, in the same store."""
+        ...
+
+    @property
+    def records(self) -> Records:
+        """What is done with whole subjects, in the same store."""
         ...
 
     @property
@@ -88,6 +87,7 @@ class Gallery(Protocol):
         add: bool,
         captures: Sequence[Capture] | None = None,
         once: Once | None = None,
+        details: Mapping[str, FieldValue] | None = None,
     ) -> Subject:
         """Stores a subject's templates, all or nothing.
 
@@ -100,9 +100,12 @@ class Gallery(Protocol):
             add: whether to add the templates if the subject exists.
             captures: how each of the images was captured; None if that is not known.
             once: identifies the request; if it was done within a day, nothing is stored.
+            details: `metadata`, `consent` and `retain_until`, as far as they are to be set; None
+                keeps an existing subject's.
 
         Raises:
-            SubjectExists: if the subject exists and `add` is false.
+            SubjectExists: if the subject exists and `add` is false, or if it is about to be erased.
+            TrainedFixed: if a trained identity is to get a retention date.
             RequestDiffers: if another request was done under the key of `once`.
             SubjectUnknown: if the request was done, and the subject erased since.
         """
@@ -161,9 +164,9 @@ class Gallery(Protocol):
         ...
 
     def update(
-        self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
+        self, subject_id: str, changes: Mapping[str, FieldValue], check: Check = accept
     ) -> Subject:
-        """Sets `name`, `hand` or both; None clears.
+        """Sets fields: `name`, `hand`, `metadata`, `consent`, `retain_until`; None clears.
 
         Args:
             subject_id: the subject.
@@ -172,6 +175,7 @@ class Gallery(Protocol):
 
         Raises:
             SubjectUnknown: if there is no subject of that id.
+            TrainedFixed: if a trained identity is to get a retention date.
             ValueError: if `changes` has any other key.
         """
         ...

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
@@ -10,19 +11,24 @@ from app.gallery.encryption import encrypt_anew, read_secrets
 from app.gallery.erasing import Eraser
 from app.gallery.erasure import Erasure, Files
 from app.gallery.erasures import read_erasure
-from app.gallery.errors import GalleryUnusable, SubjectAlike, SubjectExists
+from app.gallery.errors import GalleryUnusable, SubjectExpired
 from app.gallery.failures import named_failures
+from app.gallery.fields import check_fields, write_fields
 from app.gallery.following import Changes, Position
-from app.gallery.gallery import Check, Once, accept
+from app.gallery.gallery import Once
+from app.gallery.ids import is_taken, require_free
 from app.gallery.keys import SqlKeys
+from app.gallery.moving import SqlRecords
+from app.gallery.records import Check, FieldValue, accept
 from app.gallery.requests import remember, was_done
+from app.gallery.retention import has_expired, is_retained, read_retained_row, utc_now
 from app.gallery.schema import GALLERY, SITE, SUBJECTS
 from app.gallery.seeding import insert_rows, insert_subjects, seed_trained
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
 from app.gallery.sums import read_shares, read_sum, replace_shares
 from app.gallery.templates import insert_templates, read_templates
-from app.gallery.vault import SubjectKey, Vault
+from app.gallery.vault import Vault
 from app.master_key import MasterKeyUnusable
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
@@ -35,7 +41,13 @@ class SqlGallery:
     """A `Gallery` in a database whose tables exist."""
 
     def __init__(
-        self, engine: Engine, vault: Vault, files: Files, *, snapshots: Engine | None = None
+        self,
+        engine: Engine,
+        vault: Vault,
+        files: Files,
+        *,
+        snapshots: Engine | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Creates the gallery; `close` disposes of the engine and the vault's.
 
@@ -45,6 +57,7 @@ class SqlGallery:
             files: the database's files.
             snapshots: the same, with transactions that only read and in which all reads see one
                 revision; by default the engine, if its transactions are such.
+            now: returns the present time, by which retention dates pass.
 
         Raises:
             GalleryUnusable: if the gallery cannot be read.
@@ -52,10 +65,15 @@ class SqlGallery:
         self._engine = engine
         self._vault = vault
         self._snapshots = snapshots or engine
+        self._now = now
         self.keys = SqlKeys(engine)
         with self._reading() as connection:
             self.secrets = read_secrets(connection, vault)
-        self._eraser = Eraser(engine, vault, files, Pseudonyms(self.secrets.pseudonyms))
+        pseudonyms = Pseudonyms(self.secrets.pseudonyms)
+        self._eraser = Eraser(engine, vault, files, pseudonyms)
+        self.records = SqlRecords(
+            self._reading, self._writing, vault, self._eraser, pseudonyms, now=now
+        )
 
     def repair(self) -> None:
         """Finishes at the start what a crash may have interrupted; see `Eraser.repair`.
@@ -90,25 +108,28 @@ class SqlGallery:
         add: bool,
         captures: Sequence[Capture] | None = None,
         once: Once | None = None,
+        details: Mapping[str, FieldValue] | None = None,
     ) -> Subject:
         """See `Gallery.enroll`."""
-        given = {"name": name, "hand": hand}
+        given = {"name": name, "hand": hand, **(details or {})}
+        changes = {field: value for field, value in given.items() if value is not None}
+        check_fields(changes)
         with self._writing() as (connection, revision):
             if once is not None:
                 if was_done(connection, once):
+                    read_retained_row(connection, subject_id, self._now())
                     subject = read_subject(connection, self._vault, subject_id)
                     connection.rollback()
                     return subject
                 remember(connection, once)
-            if not _exists(connection, subject_id):
-                if (known := _find_alike(connection, subject_id)) is not None:
-                    raise SubjectAlike(subject_id, known)
+            if not (add and is_taken(connection, subject_id)):
+                require_free(connection, subject_id, self._now())
                 insert_subjects(connection, self._vault, revision, [subject_id], "enrolled")
-            elif not add:
-                raise SubjectExists(subject_id)
-            changes = {key: value for key, value in given.items() if value is not None}
-            key = read_key(connection, self._vault, read_row(connection, subject_id))
-            _change(connection, revision, subject_id, key, changes)
+            row = read_row(connection, subject_id)
+            if has_expired(row, self._now()):
+                raise SubjectExpired(subject_id)
+            key = read_key(connection, self._vault, row)
+            write_fields(connection, revision, row, key, changes)
             before = read_shares(connection, subject_id, key, templates)
             insert_templates(connection, subject_id, key, templates, captures)
             subject = read_subject(connection, self._vault, subject_id)
@@ -120,6 +141,7 @@ class SqlGallery:
     def subject(self, subject_id: str) -> Subject:
         """See `Gallery.subject`."""
         with self._reading() as connection:
+            read_retained_row(connection, subject_id, self._now())
             return read_subject(connection, self._vault, subject_id)
 
     def subjects(
@@ -131,21 +153,21 @@ class SqlGallery:
         name: str | None = None,
     ) -> list[Subject]:
         """See `Gallery.subjects`."""
-        query = select(SUBJECTS)
+        query = select(SUBJECTS).where(is_retained(self._now()))
         query = query if origin is None else query.where(SUBJECTS.c.origin == origin)
         with self._reading() as connection:
             return read_page(connection, self._vault, query, after, limit, name)
 
     def update(
-        self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
+        self, subject_id: str, changes: Mapping[str, FieldValue], check: Check = accept
     ) -> Subject:
         """See `Gallery.update`."""
-        if unknown := changes.keys() - {"name", "hand"}:
-            raise ValueError(f"only name and hand can be changed, not {sorted(unknown)}")
+        check_fields(changes)
         with self._writing() as (connection, revision):
+            row = read_retained_row(connection, subject_id, self._now())
             check(read_subject(connection, self._vault, subject_id))
-            key = read_key(connection, self._vault, read_row(connection, subject_id))
-            _change(connection, revision, subject_id, key, changes)
+            key = read_key(connection, self._vault, row)
+            write_fields(connection, revision, row, key, changes)
             return read_subject(connection, self._vault, subject_id)
 
     def delete(self, subject_id: str, check: Check = accept) -> Erasure:
@@ -179,11 +201,13 @@ class SqlGallery:
     def templates(self, subject_id: str) -> list[Template]:
         """See `Gallery.templates`."""
         with self._reading() as connection:
+            read_retained_row(connection, subject_id, self._now())
             return read_templates(connection, subject_id)
 
     def remove_template(self, subject_id: str, number: int) -> Erasure:
         """See `Gallery.remove_template`."""
         with self._writing(purges=True) as (connection, revision):
+            read_retained_row(connection, subject_id, self._now())
             erasure_id = self._eraser.erase_template(connection, revision, subject_id, number)
         self._eraser.purge()
         return self.erasure(erasure_id)
@@ -191,7 +215,7 @@ class SqlGallery:
     def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
         """See `Gallery.changes`."""
         with self._reading() as connection:
-            return read_changes(connection, self._vault, after, formats, limit)
+            return read_changes(connection, self._vault, after, formats, limit, self._now())
 
     def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
         """See `Gallery.map_sums`."""
@@ -202,13 +226,14 @@ class SqlGallery:
         self, formats: Sequence[MapFormat], *, after: str | None, limit: int
     ) -> list[Subject]:
         """See `Gallery.incomparable`."""
-        query = select(SUBJECTS).where(is_incomparable(formats))
+        query = select(SUBJECTS).where(is_incomparable(formats), is_retained(self._now()))
         with self._reading() as connection:
             return read_page(connection, self._vault, query, after, limit)
 
     def count_incomparable(self, formats: Sequence[MapFormat]) -> int:
         """See `Gallery.count_incomparable`."""
-        query = select(func.count()).select_from(SUBJECTS).where(is_incomparable(formats))
+        wanted = (is_incomparable(formats), is_retained(self._now()))
+        query = select(func.count()).select_from(SUBJECTS).where(*wanted)
         with self._reading() as connection:
             return connection.scalars(query).one()
 
@@ -265,29 +290,3 @@ class SqlGallery:
             follow(fingerprint)
         except MasterKeyUnusable as error:
             raise GalleryUnusable(str(error)) from error
-
-
-def _find_alike(connection: Connection, subject_id: str) -> str | None:
-    """Returns a subject's id that differs only in capital and small letters."""
-    alike = func.lower(SUBJECTS.c.subject_id) == subject_id.lower()
-    return connection.scalars(select(SUBJECTS.c.subject_id).where(alike)).first()
-
-
-def _exists(connection: Connection, subject_id: str) -> bool:
-    query = select(SUBJECTS.c.subject_id).where(SUBJECTS.c.subject_id == subject_id)
-    return connection.execute(query).first() is not None
-
-
-def _change(
-    connection: Connection,
-    revision: int,
-    subject_id: str,
-    key: SubjectKey,
-    changes: Mapping[str, str | None],
-) -> None:
-    """Sets a subject's name, hand or both; the name is encrypted."""
-    stored = dict(changes)
-    if (name := stored.get("name")) is not None:
-        stored["name"] = key.encrypt_name(name)
-    row = SUBJECTS.c.subject_id == subject_id
-    connection.execute(update(SUBJECTS).where(row).values(changed=revision, **stored))

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,7 @@ class View:
         erased: slots of the erased subjects. Not frozen: whoever has compared rows must leave out
             the slots that are in it afterwards, because their rows may have been overwritten.
         damage: what is damaged in the gallery; None if nothing is.
+        expires: when the retention date of the next subject passes; None if none has one.
     """
 
     revision: int
@@ -51,6 +54,7 @@ class View:
     slots: Mapping[str, int]
     erased: set[int]
     damage: str | None
+    expires: datetime | None
 
 
 class Table:
@@ -81,6 +85,7 @@ class Table:
         self._counts: list[int] = []
         self._erased: set[int] = set()
         self._damaged: dict[int, tuple[str, MapFormat]] = {}  # by number
+        self._expiries: list[tuple[datetime, int]] = []  # a heap, with numbers; some are outdated
 
     @property
     def is_sparse(self) -> bool:
@@ -112,7 +117,19 @@ class Table:
             self._slots,
             self._erased,
             _describe_damage(self._damaged.values()) if self._damaged else None,
+            self._expiries[0][0] if self._expiries else None,
         )
+
+    def drop_expired(self, now: datetime) -> None:
+        """Erases the subjects whose retention date has passed, before the gallery does."""
+        passed: set[int] = set()
+        while self._expiries and self._expiries[0][0] <= now:
+            _, number = heappop(self._expiries)
+            subject = self._subjects[self._numbers[number]] if number in self._numbers else None
+            until = subject.retain_until if subject else None
+            if until is not None and until <= now:  # else the date was changed
+                passed.add(number)
+        self._erase(list(passed))
 
     def _erase(self, numbers: Sequence[int]) -> None:
         slots: list[int] = []
@@ -160,6 +177,8 @@ class Table:
                 self._counts.append(0)
             self._subjects[slot] = subject
             self._slots[subject.subject_id] = slot
+            if subject.retain_until is not None:
+                heappush(self._expiries, (subject.retain_until, number))
             slots.append(slot)
         return np.array(slots, np.int32)
 
