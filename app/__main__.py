@@ -24,6 +24,7 @@ from app.connections import (
 )
 from app.ensemble import NetsDisagree
 from app.gallery.errors import GalleryUnusable
+from app.import_commands import add_import_command, run_import
 from app.inspection import Inspection, write_drawings
 from app.key_commands import add_key_commands, run_key_command
 from app.keys import KeyUnknown
@@ -36,6 +37,7 @@ from app.nets.store import load_ensemble
 from app.palm.errors import PalmImageError
 from app.protection_commands import (
     add_protection_commands,
+    erase_all_expired,
     rotate_master_key,
     rotate_templates,
     verify_erasures,
@@ -54,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 after success or a normal stop; 2 if a setting is wrong, the address
         cannot be listened on, or a command cannot be carried out; 1 if the service failed to start
-        for another reason, an inspected image is not usable, an erasure is pending, or the audit
-        log is not intact.
+        for another reason, an inspected image is not usable, an erasure is pending, the audit log
+        is not intact, or a subject was not imported.
     """
     chosen = _parse(arguments)
     try:
@@ -69,7 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "audit":
             return run_audit_command(settings, chosen)
         if chosen.command == "erasures":
-            return verify_erasures(settings)
+            expired = chosen.action == "expired"
+            return erase_all_expired(settings) if expired else verify_erasures(settings)
+        if chosen.command == "import":
+            return run_import(settings, chosen)
         if chosen.command == "rotate-master-key":
             return rotate_master_key(settings, chosen.new_file)
         if chosen.command == "rotate-templates":
@@ -193,6 +198,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_key_commands(commands)
     add_audit_commands(commands)
     add_protection_commands(commands)
+    add_import_command(commands)
     inspect = commands.add_parser(
         "inspect",
         help="show where the palm lies in images and how good they are, as a JSON line for each; "

@@ -173,19 +173,29 @@ def require_own_palm(
     Raises:
         OtherPalm: if they do not.
     """
-    found = index.verify(subject_id, probes)
-    if found is None:
-        return
-    score = float(ensemble.fusion.combine(found.by_net)[0])
-    least = _least(
-        ensemble, SAME_FMR, found.template_counts, found.probe_images, found.fused_impostors
-    )
+    score, least = measure_own_palm(ensemble, index, subject_id, probes) or (0, 0)
     if score < least:
         raise OtherPalm(
             f"the images do not show the palm of subject {subject_id!r} (score "
             f"{show_coarsely(score)}, at least {least:.2f} is needed): send images of that palm, "
             "all upright, choose another subject_id, or send force=true if you are sure"
         )
+
+
+def measure_own_palm(
+    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+) -> tuple[float, float] | None:
+    """Returns the score of images with a subject, and the least one that its own palm reaches.
+
+    None if the subject has no templates of the nets in service.
+    """
+    found = index.verify(subject_id, probes)
+    if found is None:
+        return None
+    score = float(ensemble.fusion.combine(found.by_net)[0])
+    return score, _least(
+        ensemble, SAME_FMR, found.template_counts, found.probe_images, found.fused_impostors
+    )
 
 
 def require_new_palm(

@@ -1,8 +1,9 @@
 """The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from app import answers
 from app.answers import (
@@ -18,12 +19,15 @@ from app.enrolment import Checks, require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
 from app.gallery.collection import Within
+from app.gallery.erasure import Erasure
 from app.gallery.errors import GalleryUnusable, TemplatesMissing
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import Forgotten, Found, GalleryIndex
 from app.gallery.outage import Outage
+from app.gallery.records import FieldValue
 from app.gallery.subject import Hand
 from app.matching.maps import VeinMaps
+from app.merging import require_one_subject
 from app.palm.capture import Capture, CaptureMode
 from app.palm.reader import Palm, PalmReader, read_palms, warn_of_turns
 from app.verdict import rank_candidates
@@ -89,18 +93,14 @@ class Identifier:
         known = self._index.describe()
         subjects = known.searchable
         used = self._index.mean_map
-        alike = used.impostors
+        alike = used.impostors and answers.Impostors(
+            mean=used.impostors.mean, deviation=used.impostors.deviation
+        )
         lowest = self._ensemble.fusion.calibration.lowest_fmr
         return GalleryState(
             subjects=subjects,
             without_templates=known.without_templates,
-            mean_map=MeanMap(
-                subjects=used.subjects,
-                revision=used.revision,
-                impostors=answers.Impostors(mean=alike.mean, deviation=alike.deviation)
-                if alike
-                else None,
-            ),
+            mean_map=MeanMap(subjects=used.subjects, revision=used.revision, impostors=alike),
             fpir=min(max(self._fpir_target, subjects * lowest), 1.0),
             as_of=known.as_of,
         )
@@ -117,6 +117,7 @@ class Identifier:
         mode: CaptureMode | None = None,
         once: Once | None = None,
         collection: str | None = None,
+        details: Mapping[str, FieldValue] | None = None,
         within: Within = None,
     ) -> Enrollment:
         """Stores one template per image and net; stores nothing if any image is refused.
@@ -131,6 +132,7 @@ class Identifier:
             mode: what the images are taken for; None leaves it to the reader.
             once: identifies the request; if it was done before, nothing is stored.
             collection: of a new subject, None for "default"; None keeps a known subject's.
+            details: see `Gallery.enroll`.
             within: collections that the caller may see; None for all.
 
         Raises:
@@ -144,7 +146,7 @@ class Identifier:
         """
         clock, gallery = Clock(), self._gallery.within(within)
         self._outage.check()
-        palms = self._read(images, mode, clock, enrolling=True)
+        palms = self._read(images, mode, clock, self._quality_enroll)
         if once is not None and gallery.was_enrolled(once):
             subject = gallery.subject(subject_id)
         else:
@@ -156,15 +158,9 @@ class Identifier:
             clock.lap("search")
             self._outage.check()  # the checks may have been made with what was last read
             captures: list[Capture] = [palm.region.capture for palm in palms]
-            subject = done or gallery.enroll(
-                subject_id,
-                name,
-                hand,
-                templates,
-                add=add,
-                captures=captures,
-                once=once,
-                collection=collection,
+            store = partial(gallery.enroll, captures=captures, once=once, details=details)
+            subject = done or store(
+                subject_id, name, hand, templates, add=add, collection=collection
             )
         # So that the next identification need not read it. If others' templates are damaged, that
         # identification says so; this subject is stored.
@@ -178,6 +174,26 @@ class Identifier:
             warnings=warn_of_turns(palms),
             timings_ms=clock.timings_ms(),
         )
+
+    def merge(
+        self, subject_id: str, other: str, *, force: bool = False, within: Within = None
+    ) -> Erasure:
+        """Merges two subjects; see `Records.merge`.
+
+        Args:
+            subject_id: the subject that stays.
+            other: the subject that is erased.
+            force: whether to merge although they may be two palms.
+            within: see `enroll`.
+
+        Raises:
+            MergeUnchecked: if one has no templates of the nets in service, and `force` is false.
+            PalmsUnlike: if they do not show one palm, and `force` is false.
+        """
+        gallery = self._gallery.within(within)
+        if not force:
+            require_one_subject(self._ensemble, gallery, self._index, subject_id, other)
+        return gallery.records.merge(subject_id, other)
 
     def identify(
         self,
@@ -201,7 +217,7 @@ class Identifier:
             PalmImageError: if an image cannot be used, or the images show several palms.
         """
         clock = Clock()
-        palms = self._read(images, mode, clock)
+        palms = self._read(images, mode, clock, self._quality_probe)
         compared = compare(
             self._ensemble,
             palms,
@@ -256,7 +272,7 @@ class Identifier:
         clock = Clock()
         subject = self._index.subject(subject_id, within)
         clock.lap("gallery")
-        palms = self._read(images, mode, clock)
+        palms = self._read(images, mode, clock, self._quality_probe)
         compared = compare(
             self._ensemble,
             palms,
@@ -295,22 +311,16 @@ class Identifier:
         return found
 
     def _read(
-        self,
-        images: Sequence[bytes],
-        mode: CaptureMode | None,
-        clock: Clock,
-        *,
-        enrolling: bool = False,
+        self, images: Sequence[bytes], mode: CaptureMode | None, clock: Clock, least_quality: int
     ) -> list[Palm]:
         """Returns the palm in each image; see `read_palms`."""
-        least = self._quality_enroll if enrolling else self._quality_probe
-        size_px = self._ensemble.input_px
-        return read_palms(self._reader, images, size_px, mode, least_quality=least, lap=clock.lap)
+        size = self._ensemble.input_px
+        return read_palms(
+            self._reader, images, size, mode, least_quality=least_quality, lap=clock.lap
+        )
 
     def _explain(self, subject_id: str, probes: Sequence[VeinMaps]) -> str | None:
         """Draws the first image's maps; None if the subject was erased meanwhile."""
         first = [maps[:1] for maps in probes]
-        agreements = self._index.agreement(subject_id, first)
-        if not agreements:
-            return None
-        return b64encode(draw_explanation(first, agreements)).decode()
+        found = self._index.agreement(subject_id, first)
+        return b64encode(draw_explanation(first, found)).decode() if found else None

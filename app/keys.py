@@ -19,6 +19,7 @@ Scope = Literal[
     "force",
     "read",
     "erase",
+    "export",
     "explain",
     "scores",
     "metrics",

@@ -1,7 +1,7 @@
 """Wires settings, gallery, nets and routes into the application."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import cv2
@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from app.api import collections, erasures, identify, inspect, keys, subjects, system
+from app.api import collections, erasures, identify, inspect, keys, records, subjects, system
 from app.api.access import Access, document_access
 from app.api.audit import Refusals
 from app.api.bodies import BodyLimit, CloseUnread
@@ -27,7 +27,7 @@ from app.gallery.gallery import Gallery
 from app.gallery.outage import Outage
 from app.gallery.postgresql import open_postgresql
 from app.gallery.sqlite import open_sqlite
-from app.guards import start_audit, start_keys
+from app.guards import enforce_retention, start_audit, start_keys
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.logs import configure_logging
@@ -53,6 +53,7 @@ ROUTERS = (
     inspect.router,
     subjects.router,
     collections.router,
+    records.router,
     erasures.router,
     keys.router,
     system.about,
@@ -186,6 +187,7 @@ class Starter:
         self._outage = Outage(settings.outage_s)
         self._admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
         self._following: Repeated | None = None
+        self._retention: ExitStack | None = None
 
     def start(self) -> None:
         """Starts every part; those that cannot be reached are tried again until they can be."""
@@ -195,6 +197,8 @@ class Starter:
 
     def close(self) -> None:
         """Releases the parts."""
+        if self._retention is not None:
+            self._retention.close()
         if self._following is not None:
             self._following.close()
         service: Service = self._app.state.service
@@ -237,7 +241,7 @@ class Starter:
             ensemble, report = calibrated
         identifier = start(
             "the identifier",
-            lambda: _start_identifier(
+            lambda: start_identifier(
                 settings, working(calibrated)[0], working(gallery), working(inspector), outage
             ),
             name="the gallery",
@@ -254,7 +258,17 @@ class Starter:
             report,
             outage,
         )
+        self._enforce_retention(gallery, audit)
         log_start(settings, service)
+
+    def _enforce_retention(self, gallery: Gallery | Broken, audit: AuditLog | Broken) -> None:
+        """Begins to erase those whose retention date passes, once."""
+        if self._retention or isinstance(gallery, Broken) or isinstance(audit, Broken):
+            return
+        self._retention = ExitStack()
+        self._retention.enter_context(
+            enforce_retention(gallery, audit, lambda: self._app.state.service)
+        )
 
     def _start_audit(self, gallery: Gallery) -> AuditLog:
         self._app.state.pseudonyms = Pseudonyms(gallery.secrets.pseudonyms)
@@ -272,9 +286,10 @@ def make_inspector(settings: Settings, finder: Finder) -> Inspector:
     return Inspector(reader, settings.quality_enroll)
 
 
-def _start_identifier(
+def start_identifier(
     settings: Settings, ensemble: Ensemble, gallery: Gallery, inspector: Inspector, outage: Outage
 ) -> Identifier:
+    """Returns the use cases, after the trained identities are made subjects."""
     gallery.seed_trained(ensemble.identities if settings.trained else ())
     return Identifier(
         ensemble,

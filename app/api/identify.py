@@ -18,13 +18,15 @@ from app.api.collections import (
     collection_to_enroll,
     collections_to_search,
 )
+from app.api.details import ConsentField, MetadataField, RetainUntilField, details_of
 from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
-from app.api.kinds import KINDS
+from app.api.kinds import KINDS, OF_RECORDS
 from app.api.middleware import SEND_IMAGES, FormIncomplete
 from app.api.names import Name
 from app.api.once import once_of
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
+    NEW_SUBJECT_ID,
     CaptureField,
     Enrollment,
     Identification,
@@ -45,6 +47,7 @@ from app.gallery.errors import (
     SubjectUnknown,
     TemplatesMissing,
     TemplateUnknown,
+    TrainedFixed,
 )
 from app.gallery.subject import Hand
 from app.keys import CollectionMissing, CollectionUnnamed, KeyUnknown
@@ -55,7 +58,6 @@ logger = logging.getLogger(__name__)
 
 Shown = TypeVar("Shown", Identification, Verification)
 
-NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MAX_PROBE_IMAGES = 5
 
 
@@ -81,10 +83,12 @@ class EnrollForm(RequestBody):
         description="The hand that the palm belongs to.",
         json_schema_extra=leave_empty,
     )
+    metadata: MetadataField = None
+    consent: ConsentField = None
+    retain_until: RetainUntilField = None
     add: bool = Field(
         default=False,
-        description="Whether to add the images to the subject if it exists already; false if left "
-        "out.",
+        description="Whether to add the images to the subject if it exists; false if left out.",
         json_schema_extra=leave_empty,
     )
     force: bool = Field(
@@ -138,6 +142,7 @@ _OF_SOME = (
     CollectionMissing,
     CollectionUnnamed,
     CollectionDiffers,
+    *OF_RECORDS,
 )
 _ERRORS = [error for error in KINDS if error not in _OF_SOME]
 IMAGE_ERRORS = (
@@ -172,6 +177,7 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], rou
         CollectionMissing,
         CollectionUnnamed,
         CollectionDiffers,
+        TrainedFixed,
         *_ERRORS,
         invalid=IMAGES_MISSING,
     ),
@@ -200,6 +206,8 @@ def enroll(
     if form.force:
         require(caller, "force")
     collection = collection_to_enroll(caller, form.collection)
+    if form.add and form.retain_until:
+        require(caller, "erase")
     try:
         enrolled = identifier.enroll(
             form.subject_id,
@@ -211,6 +219,7 @@ def enroll(
             mode=form.capture,
             once=once_of(idempotency_key, caller, form, images),
             collection=collection,
+            details=details_of(form),
             within=caller.collections,
         )
     except PalmKnown as known:

@@ -1,12 +1,9 @@
 """The routes that manage the API keys."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, status
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
     BaseModel,
     Field,
     ValidationInfo,
@@ -16,6 +13,7 @@ from pydantic import (
 from app.api.access import Guarded, guarded
 from app.api.audit import note
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
+from app.api.details import FutureTime
 from app.api.errors import CrossSite
 from app.api.names import Name
 from app.api.query import KNOWN_QUERY
@@ -39,16 +37,6 @@ KeyId = Annotated[
 ]
 
 
-def _check_future(at: datetime) -> datetime:
-    try:
-        utc = at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be a time before the year 10000 in UTC") from None
-    if utc <= datetime.now(UTC):
-        raise ValueError("must be in the future")
-    return utc
-
-
 class NewKey(RequestBody):
     """A key to create."""
 
@@ -59,7 +47,7 @@ class NewKey(RequestBody):
         description="What its holder may do: 1 to 20 scopes.",
         examples=[["identify", "inspect"]],
     )
-    expires_at: Annotated[AwareDatetime, AfterValidator(_check_future)] | None = Field(
+    expires_at: FutureTime | None = Field(
         default=None,
         description="When it stops working, in the future, with a time zone; never if left out.",
         examples=["2127-11-30T09:00:00Z"],

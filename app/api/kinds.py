@@ -27,12 +27,15 @@ from app.gallery.errors import (
     GalleryBusy,
     GalleryUnreachable,
     GalleryUnusable,
+    HandsDiffer,
     LastTemplate,
     RequestDiffers,
+    SameSubject,
     SubjectExists,
     SubjectUnknown,
     TemplatesMissing,
     TemplateUnknown,
+    TrainedFixed,
 )
 from app.keys import (
     CollectionMissing,
@@ -42,6 +45,7 @@ from app.keys import (
     KeyUnknown,
     ScopeMissing,
 )
+from app.merging import MergeUnchecked, PalmsUnlike
 from app.palm.errors import (
     ImageTooLarge,
     PalmNotFound,
@@ -129,6 +133,11 @@ KINDS: Mapping[type[Exception], Kind] = {
     PoorQuality: Kind(422, "quality-poor", "Quality too low"),
     PalmsDiffer: Kind(422, "palms-differ", "Images of several palms"),
     OtherPalm: Kind(422, "palm-other", "Another palm than the subject's"),
+    TrainedFixed: Kind(409, "subject-trained", "Trained identity"),
+    HandsDiffer: Kind(409, "hands-differ", "Two hands"),
+    MergeUnchecked: Kind(409, "merge-unchecked", "Subjects not comparable"),
+    SameSubject: Kind(422, "subject-same", "One subject only"),
+    PalmsUnlike: Kind(422, "palms-unlike", "Subjects of two palms"),
     UnknownHost: Kind(421, "host-unknown", "Unknown host"),
     TooManyRequests: Kind(429, "rate-exceeded", "Too many requests"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
@@ -140,3 +149,6 @@ KINDS: Mapping[type[Exception], Kind] = {
     UploadRefused: Kind(503, "upload-refused", "Upload not taken now"),
     Overloaded: Kind(503, "overloaded", "Service overloaded"),
 }
+
+OF_RECORDS = (TrainedFixed, HandsDiffer, MergeUnchecked, SameSubject, PalmsUnlike)
+"""Problems of routes about whole subjects."""

@@ -28,12 +28,15 @@ from app.gallery.errors import (
     GalleryBusy,
     GalleryUnreachable,
     GalleryUnusable,
+    HandsDiffer,
     LastTemplate,
     RequestDiffers,
+    SameSubject,
     SubjectExists,
     SubjectUnknown,
     TemplatesMissing,
     TemplateUnknown,
+    TrainedFixed,
 )
 from app.keys import (
     CollectionMissing,
@@ -43,6 +46,7 @@ from app.keys import (
     KeyUnknown,
     ScopeMissing,
 )
+from app.merging import MergeUnchecked, PalmsUnlike
 from app.palm.errors import (
     ImageTooLarge,
     PalmNotFound,
@@ -110,6 +114,11 @@ _EXAMPLES = [
         "needed): send images of that palm, all upright, choose another subject_id, or send "
         "force=true if you are sure"
     ),
+    TrainedFixed("p003", "be renamed"),
+    HandsDiffer(_SUBJECT, "ada-right"),
+    MergeUnchecked(_SUBJECT),
+    SameSubject(_SUBJECT),
+    PalmsUnlike(_SUBJECT, "bob", 0.41, 2.95),
     NotReady("the gallery"),
     GalleryBusy(""),
     GalleryUnreachable(""),

@@ -15,15 +15,15 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers, inspection
 from app.answers import GalleryState
-from app.api.names import Name
 from app.ensemble import Ensemble, Net
-from app.gallery.collection import COLLECTION_RULE, DEFAULT, CollectionName
-from app.gallery.subject import Hand, Subject, Template
+from app.gallery.subject import Subject, Template
 from app.matching.calibration import Calibration
 from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
 from app.site import SiteReport
 from app.validation import MAX_ERRORS, suggest
+
+NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def leave_empty(schema: dict[str, Any]) -> None:
@@ -73,41 +73,11 @@ class RequestBody(BaseModel):
 def _with_suggestion(item: Any, model: type[BaseModel]) -> InitErrorDetails:
     if item["type"] != "extra_forbidden":
         return item
-    advice = suggest(item["loc"][-1], model.model_fields)
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    advice = suggest(item["loc"][-1], known)
     # Without the value: it may be a whole file.
     kind = PydanticCustomError("unknown_field", "is unknown; {advice}", {"advice": advice})
     return InitErrorDetails(type=kind, loc=item["loc"], input=None)
-
-
-def _omit_default(schema: dict[str, Any]) -> None:
-    """Leaves out the default of a field that stays as it is if it is omitted."""
-    del schema["default"]
-
-
-class SubjectChanges(RequestBody):
-    """The fields to change: an omitted field stays as it is, null clears it."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada"}})
-
-    name: Name | None = Field(
-        default=None, description="Free text of one line, up to 200 characters; null clears it."
-    )
-    hand: Hand | None = Field(
-        default=None, description="The hand that the palm belongs to; null clears it."
-    )
-    collection: CollectionName = Field(
-        default=DEFAULT,
-        description=f"The collection to move the subject to: {COLLECTION_RULE}.",
-        json_schema_extra=_omit_default,
-    )
-
-    @model_validator(mode="after")
-    def _require_a_field(self) -> Self:
-        if not self.model_fields_set:
-            fields = ", ".join(type(self).model_fields)
-            message = "nothing to change; send one of {fields}"
-            raise PydanticCustomError("no_field", message, {"fields": fields})
-        return self
 
 
 class Traced(BaseModel):

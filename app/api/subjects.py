@@ -5,15 +5,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response, status
 
-from app.api.access import Guarded, caller_of, guarded
+from app.api.access import Guarded, caller_of, guarded, require
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
+from app.api.details import SubjectChanges
 from app.api.erasures import Receipt, receipt_of
 from app.api.errors import CrossSite, NotConfirmed, SubjectChanged
 from app.api.query import KNOWN_QUERY
-from app.api.schemas import SubjectChanges, Subjects, Templates
+from app.api.schemas import Subjects, Templates
 from app.api.service import Broken, GalleryDep, ServiceDep
 from app.gallery.collection import CollectionName
-from app.gallery.errors import LastTemplate, SubjectUnknown, TemplateUnknown
+from app.gallery.errors import LastTemplate, SubjectUnknown, TemplateUnknown, TrainedFixed
 from app.gallery.subject import Origin, Subject
 from app.keys import CollectionMissing
 
@@ -30,7 +31,7 @@ SubjectId = Annotated[
         examples=["p003"],
     ),
 ]
-_TOO_LONG = {"subject_id": f"String should have at most {MAX_SUBJECT_ID_LENGTH} characters"}
+ID_TOO_LONG = {"subject_id": f"String should have at most {MAX_SUBJECT_ID_LENGTH} characters"}
 
 router = APIRouter(
     prefix="/v1/subjects", tags=["subjects"], dependencies=[KNOWN_QUERY], route_class=Guarded
@@ -94,7 +95,7 @@ def list_subjects(
 @router.get(
     "/{subject_id}",
     summary="Show a subject",
-    **guarded("read", SubjectUnknown, invalid=_TOO_LONG),
+    **guarded("read", SubjectUnknown, invalid=ID_TOO_LONG),
 )
 def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response) -> Subject:
     """Shows one subject, and its number of templates of each net. The `ETag` names this state."""
@@ -112,6 +113,7 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response)
         SubjectUnknown,
         SubjectChanged,
         CollectionMissing,
+        TrainedFixed,
         CrossSite,
         BodyTooSlow,
         BodyTooLarge,
@@ -122,9 +124,9 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response)
 )
 def change_subject(
     gallery: GalleryDep,
+    request: Request,
     subject_id: SubjectId,
     changes: SubjectChanges,
-    request: Request,
     response: Response,
     if_match: Annotated[
         str | None,
@@ -135,7 +137,7 @@ def change_subject(
         ),
     ] = None,
 ) -> Subject | Response:
-    """Sets the name, the hand, the collection or several of them.
+    """Sets fields of a subject. `retain_until` needs the scope `erase` too.
 
     Callers without the scope `read` get 204, and do not learn what else is known of the subject.
     """
@@ -148,6 +150,8 @@ def change_subject(
     fields = changes.model_dump(exclude_unset=True)
     if "collection" in fields:
         caller.require(fields["collection"])
+    if "retain_until" in fields:
+        require(caller, "erase")
     subject = gallery.update(subject_id, fields, check=require_unchanged)
     if "read" not in caller.scopes:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
@@ -158,7 +162,7 @@ def change_subject(
 @router.delete(
     "/{subject_id}",
     summary="Erase a subject",
-    **guarded("erase", SubjectUnknown, NotConfirmed, CrossSite, invalid=_TOO_LONG),
+    **guarded("erase", SubjectUnknown, NotConfirmed, CrossSite, invalid=ID_TOO_LONG),
 )
 def erase_subject(
     service: ServiceDep,
@@ -188,7 +192,7 @@ def erase_subject(
 @router.get(
     "/{subject_id}/templates",
     summary="List a subject's templates",
-    **guarded("read", SubjectUnknown, invalid=_TOO_LONG),
+    **guarded("read", SubjectUnknown, invalid=ID_TOO_LONG),
 )
 def list_templates(gallery: GalleryDep, subject_id: SubjectId) -> Templates:
     """Lists the enrolled images of a subject; those from training are not listed."""
@@ -198,7 +202,14 @@ def list_templates(gallery: GalleryDep, subject_id: SubjectId) -> Templates:
 @router.delete(
     "/{subject_id}/templates/{number}",
     summary="Erase a template",
-    **guarded("erase", SubjectUnknown, TemplateUnknown, LastTemplate, CrossSite, invalid=_TOO_LONG),
+    **guarded(
+        "erase",
+        SubjectUnknown,
+        TemplateUnknown,
+        LastTemplate,
+        CrossSite,
+        invalid=ID_TOO_LONG,
+    ),
 )
 def erase_template(
     service: ServiceDep,

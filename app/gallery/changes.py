@@ -1,12 +1,14 @@
 """Reads from the database what has changed since a revision."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from operator import itemgetter
 
 import numpy as np
 from sqlalchemy import Connection, select, tuple_
 
 from app.gallery.following import Changes, Position, StoredMaps
+from app.gallery.retention import has_expired
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, REMOVED, SUBJECTS
 from app.gallery.subjects import as_subjects
 from app.gallery.vault import SubjectKey, Vault
@@ -21,6 +23,7 @@ def read_changes(
     after: Position,
     formats: Sequence[MapFormat],
     limit: int,
+    now: datetime,
 ) -> Changes:
     """See `Gallery.changes`; the connection's transaction sees one revision."""
     revision = connection.scalars(select(GALLERY.c.revision)).one()
@@ -29,7 +32,8 @@ def read_changes(
     rows = connection.execute(page).mappings().all()
     complete = len(rows) < limit
     keys = vault.keys_of(connection, {row["number"]: row["subject_id"] for row in rows})
-    kept = [row for row in rows if row["number"] in keys]  # the others were erased meanwhile
+    # The others were erased meanwhile, or will be in a minute.
+    kept = [row for row in rows if row["number"] in keys and not has_expired(row, now)]
     numbers = tuple(row["number"] for row in kept)
     gone = select(REMOVED.c.number).where(REMOVED.c.revision > after.revision)
     return Changes(

@@ -1,11 +1,14 @@
 """Finds or adds the row of the subject to enroll."""
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import Connection, RowMapping
 
-from app.gallery.collection import DEFAULT, Within
-from app.gallery.errors import CollectionDiffers, SubjectAlike, SubjectExists, SubjectTaken
-from app.gallery.schema import SUBJECTS
+from app.gallery.collection import DEFAULT
+from app.gallery.errors import CollectionDiffers, SubjectExpired, SubjectTaken
+from app.gallery.ids import is_taken, require_free
+from app.gallery.retention import has_expired
 from app.gallery.seeding import insert_subjects
+from app.gallery.sight import Sight
+from app.gallery.subjects import read_row
 from app.gallery.vault import Vault
 
 
@@ -15,10 +18,10 @@ def place_subject(
     revision: int,
     subject_id: str,
     collection: str | None,
-    within: Within,
+    sight: Sight,
     *,
     add: bool,
-) -> None:
+) -> RowMapping:
     """Adds a subject, or checks that the one of this id may get more templates.
 
     Args:
@@ -27,36 +30,28 @@ def place_subject(
         revision: the transaction's.
         subject_id: the subject.
         collection: its collection; None for `DEFAULT`, or for that of the known subject.
-        within: collections that the caller may see; None for all.
+        sight: what the caller sees.
         add: whether the subject may be known.
 
+    Returns:
+        Its row of `SUBJECTS`.
+
     Raises:
-        SubjectTaken: if the id, or one like it, is a subject's whom the caller may not see.
-        SubjectAlike: if another subject's id differs only in capital and small letters.
-        SubjectExists: if the subject is known and `add` is false.
+        SubjectExists, SubjectAlike: if `add` is false; see `require_free`.
+        SubjectTaken: if the id is a subject's whom the caller may not see.
+        SubjectExpired: if the retention date of the known subject has passed.
         CollectionDiffers: if the known subject is in another collection than `collection`.
     """
-    known = _find(connection, SUBJECTS.c.subject_id == subject_id) or _find(
-        connection, func.lower(SUBJECTS.c.subject_id) == subject_id.lower()
-    )
-    if known is None:
-        new = [subject_id]
-        insert_subjects(
-            connection, vault, revision, new, "enrolled", collection=collection or DEFAULT
-        )
-        return
-    if within is not None and known.collection not in within:
+    if not (add and is_taken(connection, subject_id)):
+        require_free(connection, subject_id, sight)
+        within = collection or DEFAULT
+        insert_subjects(connection, vault, revision, [subject_id], "enrolled", collection=within)
+        return read_row(connection, subject_id)
+    row = read_row(connection, subject_id)
+    if not sight.covers(row):
         raise SubjectTaken(subject_id)
-    if known.subject_id != subject_id:
-        raise SubjectAlike(subject_id, known.subject_id)
-    if not add:
-        raise SubjectExists(subject_id)
-    if collection not in (None, known.collection):
-        raise CollectionDiffers(subject_id, known.collection)
-
-
-def _find(connection: Connection, own: ColumnElement[bool]) -> Row[str, str] | None:
-    """Returns the id and the collection of a subject."""
-    return connection.execute(
-        select(SUBJECTS.c.subject_id, SUBJECTS.c.collection).where(own)
-    ).first()
+    if has_expired(row, sight.now()):
+        raise SubjectExpired(subject_id)
+    if collection not in (None, row["collection"]):
+        raise CollectionDiffers(subject_id, row["collection"])
+    return row

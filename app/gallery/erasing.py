@@ -5,7 +5,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
-from app.gallery.erasure import Erasure, Files
+from app.gallery.erasure import Erased, Erasure, Files
 from app.gallery.erasures import (
     PLAIN_LEFT,
     is_pending,
@@ -18,7 +18,7 @@ from app.gallery.erasures import (
 )
 from app.gallery.errors import GalleryUnusable, NotPurged
 from app.gallery.failures import named_failures
-from app.gallery.gallery import Check, accept
+from app.gallery.records import Check, accept
 from app.gallery.schema import ERASED, GALLERY, REMOVED, SUBJECTS
 from app.gallery.subjects import read_key, read_nameless, read_row
 from app.gallery.sums import read_shares, replace_shares, summed_formats
@@ -77,14 +77,14 @@ class Eraser:
         replace_shares(connection, self._vault, before, after)
         if subject.origin == "trained":
             connection.execute(insert(ERASED), {"subject_id": subject_id})
-        return self._record(connection, "subject", revision, subject_id, row["number"])
+        return self.record(connection, "subject", revision, subject_id, row["number"])
 
     def erase_template(
         self, connection: Connection, revision: int, subject_id: str, number: int
     ) -> str:
         """Removes the rows of a template within a writer's transaction, as `erase` a subject's."""
         former = remove_template(connection, self._vault, revision, subject_id, number)
-        return self._record(connection, "template", revision, subject_id, former)
+        return self.record(connection, "template", revision, subject_id, former)
 
     def repair(self, connection: Connection, revision: int) -> bool:
         """Removes keys without a subject, and erases subjects without a key.
@@ -213,14 +213,10 @@ class Eraser:
                 leave_nothing(connection, revision)
         return True
 
-    def _record(
-        self,
-        connection: Connection,
-        erased: Literal["subject", "template"],
-        revision: int,
-        subject_id: str,
-        number: int,
+    def record(
+        self, connection: Connection, erased: Erased, revision: int, subject_id: str, number: int
     ) -> str:
+        """Records an erasure within its transaction; see `record_erasure`."""
         pseudonym = self._pseudonyms.of(subject_id)
         wrapped = self._vault.wrapped
         return record_erasure(connection, wrapped, erased, pseudonym, revision, number)

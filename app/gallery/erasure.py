@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 State = Literal["done", "pending"]
+Erased = Literal["subject", "template", "id"]
 
 
 class Erasure(BaseModel):
@@ -22,8 +23,9 @@ class Erasure(BaseModel):
         "digits.",
         examples=["c9f1d2b3a4e5f607"],
     )
-    erased: Literal["subject", "template"] = Field(
-        description="What was erased: a subject with all its templates, or one template.",
+    erased: Erased = Field(
+        description="What was erased: a subject with all its templates, one template, or the "
+        "former id of a subject that was renamed.",
         examples=["subject"],
     )
     erased_at: datetime = Field(

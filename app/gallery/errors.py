@@ -53,6 +53,55 @@ class CollectionDiffers(Exception):
         )
 
 
+class SubjectExpired(SubjectExists):
+    """The subject_id is that of a subject whose retention date has passed."""
+
+    def __init__(self, subject_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"subject {subject_id!r} is past its retention date and about to be erased; try again "
+            "in a minute, or choose another subject_id",
+        )
+
+
+class IdTaken(SubjectExists):
+    """A subject is to get the id of another one."""
+
+    def __init__(self, subject_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"subject {subject_id!r} exists already; choose another subject_id, or merge the two "
+            "if they are one palm",
+        )
+
+
+class TrainedFixed(Exception):
+    """What is asked for would take away the id that a trained identity has in the nets."""
+
+    def __init__(self, subject_id: str, change: str) -> None:
+        super().__init__(
+            f"the nets were trained on {subject_id!r}, which can therefore not {change}; enroll "
+            "the palm under an id of its own, or erase the identity with confirm=true"
+        )
+
+
+class SameSubject(Exception):
+    """A subject is to be merged into itself."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(f"{subject_id!r} cannot be merged into itself; name another subject")
+
+
+class HandsDiffer(Exception):
+    """Two subjects that are to be one are a left and a right hand."""
+
+    def __init__(self, subject_id: str, other: str) -> None:
+        super().__init__(
+            f"{other!r} and {subject_id!r} are a left and a right hand, which are two subjects; "
+            "PATCH the hand of one if it is wrong"
+        )
+
+
 class SubjectUnknown(Exception):
     """There is no such subject, or it has been erased."""
 

@@ -1,12 +1,13 @@
 """The gallery: the enrolled subjects and their templates."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from app.gallery.collection import CollectionSize, Within
 from app.gallery.erasure import Erasure
 from app.gallery.following import Changes, Position
+from app.gallery.records import Check, FieldValue, Records, accept
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.keys import KeyStore
 from app.matching.maps import VeinMaps
@@ -42,13 +43,6 @@ class Secrets(NamedTuple):
     audit: bytes
 
 
-Check = Callable[[Subject], None]
-
-
-def accept(_: Subject) -> None:
-    """Accepts every subject."""
-
-
 class Gallery(Protocol):
     """A durable set of subjects and their templates; safe for concurrent callers.
 
@@ -58,6 +52,11 @@ class Gallery(Protocol):
     @property
     def keys(self) -> KeyStore:
         """The API keys, in the same store."""
+        ...
+
+    @property
+    def records(self) -> Records:
+        """What is done with whole subjects, in the same store."""
         ...
 
     @property
@@ -106,6 +105,7 @@ class Gallery(Protocol):
         captures: Sequence[Capture] | None = None,
         once: Once | None = None,
         collection: str | None = None,
+        details: Mapping[str, FieldValue] | None = None,
     ) -> Subject:
         """Stores a subject's templates, all or nothing.
 
@@ -120,10 +120,13 @@ class Gallery(Protocol):
             once: identifies the request; if it was done within a day, nothing is stored.
             collection: of a new subject, None for "default"; must be that of an existing subject
                 unless it is None.
+            details: `metadata`, `consent` and `retain_until`, as far as they are to be set; None
+                keeps an existing subject's.
 
         Raises:
-            SubjectExists: if the subject exists and `add` is false.
+            SubjectExists: if the subject exists and `add` is false, or if it is about to be erased.
             CollectionDiffers: if it exists in another collection.
+            TrainedFixed: if a trained identity is to get a retention date.
             RequestDiffers: if another request was done under the key of `once`.
             SubjectUnknown: if the request was done, and the subject erased since.
         """
@@ -182,9 +185,9 @@ class Gallery(Protocol):
         ...
 
     def update(
-        self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
+        self, subject_id: str, changes: Mapping[str, FieldValue], check: Check = accept
     ) -> Subject:
-        """Sets `name`, `hand`, `collection` or several of them; None clears.
+        """Sets `name`, `hand`, `collection`, `metadata`, `consent` or `retain_until`; None clears.
 
         Args:
             subject_id: the subject.
@@ -193,6 +196,7 @@ class Gallery(Protocol):
 
         Raises:
             SubjectUnknown: if there is no subject of that id.
+            TrainedFixed: if a trained identity is to get a retention date.
             ValueError: if `changes` has any other key.
         """
         ...

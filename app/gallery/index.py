@@ -213,11 +213,11 @@ class GalleryIndex:
         asked = self._outage.now()
         try:
             revision, view = self._gallery.revision(), self._view
-            if view is None or view.revision < revision:
+            if view is None or self._is_outdated(view, revision):
                 with self._changing:
                     view = self._view
                     # Another caller may have read the changes while this one waited.
-                    if view is None or view.revision < revision:
+                    if view is None or self._is_outdated(view, revision):
                         view = self._read_changes()
         except GalleryUnreachable as failure:
             self._outage.begin(failure)
@@ -225,6 +225,12 @@ class GalleryIndex:
         self._confirmed = asked
         self._outage.end()
         return _intact(view)
+
+    def _is_outdated(self, view: View, revision: int) -> bool:
+        """Tells whether the gallery has changed, or a subject's retention date has passed."""
+        if view.revision < revision:
+            return True
+        return view.expires is not None and view.expires <= self._gallery.records.now()
 
     def _read_changes(self) -> View:
         """Applies all changes; the caller holds the lock."""
@@ -234,6 +240,7 @@ class GalleryIndex:
         table = self._table
         while not table.read_page(self._gallery):
             pass
+        table.drop_expired(self._gallery.records.now())
         self._view = view = table.view()
         if self._rebuilding is None and _needs_rebuild(table) and not self._closing.is_set():
             self._rebuilding = threading.Thread(

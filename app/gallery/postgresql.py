@@ -1,8 +1,9 @@
 """Opens and vacuums a gallery in a PostgreSQL database."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -18,6 +19,7 @@ from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.marks import find_marks
 from app.gallery.migrations import check_schema, migrate
+from app.gallery.retention import utc_now
 from app.gallery.sql import SqlGallery
 from app.gallery.vault import Vault
 from app.gallery.wrapped import WrappedKeys
@@ -41,7 +43,9 @@ SCRUB = "VACUUM FULL subjects, maps, map_sums"
 LOCK_TIMEOUT_S = 1  # how long a purge waits for readers
 
 
-def open_postgresql(url: str, masters: MasterKeys) -> SqlGallery:
+def open_postgresql(
+    url: str, masters: MasterKeys, *, now: Callable[[], datetime] = utc_now
+) -> SqlGallery:
     """Opens a gallery, or creates its tables in an empty database; several processes may share it.
 
     A gallery of an earlier release is upgraded, see `app.gallery.migrations`, and encrypted.
@@ -49,6 +53,7 @@ def open_postgresql(url: str, masters: MasterKeys) -> SqlGallery:
     Args:
         url: "postgresql://user:password@host:port/database".
         masters: the place of the master key.
+        now: returns the present time, by which retention dates pass.
 
     Raises:
         GalleryUnusable: if the server cannot be reached or is too old, or if the database is not a
@@ -70,7 +75,7 @@ def open_postgresql(url: str, masters: MasterKeys) -> SqlGallery:
             migrate(connection)
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # it encrypts all rows once
             unlock(connection, vault)
-        gallery = SqlGallery(engine, vault, PostgresqlFiles(engine), snapshots=snapshots)
+        gallery = SqlGallery(engine, vault, PostgresqlFiles(engine), snapshots=snapshots, now=now)
         gallery.repair()
     except (GalleryUnusable, MasterKeyUnusable):
         engine.dispose()

@@ -41,8 +41,8 @@ SUBJECTS = Table(
     Column("number", NUMBER, nullable=False),  # never used again, unlike an id
     Column("changed", NUMBER, nullable=False),  # revision of the last change
     Column("collection", ID, nullable=False, server_default="default"),
-    Column("details", String),  # encrypted JSON
-    Column("retain_until", String),  # ISO 8601, UTC; null without end
+    Column("details", String),  # encrypted JSON, see app.gallery.fields
+    Column("retain_until", String),  # ISO 8601, UTC, microseconds; null without end
     Index("subjects_by_number", "number", unique=True),
     Index("subjects_by_change", "changed", "number"),
     Index("subjects_by_collection", "collection", "subject_id"),

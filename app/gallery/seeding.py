@@ -73,6 +73,7 @@ def _remove_unused(connection: Connection, revision: int, wanted: Collection[str
         SUBJECTS.c.name.is_(None),
         SUBJECTS.c.hand.is_(None),
         SUBJECTS.c.collection == DEFAULT,
+        SUBJECTS.c.details.is_(None),
         ~exists().where(MAPS.c.subject_id == SUBJECTS.c.subject_id),
     )
     unused = [row for row in connection.execute(query) if row.subject_id not in wanted]

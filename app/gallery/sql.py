@@ -3,12 +3,13 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from datetime import datetime
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from app.gallery.changes import read_changes
-from app.gallery.collection import CollectionSize, Within, narrowed
-from app.gallery.collections import count_by_collection, is_within
+from app.gallery.collection import CollectionSize, Within
+from app.gallery.collections import count_by_collection
 from app.gallery.encryption import encrypt_anew, read_secrets
 from app.gallery.enrolling import place_subject
 from app.gallery.erasing import Eraser
@@ -16,18 +17,23 @@ from app.gallery.erasure import Erasure, Files
 from app.gallery.erasures import read_erasure
 from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
+from app.gallery.fields import check_fields, write_fields
 from app.gallery.following import Changes, Position
-from app.gallery.gallery import Check, Once, accept
+from app.gallery.gallery import Once
 from app.gallery.keys import SqlKeys
+from app.gallery.moving import SqlRecords
+from app.gallery.records import Check, FieldValue, accept
 from app.gallery.renewal import rotate_templates
 from app.gallery.requests import remember, was_done
+from app.gallery.retention import utc_now
 from app.gallery.schema import GALLERY, SITE, SUBJECTS
 from app.gallery.seeding import insert_rows, seed_trained
+from app.gallery.sight import Sight
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
 from app.gallery.sums import read_shares, read_sum, replace_shares
 from app.gallery.templates import insert_templates, read_templates
-from app.gallery.vault import SubjectKey, Vault
+from app.gallery.vault import Vault
 from app.master_key import MasterKeyUnusable
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
@@ -40,7 +46,13 @@ class SqlGallery:
     """A `Gallery` in a database whose tables exist."""
 
     def __init__(
-        self, engine: Engine, vault: Vault, files: Files, *, snapshots: Engine | None = None
+        self,
+        engine: Engine,
+        vault: Vault,
+        files: Files,
+        *,
+        snapshots: Engine | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Creates the gallery; `close` disposes of the engine and the vault's.
 
@@ -50,6 +62,7 @@ class SqlGallery:
             files: the database's files.
             snapshots: the same, with transactions that only read and in which all reads see one
                 revision; by default the engine, if its transactions are such.
+            now: returns the present time, by which retention dates pass.
 
         Raises:
             GalleryUnusable: if the gallery cannot be read.
@@ -57,11 +70,15 @@ class SqlGallery:
         self._engine = engine
         self._vault = vault
         self._snapshots = snapshots or engine
-        self._within: Within = None
+        self._sight = Sight(None, now)
         self.keys = SqlKeys(engine)
         with self._reading() as connection:
             self.secrets = read_secrets(connection, vault)
-        self._eraser = Eraser(engine, vault, files, Pseudonyms(self.secrets.pseudonyms))
+        pseudonyms = Pseudonyms(self.secrets.pseudonyms)
+        self._eraser = Eraser(engine, vault, files, pseudonyms)
+        self.records = SqlRecords(
+            self._reading, self._writing, vault, self._eraser, pseudonyms, self._sight
+        )
 
     def repair(self) -> None:
         """Finishes at the start what a crash may have interrupted; see `Eraser.repair`.
@@ -77,13 +94,14 @@ class SqlGallery:
     def within(self, collections: Within) -> "SqlGallery":
         """See `Gallery.within`."""
         limited = copy(self)
-        limited._within = narrowed(self._within, collections)
+        limited._sight = self._sight.narrowed(collections)
+        limited.records = self.records.seeing(limited._sight)
         return limited
 
     def collections(self) -> list[CollectionSize]:
         """See `Gallery.collections`."""
         with self._reading() as connection:
-            return count_by_collection(connection, self._within)
+            return count_by_collection(connection, self._sight.within)
 
     def revision(self) -> int:
         """See `Gallery.revision`."""
@@ -108,22 +126,25 @@ class SqlGallery:
         captures: Sequence[Capture] | None = None,
         once: Once | None = None,
         collection: str | None = None,
+        details: Mapping[str, FieldValue] | None = None,
     ) -> Subject:
         """See `Gallery.enroll`."""
-        given = {"name": name, "hand": hand}
+        given = {"name": name, "hand": hand, **(details or {})}
+        changes = {field: value for field, value in given.items() if value is not None}
+        check_fields(changes)
         with self._writing() as (connection, revision):
             if once is not None:
                 if was_done(connection, once):
-                    subject = read_subject(connection, self._vault, subject_id, self._within)
+                    self._sight.read_row(connection, subject_id)
+                    subject = read_subject(connection, self._vault, subject_id)
                     connection.rollback()
                     return subject
                 remember(connection, once)
-            place_subject(
-                connection, self._vault, revision, subject_id, collection, self._within, add=add
+            row = place_subject(
+                connection, self._vault, revision, subject_id, collection, self._sight, add=add
             )
-            changes = {key: value for key, value in given.items() if value is not None}
-            key = read_key(connection, self._vault, read_row(connection, subject_id))
-            _change(connection, revision, subject_id, key, changes)
+            key = read_key(connection, self._vault, row)
+            write_fields(connection, revision, row, key, changes)
             before = read_shares(connection, subject_id, key, templates)
             insert_templates(connection, subject_id, key, templates, captures)
             subject = read_subject(connection, self._vault, subject_id)
@@ -135,7 +156,8 @@ class SqlGallery:
     def subject(self, subject_id: str) -> Subject:
         """See `Gallery.subject`."""
         with self._reading() as connection:
-            return read_subject(connection, self._vault, subject_id, self._within)
+            self._sight.read_row(connection, subject_id)
+            return read_subject(connection, self._vault, subject_id)
 
     def subjects(
         self,
@@ -146,27 +168,27 @@ class SqlGallery:
         name: str | None = None,
     ) -> list[Subject]:
         """See `Gallery.subjects`."""
-        query = select(SUBJECTS).where(is_within(self._within))
+        query = select(SUBJECTS).where(self._sight.condition())
         query = query if origin is None else query.where(SUBJECTS.c.origin == origin)
         with self._reading() as connection:
             return read_page(connection, self._vault, query, after, limit, name)
 
     def update(
-        self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
+        self, subject_id: str, changes: Mapping[str, FieldValue], check: Check = accept
     ) -> Subject:
         """See `Gallery.update`."""
-        if unknown := changes.keys() - {"name", "hand", "collection"}:
-            raise ValueError(f"only name, hand, collection can be changed, not {sorted(unknown)}")
+        check_fields(changes)
         with self._writing() as (connection, revision):
-            check(read_subject(connection, self._vault, subject_id, self._within))
-            key = read_key(connection, self._vault, read_row(connection, subject_id))
-            _change(connection, revision, subject_id, key, changes)
+            row = self._sight.read_row(connection, subject_id)
+            check(read_subject(connection, self._vault, subject_id))
+            key = read_key(connection, self._vault, row)
+            write_fields(connection, revision, row, key, changes)
             return read_subject(connection, self._vault, subject_id)
 
     def delete(self, subject_id: str, check: Check = accept) -> Erasure:
         """See `Gallery.delete`."""
         with self._writing(purges=True) as (connection, revision):
-            read_row(connection, subject_id, self._within)
+            read_row(connection, subject_id, self._sight.within)
             erasure_id = self._eraser.erase(connection, revision, subject_id, check)
         self._eraser.purge()
         return self.erasure(erasure_id)
@@ -200,13 +222,13 @@ class SqlGallery:
     def templates(self, subject_id: str) -> list[Template]:
         """See `Gallery.templates`."""
         with self._reading() as connection:
-            read_row(connection, subject_id, self._within)
+            self._sight.read_row(connection, subject_id)
             return read_templates(connection, subject_id)
 
     def remove_template(self, subject_id: str, number: int) -> Erasure:
         """See `Gallery.remove_template`."""
         with self._writing(purges=True) as (connection, revision):
-            read_row(connection, subject_id, self._within)
+            self._sight.read_row(connection, subject_id)
             erasure_id = self._eraser.erase_template(connection, revision, subject_id, number)
         self._eraser.purge()
         return self.erasure(erasure_id)
@@ -214,7 +236,7 @@ class SqlGallery:
     def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
         """See `Gallery.changes`."""
         with self._reading() as connection:
-            return read_changes(connection, self._vault, after, formats, limit)
+            return read_changes(connection, self._vault, after, formats, limit, self._sight.now())
 
     def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
         """See `Gallery.map_sums`."""
@@ -225,14 +247,14 @@ class SqlGallery:
         self, formats: Sequence[MapFormat], *, after: str | None, limit: int
     ) -> list[Subject]:
         """See `Gallery.incomparable`."""
-        query = select(SUBJECTS).where(is_incomparable(formats), is_within(self._within))
+        query = select(SUBJECTS).where(is_incomparable(formats), self._sight.condition())
         with self._reading() as connection:
             return read_page(connection, self._vault, query, after, limit)
 
     def count_incomparable(self, formats: Sequence[MapFormat]) -> int:
         """See `Gallery.count_incomparable`."""
-        conditions = (is_incomparable(formats), is_within(self._within))
-        query = select(func.count()).select_from(SUBJECTS).where(*conditions)
+        wanted = (is_incomparable(formats), self._sight.condition())
+        query = select(func.count()).select_from(SUBJECTS).where(*wanted)
         with self._reading() as connection:
             return connection.scalars(query).one()
 
@@ -289,18 +311,3 @@ class SqlGallery:
             follow(fingerprint)
         except MasterKeyUnusable as error:
             raise GalleryUnusable(str(error)) from error
-
-
-def _change(
-    connection: Connection,
-    revision: int,
-    subject_id: str,
-    key: SubjectKey,
-    changes: Mapping[str, str | None],
-) -> None:
-    """Sets some of a subject's fields; the name is encrypted."""
-    stored = dict(changes)
-    if (name := stored.get("name")) is not None:
-        stored["name"] = key.encrypt_name(name)
-    row = SUBJECTS.c.subject_id == subject_id
-    connection.execute(update(SUBJECTS).where(row).values(changed=revision, **stored))

@@ -2,7 +2,9 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, select
@@ -15,6 +17,7 @@ from app.gallery.failures import is_unreachable, named_failures
 from app.gallery.files import OpenedFile, keep_private, warn_of_missing_log
 from app.gallery.marks import find_marks
 from app.gallery.migrations import check_schema, migrate
+from app.gallery.retention import utc_now
 from app.gallery.schema import GALLERY, SUBJECT_KEYS
 from app.gallery.sql import SqlGallery
 from app.gallery.vault import Vault
@@ -28,7 +31,9 @@ ELSEWHERE = "set PALM_GALLERY_URL to another file; this one was left untouched"
 ADVICE = f"restore a backup or {ELSEWHERE}"
 
 
-def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
+def open_sqlite(
+    url: str, masters: MasterKeys, *, now: Callable[[], datetime] = utc_now
+) -> SqlGallery:
     """Opens a gallery file, or creates it and its folder; several processes may share it.
 
     New files are for their owner only. Once another file takes the place of an opened one, every
@@ -41,6 +46,7 @@ def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
     Args:
         url: "sqlite:///relative/path.db" or "sqlite:////absolute/path.db".
         masters: the place of the master key.
+        now: returns the present time, by which retention dates pass.
 
     Raises:
         GalleryUnusable: if the file cannot be written, is damaged or is not a gallery. It is then
@@ -68,7 +74,7 @@ def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
                 SUBJECT_KEYS.metadata.create_all(keys)
                 vault = Vault(masters, WrappedKeys(keys))
                 unlock(connection, vault)
-            gallery = SqlGallery(engine, vault, SqliteFiles(engine, keys))
+            gallery = SqlGallery(engine, vault, SqliteFiles(engine, keys), now=now)
             gallery.repair()
     except (GalleryUnusable, MasterKeyUnusable):
         for one in (engine, keys):

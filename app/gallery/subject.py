@@ -44,6 +44,24 @@ class Subject(BaseModel):
         "from training, or of a release that did not record it.",
         examples=[["hand"]],
     )
+    metadata: dict[str, str] = Field(
+        default={},
+        description="What the operator's own systems know the subject by: up to 16 texts of up to "
+        "200 characters, each under a key of up to 64.",
+        examples=[{"department": "archive"}],
+    )
+    consent: str | None = Field(
+        default=None,
+        description="Where the person's consent is recorded, such as the number of a document; up "
+        "to 200 characters; null if unknown.",
+        examples=["form 2026-1187"],
+    )
+    retain_until: datetime | None = Field(
+        default=None,
+        description="When the subject is erased, UTC; from then on it is in no answer. Null "
+        "without end.",
+        examples=["2127-11-30T09:00:00Z"],
+    )
 
 
 class Template(BaseModel):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ class View:
             the slots that are in it afterwards, because their rows may have been overwritten.
         damage: what is damaged in the gallery; None if nothing is.
         as_of: when this was last known to be the newest revision, UTC; None if it is now.
+        expires: when the retention date of the next subject passes; None if none has one.
     """
 
     revision: int
@@ -58,6 +60,7 @@ class View:
     slots: Mapping[str, int]
     erased: set[int]
     damage: str | None
+    expires: datetime | None
     as_of: datetime | None = None
 
     def searchable(self, within: Within) -> NDArray[np.bool_]:
@@ -99,6 +102,7 @@ class Table:
         self._collection_numbers: dict[str, int] = {}
         self._erased: set[int] = set()
         self._damaged: dict[int, tuple[str, MapFormat]] = {}  # by number
+        self._expiries: list[tuple[datetime, int]] = []  # a heap, with numbers; some are outdated
 
     @property
     def is_sparse(self) -> bool:
@@ -132,7 +136,19 @@ class Table:
             self._slots,
             self._erased,
             _describe_damage(self._damaged.values()) if self._damaged else None,
+            self._expiries[0][0] if self._expiries else None,
         )
+
+    def drop_expired(self, now: datetime) -> None:
+        """Erases the subjects whose retention date has passed, before the gallery does."""
+        passed: set[int] = set()
+        while self._expiries and self._expiries[0][0] <= now:
+            _, number = heappop(self._expiries)
+            subject = self._subjects[self._numbers[number]] if number in self._numbers else None
+            until = subject.retain_until if subject else None
+            if until is not None and until <= now:  # else the date was changed
+                passed.add(number)
+        self._erase(list(passed))
 
     def _erase(self, numbers: Sequence[int]) -> None:
         slots: list[int] = []
@@ -184,6 +200,8 @@ class Table:
                 subject.collection, len(self._collection_numbers)
             )
             self._slots[subject.subject_id] = slot
+            if subject.retain_until is not None:
+                heappush(self._expiries, (subject.retain_until, number))
             slots.append(slot)
         return np.array(slots, np.int32)
 

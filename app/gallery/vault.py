@@ -1,7 +1,7 @@
 """Encrypts what a gallery stores: maps and names under subjects' keys, the rest under the master.
 
 The master key encrypts, under keys that are derived from it, the subjects' keys, the sums of maps
-and the gallery's secrets. Each subject's own key encrypts its maps and its name.
+and the gallery's secrets. Each subject's own key encrypts its maps, its name and its details.
 """
 
 import secrets
@@ -79,7 +79,7 @@ class SubjectKey:
 
     def encrypt_name(self, name: str) -> str:
         """Returns a name as it is stored."""
-        return b64encode(self._working().encrypt(name.encode(), "name")).decode()
+        return self._encrypt_text(name, "name")
 
     def decrypt_name(self, stored: str) -> str:
         """Returns a stored name.
@@ -87,10 +87,28 @@ class SubjectKey:
         Raises:
             GalleryUnusable: if it is damaged.
         """
+        return self._decrypt_text(stored, "name")
+
+    def encrypt_details(self, details: str) -> str:
+        """Returns details, which are JSON, as they are stored."""
+        return self._encrypt_text(details, "details")
+
+    def decrypt_details(self, stored: str) -> str:
+        """Returns stored details.
+
+        Raises:
+            GalleryUnusable: if they are damaged.
+        """
+        return self._decrypt_text(stored, "details")
+
+    def _encrypt_text(self, text: str, what: str) -> str:
+        return b64encode(self._working().encrypt(text.encode(), what)).decode()
+
+    def _decrypt_text(self, stored: str, what: str) -> str:
         try:
-            return self._working().decrypt(b64decode(stored, validate=True), "name").decode()
+            return self._working().decrypt(b64decode(stored, validate=True), what).decode()
         except (NotAuthentic, ValueError) as error:
-            raise self._damage("name") from error
+            raise self._damage(what) from error
 
     def _working(self) -> Cipher:
         if self._cipher is None:

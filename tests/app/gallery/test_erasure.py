@@ -217,7 +217,7 @@ def run_and_die(path: Path, seam: str, act: str) -> None:
     """Opens a gallery in another process, which dies when it comes to a function."""
     script = (
         "import os, sys\n"
-        "from app.gallery import sql, sqlite, wrapped\n"
+        "from app.gallery import moving, sql, sqlite, wrapped\n"
         "from app.main import GALLERIES\n"
         "from tests.app.conftest import MASTER_KEYS\n"
         "from tests.app.gallery.conftest import enroll\n"
