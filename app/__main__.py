@@ -15,6 +15,7 @@ import uvicorn
 
 from app.audit import AuditLog, AuditUnusable
 from app.audit_commands import add_audit_commands, command_event, run_audit_command
+from app.backup_commands import add_backup_commands, back_up, restore
 from app.connections import (
     BACKLOG,
     ConnectionLimits,
@@ -24,6 +25,7 @@ from app.connections import (
 )
 from app.ensemble import NetsDisagree
 from app.gallery.errors import GalleryUnusable
+from app.gallery.sealing import BackupUnusable
 from app.inspection import Inspection, write_drawings
 from app.key_commands import add_key_commands, run_key_command
 from app.keys import KeyUnknown
@@ -67,6 +69,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return verify_erasures(settings)
         if chosen.command == "rotate-master-key":
             return rotate_master_key(settings, chosen.new_file)
+        if chosen.command == "backup":
+            return back_up(settings, chosen.file, chosen.key_file)
+        if chosen.command == "restore":
+            return restore(
+                settings,
+                chosen.file,
+                chosen.key_file,
+                replace=chosen.replace,
+                logs=chosen.audit,
+                without_erasures=chosen.without_erasures,
+            )
         if chosen.command == "inspect":
             return _inspect(settings, chosen.files, chosen.out)
         limits = ConnectionLimits(
@@ -81,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         MasterKeyUnusable,
         KeyUnknown,
         AuditUnusable,
+        BackupUnusable,
     ) as error:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
@@ -186,6 +200,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_key_commands(commands)
     add_audit_commands(commands)
     add_protection_commands(commands)
+    add_backup_commands(commands)
     inspect = commands.add_parser(
         "inspect",
         help="show where the palm lies in images and how good they are, as a JSON line for each; "

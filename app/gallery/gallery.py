@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from app.gallery.contents import Backups
 from app.gallery.erasure import Erasure
 from app.gallery.following import Changes, Position
 from app.gallery.subject import Hand, Origin, Subject, Template
@@ -57,6 +58,11 @@ class Gallery(Protocol):
     @property
     def keys(self) -> KeyStore:
         """The API keys, in the same store."""
+        ...
+
+    @property
+    def backups(self) -> Backups:
+        """Backups of the gallery."""
         ...
 
     @property
