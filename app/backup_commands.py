@@ -97,7 +97,7 @@ def back_up(settings: Settings, file: Path, key_file: Path | None) -> int:
             sealed.finish()
     size_mb = file.stat().st_size / 1e6
     print(
-        f"{file}: {outcome['subjects']} subjects, {size_mb:.1f} MB, encrypted under "
+        f"{file}: {size_mb:.1f} MB; subjects: {outcome['subjects']}; encrypted under "
         f"{key_file or 'the master key'}: keep a copy of that key elsewhere"
     )
     return 0
@@ -137,7 +137,7 @@ def restore(
             outcome |= {"subjects": restored.subjects, "left_out": restored.erased}
     open_gallery(settings).close()  # removes the keys of whoever is not there any more
     place = without_password(settings.gallery_url)
-    print(f"{place}: {restored.subjects} subjects as of {header.made_at:%Y-%m-%d %H:%M} UTC")
+    print(f"{place} is as of {header.made_at:%Y-%m-%d %H:%M} UTC; subjects: {restored.subjects}")
     for line in (*_describe(restored), told):
         print(line)
     return 0
@@ -216,14 +216,14 @@ def _check_audit_log(log: Path | None, contents: Contents) -> None:
 def _describe(restored: Restored) -> list[str]:
     counts = {
         "subjects left out, because they were erased after the backup": restored.erased,
-        "subjects left out, because single templates of them were erased after the backup, and "
-        "the log does not tell which: enroll them again": restored.thinned,
-        "subjects that stay as they are now, because after the backup a template of them was "
-        "erased, or they were renamed or merged": restored.kept,
-        "subjects that were enrolled after the backup are gone": restored.dropped,
+        "subjects left out, because single templates of them were erased after the backup, and the "
+        "log does not tell which (enroll them again)": restored.thinned,
+        "subjects that stay as they are now, because a template of them was erased after the "
+        "backup, or they were renamed or merged": restored.kept,
+        "subjects removed, because they were enrolled after the backup": restored.dropped,
         "API keys left out, because they were revoked after the backup": restored.keys_left_out,
     }
-    return [f"{count} {what}" for what, count in counts.items() if count]
+    return [f"{what}: {count}" for what, count in counts.items() if count]
 
 
 def _refuse_existing(file: Path) -> None:
@@ -233,20 +233,34 @@ def _refuse_existing(file: Path) -> None:
 
 @contextmanager
 def _new_file(file: Path) -> Generator[BinaryIO]:
-    """Opens a new file for its owner only, which gets its name once it is whole."""
+    """Opens a new file for its owner only, which gets its name once it is whole.
+
+    Raises:
+        OSError: if it cannot be written; then there is none.
+    """
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
         _refuse_existing(file)
         os.replace(draft, file)
+        _sync_folder(file.parent)
+    except OSError as error:
+        raise OSError(
+            f"the backup {file} cannot be written: {error}; name a folder that exists, is writable "
+            "and has room"
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Waits until a file's new name is on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

@@ -69,7 +69,8 @@ class _Found:
 
 def _check(files: Sequence[Path], key: bytes) -> None:
     *older, log = files
-    first = next((entry["number"] for entry in _entries(files, key)), 1)
+    begun = _entries([one for one in files if one.exists()], key)
+    first = next((entry["number"] for entry in begun), 1)
     checked = check_audit(log, key, older=older, first=first)
     if checked.findings:
         raise AuditUnusable(
