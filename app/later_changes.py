@@ -1,7 +1,6 @@
 """Reads from audit logs what was erased or revoked after a backup was made."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ from app.audit_check import check_audit
 from app.gallery.contents import Later
 from app.gallery.sealing import Header
 
-ERASE_SUBJECT = "/v1/subjects/{subject_id}"
-ERASE_TEMPLATE = "/v1/subjects/{subject_id}/templates/{number}"
-REVOKE_KEY = "/v1/keys/{key_id}"
+ERASE_SUBJECT = ("DELETE /v1/subjects/{subject_id}", "erased by retention")
+ERASE_TEMPLATE = ("DELETE /v1/subjects/{subject_id}/templates/{number}",)
+REVOKE_KEY = ("DELETE /v1/keys/{key_id}", "keys revoke")
+RESET_KEYS = ("keys reset",)
 
 CLOCKS = timedelta(minutes=1)
 """How far the clocks of machines that share a gallery may differ."""
-
-_REFUSED = range(400, 500)
 
 
 def read_later(logs: Sequence[Sequence[Path]], key: bytes, header: Header) -> Later:
@@ -32,39 +30,62 @@ def read_later(logs: Sequence[Sequence[Path]], key: bytes, header: Header) -> La
     Raises:
         AuditUnusable: if a log cannot be read, is not intact, or does not reach back to the backup.
     """
-    found = _Found()
+    changes = _Changes()
     for files in logs:
         _check(files, key)
-        _read_log(files, key, header, found)
-    return Later(
-        frozenset(found.erased),
-        frozenset(found.thinned - found.erased),
-        frozenset(found.revoked),
-        found.are_keys_reset,
-    )
+        _read_log(files, key, header, changes)
+    return changes.later()
 
 
-@dataclass(slots=True)
-class _Found:
-    erased: set[str] = field(default_factory=set[str])
-    thinned: set[str] = field(default_factory=set[str])
-    revoked: set[str] = field(default_factory=set[str])
-    are_keys_reset: bool = False
+class _Changes:
+    """The changes that logs tell of. One that was begun counts, unless it was refused."""
+
+    def __init__(self) -> None:
+        self._done: list[Mapping[str, Any]] = []
+        self._open: dict[tuple[Any, ...], Mapping[str, Any]] = {}
 
     def take(self, entry: Mapping[str, Any]) -> None:
-        """Notes what a line tells. A change that was begun counts, unless it was refused."""
-        if entry.get("status") in _REFUSED or entry.get("phase") == "failed":
-            return
-        done = entry.get("action") or f"{entry.get('method')} {entry.get('route')}"
-        subject, key_id = entry.get("subject"), entry.get("key")
-        if done == f"DELETE {ERASE_SUBJECT}" and subject:
-            self.erased.add(subject)
-        elif done == f"DELETE {ERASE_TEMPLATE}" and subject:
-            self.thinned.add(subject)
-        elif done in (f"DELETE {REVOKE_KEY}", "keys revoke") and key_id:
-            self.revoked.add(key_id)
-        elif done == "keys reset":
-            self.are_keys_reset = True
+        """Takes the next line of a log."""
+        change = (_name(entry), entry.get("subject"), entry.get("request_id"))
+        self._open.pop(change, None)
+        if entry.get("phase") == "begun":
+            self._open[change] = entry
+        elif entry.get("phase") == "done" and entry.get("status") not in range(400, 500):
+            self._done.append(entry)
+
+    def later(self) -> Later:
+        """Returns what was erased and revoked.
+
+        A subject that was renamed, or merged into another one, has its pseudonym in the backup, and
+        was erased if the one was whose templates its own became.
+        """
+        entries = [*self._done, *self._open.values()]
+        erased = _gather(entries, ERASE_SUBJECT, "subject")
+        thinned = _gather(entries, ERASE_TEMPLATE, "subject")
+        for entry in reversed(self._done):
+            if "new_subject" in entry:
+                former, present = entry["subject"], entry["new_subject"]
+            elif "other_subject" in entry:
+                former, present = entry["other_subject"], entry["subject"]
+            else:
+                continue
+            erased |= {former} if present in erased else set()
+            thinned |= {former} if present in thinned else set()
+        return Later(
+            frozenset(erased),
+            frozenset(thinned - erased),
+            frozenset(_gather(entries, REVOKE_KEY, "key")),
+            any(_name(entry) in RESET_KEYS for entry in entries),
+        )
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    """Returns what a line is about."""
+    return entry.get("action") or f"{entry.get('method')} {entry.get('route')}"
+
+
+def _gather(entries: Sequence[Mapping[str, Any]], names: Sequence[str], what: str) -> set[str]:
+    return {entry[what] for entry in entries if _name(entry) in names and what in entry}
 
 
 def _check(files: Sequence[Path], key: bytes) -> None:
@@ -79,25 +100,20 @@ def _check(files: Sequence[Path], key: bytes) -> None:
         )
 
 
-def _read_log(files: Sequence[Path], key: bytes, header: Header, found: _Found) -> None:
+def _read_log(files: Sequence[Path], key: bytes, header: Header, changes: _Changes) -> None:
     """Reads one machine's log.
 
     The machine on which the backup was made has a line that tells of it: what follows it came
     after the backup, whatever the clock said. On others, times tell.
     """
-    refused = {
-        entry["request_id"]
-        for entry in _entries(files, key)
-        if entry.get("status") in _REFUSED and "request_id" in entry
-    }
     since = header.made_at - CLOCKS
     is_after = reaches_back = False
     for entry in _entries(files, key):
         at = datetime.fromisoformat(entry["time"])
-        is_after |= entry.get("backup") == header.backup_id and entry["action"] == "backup"
+        is_after |= entry.get("backup") == header.backup_id and _name(entry) == "backup"
         reaches_back |= is_after or at <= header.made_at
-        if (is_after or at >= since) and entry.get("request_id") not in refused:
-            found.take(entry)
+        if is_after or at >= since:
+            changes.take(entry)
     if not reaches_back:
         raise AuditUnusable(
             f"the audit log {files[0]} does not reach back to {header.made_at:%Y-%m-%d %H:%M} UTC, "
