@@ -15,6 +15,7 @@ import uvicorn
 
 from app.audit import AuditLog, AuditUnusable
 from app.audit_commands import add_audit_commands, command_event, run_audit_command
+from app.backup_commands import add_backup_commands, back_up, restore
 from app.connections import (
     BACKLOG,
     ConnectionLimits,
@@ -24,6 +25,7 @@ from app.connections import (
 )
 from app.ensemble import NetsDisagree
 from app.gallery.errors import GalleryUnusable
+from app.gallery.sealing import BackupUnusable
 from app.import_commands import add_import_command, run_import
 from app.inspection import Inspection, write_drawings
 from app.key_commands import add_key_commands, run_key_command
@@ -79,6 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return rotate_master_key(settings, chosen.new_file)
         if chosen.command == "rotate-templates":
             return rotate_templates(settings)
+        if chosen.command == "backup":
+            return back_up(settings, chosen.file, chosen.key_file)
+        if chosen.command == "restore":
+            return restore(
+                settings,
+                chosen.file,
+                chosen.key_file,
+                replace=chosen.replace,
+                logs=chosen.audit,
+                without_erasures=chosen.without_erasures,
+            )
         if chosen.command == "inspect":
             return _inspect(settings, chosen.files, chosen.out)
         limits = ConnectionLimits(
@@ -93,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         MasterKeyUnusable,
         KeyUnknown,
         AuditUnusable,
+        BackupUnusable,
     ) as error:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
@@ -199,6 +213,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_audit_commands(commands)
     add_protection_commands(commands)
     add_import_command(commands)
+    add_backup_commands(commands)
     inspect = commands.add_parser(
         "inspect",
         help="show where the palm lies in images and how good they are, as a JSON line for each; "

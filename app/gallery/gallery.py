@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from app.gallery.collection import CollectionSize, Within
+from app.gallery.contents import Backups
 from app.gallery.erasure import Erasure
 from app.gallery.following import Changes, Position
 from app.gallery.records import Check, FieldValue, Records, accept
@@ -57,6 +58,11 @@ class Gallery(Protocol):
     @property
     def records(self) -> Records:
         """What is done with whole subjects, in the same store."""
+        ...
+
+    @property
+    def backups(self) -> Backups:
+        """Backups of the gallery."""
         ...
 
     @property

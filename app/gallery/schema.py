@@ -29,6 +29,7 @@ GALLERY = Table(  # one row
     Column("next_number", NUMBER, nullable=False),
     Column("master", String),  # fingerprint of the master key; null before anything is encrypted
     Column("leftover", String),  # what a purge must still remove: see app.gallery.erasures
+    Column("generation", String),  # random, another one after each restore; null before the first
 )
 SUBJECTS = Table(
     "subjects",

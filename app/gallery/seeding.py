@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, insert, select
 
 from app.gallery.collection import DEFAULT
 from app.gallery.numbers import take_numbers
@@ -62,13 +62,9 @@ def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]
         connection.execute(insert(table), rows)
 
 
-def _remove_unused(connection: Connection, revision: int, wanted: Collection[str]) -> int:
-    """Removes trained identities that are not wanted and that nobody changed or added to.
-
-    They are not erased: they come back with nets that know them. The next start removes their
-    keys, which encrypt nothing.
-    """
-    query = select(SUBJECTS.c.subject_id, SUBJECTS.c.number).where(
+def is_unused() -> ColumnElement[bool]:
+    """Returns the condition that a trained identity was never changed or added to."""
+    return and_(
         SUBJECTS.c.origin == "trained",
         SUBJECTS.c.name.is_(None),
         SUBJECTS.c.hand.is_(None),
@@ -76,6 +72,15 @@ def _remove_unused(connection: Connection, revision: int, wanted: Collection[str
         SUBJECTS.c.details.is_(None),
         ~exists().where(MAPS.c.subject_id == SUBJECTS.c.subject_id),
     )
+
+
+def _remove_unused(connection: Connection, revision: int, wanted: Collection[str]) -> int:
+    """Removes trained identities that are not wanted and that nobody changed or added to.
+
+    They are not erased: they come back with nets that know them. The next start removes their
+    keys, which encrypt nothing.
+    """
+    query = select(SUBJECTS.c.subject_id, SUBJECTS.c.number).where(is_unused())
     unused = [row for row in connection.execute(query) if row.subject_id not in wanted]
     for row in unused:
         connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject_id == row.subject_id))

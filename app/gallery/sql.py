@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
+from app.gallery.backups import SqlBackups
 from app.gallery.changes import read_changes
 from app.gallery.collection import CollectionSize, Within
 from app.gallery.collections import count_by_collection
@@ -29,6 +30,7 @@ from app.gallery.retention import utc_now
 from app.gallery.schema import GALLERY, SITE, SUBJECTS
 from app.gallery.seeding import insert_rows, seed_trained
 from app.gallery.sight import Sight
+from app.gallery.state import OpenedState
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
 from app.gallery.sums import read_shares, read_sum, replace_shares
@@ -71,7 +73,9 @@ class SqlGallery:
         self._vault = vault
         self._snapshots = snapshots or engine
         self._sight = Sight(None, now)
+        self._state = OpenedState()
         self.keys = SqlKeys(engine)
+        self.backups = SqlBackups(self._reading, self._writing, self.repair, vault)
         with self._reading() as connection:
             self.secrets = read_secrets(connection, vault)
         pseudonyms = Pseudonyms(self.secrets.pseudonyms)
@@ -278,7 +282,7 @@ class SqlGallery:
     def _reading(self) -> Generator[Connection]:
         """Opens a transaction, in which all reads see one revision."""
         with named_failures(self._engine), self._snapshots.begin() as connection:
-            self._follow_rotation(connection, self._vault.know)
+            self._follow_rotation(self._state.check(connection, writes=False), self._vault.know)
             yield connection
 
     @contextmanager
@@ -292,13 +296,13 @@ class SqlGallery:
         with named_failures(self._engine):
             with self._engine.begin() as connection:
                 connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
-                self._follow_rotation(connection, self._vault.use)
+                self._follow_rotation(self._state.check(connection, writes=True), self._vault.use)
                 is_due = not purges and self._eraser.is_due(connection)
                 yield connection, connection.scalars(select(GALLERY.c.revision)).one()
             if is_due:
                 self._eraser.purge(wait=False)
 
-    def _follow_rotation(self, connection: Connection, follow: Callable[[str], None]) -> None:
+    def _follow_rotation(self, fingerprint: str, follow: Callable[[str], None]) -> None:
         """Finds the master key that another process may have encrypted the gallery under.
 
         Only writers `use` it: readers may still see the gallery from before a rotation.
@@ -306,7 +310,6 @@ class SqlGallery:
         Raises:
             GalleryUnusable: if that key cannot be read: otherwise every row would seem damaged.
         """
-        fingerprint = connection.scalars(select(GALLERY.c.master)).one()
         try:
             follow(fingerprint)
         except MasterKeyUnusable as error:

@@ -113,6 +113,12 @@ def replace_shares(connection: Connection, vault: Vault, before: Shares, after: 
             _write_sum(connection, vault, of, total - old + new)
 
 
+def recompute_sums(connection: Connection, vault: Vault) -> None:
+    """Computes all sums anew from all maps, which takes time in proportion to the gallery."""
+    for of in summed_formats(connection):
+        _write_sum(connection, vault, of, _recompute(connection, vault, of))
+
+
 def _read_intact_sum(connection: Connection, vault: Vault, of: MapFormat) -> MapSum | None:
     """Reads the sum of a format; None if it is damaged."""
     try:

@@ -12,6 +12,7 @@ NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
 def upgrade() -> None:
     """Adds the columns; sums and calibrations so far are those of cameras without a name."""
+    op.add_column("gallery", Column("generation", String))
     op.add_column("subjects", Column("collection", ID, nullable=False, server_default="default"))
     op.add_column("subjects", Column("details", String))
     op.add_column("subjects", Column("retain_until", String))
