@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from benchmarks.torture import clock, full_disk, fuzzing, hostile, kills, many, 
 from benchmarks.torture.outcome import Options, Row, as_markdown
 from training.report.files import write_text
 
-PARTS: dict[str, Callable[[Options], list[Row]]] = {
+PARTS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "kills": kills.run,
     "full-disk": full_disk.run,
     "clock": clock.run,
@@ -55,11 +55,12 @@ def torment(part: str, options: Options) -> list[Row]:
     """Runs a part; an error is a promise that was missed, and does not end the others."""
     started = time.perf_counter()
     print(f"{part}: begun", file=sys.stderr)
+    rows: list[Row] = []
     try:
-        rows = PARTS[part](options)
+        rows.extend(PARTS[part](options))
     except Exception as error:  # whatever it is, the other parts tell more
         reason = " ".join(f"{type(error).__name__}: {error}".split())[-500:].replace("|", "/")
-        rows = [Row("", "", "the part runs to its end", reason, False)]
+        rows.append(Row("", "", "the part runs to its end", reason, False))
     missed = sum(row.passed is False for row in rows)
     seconds = time.perf_counter() - started
     print(f"{part}: {len(rows)} rows, {missed} missed, {seconds:.0f} s", file=sys.stderr)

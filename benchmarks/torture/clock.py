@@ -5,6 +5,7 @@ No answer may be an internal error, nothing may be lost, and the logs and receip
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import run as execute
@@ -49,14 +50,12 @@ class MovedService:
         return answer
 
 
-def run(options: Options) -> list[Row]:
+def run(options: Options) -> Iterator[Row]:
     """Moves the clock above each store."""
     files = draw(0)
-    rows: list[Row] = []
     for store in options.stores:
         with place_of(store) as place:
-            rows.append(move_clock(place, store, files))
-    return rows
+            yield move_clock(place, store, files)
 
 
 def move_clock(place: Place, store: str, files: list[bytes]) -> Row:

@@ -18,7 +18,7 @@ class Bench(NamedTuple):
 
     def enroll(self, subject_id: str) -> httpx.Response:
         """Enrolls the palm; done once, however often it is asked for."""
-        return enroll(self.http, subject_id, self.files, once=f"once-{subject_id}")
+        return enroll(self.http, subject_id, self.files, once=f"key-of-subject-{subject_id}")
 
     def rename(self, subject_id: str) -> httpx.Response:
         """Sets a name."""

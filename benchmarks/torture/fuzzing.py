@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ PHASES = "examples,coverage,fuzzing"
 PATIENCE_S = 900.0
 
 
-def run(options: Options) -> list[Row]:
+def run(options: Options) -> Iterator[Row]:
     """Tests a running service with a key that has every scope."""
     with place_of("sqlite") as place:
         settings = place.settings | {"PALM_LOG_LEVEL": "WARNING"}
@@ -45,7 +46,7 @@ def run(options: Options) -> list[Row]:
             others = generate([*call, "-n", examples, "--exclude-path", REVOKE], place.folder)
             revoking = generate([*call, "-n", examples, "--include-path", REVOKE], place.folder)
             alive = server.http.get("/health/live").is_success
-    return [judge([others, revoking], options.sized(CASES), alive=alive)]
+    yield judge([others, revoking], options.sized(CASES), alive=alive)
 
 
 def generate(options: list[str], folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ done.
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -81,14 +81,12 @@ class Ledger:
         self.open.clear()
 
 
-def run(options: Options) -> list[Row]:
+def run(options: Options) -> Iterator[Row]:
     """Kills the service on each store; on PostgreSQL every other time the database."""
     files = [draw(number) for number in range(options.sized(PALMS))]
-    rows: list[Row] = []
     for store in options.stores:
         with place_of(store) as place:
-            rows.append(torment(place, store, files, options))
-    return rows
+            yield torment(place, store, files, options)
 
 
 def torment(place: Place, store: str, files: list[list[bytes]], options: Options) -> Row:

@@ -4,7 +4,7 @@ Each has one image: random templates of the shipped nets' formats, encrypted as 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from shutil import disk_usage
 
@@ -40,22 +40,20 @@ FILE_BYTES = 45_000
 """Room that a subject takes, and its log before a checkpoint."""
 CHANGE_MS = 100.0
 """Most that 99 of 100 changes may take beyond the nets, among 20,000 subjects."""
-START_TIMEOUT_S = 300.0
+START_TIMEOUT_S = 600.0
 
 
-def run(options: Options) -> list[Row]:
+def run(options: Options) -> Iterator[Row]:
     """Fills each store, and measures the service on it."""
-    rows: list[Row] = []
     for store in options.stores:
         subjects = options.sized(SIZES[store])
         with place_of(store) as place:
             room = disk_usage(place.folder).free
             if room < 2 * subjects * FILE_BYTES:
                 reason = f"{room / 1e9:.0f} GB are free on the disk of {place.folder.parent}"
-                rows.append(skipped(store, f"{subjects:,} subjects", reason))
+                yield skipped(store, f"{subjects:,} subjects", reason)
                 continue
-            rows += measure(place, store, subjects, options.sized(CHANGES))
-    return rows
+            yield from measure(place, store, subjects, options.sized(CHANGES))
 
 
 def measure(place: Place, store: str, subjects: int, changes: int) -> list[Row]:

@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -119,7 +120,7 @@ def upload(path: str, files: list[bytes], fields: dict[str, str]) -> bytes:
     return head(f"POST {path}", form, f"Content-Length: {len(body)}") + body
 
 
-def run(options: Options) -> list[Row]:
+def run(options: Options) -> Iterator[Row]:
     """Measures the capacity, and then sends twice as much."""
     palms = [draw(number) for number in range(PALMS)]
     seconds = options.sized(SECONDS)
@@ -133,7 +134,9 @@ def run(options: Options) -> list[Row]:
             idle_mb = peak_mb(server.process.pid)
             found, health, recovered_s = asyncio.run(press(server, palms, rate, seconds))
             rise_mb = peak_mb(server.process.pid) - idle_mb
-    return judge(found, health, recovered_s, rise_mb, f"{capacity:.0f}/s, {rate:.0f}/s", seconds)
+    yield from judge(
+        found, health, recovered_s, rise_mb, f"{capacity:.0f}/s, {rate:.0f}/s", seconds
+    )
 
 
 async def measure_capacity(port: int, palms: list[list[bytes]]) -> Answers:
