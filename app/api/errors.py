@@ -60,13 +60,13 @@ class TooManyRequests(Exception):
 
 
 class Overloaded(Exception):
-    """No place to compute became free in time."""
+    """No place to compute became free in time, or too many others wait for one."""
 
-    def __init__(self, max_concurrent: int, queue_timeout_s: float) -> None:
-        super().__init__(
-            f"{max_concurrent} requests are being computed and none finished within "
-            f"{queue_timeout_s} s; try again"
-        )
+    def __init__(self, max_concurrent: int, queue_timeout_s: float, waiting: int = 0) -> None:
+        reason = f"none finished within {queue_timeout_s} s"
+        if waiting:
+            reason = f"{waiting} others wait, the most that may"
+        super().__init__(f"{max_concurrent} requests are being computed and {reason}; try again")
 
 
 class UploadUnkept(Exception):

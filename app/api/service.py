@@ -23,6 +23,11 @@ from app.site import SiteReport
 Part = TypeVar("Part")
 
 
+MAX_WAITING = 64
+"""Most requests that wait for a place. Each holds a connection; if they took all of them, nobody
+else could connect (`app.connections`)."""
+
+
 class ClientGone(HTTPException):
     """The client disconnected while it waited; nobody reads this answer, but the log."""
 
@@ -37,16 +42,23 @@ class Admission:
         self._places = asyncio.Semaphore(max_concurrent)
         self._max_concurrent = max_concurrent
         self._queue_timeout_s = queue_timeout_s
+        self._waiting = 0
 
     @asynccontextmanager
     async def place(self, request: Request) -> AsyncGenerator[None]:
         """Waits for a place and holds it.
 
         Raises:
-            Overloaded: if no place became free in time.
+            Overloaded: if no place became free in time, or too many others wait.
             ClientGone: if the client disconnected meanwhile.
         """
-        await self._acquire(request)
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded(self._max_concurrent, self._queue_timeout_s, self._waiting)
+        self._waiting += 1
+        try:
+            await self._acquire(request)
+        finally:
+            self._waiting -= 1
         try:
             # A body that no form parser wanted is not whole: its request is about to be refused.
             body = getattr(request.state, "body", None)
