@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.gallery.subject import Hand, Subject
 from app.matching.decision import Decision
+from app.matching.impostors import Impostors as Measured
 from app.matching.mean_map import MIN_SUBJECTS
 from app.numbers import (
     CONFIDENCE_SHOWN,
@@ -58,12 +59,31 @@ class Impostors(_Answer):
         examples=[1.06],
     )
 
+    @classmethod
+    def of(cls, measured: Measured | None) -> Self | None:
+        """Describes impostors; None for none."""
+        return cls(mean=measured.mean, deviation=measured.deviation) if measured else None
+
+
+class CameraMean(_Answer):
+    """The mean map of one named camera, which is subtracted from the maps of its images."""
+
+    camera: str = Field(description="The camera, as enrolments name it.", examples=["front-door"])
+    subjects: int = Field(
+        description=f"Number of subjects that it is the mean of, {MIN_SUBJECTS} or more.",
+        examples=[60],
+    )
+    impostors: Impostors | None = Field(
+        description="How alike its subjects are to each other before this camera."
+    )
+
 
 class MeanMap(_Answer):
     """The mean of the enrolled subjects' maps, which is subtracted from every map."""
 
     subjects: int = Field(
-        description="Number of subjects that it is the mean of; 0 if none is subtracted: "
+        description="Number of subjects that it is the mean of, by images without a named camera, "
+        "or before the camera of most subjects; 0 if none is subtracted: "
         f"below {MIN_SUBJECTS} enrolled subjects, or after a refusal that the log explains.",
         examples=[240],
     )
@@ -74,6 +94,9 @@ class MeanMap(_Answer):
     )
     impostors: Impostors | None = Field(
         description="How alike its subjects are to each other; null if no mean map is subtracted."
+    )
+    cameras: list[CameraMean] = Field(
+        default=[], description="Named cameras that have a mean map of their own."
     )
 
 

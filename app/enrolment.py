@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble
+from app.gallery.cameras import UNNAMED
 from app.gallery.errors import SubjectExists, SubjectUnknown
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import GalleryIndex
@@ -70,6 +71,7 @@ class Checks:
         index: the gallery's index.
         add: whether the subject may exist.
         force: whether the palm may be unlike the subject's, or enrolled under another subject.
+        camera: the camera that took the images.
     """
 
     ensemble: Ensemble
@@ -77,6 +79,7 @@ class Checks:
     index: GalleryIndex
     add: bool
     force: bool
+    camera: str = UNNAMED
 
     def apply(
         self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps], once: Once | None
@@ -108,7 +111,7 @@ class Checks:
         return None
 
     def _require(self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps]) -> None:
-        require_one_palm(self.ensemble, self.index, probes)
+        require_one_palm(self.ensemble, self.index, probes, camera=self.camera)
         with suppress(SubjectUnknown):
             known = self.gallery.subject(subject_id).hand
             if hand and known and known != hand:
@@ -116,11 +119,13 @@ class Checks:
             if not self.add:
                 raise SubjectExists(subject_id)
         if not self.force:
-            require_own_palm(self.ensemble, self.index, subject_id, probes)
-            require_new_palm(self.ensemble, self.index, subject_id, probes)
+            require_own_palm(self.ensemble, self.index, subject_id, probes, camera=self.camera)
+            require_new_palm(self.ensemble, self.index, subject_id, probes, camera=self.camera)
 
 
-def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps]) -> None:
+def require_one_palm(
+    ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
+) -> None:
     """Checks that all images of a request show one palm.
 
     Images belong together if a chain of pairs that reach the threshold connects them.
@@ -129,13 +134,14 @@ def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[V
         ensemble: the nets.
         index: the gallery, whose mean map is subtracted.
         probes: for each net the maps of the images.
+        camera: the camera that took them.
 
     Raises:
         PalmsDiffer: if images do not belong to the first one; the message names them.
     """
     if len(probes[0]) < 2:
         return
-    by_net, impostors = index.compare_each_other(probes)
+    by_net, impostors = index.compare_each_other(probes, camera=camera)
     fused = ensemble.fusion.combine(by_net)
     fused = np.maximum(fused, fused.T)
     least = _least(ensemble, SAME_FMR, np.ones(1, np.int64), 1, impostors)
@@ -151,14 +157,19 @@ def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[V
 
 
 def require_own_palm(
-    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+    ensemble: Ensemble,
+    index: GalleryIndex,
+    subject_id: str,
+    probes: Sequence[VeinMaps],
+    *,
+    camera: str = UNNAMED,
 ) -> None:
     """Checks that images show the palm of a subject, if it is known by the nets in service.
 
     Raises:
         OtherPalm: if they do not.
     """
-    found = index.verify(subject_id, probes)
+    found = index.verify(subject_id, probes, camera=camera)
     if found is None:
         return
     score = float(ensemble.fusion.combine(found.by_net)[0])
@@ -174,14 +185,19 @@ def require_own_palm(
 
 
 def require_new_palm(
-    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+    ensemble: Ensemble,
+    index: GalleryIndex,
+    subject_id: str,
+    probes: Sequence[VeinMaps],
+    *,
+    camera: str = UNNAMED,
 ) -> None:
     """Checks that the palm is not enrolled under another subject.
 
     Raises:
         PalmKnown: if it is.
     """
-    found = index.search(probes)
+    found = index.search(probes, camera=camera)
     fused = ensemble.fusion.combine(found.by_net)
     limits = ensemble.fusion.calibration.at(
         KNOWN_FPIR / max(found.gallery_size, 1),

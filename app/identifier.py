@@ -1,7 +1,7 @@
 """The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from app import answers
@@ -17,6 +17,7 @@ from app.compare import compare, compute_maps, warn
 from app.enrolment import Checks, require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
+from app.gallery.cameras import UNNAMED
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import Forgotten, Found, GalleryIndex
@@ -51,6 +52,7 @@ class Identifier:
         fmr_target: float,
         quality_enroll: int,
         quality_probe: int,
+        calibrated: Mapping[str, Ensemble] | None = None,
     ) -> None:
         """Creates the identifier; reads and writes nothing.
 
@@ -62,8 +64,10 @@ class Identifier:
             fmr_target: share of impostors that verification may accept, 0 to 1.
             quality_enroll: least quality of an image to enroll, 0 to 100.
             quality_probe: least quality of an image to identify or verify, 0 to 100.
+            calibrated: by camera, the same nets with the thresholds that were calibrated for it.
         """
         self._ensemble = ensemble
+        self._calibrated = calibrated or {}
         self._gallery = gallery
         self._index = GalleryIndex(gallery, ensemble.nets, ensemble.fusion.weights)
         self._reader = reader
@@ -88,7 +92,6 @@ class Identifier:
         """
         subjects = self._index.count_subjects()
         used = self._index.mean_map
-        alike = used.impostors
         lowest = self._ensemble.fusion.calibration.lowest_fmr
         return GalleryState(
             subjects=subjects,
@@ -96,9 +99,15 @@ class Identifier:
             mean_map=MeanMap(
                 subjects=used.subjects,
                 revision=used.revision,
-                impostors=answers.Impostors(mean=alike.mean, deviation=alike.deviation)
-                if alike
-                else None,
+                impostors=answers.Impostors.of(used.impostors),
+                cameras=[
+                    answers.CameraMean(
+                        camera=camera,
+                        subjects=means.subjects,
+                        impostors=answers.Impostors.of(means.fused_impostors),
+                    )
+                    for camera, means in used.cameras.items()
+                ],
             ),
             fpir=min(max(self._fpir_target, subjects * lowest), 1.0),
         )
@@ -114,6 +123,7 @@ class Identifier:
         force: bool = False,
         mode: CaptureMode | None = None,
         once: Once | None = None,
+        camera: str = UNNAMED,
     ) -> Enrollment:
         """Stores one template per image and net; stores nothing if any image is refused.
 
@@ -126,6 +136,7 @@ class Identifier:
             force: whether the palm may be unlike the subject's, or enrolled under another subject.
             mode: what the images are taken for; None leaves it to the reader.
             once: identifies the request; if it was done before, nothing is stored.
+            camera: the camera that took the images.
 
         Raises:
             RequestDiffers: if another request was done under the key of `once`.
@@ -143,12 +154,22 @@ class Identifier:
             maps = compute_maps(self._ensemble, palms)
             templates = dict(zip(self._ensemble.formats, maps, strict=True))
             clock.lap("nets")
-            checks = Checks(self._ensemble, self._gallery, self._index, add=add, force=force)
+            ensemble = self._calibrated_for(camera)
+            checks = Checks(
+                ensemble, self._gallery, self._index, add=add, force=force, camera=camera
+            )
             done = checks.apply(subject_id, hand, maps, once)
             clock.lap("search")
             captures: list[Capture] = [palm.region.capture for palm in palms]
             subject = done or self._gallery.enroll(
-                subject_id, name, hand, templates, add=add, captures=captures, once=once
+                subject_id,
+                name,
+                hand,
+                templates,
+                add=add,
+                captures=captures,
+                once=once,
+                camera=camera,
             )
         # So that the next identification need not read it. If others' templates are damaged, that
         # identification says so; this subject is stored.
@@ -170,6 +191,7 @@ class Identifier:
         mode: CaptureMode | None = None,
         candidates: int = 5,
         explain: bool = False,
+        camera: str = UNNAMED,
     ) -> Identification:
         """Finds the subject whose palm the images show.
 
@@ -178,6 +200,7 @@ class Identifier:
             mode: see `enroll`.
             candidates: number of best subjects to return, whatever the decision.
             explain: whether to draw which veins agree with a match.
+            camera: see `enroll`.
 
         Raises:
             PalmImageError: if an image cannot be used, or the images show several palms.
@@ -185,11 +208,16 @@ class Identifier:
         clock = Clock()
         palms = self._read(images, mode, clock)
         compared = compare(
-            self._ensemble, palms, self._index.search, self._fmr_among, clock, self._require_one
+            self._calibrated_for(camera),
+            palms,
+            lambda probes: self._index.search(probes, camera=camera),
+            self._fmr_among,
+            clock,
+            lambda probes: self._require_one(probes, camera),
         )
         explanation = None
         if explain and compared.matched is not None:
-            explanation = self._explain(compared.matched.subject_id, compared.probes)
+            explanation = self._explain(compared.matched.subject_id, compared.probes, camera)
             clock.lap("explain")
         return Identification(
             decision=compared.verdict.decision,
@@ -208,7 +236,12 @@ class Identifier:
         )
 
     def verify(
-        self, subject_id: str, images: Sequence[bytes], *, mode: CaptureMode | None = None
+        self,
+        subject_id: str,
+        images: Sequence[bytes],
+        *,
+        mode: CaptureMode | None = None,
+        camera: str = UNNAMED,
     ) -> Verification:
         """Tells whether the images show the palm of one subject.
 
@@ -216,6 +249,7 @@ class Identifier:
             subject_id: the subject.
             images: files, all of one palm.
             mode: see `enroll`.
+            camera: see `enroll`.
 
         Raises:
             PalmImageError: if an image cannot be used, or the images show several palms.
@@ -227,12 +261,12 @@ class Identifier:
         clock.lap("gallery")
         palms = self._read(images, mode, clock)
         compared = compare(
-            self._ensemble,
+            self._calibrated_for(camera),
             palms,
-            lambda probes: self._find(subject_id, probes),
+            lambda probes: self._find(subject_id, probes, camera),
             lambda _: self._fmr_target,
             clock,
-            self._require_one,
+            lambda probes: self._require_one(probes, camera),
         )
         return Verification(
             decision=compared.verdict.decision,
@@ -251,13 +285,17 @@ class Identifier:
         """Returns the false match rate that holds the target among the subjects found."""
         return self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
 
-    def _require_one(self, probes: Sequence[VeinMaps]) -> None:
-        """Refuses images of several palms."""
-        require_one_palm(self._ensemble, self._index, probes)
+    def _calibrated_for(self, camera: str) -> Ensemble:
+        """Returns the nets with the thresholds for images of a camera."""
+        return self._calibrated.get(camera, self._ensemble)
 
-    def _find(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found:
+    def _require_one(self, probes: Sequence[VeinMaps], camera: str) -> None:
+        """Refuses images of several palms."""
+        require_one_palm(self._calibrated_for(camera), self._index, probes, camera=camera)
+
+    def _find(self, subject_id: str, probes: Sequence[VeinMaps], camera: str) -> Found:
         """Compares with one subject."""
-        found = self._index.verify(subject_id, probes)
+        found = self._index.verify(subject_id, probes, camera=camera)
         if found is None:
             raise TemplatesMissing(subject_id)
         return found
@@ -291,10 +329,10 @@ class Identifier:
                 raise type(error)(f"{place}: {error}") from error
         return palms
 
-    def _explain(self, subject_id: str, probes: Sequence[VeinMaps]) -> str | None:
+    def _explain(self, subject_id: str, probes: Sequence[VeinMaps], camera: str) -> str | None:
         """Draws the first image's maps; None if the subject was erased meanwhile."""
         first = [maps[:1] for maps in probes]
-        agreements = self._index.agreement(subject_id, first)
+        agreements = self._index.agreement(subject_id, first, camera=camera)
         if not agreements:
             return None
         return b64encode(draw_explanation(first, agreements)).decode()

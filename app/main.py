@@ -1,7 +1,7 @@
 """Wires settings, gallery, nets and routes into the application."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -35,7 +35,7 @@ from app.identifier import Identifier
 from app.inspection import Inspector
 from app.key_ring import KeyRing
 from app.logs import configure_logging
-from app.maintenance import calibrated_at_site
+from app.maintenance import Calibrated, calibrated_at_site
 from app.master_key import MasterKeys, MasterKeyUnusable
 from app.nets.files import NetUnusable
 from app.nets.finder_store import load_finder
@@ -191,22 +191,22 @@ def _start(
         "the finder", lambda: make_inspector(settings, load_finder(models, engine))
     )
     audit, ring = _start_access(app, settings, gallery)
-    report: SiteReport | None = None
     calibrated = _attempt(
         "the calibration at the site",
         lambda: calibrated_at_site(working(ensemble), working(gallery)),
     )
+    reports: Mapping[str, SiteReport] = {}
     if not isinstance(calibrated, Broken):
-        ensemble, report = calibrated
+        ensemble, reports = calibrated.ensemble, calibrated.reports
     identifier = _attempt(
         "the gallery",
         lambda: _start_identifier(
-            settings, working(calibrated)[0], working(gallery), working(inspector)
+            settings, working(calibrated), working(gallery), working(inspector)
         ),
     )
     admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
     return Service(
-        ensemble, gallery, identifier, inspector, ring, audit, admission, settings.explain, report
+        ensemble, gallery, identifier, inspector, ring, audit, admission, settings.explain, reports
     )
 
 
@@ -244,17 +244,18 @@ def make_inspector(settings: Settings, finder: Finder) -> Inspector:
 
 
 def _start_identifier(
-    settings: Settings, ensemble: Ensemble, gallery: Gallery, inspector: Inspector
+    settings: Settings, calibrated: Calibrated, gallery: Gallery, inspector: Inspector
 ) -> Identifier:
-    gallery.seed_trained(ensemble.identities if settings.trained else ())
+    gallery.seed_trained(calibrated.ensemble.identities if settings.trained else ())
     return Identifier(
-        ensemble,
+        calibrated.ensemble,
         gallery,
         inspector.reader,
         fpir_target=settings.fpir_target,
         fmr_target=settings.fmr_target,
         quality_enroll=settings.quality_enroll,
         quality_probe=settings.quality_probe,
+        calibrated=calibrated.cameras,
     )
 
 

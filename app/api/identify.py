@@ -18,6 +18,7 @@ from app.api.kinds import KINDS
 from app.api.middleware import SEND_IMAGES, FormIncomplete
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
+    CameraField,
     CaptureField,
     Enrollment,
     Identification,
@@ -30,6 +31,7 @@ from app.api.schemas import (
 from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
+from app.gallery.cameras import UNNAMED
 from app.gallery.errors import (
     ErasureUnknown,
     LastTemplate,
@@ -88,6 +90,7 @@ class EnrollForm(RequestBody):
         json_schema_extra=leave_empty,
     )
     capture: CaptureField = None
+    camera: CameraField = None
 
 
 class IdentifyForm(RequestBody):
@@ -95,6 +98,7 @@ class IdentifyForm(RequestBody):
 
     images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
     capture: CaptureField = None
+    camera: CameraField = None
 
 
 class VerifyForm(RequestBody):
@@ -107,6 +111,7 @@ class VerifyForm(RequestBody):
     )
     images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
     capture: CaptureField = None
+    camera: CameraField = None
 
 
 MULTIPART = Form(media_type="multipart/form-data")
@@ -195,6 +200,7 @@ def enroll(
             force=form.force,
             mode=form.capture,
             once=_once(idempotency_key, caller, form, images),
+            camera=form.camera or UNNAMED,
         )
     except PalmKnown as known:
         raise known if "read" in caller.scopes else known.unnamed() from None
@@ -224,7 +230,9 @@ def identify(
         require(caller_of(request), "explain")
         if not service.may_explain:
             raise ExplanationOff
-    found = identifier.identify(_read(form.images), mode=form.capture, explain=explain)
+    found = identifier.identify(
+        _read(form.images), mode=form.capture, explain=explain, camera=form.camera or UNNAMED
+    )
     _log_decision("identify", request, found)
     return _shown(Identification.of(found, request.state.request_id), request)
 
@@ -241,7 +249,9 @@ def verify(
 ) -> Verification:
     """Compares one palm with the templates of one subject only."""
     note_subject(request, form.subject_id)
-    found = identifier.verify(form.subject_id, _read(form.images), mode=form.capture)
+    found = identifier.verify(
+        form.subject_id, _read(form.images), mode=form.capture, camera=form.camera or UNNAMED
+    )
     _log_decision("verify", request, found)
     return _shown(Verification.of(found, request.state.request_id), request)
 
@@ -255,7 +265,9 @@ def _once(
     """
     if key is None:
         return None
-    fields = form.model_dump_json(exclude={"images"}).encode()
+    # A former release had no cameras: its requests are known without one.
+    left_out = {"images"} if form.camera else {"images", "camera"}
+    fields = form.model_dump_json(exclude=left_out).encode()
     parts = [hashlib.sha256(part).digest() for part in (key.encode(), fields, *images)]
     return Once(
         digest=hashlib.sha256(f"{caller.key_id} {key}".encode()).digest(),

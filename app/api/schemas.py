@@ -61,6 +61,18 @@ CaptureField = Annotated[
 ]
 
 
+CameraField = Annotated[
+    str | SkipJsonSchema[None],
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="Which camera took the images, if the service has several: 1 to 64 small "
+        "letters, digits, dots, dashes and underscores, of which the first is a letter or digit. "
+        "If left out, the unnamed camera.",
+        json_schema_extra=leave_empty,
+    ),
+]
+
+
 def image_files(limit: int, advice: str = "") -> Any:
     """Returns the field of a form that holds 1 to `limit` image files."""
     few = f"1 to {limit} images of one palm" if limit > 1 else "One image"
@@ -271,6 +283,14 @@ class Models(BaseModel):
         )
 
 
+class CameraSite(BaseModel):
+    """The calibration of one named camera."""
+
+    camera: str = Field(description="The camera, as enrolments name it.", examples=["front-door"])
+    report: SiteReport = Field(description="Stated against observed false match rates.")
+    used: bool = Field(description="Whether it raises the thresholds for images of this camera.")
+
+
 class Site(BaseModel):
     """The calibration at the site, which only `python -m app calibrate --write` changes."""
 
@@ -280,6 +300,9 @@ class Site(BaseModel):
     used: bool = Field(
         description="Whether it raises the thresholds: from the next start on, and not if it was "
         "measured with other nets or thresholds."
+    )
+    cameras: list[CameraSite] = Field(
+        description="The calibration of each named camera that has one."
     )
 
 

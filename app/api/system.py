@@ -6,10 +6,11 @@ from app.answers import GalleryState
 from app.api.access import Guarded, guarded
 from app.api.errors import NotReady
 from app.api.problems import documented
-from app.api.schemas import Health, Models, Readiness, Site
+from app.api.schemas import CameraSite, Health, Models, Readiness, Site
 from app.api.service import Broken, EnsembleDep, GalleryDep, IdentifierDep, Service, ServiceDep
+from app.gallery.cameras import UNNAMED
 from app.gallery.errors import GalleryUnusable
-from app.maintenance import read_report
+from app.maintenance import read_reports
 
 about = APIRouter(prefix="/v1", tags=["models"], route_class=Guarded)
 health = APIRouter(prefix="/health", tags=["health"])
@@ -34,8 +35,15 @@ def _describe_gallery(service: Service) -> GalleryState | None:
 @about.get("/site", summary="Show the calibration at the site", **guarded("metrics"))
 def show_site(service: ServiceDep, gallery: GalleryDep) -> Site:
     """Shows the stated and observed false match rates that `python -m app calibrate` measured."""
-    report = read_report(gallery)
-    return Site(report=report, used=report is not None and report == service.site_report)
+    reports, used = read_reports(gallery), service.site_reports
+    named = [
+        CameraSite(camera=camera, report=report, used=report == used.get(camera))
+        for camera, report in reports.items()
+        if camera != UNNAMED
+    ]
+    report = reports.get(UNNAMED)
+    is_used = report is not None and report == used.get(UNNAMED)
+    return Site(report=report, used=is_used, cameras=named)
 
 
 @health.get(

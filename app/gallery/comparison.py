@@ -7,6 +7,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from app.gallery.cameras import UNNAMED
 from app.gallery.rows import RowsView, Slots
 from app.gallery.subject import Subject
 from app.gallery.table import View
@@ -35,7 +36,8 @@ class Found:
         by_net: for each net float32 [N], the mean over the probe's images of the best score with
             any of the subject's templates.
         gallery_size: number of subjects that can be searched.
-        impostors: for each net the site's impostors; None if no mean map is subtracted.
+        impostors: for each net the impostors before the probe's camera; None if no mean map is
+            subtracted.
         fused_impostors: the same of the fused score.
         probe_images: number of the probe's images.
     """
@@ -57,22 +59,25 @@ def choose_proposer(weights: Sequence[float], calibrations: Sequence[Calibration
     return min(range(len(weights)), key=lambda i: (-weights[i], calibrations[i].temperature))
 
 
-def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:
+def search_all(
+    view: View, probes: Sequence[VeinMaps], proposer: int, *, camera: str = UNNAMED
+) -> Found:
     """Compares with all subjects, or with `CANDIDATES` of them.
 
     Args:
         view: the table.
         probes: for each net the maps of the probe's images.
         proposer: index of the net whose coarse maps propose the candidates.
+        camera: the camera that took the images.
     """
     known = np.flatnonzero(view.counts > 0)
     if len(known) > CANDIDATES and _count_bytes(view) > MAX_FULL_BYTES:
-        mean = view.means.maps[proposer]
+        mean = view.means.of(camera).maps[proposer]
         of_coarse = coarse_similarity(
             view.rows[proposer], len(view.subjects), probes[proposer], mean
         )[known]
         known = np.sort(known[np.argpartition(-of_coarse, CANDIDATES)[:CANDIDATES]])
-    return search(view, probes, known)
+    return search(view, probes, known, camera=camera)
 
 
 def _count_bytes(view: View) -> int:
@@ -80,11 +85,14 @@ def _count_bytes(view: View) -> int:
     return sum(rows.codes.bits.size for rows in view.rows) * (2 * SHIFT + 1) ** 2
 
 
-def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> Found:
+def search(
+    view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64], *, camera: str = UNNAMED
+) -> Found:
     """Compares with the subjects in some slots; those erased meanwhile are left out."""
+    means = view.means.of(camera)
     by_net = [
         _score(rows, probe, mean, slots, len(view.subjects))
-        for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True)
+        for rows, probe, mean in zip(view.rows, probes, means.maps, strict=True)
     ]
     erased = np.array(list(view.erased), np.int64)  # only now, see `View.erased`
     kept = ~np.isin(slots, erased)
@@ -94,26 +102,29 @@ def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> 
         view.counts[slots[kept]].astype(np.int64),
         [one[kept] for one in by_net],
         int((view.counts > 0).sum()) - int((view.counts[_within(erased, view)] > 0).sum()),
-        view.means.impostors or (None,) * len(view.rows),
-        view.means.fused_impostors,
+        means.impostors or (None,) * len(view.rows),
+        means.fused_impostors,
         len(probes[0]),
     )
 
 
-def locate(view: View, probes: Sequence[VeinMaps], slot: int) -> list[Floats]:
+def locate(
+    view: View, probes: Sequence[VeinMaps], slot: int, *, camera: str = UNNAMED
+) -> list[Floats]:
     """Returns where one image agrees with a subject's most similar template.
 
     Args:
         view: the table.
         probes: for each net the map of the image.
         slot: the subject's slot.
+        camera: the camera that took the image.
 
     Returns:
         For each net float32 [S, S]; see `app.matching.similarity.agreement`. Empty if the subject
         was erased meanwhile.
     """
     found: list[Floats] = []
-    for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True):
+    for rows, probe, mean in zip(view.rows, probes, view.means.of(camera).maps, strict=True):
         own = rows.codes[np.flatnonzero(rows.owners == slot)]
         if len(own):
             found.append(agreement(Signs.of(probe, mean), own))

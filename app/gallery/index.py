@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from app.ensemble import Net
+from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.comparison import Found, choose_proposer, locate, search, search_all
 from app.gallery.enrolled import next_means
 from app.gallery.errors import GalleryUnusable
@@ -28,14 +29,16 @@ class MeanMapState:
     """The mean maps in use.
 
     Attributes:
-        subjects: number of subjects in them; 0 if no mean map is subtracted.
+        subjects: number of subjects in those of the unnamed camera; 0 if none is subtracted.
         revision: rises whenever this process takes other mean maps into use.
-        impostors: the site's impostors, of the fused score; None if no mean map is subtracted.
+        impostors: the impostors before that camera, of the fused score; None if none is subtracted.
+        cameras: the mean maps of each named camera that has its own.
     """
 
     subjects: int
     revision: int
     impostors: Impostors | None
+    cameras: Mapping[str, Means]
 
 
 class Forgotten(NamedTuple):
@@ -83,8 +86,11 @@ class GalleryIndex:
     @property
     def mean_map(self) -> MeanMapState:
         """The state of the mean maps as of the last call."""
-        means = self._view.means if self._view else Means.none(self._nets)
-        return MeanMapState(means.subjects, means.revision, means.fused_impostors)
+        cameras = self._view.means if self._view else Cameras.without(self._nets)
+        means = cameras.of(UNNAMED)
+        return MeanMapState(
+            means.subjects, cameras.revision, means.fused_impostors, cameras.named()
+        )
 
     def refresh(self) -> None:
         """Applies the changes since the last call; the next search then need not."""
@@ -104,40 +110,45 @@ class GalleryIndex:
         """Returns how many subjects can be searched."""
         return int((self._current().counts > 0).sum())
 
-    def search(self, probes: Sequence[VeinMaps]) -> Found:
+    def search(self, probes: Sequence[VeinMaps], *, camera: str = UNNAMED) -> Found:
         """Compares a palm with all subjects that have templates of every net.
 
         In a large gallery coarse maps propose `CANDIDATES` subjects, and only these are compared.
 
         Args:
             probes: for each net the maps of the probe's images, at least one.
+            camera: the camera that took them.
         """
-        return search_all(self._current(), probes, self._proposer)
+        return search_all(self._current(), probes, self._proposer, camera=camera)
 
     def compare_each_other(
-        self, probes: Sequence[VeinMaps]
+        self, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
     ) -> tuple[list[Floats], Impostors | None]:
         """Compares P images with each other.
 
         Args:
             probes: for each net the maps of the images.
+            camera: the camera that took them.
 
         Returns:
             For each net the scores float32 [P, P], and the site's impostors of the fused score;
             None if no mean map is subtracted.
         """
-        means = self._current().means
+        means = self._current().means.of(camera)
         scores = [
             compare_each(maps, maps, mean) for maps, mean in zip(probes, means.maps, strict=True)
         ]
         return scores, means.fused_impostors
 
-    def verify(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found | None:
+    def verify(
+        self, subject_id: str, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
+    ) -> Found | None:
         """Compares a palm with one subject.
 
         Args:
             subject_id: the subject.
             probes: see `search`.
+            camera: see `search`.
 
         Returns:
             The scores with this subject alone; None if it does not exist or lacks templates of
@@ -147,22 +158,25 @@ class GalleryIndex:
         slot = view.slots.get(subject_id, len(view.counts))
         if slot >= len(view.counts) or not view.counts[slot]:
             return None
-        found = search(view, probes, np.array([slot]))
+        found = search(view, probes, np.array([slot]), camera=camera)
         return found if found.subjects else None
 
-    def agreement(self, subject_id: str, probes: Sequence[VeinMaps]) -> list[Floats]:
+    def agreement(
+        self, subject_id: str, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
+    ) -> list[Floats]:
         """Returns where one image agrees with a subject, for each net.
 
         Args:
             subject_id: the subject.
             probes: for each net the map of the image.
+            camera: the camera that took it.
 
         Returns:
             See `app.gallery.comparison.locate`; empty if there is no such subject.
         """
         view = self._current()
         slot = view.slots.get(subject_id)
-        return [] if slot is None else locate(view, probes, slot)
+        return [] if slot is None else locate(view, probes, slot, camera=camera)
 
     def settle(self) -> None:
         """Waits for the change of mean maps that is under way, if any."""
@@ -191,7 +205,9 @@ class GalleryIndex:
     def _read_changes(self) -> View:
         """Applies all changes; the caller holds the lock."""
         if self._table is None:
-            means = next_means(self._gallery, self._nets, self._weights, Means.none(self._nets))
+            means = next_means(
+                self._gallery, self._nets, self._weights, Cameras.without(self._nets)
+            )
             self._table = Table(self._nets, means, self._proposer)
         table = self._table
         while not table.read_page(self._gallery):
@@ -223,7 +239,7 @@ class GalleryIndex:
     def _build(self, table: Table) -> Table | None:
         """Builds a table with new mean maps; None if the old table must stay."""
         means = next_means(self._gallery, self._nets, self._weights, table.means)
-        if means.maps is table.means.maps and not table.is_sparse:
+        if means.revision == table.means.revision and not table.is_sparse:
             table.means, table.summed = means, means.considered
             return None
         rebuilt = Table(self._nets, means, self._proposer)

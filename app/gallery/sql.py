@@ -20,7 +20,7 @@ from app.gallery.schema import GALLERY, SITE, SUBJECTS
 from app.gallery.seeding import insert_rows, insert_subjects, seed_trained
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
-from app.gallery.sums import read_shares, read_sum, replace_shares
+from app.gallery.sums import read_shares, read_sum, read_sums, replace_shares
 from app.gallery.templates import insert_templates, read_templates
 from app.gallery.vault import SubjectKey, Vault
 from app.master_key import MasterKeyUnusable
@@ -90,6 +90,7 @@ class SqlGallery:
         add: bool,
         captures: Sequence[Capture] | None = None,
         once: Once | None = None,
+        camera: str = "",
     ) -> Subject:
         """See `Gallery.enroll`."""
         given = {"name": name, "hand": hand}
@@ -110,7 +111,7 @@ class SqlGallery:
             key = read_key(connection, self._vault, read_row(connection, subject_id))
             _change(connection, revision, subject_id, key, changes)
             before = read_shares(connection, subject_id, key, templates)
-            insert_templates(connection, subject_id, key, templates, captures)
+            insert_templates(connection, subject_id, key, templates, captures, camera=camera)
             subject = read_subject(connection, self._vault, subject_id)
             if subject.origin == "enrolled":
                 after = read_shares(connection, subject_id, key, templates)
@@ -198,6 +199,11 @@ class SqlGallery:
         with self._reading() as connection:
             return [read_sum(connection, self._vault, one) for one in formats]
 
+    def sums_by_camera(self, formats: Sequence[MapFormat]) -> dict[str, list[MapSum]]:
+        """See `Gallery.sums_by_camera`."""
+        with self._reading() as connection:
+            return read_sums(connection, self._vault, formats)
+
     def incomparable(
         self, formats: Sequence[MapFormat], *, after: str | None, limit: int
     ) -> list[Subject]:
@@ -212,16 +218,17 @@ class SqlGallery:
         with self._reading() as connection:
             return connection.scalars(query).one()
 
-    def site_report(self) -> str | None:
-        """See `Gallery.site_report`."""
+    def site_reports(self) -> dict[str, str]:
+        """See `Gallery.site_reports`."""
         with self._reading() as connection:
-            return connection.scalars(select(SITE.c.report)).one_or_none()
+            rows = connection.execute(select(SITE).order_by(SITE.c.camera)).all()
+            return {row.camera: row.report for row in rows}
 
-    def write_site_report(self, report: str) -> None:
+    def write_site_report(self, report: str, *, camera: str = "") -> None:
         """See `Gallery.write_site_report`."""
         with self._writing() as (connection, _):
-            connection.execute(delete(SITE))
-            insert_rows(connection, SITE, [{"report": report}])
+            connection.execute(delete(SITE).where(SITE.c.camera == camera))
+            insert_rows(connection, SITE, [{"camera": camera, "report": report}])
 
     def close(self) -> None:
         """See `Gallery.close`."""

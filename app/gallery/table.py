@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Net
+from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.errors import ROTATION_UNFINISHED
 from app.gallery.following import START, Changes, StoredMaps
 from app.gallery.gallery import Gallery
-from app.gallery.means import Means
 from app.gallery.rows import FREE, Rows, RowsView, Slots
 from app.gallery.subject import Subject
 from app.matching.maps import VeinMaps
@@ -33,7 +33,7 @@ class View:
     Attributes:
         revision: the gallery's.
         rows: each net's rows.
-        means: the mean maps that the rows were computed with.
+        means: the mean maps that the rows were computed with, by camera.
         subjects: by slot, S in all; None where the subject was erased.
         counts: int32 [S], number of images that each subject is compared with: the most of any
             net's, because more need a higher threshold; 0 if the subject cannot be searched.
@@ -45,7 +45,7 @@ class View:
 
     revision: int
     rows: tuple[RowsView, ...]
-    means: Means
+    means: Cameras
     subjects: tuple[Subject | None, ...]
     counts: Counts
     slots: Mapping[str, int]
@@ -56,16 +56,16 @@ class View:
 class Table:
     """Follows a gallery's changes; one caller at a time may do so, any number may use views."""
 
-    def __init__(self, nets: Sequence[Net], means: Means, proposer: int) -> None:
+    def __init__(self, nets: Sequence[Net], means: Cameras, proposer: int) -> None:
         """Creates an empty table.
 
         Args:
             nets: the nets in service.
-            means: the mean maps to subtract.
+            means: the mean maps to subtract, by camera.
             proposer: index of the net whose coarse maps are kept.
         """
         self.means = means
-        self.summed = 0
+        self.summed: Mapping[str, int] = {}
         self._nets = nets
         self._formats = [net.format for net in nets]
         self._identities = {identity: i for i, identity in enumerate(nets[0].identities)}
@@ -194,7 +194,8 @@ class Table:
         trained = self._nets[net].trained
         owners = slot_of[trained.owners]
         rows = np.flatnonzero(owners != FREE)
-        self._rows[net].append(trained.maps[rows], self.means.maps[net], owners[rows])
+        mean = self.means.of(UNNAMED).maps[net]
+        self._rows[net].append(trained.maps[rows], mean, owners[rows])
 
     def _append_enrolled(
         self, net: int, stored: StoredMaps, slots: Slots, held: NDArray[np.integer]
@@ -204,7 +205,11 @@ class Table:
         new = np.flatnonzero(rank >= held[stored.owners])
         maps = VeinMaps.from_bytes([stored.maps[i] for i in new.tolist()], self._formats[net].shape)
         scaled = self._nets[net].cohort.scaled(maps)  # an earlier release stored no scales
-        self._rows[net].append(scaled, self.means.maps[net], slots[stored.owners[new]])
+        owners = slots[stored.owners[new]]
+        cameras = np.array([stored.cameras[i] for i in new.tolist()], np.str_)
+        for camera in dict.fromkeys(cameras.tolist()):
+            own = np.flatnonzero(cameras == camera)
+            self._rows[net].append(scaled[own], self.means.of(camera).maps[net], owners[own])
 
 
 def _describe_damage(damaged: Iterable[tuple[str, MapFormat]]) -> str:
