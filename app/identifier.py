@@ -1,19 +1,14 @@
 """The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from app import answers
-from app.answers import (
-    Enrollment,
-    GalleryState,
-    Identification,
-    MeanMap,
-    Verification,
-)
+from app.answers import Enrollment, Identification, Verification
 from app.clock import Clock
-from app.compare import compare, compute_maps, warn
+from app.compare import Comparison, Search, compare, compute_maps, warn
 from app.enrolment import Checks, require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
@@ -22,10 +17,11 @@ from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import Forgotten, Found, GalleryIndex
 from app.gallery.subject import Hand
+from app.gallery_state import GalleryState
 from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
-from app.palm.errors import PalmImageError, PoorQuality
 from app.palm.reader import Palm, PalmReader, warn_of_turns
+from app.reading import read_palms
 from app.verdict import rank_candidates
 
 
@@ -91,25 +87,12 @@ class Identifier:
             GalleryUnusable: if nobody can be identified or verified; see `GalleryIndex`.
         """
         subjects = self._index.count_subjects()
-        used = self._index.mean_map
         lowest = self._ensemble.fusion.calibration.lowest_fmr
-        return GalleryState(
-            subjects=subjects,
-            without_templates=self._gallery.count_incomparable(self._ensemble.formats),
-            mean_map=MeanMap(
-                subjects=used.subjects,
-                revision=used.revision,
-                impostors=answers.Impostors.of(used.impostors),
-                cameras=[
-                    answers.CameraMean(
-                        camera=camera,
-                        subjects=means.subjects,
-                        impostors=answers.Impostors.of(means.fused_impostors),
-                    )
-                    for camera, means in used.cameras.items()
-                ],
-            ),
-            fpir=min(max(self._fpir_target, subjects * lowest), 1.0),
+        return GalleryState.of(
+            subjects,
+            self._gallery.count_incomparable(self._ensemble.formats),
+            self._index.mean_map,
+            min(max(self._fpir_target, subjects * lowest), 1.0),
         )
 
     def enroll(
@@ -151,13 +134,11 @@ class Identifier:
         if once is not None and self._gallery.was_enrolled(once):
             subject = self._gallery.subject(subject_id)
         else:
-            maps = compute_maps(self._ensemble, palms)
-            templates = dict(zip(self._ensemble.formats, maps, strict=True))
-            clock.lap("nets")
             ensemble = self._calibrated_for(camera)
-            checks = Checks(
-                ensemble, self._gallery, self._index, add=add, force=force, camera=camera
-            )
+            maps = compute_maps(ensemble, palms)
+            templates = dict(zip(ensemble.formats, maps, strict=True))
+            clock.lap("nets")
+            checks = Checks(ensemble, self._gallery, self._index, add, force, camera)
             done = checks.apply(subject_id, hand, maps, once)
             clock.lap("search")
             captures: list[Capture] = [palm.region.capture for palm in palms]
@@ -207,14 +188,8 @@ class Identifier:
         """
         clock = Clock()
         palms = self._read(images, mode, clock)
-        compared = compare(
-            self._calibrated_for(camera),
-            palms,
-            lambda probes: self._index.search(probes, camera=camera),
-            self._fmr_among,
-            clock,
-            lambda probes: self._require_one(probes, camera),
-        )
+        search = partial(self._index.search, camera=camera)
+        compared = self._compare(palms, search, self._fmr_among, clock, camera)
         explanation = None
         if explain and compared.matched is not None:
             explanation = self._explain(compared.matched.subject_id, compared.probes, camera)
@@ -260,14 +235,8 @@ class Identifier:
         subject = self._gallery.subject(subject_id)
         clock.lap("gallery")
         palms = self._read(images, mode, clock)
-        compared = compare(
-            self._calibrated_for(camera),
-            palms,
-            lambda probes: self._find(subject_id, probes, camera),
-            lambda _: self._fmr_target,
-            clock,
-            lambda probes: self._require_one(probes, camera),
-        )
+        find = partial(self._find, subject_id, camera)
+        compared = self._compare(palms, find, lambda _: self._fmr_target, clock, camera)
         return Verification(
             decision=compared.verdict.decision,
             identity=subject,
@@ -289,11 +258,23 @@ class Identifier:
         """Returns the nets with the thresholds for images of a camera."""
         return self._calibrated.get(camera, self._ensemble)
 
-    def _require_one(self, probes: Sequence[VeinMaps], camera: str) -> None:
-        """Refuses images of several palms."""
-        require_one_palm(self._calibrated_for(camera), self._index, probes, camera=camera)
+    def _compare(
+        self,
+        palms: Sequence[Palm],
+        search: Search,
+        fmr_of: Callable[[Found], float],
+        clock: Clock,
+        camera: str,
+    ) -> Comparison:
+        """Compares palms of one hand; see `compare`."""
+        ensemble = self._calibrated_for(camera)
 
-    def _find(self, subject_id: str, probes: Sequence[VeinMaps], camera: str) -> Found:
+        def require_one(probes: Sequence[VeinMaps]) -> None:
+            require_one_palm(ensemble, self._index, probes, camera=camera)
+
+        return compare(ensemble, palms, search, fmr_of, clock, require_one)
+
+    def _find(self, subject_id: str, camera: str, probes: Sequence[VeinMaps]) -> Found:
         """Compares with one subject."""
         found = self._index.verify(subject_id, probes, camera=camera)
         if found is None:
@@ -309,30 +290,11 @@ class Identifier:
         enrolling: bool = False,
     ) -> list[Palm]:
         """Returns the palm in each image."""
-        least_quality = self._quality_enroll if enrolling else self._quality_probe
-        if not images:
-            raise ValueError("no image is given: give at least one")
-        palms: list[Palm] = []
-        for position, data in enumerate(images, start=1):
-            place = f"image {position} of {len(images)}"
-            try:
-                image = self._reader.decode(data)
-                clock.lap("decode")
-                palm = self._reader.find(image, self._ensemble.input_px, mode)
-                palm.quality.refuse_below(least_quality)
-                clock.lap("find")
-                palms.append(palm)
-            except PoorQuality as error:
-                reasons = {f"images.{position - 1}.{n}": why for n, why in error.reasons.items()}
-                raise PoorQuality(f"{place}: {error}", reasons) from error
-            except PalmImageError as error:
-                raise type(error)(f"{place}: {error}") from error
-        return palms
+        least = self._quality_enroll if enrolling else self._quality_probe
+        return read_palms(self._reader, images, self._ensemble.input_px, mode, least, clock)
 
     def _explain(self, subject_id: str, probes: Sequence[VeinMaps], camera: str) -> str | None:
         """Draws the first image's maps; None if the subject was erased meanwhile."""
         first = [maps[:1] for maps in probes]
         agreements = self._index.agreement(subject_id, first, camera=camera)
-        if not agreements:
-            return None
-        return b64encode(draw_explanation(first, agreements)).decode()
+        return b64encode(draw_explanation(first, agreements)).decode() if agreements else None

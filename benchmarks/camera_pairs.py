@@ -4,14 +4,17 @@
 
 Draws the same palms before several cameras of each style that training never draws. All cameras
 cut the region of interest alike, as the service does in photographs of hands; with --own-cut, each
-at a scale, turn and place of its own. Each two cameras are a site: 40 subjects are enrolled by the
-one, 40 by the other, one image each. The other palms are strangers, who are compared with each
-other: a probe of either camera with a template of either. So half of the comparisons are within one
-camera. Three ways to subtract a mean map are compared, each with the site's impostors:
+at a scale, turn and place of its own. Two cameras are a site: those of one style, or the first ones
+of two styles. 40 subjects are enrolled by the one, 40 by the other, one image each. The other palms
+are strangers, who are compared with each other: a probe of either camera with a template of either.
+So half of the comparisons are within one camera. Four ways are compared:
 
-- none;
-- common: one mean map of all 80 subjects;
-- own: to each image that of its own camera's 40 subjects, and the impostors before the probe's.
+- none: no mean map, and no site's impostors;
+- common: one mean map of all 80 subjects, and their impostors, as without names of cameras;
+- own: to each image the mean map of its own camera's 40 subjects, and the impostors before the
+  probe's camera;
+- own, rescaled: the same, and scores across the cameras are scaled by the impostors across them, as
+  in the service.
 
 One threshold serves all comparisons of a way: the one that 1e-3 of all impostors reach.
 """
@@ -31,8 +34,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.ensemble import Ensemble
+from app.gallery.cameras import CameraScales
 from app.matching.calibration import lowest_reached
-from app.matching.cohort import compare_cohort
+from app.matching.cohort import compare_cohort, compare_cohorts
+from app.matching.fusion import weighted_sum
 from app.matching.impostors import Impostors
 from app.matching.intervals import wilson_interval
 from app.matching.maps import Floats, VeinMaps, join_maps
@@ -56,7 +61,7 @@ JUDGING = ("polarized", "held-out", "contact", "mobile")
 ENROLLED = 40  # by each camera
 FMR = 1e-3
 SEED = 613
-WAYS = ("none", "common", "own")
+WAYS = ("none", "common", "own", "own, rescaled")
 
 
 class Camera(NamedTuple):
@@ -68,7 +73,7 @@ class Camera(NamedTuple):
 
 Shots = tuple[list[VeinMaps], list[VeinMaps]]
 """By net the maps of all palms' first session, and of the strangers' second one."""
-Cells = dict[str, list[NDArray[np.float64]]]
+Cells = dict[str, list[NDArray[np.floating]]]
 """By kind of comparison, the scores of strangers [P, P] in the sites' deviations."""
 
 
@@ -90,7 +95,8 @@ def main() -> None:
         one: photograph_all(ensemble, palms, one, own_cut=options.own_cut)
         for one in tqdm(cameras, "cameras")
     }
-    pairs = list(combinations(cameras, 2))
+    pairs = [(one, other) for one, other in combinations(cameras, 2) if one.style == other.style]
+    pairs += combinations([Camera(style, 0) for style in JUDGING], 2)
     rows = [tabulate(way, measure(ensemble.fusion.weights, shots, pairs, way)) for way in WAYS]
     report = {"machine": machine, "sites": len(pairs), "rows": rows}
     print(as_markdown(report))
@@ -142,17 +148,16 @@ def measure(
     for pair in tqdm(pairs, f"{way}: sites"):
         sites = [Site.of(shots, pair, net, way) for net in range(len(weights))]
         for of_probe, of_template in product((0, 1), repeat=2):
-            scores = reduce(
-                add,
+            scores = weighted_sum(
+                weights,
                 [
-                    weight * site.compare(shots, pair, net, of_probe, of_template)
-                    for net, (weight, site) in enumerate(zip(weights, sites, strict=True))
+                    site.compare(shots, pair, net, of_probe, of_template)
+                    for net, site in enumerate(sites)
                 ],
             )
-            cohorts = [site.cohorts[of_probe] for site in sites]
-            if all(cohort is not None for cohort in cohorts):
-                fused = np.sum([w * c for w, c in zip(weights, cohorts, strict=True)], axis=0)
-                scale = Impostors.of(fused)
+            cohorts = [one for site in sites if (one := site.cohorts[of_probe]) is not None]
+            if cohorts:
+                scale = Impostors.of(weighted_sum(weights, cohorts))
                 scores = (scores - scale.mean) / scale.deviation
             across = "across, one style" if pair[0].style == pair[1].style else "across, two styles"
             found["within" if of_probe == of_template else across].append(scores)
@@ -165,10 +170,12 @@ class Site(NamedTuple):
     Attributes:
         means: the mean map to subtract from the images of each.
         cohorts: the scores of the enrolled subjects that scale the probes of each; None for none.
+        across: the impostors across both; None if scores across them are not rescaled.
     """
 
     means: tuple[Floats | None, Floats | None]
     cohorts: tuple[Floats | None, Floats | None]
+    across: Impostors | None
 
     @classmethod
     def of(
@@ -176,17 +183,21 @@ class Site(NamedTuple):
     ) -> "Site":
         """Computes the mean maps of one way."""
         if way == "none":
-            return cls((None, None), (None, None))
+            return cls((None, None), (None, None), None)
         by_camera = [
             [shots[one][0][net][i : i + 1] for i in range(first, first + ENROLLED)]
             for one, first in zip(pair, (0, ENROLLED), strict=True)
         ]
-        groups = by_camera if way == "own" else [by_camera[0] + by_camera[1]] * 2
+        groups = by_camera if way.startswith("own") else [by_camera[0] + by_camera[1]] * 2
         totals = [reduce(add, map(MapSum.of, group)) for group in groups]
         cohorts = [
             compare_cohort(group, total) for group, total in zip(groups, totals, strict=True)
         ]
-        return cls((totals[0].mean(), totals[1].mean()), (cohorts[0], cohorts[1]))
+        across: Impostors | None = None
+        if way == WAYS[-1]:
+            scores = compare_cohorts(groups[0], totals[0], groups[1], totals[1])
+            across = Impostors.of_values(scores[~np.isnan(scores)].astype(np.float64))
+        return cls((totals[0].mean(), totals[1].mean()), (cohorts[0], cohorts[1]), across)
 
     def compare(
         self,
@@ -195,17 +206,22 @@ class Site(NamedTuple):
         net: int,
         of_probe: int,
         of_template: int,
-    ) -> NDArray[np.float64]:
+    ) -> Floats:
         """Returns the scores of the strangers' probes with their templates, [P, P]."""
         probes = shots[pair[of_probe]][1][net]
         templates = shots[pair[of_template]][0][net][2 * ENROLLED :]
         codes, mean = encode(templates, self.means[of_template]), self.means[of_probe]
-        return np.array(
+        found = np.array(
             [
                 compare_one(probes[i : i + 1], codes, templates.scales, mean, probes.shape)
                 for i in range(len(probes))
-            ],
-            np.float64,
+            ]
+        )
+        cohort = self.cohorts[of_probe]
+        if self.across is None or cohort is None or of_probe == of_template:
+            return found
+        return CameraScales.between(Impostors.of(cohort), self.across).rescale(
+            found, np.zeros(found.shape, np.int16)
         )
 
 

@@ -31,7 +31,6 @@ from app.api.schemas import (
 from app.api.service import AdmittedIdentifierDep, ServiceDep
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
-from app.gallery.cameras import UNNAMED
 from app.gallery.errors import (
     ErasureUnknown,
     LastTemplate,
@@ -90,7 +89,7 @@ class EnrollForm(RequestBody):
         json_schema_extra=leave_empty,
     )
     capture: CaptureField = None
-    camera: CameraField = None
+    camera: CameraField = ""
 
 
 class IdentifyForm(RequestBody):
@@ -98,7 +97,7 @@ class IdentifyForm(RequestBody):
 
     images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
     capture: CaptureField = None
-    camera: CameraField = None
+    camera: CameraField = ""
 
 
 class VerifyForm(RequestBody):
@@ -111,7 +110,7 @@ class VerifyForm(RequestBody):
     )
     images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
     capture: CaptureField = None
-    camera: CameraField = None
+    camera: CameraField = ""
 
 
 MULTIPART = Form(media_type="multipart/form-data")
@@ -200,7 +199,7 @@ def enroll(
             force=form.force,
             mode=form.capture,
             once=_once(idempotency_key, caller, form, images),
-            camera=form.camera or UNNAMED,
+            camera=form.camera,
         )
     except PalmKnown as known:
         raise known if "read" in caller.scopes else known.unnamed() from None
@@ -230,9 +229,8 @@ def identify(
         require(caller_of(request), "explain")
         if not service.may_explain:
             raise ExplanationOff
-    found = identifier.identify(
-        _read(form.images), mode=form.capture, explain=explain, camera=form.camera or UNNAMED
-    )
+    images, camera = _read(form.images), form.camera
+    found = identifier.identify(images, mode=form.capture, explain=explain, camera=camera)
     _log_decision("identify", request, found)
     return _shown(Identification.of(found, request.state.request_id), request)
 
@@ -249,9 +247,8 @@ def verify(
 ) -> Verification:
     """Compares one palm with the templates of one subject only."""
     note_subject(request, form.subject_id)
-    found = identifier.verify(
-        form.subject_id, _read(form.images), mode=form.capture, camera=form.camera or UNNAMED
-    )
+    images, camera = _read(form.images), form.camera
+    found = identifier.verify(form.subject_id, images, mode=form.capture, camera=camera)
     _log_decision("verify", request, found)
     return _shown(Verification.of(found, request.state.request_id), request)
 
@@ -265,8 +262,7 @@ def _once(
     """
     if key is None:
         return None
-    # A former release had no cameras: its requests are known without one.
-    left_out = {"images"} if form.camera else {"images", "camera"}
+    left_out = {"images"} if form.camera else {"images", "camera"}  # as before there were cameras
     fields = form.model_dump_json(exclude=left_out).encode()
     parts = [hashlib.sha256(part).digest() for part in (key.encode(), fields, *images)]
     return Once(

@@ -16,13 +16,12 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers, inspection
-from app.answers import GalleryState
 from app.ensemble import Ensemble, Net
 from app.gallery.subject import Hand, Subject, Template
+from app.gallery_state import GalleryState
 from app.matching.calibration import Calibration
 from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
-from app.site import SiteReport
 from app.validation import MAX_ERRORS, suggest
 
 _UNFIT_FOR_A_NAME = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
@@ -62,7 +61,7 @@ CaptureField = Annotated[
 
 
 CameraField = Annotated[
-    str | SkipJsonSchema[None],
+    str,
     Field(
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
         description="Which camera took the images, if the service has several: 1 to 64 small "
@@ -281,29 +280,6 @@ class Models(BaseModel):
             cases=CalibratedCase.all_of(ensemble.fusion.calibration),
             gallery=gallery,
         )
-
-
-class CameraSite(BaseModel):
-    """The calibration of one named camera."""
-
-    camera: str = Field(description="The camera, as enrolments name it.", examples=["front-door"])
-    report: SiteReport = Field(description="Stated against observed false match rates.")
-    used: bool = Field(description="Whether it raises the thresholds for images of this camera.")
-
-
-class Site(BaseModel):
-    """The calibration at the site, which only `python -m app calibrate --write` changes."""
-
-    report: SiteReport | None = Field(
-        description="Stated against observed false match rates; null if none was written."
-    )
-    used: bool = Field(
-        description="Whether it raises the thresholds: from the next start on, and not if it was "
-        "measured with other nets or thresholds."
-    )
-    cameras: list[CameraSite] = Field(
-        description="The calibration of each named camera that has one."
-    )
 
 
 class Health(BaseModel):

@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from app.gallery.cameras import UNNAMED
+from app.gallery.cameras import UNNAMED, CameraScales
 from app.gallery.rows import RowsView, Slots
 from app.gallery.subject import Subject
 from app.gallery.table import View
@@ -91,8 +91,8 @@ def search(
     """Compares with the subjects in some slots; those erased meanwhile are left out."""
     means = view.means.of(camera)
     by_net = [
-        _score(rows, probe, mean, slots, len(view.subjects))
-        for rows, probe, mean in zip(view.rows, probes, means.maps, strict=True)
+        _score(rows, probe, mean, view.means.scales_of(camera, net), slots, len(view.subjects))
+        for net, (rows, probe, mean) in enumerate(zip(view.rows, probes, means.maps, strict=True))
     ]
     erased = np.array(list(view.erased), np.int64)  # only now, see `View.erased`
     kept = ~np.isin(slots, erased)
@@ -140,6 +140,7 @@ def _score(
     rows: RowsView,
     probe: VeinMaps,
     mean: Floats | None,
+    scales_of: CameraScales | None,
     slots: NDArray[np.int64],
     slot_count: int,
 ) -> Floats:
@@ -156,6 +157,9 @@ def _score(
     of_images = [
         compare_one(probe[i : i + 1], codes, scales, mean, probe.shape) for i in range(len(probe))
     ]
+    if scales_of is not None:
+        cameras = rows.cameras if every else rows.cameras[chosen]
+        of_images = [scales_of.rescale(scores, cameras) for scores in of_images]
     return _best_by_slot(of_images, owners, slot_count)[slots]
 
 

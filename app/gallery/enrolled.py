@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from app.ensemble import Net
-from app.gallery.cameras import Cameras
+from app.gallery.cameras import CameraCohort, Cameras
 from app.gallery.errors import ROTATION_UNFINISHED, GalleryUnusable
 from app.gallery.following import START, Changes
 from app.gallery.gallery import Gallery
@@ -31,12 +31,12 @@ def next_means(
     cameras = former.following(nets, sums)
     if not (renewed := cameras.renewed(former)):
         return cameras
-    enrolled = read_enrolled(gallery, nets, renewed, most=MAX_COHORT)
+    enrolled = read_enrolled(gallery, nets, cameras.names, most=MAX_COHORT)
     cohorts = {
-        camera: [[own[net] for own in maps] for net in range(len(nets))]
-        for camera, (_, maps) in enrolled.items()
+        camera: CameraCohort(ids, [[own[net] for own in maps] for net in range(len(nets))])
+        for camera, (ids, maps) in enrolled.items()
     }
-    return cameras.measured(cohorts, sums, weights)
+    return cameras.measured(renewed, cohorts, sums, weights)
 
 
 def read_enrolled(

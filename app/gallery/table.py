@@ -194,8 +194,7 @@ class Table:
         trained = self._nets[net].trained
         owners = slot_of[trained.owners]
         rows = np.flatnonzero(owners != FREE)
-        mean = self.means.of(UNNAMED).maps[net]
-        self._rows[net].append(trained.maps[rows], mean, owners[rows])
+        self._append(net, trained.maps[rows], owners[rows], UNNAMED)
 
     def _append_enrolled(
         self, net: int, stored: StoredMaps, slots: Slots, held: NDArray[np.integer]
@@ -209,7 +208,11 @@ class Table:
         cameras = np.array([stored.cameras[i] for i in new.tolist()], np.str_)
         for camera in dict.fromkeys(cameras.tolist()):
             own = np.flatnonzero(cameras == camera)
-            self._rows[net].append(scaled[own], self.means.of(camera).maps[net], owners[own])
+            self._append(net, scaled[own], owners[own], camera)
+
+    def _append(self, net: int, maps: VeinMaps, owners: Slots, camera: str) -> None:
+        means = self.means
+        self._rows[net].append(maps, means.of(camera).maps[net], owners, means.number_of(camera))
 
 
 def _describe_damage(damaged: Iterable[tuple[str, MapFormat]]) -> str:
