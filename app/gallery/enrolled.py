@@ -69,10 +69,14 @@ def read_enrolled(
                 own.pop(number, None)
             for index, number in enumerate(page.numbers):
                 subject = page.subjects[index]
-                maps = _maps_of(page, index, nets, camera) if subject.origin == "enrolled" else []
-                if maps and len(maps[0]):
+                # Another camera may need many more pages, which memory could not hold.
+                is_full = most is not None and len(own) >= most and number not in own
+                if subject.origin != "enrolled" or is_full:
+                    continue
+                maps = _maps_of(page, index, nets, camera)
+                if len(maps[0]):
                     own[number] = subject.subject_id, maps
-    return {camera: _split(list(own.values())[:most]) for camera, own in found.items()}
+    return {camera: _split(list(own.values())) for camera, own in found.items()}
 
 
 def _split(

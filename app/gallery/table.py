@@ -205,9 +205,10 @@ class Table:
         maps = VeinMaps.from_bytes([stored.maps[i] for i in new.tolist()], self._formats[net].shape)
         scaled = self._nets[net].cohort.scaled(maps)  # an earlier release stored no scales
         owners = slots[stored.owners[new]]
-        cameras = np.array([stored.cameras[i] for i in new.tolist()], np.str_)
-        for camera in dict.fromkeys(cameras.tolist()):
-            own = np.flatnonzero(cameras == camera)
+        cameras = [stored.cameras[i] for i in new.tolist()]
+        for camera in dict.fromkeys(cameras):
+            its = [one == camera for one in cameras]
+            own = slice(None) if all(its) else np.flatnonzero(its)  # a slice copies nothing
             self._append(net, scaled[own], owners[own], camera)
 
     def _append(self, net: int, maps: VeinMaps, owners: Slots, camera: str) -> None:
