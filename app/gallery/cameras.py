@@ -111,15 +111,12 @@ class Cameras:
         if len(self.names) < 2:
             return None
         used = self._used_for(camera)
-        within, unscaled = (
-            self.own[used].impostors,
-            CameraScales.between(*[Impostors(0.0, 1.0)] * 2),
-        )
+        within, same = self.own[used].impostors, Impostors(0.0, 1.0)
         found: list[CameraScales] = []
         for other in self.names:
             across = self.across.get((min(used, other), max(used, other)))
             if across is None or not within:  # itself, or the subjects were erased meanwhile
-                found.append(unscaled)
+                found.append(CameraScales.between(same, same))
             else:
                 found.append(CameraScales.between(within[net], across[net]))
         factors, added = zip(*found, strict=True)
