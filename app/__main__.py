@@ -24,6 +24,7 @@ from app.connections import (
     limit_connections,
 )
 from app.ensemble import NetsDisagree
+from app.gallery.cameras import UNNAMED
 from app.gallery.errors import GalleryUnusable
 from app.gallery.sealing import BackupUnusable
 from app.import_commands import add_import_command, run_import
@@ -67,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "outdated":
             return _list_outdated(settings)
         if chosen.command == "calibrate":
-            return _calibrate(settings, write=chosen.write, force=chosen.force)
+            return _calibrate(
+                settings, write=chosen.write, force=chosen.force, camera=chosen.camera
+            )
         if chosen.command == "keys":
             return run_key_command(settings, chosen)
         if chosen.command == "audit":
@@ -144,16 +147,16 @@ def _list_outdated(settings: Settings) -> int:
     return 0
 
 
-def _calibrate(settings: Settings, *, write: bool, force: bool) -> int:
+def _calibrate(settings: Settings, *, write: bool, force: bool, camera: str) -> int:
     """Prints stated against observed false match rates at the site, and stores them if asked to."""
     ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
     with closing(open_gallery(settings)) as gallery:
-        report, suspects = calibrate_site(gallery, ensemble, may_lower=force)
+        report, suspects = calibrate_site(gallery, ensemble, may_lower=force, camera=camera)
         print(describe_report(report, suspects))
         if write:
             audit = AuditLog(settings.audit_file, gallery.secrets.audit)
             with audit.change(command_event("calibrate --write")):
-                write_report(gallery, report, keep_raised=not force)
+                write_report(gallery, report, keep_raised=not force, camera=camera)
             print("written: the thresholds take effect when the service restarts")
     return 0
 
@@ -208,6 +211,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--force",
         action="store_true",
         help="also lower thresholds below the shipped ones where the observed rate is lower",
+    )
+    calibrate.add_argument(
+        "--camera",
+        default=UNNAMED,
+        metavar="NAME",
+        help="the camera whose images are compared; by default those for which none was named",
     )
     add_key_commands(commands)
     add_audit_commands(commands)

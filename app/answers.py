@@ -12,14 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.gallery.subject import Hand, Subject
 from app.matching.decision import Decision
-from app.matching.mean_map import MIN_SUBJECTS
 from app.numbers import (
     CONFIDENCE_SHOWN,
     SCORE_SHOWN,
     Confidence,
     Corner,
     Degrees,
-    Deviation,
     Fmr,
     Milliseconds,
     Score,
@@ -54,56 +52,6 @@ class Threshold(_Answer):
         "0 to 1, to 3 significant digits.",
         examples=[6.25e-05],
     )
-
-
-class Impostors(_Answer):
-    """How alike the enrolled subjects are to each other, by the nets' fused score."""
-
-    mean: Score = Field(
-        description="Mean of their scores with each other, to 4 significant digits.",
-        examples=[0.58],
-    )
-    deviation: Deviation = Field(
-        description="Standard deviation of these scores, to 4 significant digits. Thresholds "
-        "are multiplied by it and raised by the mean.",
-        examples=[1.06],
-    )
-
-
-class MeanMap(_Answer):
-    """The mean of the enrolled subjects' maps, which is subtracted from every map."""
-
-    subjects: int = Field(
-        description="Number of subjects that it is the mean of; 0 if none is subtracted: "
-        f"below {MIN_SUBJECTS} enrolled subjects, or after a refusal that the log explains.",
-        examples=[240],
-    )
-    revision: int = Field(
-        description="Number of changes of the mean map in use since the service started, 0 or "
-        "more.",
-        examples=[3],
-    )
-    impostors: Impostors | None = Field(
-        description="How alike its subjects are to each other; null if no mean map is subtracted."
-    )
-
-
-class GalleryState(_Answer):
-    """The gallery as it is searched now."""
-
-    subjects: int = Field(description="Number of subjects that can be identified.", examples=[400])
-    without_templates: int = Field(
-        description="Number of enrolled subjects that cannot be identified, because they have no "
-        "templates of the nets in service: enroll them again with add=true.",
-        examples=[0],
-    )
-    mean_map: MeanMap = Field(description="The mean map in use, never shown itself.")
-    fpir: Fmr = Field(
-        description="False positive identification rate that can be held among these subjects: "
-        "PALM_FPIR_TARGET, or more if the nets are not calibrated for so many. 0 to 1.",
-        examples=[0.01],
-    )
-    as_of: GalleryAsOf = None
 
 
 class Candidate(_Answer):

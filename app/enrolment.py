@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble
+from app.gallery.cameras import UNNAMED
 from app.gallery.collection import DEFAULT
 from app.gallery.errors import CollectionDiffers, SubjectExists, SubjectUnknown
 from app.gallery.gallery import Gallery, Once
@@ -72,6 +73,7 @@ class Checks:
         add: whether the subject may exist.
         force: whether the palm may be unlike the subject's, or enrolled under another subject.
         collection: the subject's; None for that of a known one, or for "default".
+        camera: the camera that took the images.
     """
 
     ensemble: Ensemble
@@ -80,6 +82,7 @@ class Checks:
     add: bool
     force: bool
     collection: str | None = None
+    camera: str = UNNAMED
 
     def apply(
         self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps], once: Once | None
@@ -112,7 +115,7 @@ class Checks:
         return None
 
     def _require(self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps]) -> None:
-        require_one_palm(self.ensemble, self.index, probes)
+        require_one_palm(self.ensemble, self.index, probes, camera=self.camera)
         known = self._find(subject_id)
         if known is not None:
             if hand and known.hand and known.hand != hand:
@@ -125,9 +128,11 @@ class Checks:
             return
         # One whom the caller may not see is not compared: the gallery will refuse the id.
         if known is not None:
-            require_own_palm(self.ensemble, self.index, subject_id, probes)
+            require_own_palm(self.ensemble, self.index, subject_id, probes, camera=self.camera)
         collection = known.collection if known else self.collection or DEFAULT
-        require_new_palm(self.ensemble, self.index, subject_id, probes, collection)
+        require_new_palm(
+            self.ensemble, self.index, subject_id, probes, collection, camera=self.camera
+        )
 
     def _find(self, subject_id: str) -> Subject | None:
         with suppress(SubjectUnknown):
@@ -135,7 +140,9 @@ class Checks:
         return None
 
 
-def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps]) -> None:
+def require_one_palm(
+    ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
+) -> None:
     """Checks that all images of a request show one palm.
 
     Images belong together if a chain of pairs that reach the threshold connects them.
@@ -144,13 +151,14 @@ def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[V
         ensemble: the nets.
         index: the gallery, whose mean map is subtracted.
         probes: for each net the maps of the images.
+        camera: the camera that took them.
 
     Raises:
         PalmsDiffer: if images do not belong to the first one; the message names them.
     """
     if len(probes[0]) < 2:
         return
-    by_net, impostors = index.compare_each_other(probes)
+    by_net, impostors = index.compare_each_other(probes, camera=camera)
     fused = ensemble.fusion.combine(by_net)
     fused = np.maximum(fused, fused.T)
     least = _least(ensemble, SAME_FMR, np.ones(1, np.int64), 1, impostors)
@@ -166,14 +174,19 @@ def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[V
 
 
 def require_own_palm(
-    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+    ensemble: Ensemble,
+    index: GalleryIndex,
+    subject_id: str,
+    probes: Sequence[VeinMaps],
+    *,
+    camera: str = UNNAMED,
 ) -> None:
     """Checks that images show the palm of a subject, if it is known by the nets in service.
 
     Raises:
         OtherPalm: if they do not.
     """
-    score, least = measure_own_palm(ensemble, index, subject_id, probes) or (0, 0)
+    score, least = measure_own_palm(ensemble, index, subject_id, probes, camera=camera) or (0, 0)
     if score < least:
         raise OtherPalm(
             f"the images do not show the palm of subject {subject_id!r} (score "
@@ -183,13 +196,18 @@ def require_own_palm(
 
 
 def measure_own_palm(
-    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+    ensemble: Ensemble,
+    index: GalleryIndex,
+    subject_id: str,
+    probes: Sequence[VeinMaps],
+    *,
+    camera: str = UNNAMED,
 ) -> tuple[float, float] | None:
     """Returns the score of images with a subject, and the least one that its own palm reaches.
 
     None if the subject has no templates of the nets in service.
     """
-    found = index.verify(subject_id, probes)
+    found = index.verify(subject_id, probes, camera=camera)
     if found is None:
         return None
     score = float(ensemble.fusion.combine(found.by_net)[0])
@@ -204,13 +222,15 @@ def require_new_palm(
     subject_id: str,
     probes: Sequence[VeinMaps],
     collection: str,
+    *,
+    camera: str = UNNAMED,
 ) -> None:
     """Checks that the palm is not enrolled under another subject of the same collection.
 
     Raises:
         PalmKnown: if it is.
     """
-    found = index.search(probes, frozenset({collection}))
+    found = index.search(probes, frozenset({collection}), camera=camera)
     fused = ensemble.fusion.combine(found.by_net)
     limits = ensemble.fusion.calibration.at(
         KNOWN_FPIR / max(found.gallery_size, 1),

@@ -1,40 +1,36 @@
-"""The use cases: enroll, identify, verify. Knows no HTTP, no SQL, no inference engine."""
+"""The use cases: identify, verify, and `Enroller`'s. Knows no HTTP, no SQL, no inference engine."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from app import answers
-from app.answers import (
-    Enrollment,
-    GalleryState,
-    Identification,
-    MeanMap,
-    Verification,
-)
+from app.answers import Identification, Verification
 from app.clock import Clock
-from app.compare import compare, compute_maps, warn
-from app.enrolment import Checks, require_one_palm
+from app.compare import Comparison, Search, compare, warn
+from app.enroller import Enroller
+from app.enrolment import require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
+from app.gallery.cameras import UNNAMED
 from app.gallery.collection import Within
-from app.gallery.erasure import Erasure
-from app.gallery.errors import GalleryUnusable, TemplatesMissing
-from app.gallery.gallery import Gallery, Once
+from app.gallery.errors import TemplatesMissing
+from app.gallery.gallery import Gallery
 from app.gallery.index import Forgotten, Found, GalleryIndex
 from app.gallery.outage import Outage
-from app.gallery.records import FieldValue
-from app.gallery.subject import Hand
+from app.gallery_state import GalleryState
 from app.matching.maps import VeinMaps
-from app.merging import require_one_subject
-from app.palm.capture import Capture, CaptureMode
-from app.palm.reader import Palm, PalmReader, read_palms, warn_of_turns
+from app.palm.capture import CaptureMode
+from app.palm.reader import Palm, PalmReader, read_palms
 from app.verdict import rank_candidates
 
 
 class Identifier:
-    """Enrolls, identifies and verifies by a set of nets; safe for concurrent callers."""
+    """Identifies and verifies by a set of nets; safe for concurrent callers.
+
+    Attributes:
+        enroller: enrolls by the same nets.
+    """
 
     def __init__(
         self,
@@ -47,6 +43,7 @@ class Identifier:
         quality_enroll: int,
         quality_probe: int,
         outage: Outage | None = None,
+        calibrated: Mapping[str, Ensemble] | None = None,
     ) -> None:
         """Creates the identifier; reads and writes nothing.
 
@@ -59,18 +56,24 @@ class Identifier:
             quality_enroll: least quality of an image to enroll, 0 to 100.
             quality_probe: least quality of an image to identify or verify, 0 to 100.
             outage: see `GalleryIndex`.
+            calibrated: by camera, the same nets with the thresholds that were calibrated for it.
         """
         self._ensemble = ensemble
-        self._gallery = gallery
-        self._outage = outage or Outage()
-        self._index = GalleryIndex(
-            gallery, ensemble.nets, ensemble.fusion.weights, outage=self._outage
-        )
+        self._calibrated = calibrated or {}
+        outage = outage or Outage()
+        self._index = GalleryIndex(gallery, ensemble.nets, ensemble.fusion.weights, outage=outage)
         self._reader = reader
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target
-        self._quality_enroll = quality_enroll
         self._quality_probe = quality_probe
+        self.enroller = Enroller(
+            self._nets_for,
+            gallery,
+            self._index,
+            reader,
+            least_quality=quality_enroll,
+            outage=outage,
+        )
 
     def close(self) -> None:
         """Stops work in the background; call it before the gallery's `close`."""
@@ -91,109 +94,9 @@ class Identifier:
             GalleryUnusable: if nobody can be identified or verified; see `GalleryIndex`.
         """
         known = self._index.describe()
-        subjects = known.searchable
-        used = self._index.mean_map
-        alike = used.impostors and answers.Impostors(
-            mean=used.impostors.mean, deviation=used.impostors.deviation
-        )
         lowest = self._ensemble.fusion.calibration.lowest_fmr
-        return GalleryState(
-            subjects=subjects,
-            without_templates=known.without_templates,
-            mean_map=MeanMap(subjects=used.subjects, revision=used.revision, impostors=alike),
-            fpir=min(max(self._fpir_target, subjects * lowest), 1.0),
-            as_of=known.as_of,
-        )
-
-    def enroll(
-        self,
-        subject_id: str,
-        name: str | None,
-        hand: Hand | None,
-        images: Sequence[bytes],
-        *,
-        add: bool,
-        force: bool = False,
-        mode: CaptureMode | None = None,
-        once: Once | None = None,
-        collection: str | None = None,
-        details: Mapping[str, FieldValue] | None = None,
-        within: Within = None,
-    ) -> Enrollment:
-        """Stores one template per image and net; stores nothing if any image is refused.
-
-        Args:
-            subject_id: the subject.
-            name: its name; None keeps it.
-            hand: which hand it is; None keeps it.
-            images: files, all of one palm.
-            add: whether to add to an existing subject.
-            force: whether the palm may be unlike the subject's, or enrolled under another subject.
-            mode: what the images are taken for; None leaves it to the reader.
-            once: identifies the request; if it was done before, nothing is stored.
-            collection: of a new subject, None for "default"; None keeps a known subject's.
-            details: see `Gallery.enroll`.
-            within: collections that the caller may see; None for all.
-
-        Raises:
-            RequestDiffers: if another request was done under the key of `once`.
-            PalmImageError: if an image cannot be used, or the images show several palms or another
-                one than the subject's.
-            PalmKnown: if the palm is enrolled under another subject, and `force` is false.
-            HandDiffers: if the subject is the other hand.
-            CollectionDiffers: if it is in another collection.
-            SubjectExists: if the subject exists and `add` is false.
-        """
-        clock, gallery = Clock(), self._gallery.within(within)
-        self._outage.check()
-        palms = self._read(images, mode, clock, self._quality_enroll)
-        if once is not None and gallery.was_enrolled(once):
-            subject = gallery.subject(subject_id)
-        else:
-            maps = compute_maps(self._ensemble, palms)
-            templates = dict(zip(self._ensemble.formats, maps, strict=True))
-            clock.lap("nets")
-            checks = Checks(self._ensemble, gallery, self._index, add, force, collection)
-            done = checks.apply(subject_id, hand, maps, once)
-            clock.lap("search")
-            self._outage.check()  # the checks may have been made with what was last read
-            captures: list[Capture] = [palm.region.capture for palm in palms]
-            store = partial(gallery.enroll, captures=captures, once=once, details=details)
-            subject = done or store(
-                subject_id, name, hand, templates, add=add, collection=collection
-            )
-        # So that the next identification need not read it. If others' templates are damaged, that
-        # identification says so; this subject is stored.
-        with suppress(GalleryUnusable):
-            self._index.refresh()
-        clock.lap("gallery")
-        return Enrollment(
-            subject=subject,
-            regions=[answers.Region.of(palm) for palm in palms],
-            quality=[palm.quality for palm in palms],
-            warnings=warn_of_turns(palms),
-            timings_ms=clock.timings_ms(),
-        )
-
-    def merge(
-        self, subject_id: str, other: str, *, force: bool = False, within: Within = None
-    ) -> Erasure:
-        """Merges two subjects; see `Records.merge`.
-
-        Args:
-            subject_id: the subject that stays.
-            other: the subject that is erased.
-            force: whether to merge although they may be two palms.
-            within: see `enroll`.
-
-        Raises:
-            MergeUnchecked: if one has no templates of the nets in service, and `force` is false.
-            PalmsUnlike: if they do not show one palm, and `force` is false.
-        """
-        gallery = self._gallery.within(within)
-        if not force:
-            require_one_subject(self._ensemble, gallery, self._index, subject_id, other)
-        return gallery.records.merge(subject_id, other)
+        fpir = min(max(self._fpir_target, known.searchable * lowest), 1.0)
+        return GalleryState.of(known, self._index.mean_map, fpir)
 
     def identify(
         self,
@@ -203,32 +106,28 @@ class Identifier:
         candidates: int = 5,
         explain: bool = False,
         within: Within = None,
+        camera: str = UNNAMED,
     ) -> Identification:
         """Finds the subject whose palm the images show.
 
         Args:
             images: files, all of one palm.
-            mode: see `enroll`.
+            mode: what the images are taken for; None leaves it to the reader.
             candidates: number of best subjects to return, whatever the decision.
             explain: whether to draw which veins agree with a match.
             within: collections to search; None for all.
+            camera: the camera that took the images.
 
         Raises:
             PalmImageError: if an image cannot be used, or the images show several palms.
         """
         clock = Clock()
-        palms = self._read(images, mode, clock, self._quality_probe)
-        compared = compare(
-            self._ensemble,
-            palms,
-            lambda probes: self._index.search(probes, within),
-            self._fmr_among,
-            clock,
-            self._require_one,
-        )
+        palms = self._read(images, mode, clock)
+        search = partial(self._index.search, within=within, camera=camera)
+        compared = self._compare(palms, search, self._fmr_among, clock, camera)
         explanation = None
         if explain and compared.matched is not None:
-            explanation = self._explain(compared.matched.subject_id, compared.probes)
+            explanation = self._explain(compared.matched.subject_id, compared.probes, camera)
             clock.lap("explain")
         return Identification(
             decision=compared.verdict.decision,
@@ -255,14 +154,16 @@ class Identifier:
         *,
         mode: CaptureMode | None = None,
         within: Within = None,
+        camera: str = UNNAMED,
     ) -> Verification:
         """Tells whether the images show the palm of one subject.
 
         Args:
             subject_id: the subject.
             images: files, all of one palm.
-            mode: see `enroll`.
-            within: see `enroll`.
+            mode: see `identify`.
+            within: collections that the caller may see; None for all.
+            camera: see `identify`.
 
         Raises:
             PalmImageError: if an image cannot be used, or the images show several palms.
@@ -272,15 +173,9 @@ class Identifier:
         clock = Clock()
         subject = self._index.subject(subject_id, within)
         clock.lap("gallery")
-        palms = self._read(images, mode, clock, self._quality_probe)
-        compared = compare(
-            self._ensemble,
-            palms,
-            lambda probes: self._find(subject_id, probes, within),
-            lambda _: self._fmr_target,
-            clock,
-            self._require_one,
-        )
+        palms = self._read(images, mode, clock)
+        find = partial(self._find, subject_id, within, camera)
+        compared = self._compare(palms, find, lambda _: self._fmr_target, clock, camera)
         return Verification(
             decision=compared.verdict.decision,
             identity=subject,
@@ -299,28 +194,45 @@ class Identifier:
         """Returns the false match rate that holds the target among the subjects found."""
         return self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
 
-    def _require_one(self, probes: Sequence[VeinMaps]) -> None:
-        """Refuses images of several palms."""
-        require_one_palm(self._ensemble, self._index, probes)
+    def _nets_for(self, camera: str) -> Ensemble:
+        """Returns the nets with the thresholds for images of a camera."""
+        return self._calibrated.get(camera, self._ensemble)
 
-    def _find(self, subject_id: str, probes: Sequence[VeinMaps], within: Within) -> Found:
+    def _compare(
+        self,
+        palms: Sequence[Palm],
+        search: Search,
+        fmr_of: Callable[[Found], float],
+        clock: Clock,
+        camera: str,
+    ) -> Comparison:
+        """Compares palms of one hand; see `compare`."""
+        ensemble = self._nets_for(camera)
+
+        def require_one(probes: Sequence[VeinMaps]) -> None:
+            require_one_palm(ensemble, self._index, probes, camera=camera)
+
+        return compare(ensemble, palms, search, fmr_of, clock, require_one)
+
+    def _find(
+        self, subject_id: str, within: Within, camera: str, probes: Sequence[VeinMaps]
+    ) -> Found:
         """Compares with one subject."""
-        found = self._index.verify(subject_id, probes, within)
+        found = self._index.verify(subject_id, probes, within, camera=camera)
         if found is None:
             raise TemplatesMissing(subject_id)
         return found
 
-    def _read(
-        self, images: Sequence[bytes], mode: CaptureMode | None, clock: Clock, least_quality: int
-    ) -> list[Palm]:
+    def _read(self, images: Sequence[bytes], mode: CaptureMode | None, clock: Clock) -> list[Palm]:
         """Returns the palm in each image; see `read_palms`."""
-        size = self._ensemble.input_px
         return read_palms(
-            self._reader, images, size, mode, least_quality=least_quality, lap=clock.lap
+            *(self._reader, images, self._ensemble.input_px, mode),
+            least_quality=self._quality_probe,
+            lap=clock.lap,
         )
 
-    def _explain(self, subject_id: str, probes: Sequence[VeinMaps]) -> str | None:
+    def _explain(self, subject_id: str, probes: Sequence[VeinMaps], camera: str) -> str | None:
         """Draws the first image's maps; None if the subject was erased meanwhile."""
         first = [maps[:1] for maps in probes]
-        found = self._index.agreement(subject_id, first)
+        found = self._index.agreement(subject_id, first, camera=camera)
         return b64encode(draw_explanation(first, found)).decode() if found else None

@@ -100,7 +100,7 @@ class Importer:
             event = command_event("import")
             subject = self._pseudonyms.of(planned.subject_id)
             with self._audit.change({**event, "subject": subject}):
-                self._identifier.enroll(
+                self._identifier.enroller.enroll(
                     planned.subject_id,
                     planned.name,
                     planned.hand,
@@ -180,7 +180,7 @@ def run_import(
         ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
         inspector = make_inspector(settings, load_finder(settings.models_dir, settings.engine))
         with closing(open_gallery(settings)) as gallery, _report(chosen.report) as report:
-            calibrated, _ = calibrated_at_site(ensemble, gallery)
+            calibrated = calibrated_at_site(ensemble, gallery)
             with closing(
                 start_identifier(settings, calibrated, gallery, inspector, Outage())
             ) as identifier:

@@ -1,6 +1,6 @@
 """Wires settings, gallery, nets and routes into the application."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from app.guards import enforce_retention, start_audit, start_keys
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.logs import configure_logging
-from app.maintenance import calibrated_at_site
+from app.maintenance import Calibrated, calibrated_at_site
 from app.master_key import MasterKeys
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
@@ -232,17 +232,17 @@ class Starter:
             "the API keys",
             lambda: start_keys(settings, working(gallery), working(audit), outage=outage),
         )
-        report: SiteReport | None = None
+        reports: Mapping[str, SiteReport] = {}
         calibrated = start(
             "the calibration at the site",
             lambda: calibrated_at_site(working(ensemble), working(gallery)),
         )
         if not isinstance(calibrated, Broken):
-            ensemble, report = calibrated
+            ensemble, reports = calibrated.ensemble, calibrated.reports
         identifier = start(
             "the identifier",
             lambda: start_identifier(
-                settings, working(calibrated)[0], working(gallery), working(inspector), outage
+                settings, working(calibrated), working(gallery), working(inspector), outage
             ),
             name="the gallery",
         )
@@ -255,7 +255,7 @@ class Starter:
             audit,
             self._admission,
             settings.explain,
-            report,
+            reports,
             outage,
         )
         self._enforce_retention(gallery, audit)
@@ -287,12 +287,16 @@ def make_inspector(settings: Settings, finder: Finder) -> Inspector:
 
 
 def start_identifier(
-    settings: Settings, ensemble: Ensemble, gallery: Gallery, inspector: Inspector, outage: Outage
+    settings: Settings,
+    calibrated: Calibrated,
+    gallery: Gallery,
+    inspector: Inspector,
+    outage: Outage,
 ) -> Identifier:
     """Returns the use cases, after the trained identities are made subjects."""
-    gallery.seed_trained(ensemble.identities if settings.trained else ())
+    gallery.seed_trained(calibrated.ensemble.identities if settings.trained else ())
     return Identifier(
-        ensemble,
+        calibrated.ensemble,
         gallery,
         inspector.reader,
         fpir_target=settings.fpir_target,
@@ -300,4 +304,5 @@ def start_identifier(
         quality_enroll=settings.quality_enroll,
         quality_probe=settings.quality_probe,
         outage=outage,
+        calibrated=calibrated.cameras,
     )

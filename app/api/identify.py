@@ -27,6 +27,7 @@ from app.api.once import once_of
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
     NEW_SUBJECT_ID,
+    CameraField,
     CaptureField,
     Enrollment,
     Identification,
@@ -99,6 +100,7 @@ class EnrollForm(RequestBody):
     )
     capture: CaptureField = None
     collection: CollectionField = None
+    camera: CameraField = ""
 
 
 class IdentifyForm(RequestBody):
@@ -107,6 +109,7 @@ class IdentifyForm(RequestBody):
     images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
     capture: CaptureField = None
     collections: CollectionsField
+    camera: CameraField = ""
 
 
 class VerifyForm(RequestBody):
@@ -119,6 +122,7 @@ class VerifyForm(RequestBody):
     )
     images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
     capture: CaptureField = None
+    camera: CameraField = ""
 
 
 MULTIPART = Form(media_type="multipart/form-data")
@@ -209,7 +213,7 @@ def enroll(
     if form.add and form.retain_until:
         require(caller, "erase")
     try:
-        enrolled = identifier.enroll(
+        enrolled = identifier.enroller.enroll(
             form.subject_id,
             form.name,
             form.hand,
@@ -221,6 +225,7 @@ def enroll(
             collection=collection,
             details=details_of(form),
             within=caller.collections,
+            camera=form.camera,
         )
     except PalmKnown as known:
         raise known if "read" in caller.scopes else known.unnamed() from None
@@ -250,9 +255,12 @@ def identify(
         require(caller_of(request), "explain")
         if not service.may_explain:
             raise ExplanationOff
-    within = collections_to_search(caller_of(request), form.collections)
     found = identifier.identify(
-        _read(form.images), mode=form.capture, explain=explain, within=within
+        _read(form.images),
+        mode=form.capture,
+        explain=explain,
+        within=collections_to_search(caller_of(request), form.collections),
+        camera=form.camera,
     )
     _log_decision("identify", request, found)
     return _shown(Identification.of(found, request.state.request_id), request)
@@ -275,6 +283,7 @@ def verify(
         _read(form.images),
         mode=form.capture,
         within=caller_of(request).collections,
+        camera=form.camera,
     )
     _log_decision("verify", request, found)
     return _shown(Verification.of(found, request.state.request_id), request)

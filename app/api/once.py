@@ -24,7 +24,8 @@ def once_of(
     """
     if key is None:
         return None
-    fields = form.model_dump_json(exclude={"images"}).encode()
+    # Without defaults, so that fields of a later release change nothing.
+    fields = form.model_dump_json(exclude={"images"}, exclude_defaults=True).encode()
     parts = [hashlib.sha256(part).digest() for part in (key.encode(), fields, *images)]
     return Once(
         digest=hashlib.sha256(f"{caller.key_id} {key}".encode()).digest(),

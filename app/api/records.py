@@ -226,7 +226,7 @@ def merge_subjects(
     if wanted.force:
         require(caller, "force")
     note(request, other_subject=pseudonym_of(request, wanted.other))
-    erasure = identifier.merge(
+    erasure = identifier.enroller.merge(
         subject_id, wanted.other, force=wanted.force, within=caller.collections
     )
     subject = gallery.subject(subject_id)

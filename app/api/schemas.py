@@ -14,13 +14,12 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers, inspection
-from app.answers import GalleryState
 from app.ensemble import Ensemble, Net
 from app.gallery.subject import Subject, Template
+from app.gallery_state import GalleryState
 from app.matching.calibration import Calibration
 from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
-from app.site import SiteReport
 from app.validation import MAX_ERRORS, suggest
 
 NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -37,6 +36,18 @@ CaptureField = Annotated[
     Field(
         description="What the image is taken for: hand, a photograph of a whole hand; roi, a "
         "square crop of a palm; auto, either. If left out, the service's PALM_CAPTURE.",
+        json_schema_extra=leave_empty,
+    ),
+]
+
+
+CameraField = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="Which camera took the images, if the service has several: 1 to 64 small "
+        "letters, digits, dots, dashes and underscores, of which the first is a letter or digit. "
+        "If left out, the unnamed camera.",
         json_schema_extra=leave_empty,
     ),
 ]
@@ -238,18 +249,6 @@ class Models(BaseModel):
             cases=CalibratedCase.all_of(ensemble.fusion.calibration),
             gallery=gallery,
         )
-
-
-class Site(BaseModel):
-    """The calibration at the site, which only `python -m app calibrate --write` changes."""
-
-    report: SiteReport | None = Field(
-        description="Stated against observed false match rates; null if none was written."
-    )
-    used: bool = Field(
-        description="Whether it raises the thresholds: from the next start on, and not if it was "
-        "measured with other nets or thresholds."
-    )
 
 
 class Health(BaseModel):

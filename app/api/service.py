@@ -1,7 +1,7 @@
 """The parts of the service, as dependencies that FastAPI passes to the routes."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar, cast
@@ -117,7 +117,8 @@ class Service:
         audit: who did what; broken only if the keys are.
         admission: places to compute in.
         may_explain: whether an answer may show which veins agree with a match.
-        site_report: the calibration at the site that raised the thresholds at the start, if any.
+        site_reports: the calibrations at the site that raised the thresholds at the start, by
+            camera.
         outage: the state of the gallery's store.
     """
 
@@ -129,7 +130,7 @@ class Service:
     audit: AuditLog | Broken
     admission: Admission
     may_explain: bool
-    site_report: SiteReport | None
+    site_reports: Mapping[str, SiteReport]
     outage: Outage
 
 

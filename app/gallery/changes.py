@@ -5,7 +5,7 @@ from datetime import datetime
 from operator import itemgetter
 
 import numpy as np
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, func, select, tuple_
 
 from app.gallery.following import Changes, Position, StoredMaps
 from app.gallery.retention import has_expired
@@ -58,7 +58,13 @@ def _read_maps(
     """Reads the maps of one format of some subjects."""
     index = {number: i for i, number in enumerate(numbers)}
     query = (
-        select(SUBJECTS.c.number, MAPS.c.map, MAPS.c.number.label("image"), MAPS.c.transform)
+        select(
+            SUBJECTS.c.number,
+            MAPS.c.map,
+            MAPS.c.number.label("image"),
+            MAPS.c.transform,
+            MAPS.c.camera,
+        )
         .join(MAPS, MAPS.c.subject_id == SUBJECTS.c.subject_id)
         .where(
             SUBJECTS.c.number.in_(numbers),
@@ -71,17 +77,21 @@ def _read_maps(
         (
             index[row.number],
             keys[row.number].decrypt_map(row.map, of.net, of.template_id, row.image, row.transform),
+            row.camera,
         )
         for row in connection.execute(query)
     ]
     rows.sort(key=itemgetter(0))  # stable
-    owners = np.array([owner for owner, _ in rows], np.int64)
-    return StoredMaps(owners, tuple(stored for _, stored in rows))
+    owners = np.array([owner for owner, _, _ in rows], np.int64)
+    return StoredMaps(
+        owners, tuple(stored for _, stored, _ in rows), tuple(camera for _, _, camera in rows)
+    )
 
 
-def _count_summed(connection: Connection, formats: Sequence[MapFormat]) -> int:
-    """Returns the least number of subjects in the sums of some formats."""
+def _count_summed(connection: Connection, formats: Sequence[MapFormat]) -> dict[str, int]:
+    """Returns by camera the least number of subjects in the sums of some formats, if not 0."""
     keys = [(one.net, one.template_id) for one in formats]
     own = tuple_(MAP_SUMS.c.net, MAP_SUMS.c.template_id).in_(keys)
-    found = connection.scalars(select(MAP_SUMS.c.subjects).where(own)).all()
-    return min(found, default=0) if len(found) == len(formats) else 0
+    least = select(MAP_SUMS.c.camera, func.min(MAP_SUMS.c.subjects).label("subjects"))
+    complete = least.where(own).group_by(MAP_SUMS.c.camera).having(func.count() == len(formats))
+    return {row.camera: row.subjects for row in connection.execute(complete)}

@@ -10,7 +10,7 @@ from app.gallery.erasures import KEYS_LEFT, PLAIN_LEFT, leave
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Secrets
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
-from app.gallery.sums import decrypt_sum, encrypt_sum
+from app.gallery.sums import decrypt_sum, encrypt_sum, is_sum
 from app.gallery.template_keys import NAME
 from app.gallery.vault import Vault
 
@@ -142,6 +142,6 @@ def _encrypt_subjects(connection: Connection, vault: Vault) -> None:
 
 
 def _write_sum(connection: Connection, vault: Vault, row: RowMapping, plain: bytes) -> None:
-    own = (MAP_SUMS.c.net == row["net"], MAP_SUMS.c.template_id == row["template_id"])
+    own = is_sum(row["net"], row["template_id"], row["camera"])
     sums = encrypt_sum(vault, plain, row)
-    connection.execute(update(MAP_SUMS).where(*own).values(sums=sums))
+    connection.execute(update(MAP_SUMS).where(own).values(sums=sums))

@@ -112,6 +112,7 @@ class Gallery(Protocol):
         once: Once | None = None,
         collection: str | None = None,
         details: Mapping[str, FieldValue] | None = None,
+        camera: str = "",
     ) -> Subject:
         """Stores a subject's templates, all or nothing.
 
@@ -128,6 +129,7 @@ class Gallery(Protocol):
                 unless it is None.
             details: `metadata`, `consent` and `retain_until`, as far as they are to be set; None
                 keeps an existing subject's.
+            camera: the camera that took the images; "" for the unnamed one.
 
         Raises:
             SubjectExists: if the subject exists and `add` is false, or if it is about to be erased.
@@ -275,7 +277,15 @@ class Gallery(Protocol):
         ...
 
     def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
-        """Returns for each format the sum over the subjects of origin "enrolled"."""
+        """Returns for each format the sum of the unnamed camera; see `sums_by_camera`."""
+        ...
+
+    def sums_by_camera(self, formats: Sequence[MapFormat]) -> dict[str, list[MapSum]]:
+        """Returns for each camera and format the sum over the subjects of origin "enrolled".
+
+        A subject's share is the mean of its maps of that camera. The unnamed camera, "", is always
+        there, and others that took an image of an enrolled subject.
+        """
         ...
 
     def incomparable(
@@ -291,12 +301,12 @@ class Gallery(Protocol):
         """Returns the number of subjects that must be enrolled again; see `incomparable`."""
         ...
 
-    def site_report(self) -> str | None:
-        """Returns the last calibration at the site, as JSON; None if there is none."""
+    def site_reports(self) -> dict[str, str]:
+        """Returns the last calibration at the site for each camera that has one, as JSON."""
         ...
 
-    def write_site_report(self, report: str) -> None:
-        """Replaces the calibration at the site."""
+    def write_site_report(self, report: str, *, camera: str = "") -> None:
+        """Replaces the calibration of one camera at the site."""
         ...
 
     def close(self) -> None:

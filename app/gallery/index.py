@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from app.ensemble import Net
+from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.collection import Within
 from app.gallery.comparison import Found, choose_proposer, locate, search, search_all
 from app.gallery.enrolled import next_means
 from app.gallery.errors import GalleryUnreachable, GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
 from app.gallery.index_state import Forgotten, IndexState, MeanMapState
-from app.gallery.means import Means
 from app.gallery.outage import Moment, Outage
 from app.gallery.subject import Subject
 from app.gallery.table import Table, View
@@ -68,8 +68,11 @@ class GalleryIndex:
     @property
     def mean_map(self) -> MeanMapState:
         """The state of the mean maps as of the last call."""
-        means = self._view.means if self._view else Means.none(self._nets)
-        return MeanMapState(means.subjects, means.revision, means.fused_impostors)
+        cameras = self._view.means if self._view else Cameras.without(self._nets)
+        means = cameras.of(UNNAMED)
+        return MeanMapState(
+            means.subjects, cameras.revision, means.fused_impostors, cameras.named()
+        )
 
     def refresh(self) -> None:
         """Applies the changes since the last call; the next search then need not.
@@ -120,7 +123,9 @@ class GalleryIndex:
             raise SubjectUnknown(subject_id)
         return subject
 
-    def search(self, probes: Sequence[VeinMaps], within: Within = None) -> Found:
+    def search(
+        self, probes: Sequence[VeinMaps], within: Within = None, *, camera: str = UNNAMED
+    ) -> Found:
         """Compares a palm with all subjects that have templates of every net.
 
         In a large gallery coarse maps propose `CANDIDATES` subjects, and only these are compared.
@@ -128,29 +133,36 @@ class GalleryIndex:
         Args:
             probes: for each net the maps of the probe's images, at least one.
             within: only subjects of these collections; None for all.
+            camera: the camera that took the probe's images.
         """
-        return search_all(self._current(), probes, self._proposer, within)
+        return search_all(self._current(), probes, self._proposer, within, camera=camera)
 
     def compare_each_other(
-        self, probes: Sequence[VeinMaps]
+        self, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
     ) -> tuple[list[Floats], Impostors | None]:
         """Compares P images with each other.
 
         Args:
             probes: for each net the maps of the images.
+            camera: the camera that took them.
 
         Returns:
             For each net the scores float32 [P, P], and the site's impostors of the fused score;
             None if no mean map is subtracted.
         """
-        means = self._current().means
+        means = self._current().means.of(camera)
         scores = [
             compare_each(maps, maps, mean) for maps, mean in zip(probes, means.maps, strict=True)
         ]
         return scores, means.fused_impostors
 
     def verify(
-        self, subject_id: str, probes: Sequence[VeinMaps], within: Within = None
+        self,
+        subject_id: str,
+        probes: Sequence[VeinMaps],
+        within: Within = None,
+        *,
+        camera: str = UNNAMED,
     ) -> Found | None:
         """Compares a palm with one subject.
 
@@ -158,6 +170,7 @@ class GalleryIndex:
             subject_id: the subject.
             probes: see `search`.
             within: see `search`.
+            camera: see `search`.
 
         Returns:
             The scores with this subject alone; None if it does not exist, is in none of the
@@ -168,22 +181,25 @@ class GalleryIndex:
         slot = view.slots.get(subject_id, len(among))
         if slot >= len(among) or not among[slot]:
             return None
-        found = search(view, probes, np.array([slot]), among)
+        found = search(view, probes, np.array([slot]), among, camera=camera)
         return found if found.subjects else None
 
-    def agreement(self, subject_id: str, probes: Sequence[VeinMaps]) -> list[Floats]:
+    def agreement(
+        self, subject_id: str, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
+    ) -> list[Floats]:
         """Returns where one image agrees with a subject, for each net.
 
         Args:
             subject_id: the subject.
             probes: for each net the map of the image.
+            camera: the camera that took it.
 
         Returns:
             See `app.gallery.comparison.locate`; empty if there is no such subject.
         """
         view = self._current()
         slot = view.slots.get(subject_id)
-        return [] if slot is None else locate(view, probes, slot)
+        return [] if slot is None else locate(view, probes, slot, camera=camera)
 
     def settle(self) -> None:
         """Waits for the change of mean maps that is under way, if any."""
@@ -235,7 +251,9 @@ class GalleryIndex:
     def _read_changes(self) -> View:
         """Applies all changes; the caller holds the lock."""
         if self._table is None:
-            means = next_means(self._gallery, self._nets, self._weights, Means.none(self._nets))
+            means = next_means(
+                self._gallery, self._nets, self._weights, Cameras.without(self._nets)
+            )
             self._table = Table(self._nets, means, self._proposer)
         table = self._table
         while not table.read_page(self._gallery):
@@ -271,7 +289,7 @@ class GalleryIndex:
     def _build(self, table: Table) -> Table | None:
         """Builds a table with new mean maps; None if the old table must stay."""
         means = next_means(self._gallery, self._nets, self._weights, table.means)
-        if means.maps is table.means.maps and not table.is_sparse:
+        if means.revision == table.means.revision and not table.is_sparse:
             table.means, table.summed = means, means.considered
             return None
         rebuilt = Table(self._nets, means, self._proposer)

@@ -1,9 +1,11 @@
 """What the index in memory tells of itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from app.gallery.means import Means
 from app.matching.impostors import Impostors
 
 
@@ -12,14 +14,16 @@ class MeanMapState:
     """The mean maps in use.
 
     Attributes:
-        subjects: number of subjects in them; 0 if no mean map is subtracted.
+        subjects: number of subjects in those of the unnamed camera; 0 if none is subtracted.
         revision: rises whenever this process takes other mean maps into use.
-        impostors: the site's impostors, of the fused score; None if no mean map is subtracted.
+        impostors: the impostors before that camera, of the fused score; None if none is subtracted.
+        cameras: the mean maps of each named camera that has its own.
     """
 
     subjects: int
     revision: int
     impostors: Impostors | None
+    cameras: Mapping[str, Means]
 
 
 class IndexState(NamedTuple):

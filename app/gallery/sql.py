@@ -33,7 +33,7 @@ from app.gallery.sight import Sight
 from app.gallery.state import OpenedState
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
-from app.gallery.sums import read_shares, read_sum, replace_shares
+from app.gallery.sums import read_shares, read_sum, read_sums, replace_shares
 from app.gallery.templates import insert_templates, read_templates
 from app.gallery.vault import Vault
 from app.master_key import MasterKeyUnusable
@@ -131,6 +131,7 @@ class SqlGallery:
         once: Once | None = None,
         collection: str | None = None,
         details: Mapping[str, FieldValue] | None = None,
+        camera: str = "",
     ) -> Subject:
         """See `Gallery.enroll`."""
         given = {"name": name, "hand": hand, **(details or {})}
@@ -150,7 +151,7 @@ class SqlGallery:
             key = read_key(connection, self._vault, row)
             write_fields(connection, revision, row, key, changes)
             before = read_shares(connection, subject_id, key, templates)
-            insert_templates(connection, subject_id, key, templates, captures)
+            insert_templates(connection, subject_id, key, templates, captures, camera=camera)
             subject = read_subject(connection, self._vault, subject_id)
             if subject.origin == "enrolled":
                 after = read_shares(connection, subject_id, key, templates)
@@ -247,6 +248,11 @@ class SqlGallery:
         with self._reading() as connection:
             return [read_sum(connection, self._vault, one) for one in formats]
 
+    def sums_by_camera(self, formats: Sequence[MapFormat]) -> dict[str, list[MapSum]]:
+        """See `Gallery.sums_by_camera`."""
+        with self._reading() as connection:
+            return read_sums(connection, self._vault, formats)
+
     def incomparable(
         self, formats: Sequence[MapFormat], *, after: str | None, limit: int
     ) -> list[Subject]:
@@ -262,16 +268,17 @@ class SqlGallery:
         with self._reading() as connection:
             return connection.scalars(query).one()
 
-    def site_report(self) -> str | None:
-        """See `Gallery.site_report`."""
+    def site_reports(self) -> dict[str, str]:
+        """See `Gallery.site_reports`."""
         with self._reading() as connection:
-            return connection.scalars(select(SITE.c.report)).one_or_none()
+            rows = connection.execute(select(SITE).order_by(SITE.c.camera)).all()
+            return {row.camera: row.report for row in rows}
 
-    def write_site_report(self, report: str) -> None:
+    def write_site_report(self, report: str, *, camera: str = "") -> None:
         """See `Gallery.write_site_report`."""
         with self._writing() as (connection, _):
-            connection.execute(delete(SITE))
-            insert_rows(connection, SITE, [{"report": report}])
+            connection.execute(delete(SITE).where(SITE.c.camera == camera))
+            insert_rows(connection, SITE, [{"camera": camera, "report": report}])
 
     def close(self) -> None:
         """See `Gallery.close`."""

@@ -85,3 +85,9 @@ class Template(BaseModel):
         description="The nets and template ids that it can be compared by.",
         examples=[["alexnet:0c1d2e3f4a5b6c7d", "vgg16:0123456789abcdef"]],
     )
+    camera: str | None = Field(
+        default=None,
+        description="The camera that took the image, as the enrolment named it, up to 64 "
+        "characters; null if it named none.",
+        examples=["front-door"],
+    )

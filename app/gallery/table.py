@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Net
+from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.collection import Within
 from app.gallery.errors import ROTATION_UNFINISHED
 from app.gallery.following import START, Changes, StoredMaps
 from app.gallery.gallery import Gallery
-from app.gallery.means import Means
 from app.gallery.rows import FREE, Rows, RowsView, Slots
 from app.gallery.subject import Subject
 from app.matching.maps import VeinMaps
@@ -36,7 +36,7 @@ class View:
     Attributes:
         revision: the gallery's.
         rows: each net's rows.
-        means: the mean maps that the rows were computed with.
+        means: the mean maps that the rows were computed with, by camera.
         subjects: by slot, S in all; None where the subject was erased.
         counts: int32 [S], number of images that each subject is compared with: the most of any
             net's, because more need a higher threshold; 0 if the subject cannot be searched.
@@ -52,7 +52,7 @@ class View:
 
     revision: int
     rows: tuple[RowsView, ...]
-    means: Means
+    means: Cameras
     subjects: tuple[Subject | None, ...]
     counts: Counts
     collections: Slots
@@ -75,16 +75,16 @@ class View:
 class Table:
     """Follows a gallery's changes; one caller at a time may do so, any number may use views."""
 
-    def __init__(self, nets: Sequence[Net], means: Means, proposer: int) -> None:
+    def __init__(self, nets: Sequence[Net], means: Cameras, proposer: int) -> None:
         """Creates an empty table.
 
         Args:
             nets: the nets in service.
-            means: the mean maps to subtract.
+            means: the mean maps to subtract, by camera.
             proposer: index of the net whose coarse maps are kept.
         """
         self.means = means
-        self.summed = 0
+        self.summed: Mapping[str, int] = {}
         self._nets = nets
         self._formats = [net.format for net in nets]
         self._identities = {identity: i for i, identity in enumerate(nets[0].identities)}
@@ -236,7 +236,7 @@ class Table:
         trained = self._nets[net].trained
         owners = slot_of[trained.owners]
         rows = np.flatnonzero(owners != FREE)
-        self._rows[net].append(trained.maps[rows], self.means.maps[net], owners[rows])
+        self._append(net, trained.maps[rows], owners[rows], UNNAMED)
 
     def _append_enrolled(
         self, net: int, stored: StoredMaps, slots: Slots, held: NDArray[np.integer]
@@ -246,7 +246,16 @@ class Table:
         new = np.flatnonzero(rank >= held[stored.owners])
         maps = VeinMaps.from_bytes([stored.maps[i] for i in new.tolist()], self._formats[net].shape)
         scaled = self._nets[net].cohort.scaled(maps)  # an earlier release stored no scales
-        self._rows[net].append(scaled, self.means.maps[net], slots[stored.owners[new]])
+        owners = slots[stored.owners[new]]
+        cameras = [stored.cameras[i] for i in new.tolist()]
+        for camera in dict.fromkeys(cameras):
+            its = [one == camera for one in cameras]
+            own = slice(None) if all(its) else np.flatnonzero(its)  # a slice copies nothing
+            self._append(net, scaled[own], owners[own], camera)
+
+    def _append(self, net: int, maps: VeinMaps, owners: Slots, camera: str) -> None:
+        means = self.means
+        self._rows[net].append(maps, means.of(camera).maps[net], owners, means.number_of(camera))
 
 
 def _describe_damage(damaged: Iterable[tuple[str, MapFormat]]) -> str:

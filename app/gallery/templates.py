@@ -27,7 +27,7 @@ def read_templates(connection: Connection, subject_id: str) -> list[Template]:
     """
     read_row(connection, subject_id)
     columns = (MAPS.c.number, MAPS.c.net, MAPS.c.template_id, MAPS.c.capture, MAPS.c.added_at)
-    query = select(*columns).where(MAPS.c.subject_id == subject_id)
+    query = select(*columns, MAPS.c.camera).where(MAPS.c.subject_id == subject_id)
     found: dict[int, dict[str, Any]] = {}  # fields of each template, by number
     for row in connection.execute(query.order_by(MAPS.c.number, MAPS.c.net)):
         added_at = row.added_at and datetime.fromisoformat(row.added_at)
@@ -36,6 +36,7 @@ def read_templates(connection: Connection, subject_id: str) -> list[Template]:
             "capture": row.capture,
             "added_at": added_at,
             "nets": [],
+            "camera": row.camera or None,
         }
         template = found.setdefault(row.number, fields)
         template["nets"].append(f"{row.net}:{row.template_id}")
@@ -48,6 +49,8 @@ def insert_templates(
     key: SubjectKey,
     templates: Mapping[MapFormat, VeinMaps],
     captures: Sequence[Capture] | None,
+    *,
+    camera: str = "",
 ) -> None:
     """Adds templates, and numbers them."""
     images = max((len(maps) for maps in templates.values()), default=0)
@@ -61,6 +64,7 @@ def insert_templates(
             "capture": captures[place] if captures else None,
             "number": first + place,
             "added_at": now,
+            "camera": camera,
             **key.encrypt_map(one, of.net, of.template_id, first + place),
         }
         for of, maps in templates.items()

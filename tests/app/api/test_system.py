@@ -49,7 +49,7 @@ def test_the_gallery_is_described_without_any_map(shared_client: TestClient) -> 
     assert gallery == {
         "subjects": 3,
         "without_templates": 0,
-        "mean_map": {"subjects": 0, "revision": 0, "impostors": None},
+        "mean_map": {"subjects": 0, "revision": 0, "impostors": None, "cameras": []},
         "fpir": 0.01,
         "as_of": None,
     }

@@ -16,7 +16,7 @@ from app.ensemble import TrainedTemplates
 from app.gallery.gallery import Gallery
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
 from app.gallery.sql import SqlGallery
-from app.gallery.sums import decrypt_sum
+from app.gallery.sums import decrypt_sum, is_sum
 from app.gallery.vault import Vault
 from app.main import GALLERIES
 from app.matching.calibration import Calibration, Case, Threshold
@@ -150,9 +150,9 @@ def make_plain(gallery: Gallery) -> None:
             own = MAPS.c.map_id == row.map_id
             connection.execute(update(MAPS).where(own).values(map=plain, transform=None))
         for row in connection.execute(select(MAP_SUMS)).mappings().all():
-            own = (MAP_SUMS.c.net == row["net"], MAP_SUMS.c.template_id == row["template_id"])
+            own = is_sum(row["net"], row["template_id"], row["camera"])
             plain = decrypt_sum(vault, row)
-            connection.execute(update(MAP_SUMS).where(*own).values(sums=plain))
+            connection.execute(update(MAP_SUMS).where(own).values(sums=plain))
         connection.execute(delete(SECRETS))
         connection.execute(update(GALLERY).values(master=None))
         vault.wrapped.remove(connection, list(ids))
