@@ -106,6 +106,8 @@ class Importer:
                     planned.hand,
                     images,
                     add=False,
+                    collection=planned.collection,
+                    camera=planned.camera,
                     details=planned.details,
                 )
         except (SubjectAlike, SubjectExpired, PalmImageError, PalmKnown, HandDiffers) as error:
