@@ -14,9 +14,9 @@ BACKLOG = 8
 of them are read and begun before anything else is served, each in about 3 ms."""
 OTHER_FILES = 120
 """Files that the rest of the service may have open: databases, uploads, the log."""
-QUEUE = 512
+QUEUE = 128
 """Connections that the system completes before the service accepts them. A client that finds the
-queue full tries again after a second."""
+queue full tries again after a second; in a longer one it would wait as long behind a flood."""
 READ_BYTES = 64 * 1024
 """Bytes that are read from a connection at a time. asyncio's 256 KiB take 2 ms to parse and to
 store, and 40 uploads at the same time then kept all others waiting for 80 ms."""

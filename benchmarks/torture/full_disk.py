@@ -132,9 +132,8 @@ def try_change(
     if found == change.before:
         wrong["refused with room"] += not change.ask(bench, subject_id).is_success
         wrong["lost or half done"] += bench.look(subject_id) != change.after
-    bench.erase(
-        subject_id
-    )  # which also empties SQLite's logs, so that the next change extends them
+    # This also empties SQLite's logs, so that the next change extends them again.
+    bench.erase(subject_id)
     return answers, wrong
 
 
