@@ -13,11 +13,12 @@ import numpy as np
 from sqlalchemy import Connection, insert, select
 from tqdm import tqdm
 
+from app.gallery.cameras import UNNAMED
 from app.gallery.numbers import take_numbers
 from app.gallery.schema import MAPS, SUBJECTS
 from app.gallery.seeding import insert_subjects
 from app.gallery.sql import SqlGallery
-from app.gallery.sums import replace_shares
+from app.gallery.sums import Summed, replace_shares
 from app.gallery.vault import Vault
 from app.main import GALLERIES
 from app.master_key import MasterKeys
@@ -141,7 +142,7 @@ def write_templates(
             "subject_id": subject_id,
             "net": of.net,
             "template_id": of.template_id,
-            "map": keys[number].encrypt_map(maps[place], of.net, of.template_id, image + place),
+            **keys[number].encrypt_map(maps[place], of.net, of.template_id, image + place),
             "capture": "roi",
             "number": image + place,
             "added_at": now,
@@ -150,8 +151,8 @@ def write_templates(
         for of, maps in stored.items()
     ]
     connection.execute(insert(MAPS), rows)
-    before = {of: MapSum.empty(of.shape) for of in templates}
-    replace_shares(connection, vault, before, {of: sum_of(m) for of, m in templates.items()})
+    after = {Summed(of, UNNAMED): sum_of(maps) for of, maps in templates.items()}
+    replace_shares(connection, vault, {}, after)
 
 
 def sum_of(maps: VeinMaps) -> MapSum:
