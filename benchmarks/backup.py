@@ -26,6 +26,7 @@ from app.gallery.carried import read_rows, write_row
 from app.gallery.migrations import newest_revision
 from app.gallery.sealing import SealedWriter, new_header
 from app.gallery.sqlite import open_sqlite
+from app.gallery.template_keys import NAME, TemplateKey, TemplateKeys
 from app.gallery.vault import SubjectKey
 from app.master_key import MasterKeys
 from benchmarks.machine import as_sentence, describe_machine
@@ -56,7 +57,7 @@ def draw(folder: Path, file: Path, subjects: int) -> None:
     """Writes a backup of so many subjects, under the master key in a folder."""
     empty, key = folder / "empty", bytes.fromhex((folder / "master.key").read_text())
     url = f"sqlite:///{empty}/gallery.db"
-    rng = np.random.default_rng(0)
+    rng, keys = np.random.default_rng(0), dict[str, TemplateKey]()
     with closing(open_sqlite(url, MasterKeys(None, folder / "master.key"))) as gallery:
         plain = io.BytesIO()
         gallery.backups.write(plain)
@@ -66,16 +67,20 @@ def draw(folder: Path, file: Path, subjects: int) -> None:
         for table, row in read_rows(plain):
             if table == "end":
                 for number in tqdm(range(1, subjects + 1), "subjects", mininterval=10):
-                    for name, one in draw_subject(number, rng):
+                    for name, one in draw_subject(number, TemplateKeys(lambda: keys), rng):
                         write_row(cast(BinaryIO, sealed), name, one)
+            elif table == "secrets" and row["name"].startswith(NAME):
+                keys[row["name"].removeprefix(NAME)] = TemplateKey(row["encrypted"])
             elif table == "gallery":
                 row["next_number"] = subjects * (IMAGES + 1) + 1
             write_row(cast(BinaryIO, sealed), table, row)
         sealed.finish()
 
 
-def draw_subject(number: int, rng: np.random.Generator) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the rows of one subject."""
+def draw_subject(
+    number: int, templates: TemplateKeys, rng: np.random.Generator
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the rows of one subject, whose maps the newest template key transforms."""
     subject_id, key, now = f"s{number:07}", rng.bytes(32), "2026-11-30T09:00:00+00:00"
     yield "subject_keys", {"number": number, "wrapped": key}
     yield (
@@ -88,7 +93,7 @@ def draw_subject(number: int, rng: np.random.Generator) -> Iterator[tuple[str, d
             "changed": 1,
         },
     )
-    own = SubjectKey(subject_id, key)
+    own = SubjectKey(subject_id, key, templates)
     for image in range(IMAGES):
         place = number * IMAGES + image
         for net in NETS:
@@ -101,7 +106,7 @@ def draw_subject(number: int, rng: np.random.Generator) -> Iterator[tuple[str, d
                     "subject_id": subject_id,
                     "net": net,
                     "template_id": "0" * 16,
-                    "map": stored,
+                    **stored,
                     "capture": "roi",
                     "number": place,
                     "added_at": now,

@@ -296,7 +296,7 @@ def test_from_20_subjects_on_thresholds_count_deviations_of_the_site_s_impostors
     for seed in range(50, 70):
         mean_map = first.describe_gallery().mean_map
         assert (mean_map.subjects, mean_map.impostors) == (0, None)
-        first.enroll(f"s{seed}", None, None, [palm(seed)], add=False)
+        first.enroller.enroll(f"s{seed}", None, None, [palm(seed)], add=False)
     first.close()
 
     identifier = start()

@@ -34,16 +34,16 @@ def test_verification_lists_erasures_and_fails_while_one_is_pending(
     assert main(["erasures", "verify"]) == 0
     assert capsys.readouterr().out == ""
     with closing(open_gallery(read_settings())) as gallery:
-        enroll(gallery, "ada")
+        enroll(gallery, "zuse")
         with reading(folder / "gallery.db.keys"):
-            erasure = gallery.delete("ada")
+            erasure = gallery.delete("zuse")
             assert main(["erasures", "verify"]) == 1
             assert "pending" in capsys.readouterr().out
         assert main(["erasures", "verify"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(erasure.erasure_id)
     assert line.endswith(f"subject of {erasure.pseudonym}  database done  log done")
-    assert "ada" not in line
+    assert "zuse" not in line
 
 
 def test_verification_fails_if_a_file_cannot_be_written_anew(

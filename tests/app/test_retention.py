@@ -71,7 +71,7 @@ def test_all_whose_date_has_passed_are_erased_with_receipts_and_audit_lines(
     assert [one["phase"] for one in told] == ["begun", "done"] * 3
     assert [one["subject"] for one in told[1::2]] == [one.pseudonym for one in receipts]
     assert [one["erasure"] for one in told[1::2]] == [one.erasure_id for one in receipts]
-    assert "ada" not in (tmp_path / "audit.jsonl").read_text()
+    assert "ada-" not in (tmp_path / "audit.jsonl").read_text()
 
 
 def test_processes_that_erase_at_the_same_time_erase_each_subject_once(
@@ -162,14 +162,14 @@ def test_a_service_finds_nobody_whose_date_has_passed_and_erases_them_when_it_st
             assert gallery.records.expired(9) == []
 
 
-def test_a_service_without_a_gallery_starts_no_task(tmp_path: Path) -> None:
+def test_a_service_without_a_gallery_starts_no_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "RetentionTask", lambda *_: pytest.fail("a task was started"))
     settings = make_settings(tmp_path)
     (tmp_path / "gallery.db").write_bytes(b"no gallery")
-    app = make_app(settings)
-    with local_client(app) as client:
+    with local_client(make_app(settings)) as client:
         assert client.get("/health/live").status_code == 200
-        with guards.enforce_retention(app.state.service):
-            pass
 
 
 def test_the_command_erases_who_is_due_and_prints_receipts(
@@ -177,14 +177,14 @@ def test_the_command_erases_who_is_due_and_prints_receipts(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with closing(open_gallery(read_settings())) as gallery:
-        keep(gallery, "ada", datetime.now(UTC) - timedelta(seconds=1))
+        keep(gallery, "zuse", datetime.now(UTC) - timedelta(seconds=1))
         keep(gallery, "eve", datetime.now(UTC) + HOUR)
         assert main(["erasures", "expired"]) == 0
         (line,) = capsys.readouterr().out.splitlines()
         assert line.endswith("database done  log done")
-        assert "ada" not in line
+        assert "zuse" not in line
         with pytest.raises(SubjectUnknown):
-            gallery.subject("ada")
+            gallery.subject("zuse")
         assert gallery.subject("eve")
     told = lines(tmp_path / "data")
     assert [(one["caller"], one["action"], one["phase"]) for one in told] == [

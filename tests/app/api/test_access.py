@@ -127,7 +127,11 @@ def test_a_key_with_the_scope_is_let_in(locked: TestClient) -> None:
             assert answer.status_code not in {401, 403}, (method, path)
 
 
-BODIES = {("PATCH", "/v1/subjects/{subject_id}"): {"json": {"name": "Eve"}}}
+BODIES = {
+    ("PATCH", "/v1/subjects/{subject_id}"): {"json": {"name": "Eve"}},
+    ("POST", "/v1/subjects/{subject_id}/rename"): {"json": {"subject_id": "eve"}},
+    ("POST", "/v1/subjects/{subject_id}/merge"): {"json": {"from": "bob1", "force": True}},
+}
 """What the routes that name a subject need besides its id."""
 
 
@@ -379,7 +383,7 @@ def test_a_known_palm_s_subject_is_named_to_readers_only(client: TestClient) -> 
     assert_problem(client.post("/v1/enroll", **form, headers=reader), 409, "as 'ada'")
     refused = client.post("/v1/enroll", **form, headers=other)
     assert_problem(refused, 409, "under another subject")
-    assert "ada" not in refused.text
+    assert "ada" not in refused.json()["detail"]
 
 
 def test_a_refused_enrolment_tells_no_score_in_full(client: TestClient) -> None:

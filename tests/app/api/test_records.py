@@ -83,7 +83,8 @@ def test_metadata_of_a_form_must_be_a_json_object(shared_client: TestClient, tex
 
 def test_only_who_may_erase_changes_the_retention_date(client: TestClient) -> None:
     assert enroll(client, "ada", png(50)).status_code == 201
-    may_enroll, may_erase = key(client, "enroll"), key(client, "enroll", "erase")
+    may_enroll = key(client, "enroll", "read")
+    may_erase = key(client, "enroll", "read", "erase")
     body = {"subject_id": "ada", "add": "true", "retain_until": TOMORROW}
     for headers, statuses in ((may_enroll, (403, 403)), (may_erase, (200, 201))):
         changed = client.patch("/v1/subjects/ada", json={"retain_until": TOMORROW}, headers=headers)

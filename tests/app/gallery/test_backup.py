@@ -92,7 +92,7 @@ def test_a_gallery_moves_to_another_store_and_back_with_the_same_scores(
         assert scores(moved) == expected
         assert moved.secrets == secrets
         assert moved.subject("s07").name == "Name 7"
-        assert moved.site_report() == "{}"
+        assert moved.site_reports() == {"": "{}"}
         assert [one.key for one in moved.keys.read()] == [key]
         assert [one[:5] for one in tables(moved)["maps"]] == [
             one[:5] for one in tables(gallery)["maps"]

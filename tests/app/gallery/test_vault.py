@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from app.gallery import encryption, sql, sqlite
+from app.gallery import encryption, enrolling, sqlite
 from app.gallery.cipher import Cipher, NotAuthentic, derive_key
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import START
@@ -215,21 +215,21 @@ def test_a_reader_of_the_state_before_a_rotation_changes_no_writers_key(
     masters = MasterKeys(None, file)
     gallery = GALLERIES["sqlite"](url, masters)
     enroll(gallery, "ada")
-    insert_subjects = sql.insert_subjects
+    insert_subjects = enrolling.insert_subjects
     engine, _ = opened(gallery)
     with engine.connect() as former, former.begin():
         former.execute(select(GALLERY)).one()  # from now on it sees this state
         masters.replace([new, old])
         gallery.rotate_master_key(new)
 
-        def read_before(*arguments: Any) -> None:
+        def read_before(*arguments: Any, **options: Any) -> None:
             with monkeypatch.context() as patch:
                 snapshots = SimpleNamespace(begin=lambda: nullcontext(former))
                 patch.setattr(gallery, "_snapshots", snapshots)
                 assert gallery.subject("ada").template_counts
-            insert_subjects(*arguments)
+            insert_subjects(*arguments, **options)
 
-        monkeypatch.setattr(sql, "insert_subjects", read_before)
+        monkeypatch.setattr(enrolling, "insert_subjects", read_before)
         enroll(gallery, "eve")
     gallery.close()
     masters.replace([new])
