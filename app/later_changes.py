@@ -1,9 +1,11 @@
 """Reads from audit logs what was erased or revoked after a backup was made."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.audit import AuditUnusable, unseal
 from app.audit_check import check_audit
@@ -37,46 +39,76 @@ def read_later(logs: Sequence[Sequence[Path]], key: bytes, header: Header) -> La
     return changes.later()
 
 
+class _Change(NamedTuple):
+    """A line, and when it was written."""
+
+    at: datetime
+    entry: Mapping[str, Any]
+
+
 class _Changes:
     """The changes that logs tell of. One that was begun counts, unless it was refused."""
 
     def __init__(self) -> None:
-        self._done: list[Mapping[str, Any]] = []
-        self._open: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        self._done: list[_Change] = []
+        self._open: dict[tuple[Any, ...], _Change] = {}
 
-    def take(self, entry: Mapping[str, Any]) -> None:
-        """Takes the next line of a log."""
+    def take(self, at: datetime, entry: Mapping[str, Any]) -> None:
+        """Takes the next line of a log.
+
+        Args:
+            at: when it was written; lines of one log come in this order.
+            entry: what it tells.
+        """
         change = (_name(entry), entry.get("subject"), entry.get("request_id"))
         self._open.pop(change, None)
         if entry.get("phase") == "begun":
-            self._open[change] = entry
+            self._open[change] = _Change(at, entry)
         elif entry.get("phase") == "done" and entry.get("status") not in range(400, 500):
-            self._done.append(entry)
+            self._done.append(_Change(at, entry))
 
     def later(self) -> Later:
         """Returns what was erased and revoked.
 
-        A subject that was renamed, or merged into another one, has its pseudonym in the backup, and
-        was erased if the one was whose templates its own became.
+        A subject that was renamed, or merged into another one, has its former pseudonym in the
+        backup, and was erased if the one was whose templates its own became. An id may stand for
+        several subjects, one after the other: so the lines are followed back in time, from who had
+        an id at the end to who had it in the backup.
         """
-        entries = [*self._done, *self._open.values()]
-        erased = _gather(entries, ERASE_SUBJECT, "subject")
-        thinned = _gather(entries, ERASE_TEMPLATE, "subject")
-        for entry in reversed(self._done):
-            if "new_subject" in entry:
-                former, present = entry["subject"], entry["new_subject"]
-            elif "other_subject" in entry:
-                former, present = entry["other_subject"], entry["subject"]
-            else:
-                continue
-            erased |= {former} if present in erased else set()
-            thinned |= {former} if present in thinned else set()
+        changes = sorted([*self._done, *self._open.values()], key=attrgetter("at"))
+        entries = [one.entry for one in changes]
+        erased, thinned = set[str](), set[str]()
+        for entry in reversed(entries):
+            erased = _before(entry, ERASE_SUBJECT, erased)
+            thinned = _before(entry, ERASE_TEMPLATE, thinned)
         return Later(
             frozenset(erased),
             frozenset(thinned - erased),
             frozenset(_gather(entries, REVOKE_KEY, "key")),
             any(_name(entry) in RESET_KEYS for entry in entries),
         )
+
+
+def _before(entry: Mapping[str, Any], names: Sequence[str], after: set[str]) -> set[str]:
+    """Returns what subjects that were erased later were called before a line.
+
+    Args:
+        entry: the line.
+        names: what lines are about that erase.
+        after: what those were called after the line that were erased later.
+    """
+    subject: str = entry.get("subject", "")
+    if subject and _name(entry) in names:
+        return {*after, subject}
+    if "new_subject" in entry:
+        former, present, gone = subject, entry["new_subject"], {subject, entry["new_subject"]}
+    elif "other_subject" in entry:
+        former, present, gone = entry["other_subject"], subject, {entry["other_subject"]}
+    else:
+        return after
+    is_certain = entry.get("status") == HTTPStatus.OK  # otherwise both may have kept their ids
+    found = after - gone if is_certain else after
+    return {*found, former} if present in after else found
 
 
 def _name(entry: Mapping[str, Any]) -> str:
@@ -107,13 +139,15 @@ def _read_log(files: Sequence[Path], key: bytes, header: Header, changes: _Chang
     after the backup, whatever the clock said. On others, times tell.
     """
     since = header.made_at - CLOCKS
+    latest = datetime.min.replace(tzinfo=UTC)
     is_after = reaches_back = False
     for entry in _entries(files, key):
         at = datetime.fromisoformat(entry["time"])
+        latest = max(latest, at)  # a clock that was set back does not change the lines' order
         is_after |= entry.get("backup") == header.backup_id and _name(entry) == "backup"
         reaches_back |= is_after or at <= header.made_at
         if is_after or at >= since:
-            changes.take(entry)
+            changes.take(latest, entry)
     if not reaches_back:
         raise AuditUnusable(
             f"the audit log {files[0]} does not reach back to {header.made_at:%Y-%m-%d %H:%M} UTC, "

@@ -197,10 +197,10 @@ class Starter:
 
     def close(self) -> None:
         """Releases the parts."""
+        if self._following is not None:
+            self._following.close()  # before what it may start
         if self._retention is not None:
             self._retention.close()
-        if self._following is not None:
-            self._following.close()
         service: Service = self._app.state.service
         if not isinstance(service.identifier, Broken):
             service.identifier.close()

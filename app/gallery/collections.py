@@ -11,16 +11,19 @@ def is_within(within: Within) -> ColumnElement[bool]:
     return true() if within is None else SUBJECTS.c.collection.in_(sorted(within))
 
 
-def count_by_collection(connection: Connection, within: Within) -> list[CollectionSize]:
+def count_by_collection(
+    connection: Connection, within: Within, seen: ColumnElement[bool]
+) -> list[CollectionSize]:
     """Counts the subjects of each collection, in the order of the names.
 
     Args:
         connection: the transaction.
         within: collections to count, also empty ones; None for all that have subjects.
+        seen: the condition that a row of `SUBJECTS` is counted.
     """
     query = (
         select(SUBJECTS.c.collection, func.count().label("subjects"))
-        .where(is_within(within))
+        .where(seen)
         .group_by(SUBJECTS.c.collection)
     )
     counts = dict.fromkeys(within or (), 0)

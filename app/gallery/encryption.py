@@ -67,6 +67,16 @@ def read_secrets(connection: Connection, vault: Vault) -> Secrets:
     return Secrets(*(_read_secret(connection, vault, name) for name in Secrets._fields))
 
 
+def read_all_secrets(connection: Connection, vault: Vault) -> dict[str, bytes]:
+    """Returns the gallery's secrets and its template keys, by name.
+
+    Raises:
+        GalleryUnusable: if one is damaged.
+    """
+    names = connection.scalars(select(SECRETS.c.name)).all()
+    return {name: _read_secret(connection, vault, name) for name in names}
+
+
 def _read_secret(connection: Connection, vault: Vault, name: str) -> bytes:
     query = select(SECRETS.c.encrypted).where(SECRETS.c.name == name)
     try:
@@ -91,8 +101,7 @@ def encrypt_anew(connection: Connection, vault: Vault, new_key: bytes) -> None:
     sums = [
         (row, decrypt_sum(vault, row)) for row in connection.execute(select(MAP_SUMS)).mappings()
     ]
-    names = connection.scalars(select(SECRETS.c.name)).all()
-    kept = {name: _read_secret(connection, vault, name) for name in names}
+    kept = read_all_secrets(connection, vault)
     ids = {row.number: row.subject_id for row in connection.execute(select(SUBJECTS))}
     vault.use(vault.add(new_key))
     vault.wrapped.replace(

@@ -3,9 +3,8 @@
 from sqlalchemy import Connection, RowMapping
 
 from app.gallery.collection import DEFAULT
-from app.gallery.errors import CollectionDiffers, SubjectExpired, SubjectTaken
-from app.gallery.ids import is_taken, require_free
-from app.gallery.retention import has_expired
+from app.gallery.errors import CollectionDiffers
+from app.gallery.ids import is_taken, require_free, require_seen
 from app.gallery.seeding import insert_subjects
 from app.gallery.sight import Sight
 from app.gallery.subjects import read_row
@@ -48,10 +47,7 @@ def place_subject(
         insert_subjects(connection, vault, revision, [subject_id], "enrolled", collection=within)
         return read_row(connection, subject_id)
     row = read_row(connection, subject_id)
-    if not sight.covers(row):
-        raise SubjectTaken(subject_id)
-    if has_expired(row, sight.now()):
-        raise SubjectExpired(subject_id)
+    require_seen(row, subject_id, sight)
     if collection not in (None, row["collection"]):
         raise CollectionDiffers(subject_id, row["collection"])
     return row

@@ -54,13 +54,14 @@ class CollectionDiffers(Exception):
 
 
 class SubjectExpired(SubjectExists):
-    """The subject_id is that of a subject whose retention date has passed."""
+    """The subject_id, or one that is alike, is a subject's whose retention date has passed."""
 
     def __init__(self, subject_id: str) -> None:
         Exception.__init__(
             self,
-            f"subject {subject_id!r} is past its retention date and about to be erased; try again "
-            "in a minute, or choose another subject_id",
+            f"subject {subject_id!r}, or one that differs only in capital letters, is past its "
+            "retention date and about to be erased; try again in a minute, or choose another "
+            "subject_id",
         )
 
 

@@ -1,6 +1,6 @@
 """Ids of subjects: which are taken."""
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from app.gallery.errors import IdTaken, SubjectAlike, SubjectExists, SubjectExpired, SubjectTaken
 from app.gallery.retention import has_expired
@@ -29,19 +29,23 @@ def require_free(
     Raises:
         SubjectTaken: if the id, or one like it, is that of a subject of another collection than the
             caller sees.
-        SubjectExpired: if it is that of a subject whose retention date has passed.
+        SubjectExpired: if it, or one like it, is that of a subject whose retention date has passed.
         SubjectExists: if it is that of another subject; `IdTaken` if a subject is to get it.
         SubjectAlike: if it differs from another subject's only in capital and small letters.
     """
     if is_taken(connection, subject_id):
-        row = read_row(connection, subject_id)
-        if not sight.covers(row):
-            raise SubjectTaken(subject_id)
-        if has_expired(row, sight.now()):
-            raise SubjectExpired(subject_id)
+        require_seen(read_row(connection, subject_id), subject_id, sight)
         raise SubjectExists(subject_id) if besides is None else IdTaken(subject_id)
     alike = func.lower(SUBJECTS.c.subject_id) == subject_id.lower()
     query = select(SUBJECTS).where(alike, SUBJECTS.c.subject_id != (besides or ""))
     if (known := connection.execute(query).mappings().first()) is not None:
-        seen = sight.covers(known)
-        raise SubjectAlike(subject_id, known["subject_id"]) if seen else SubjectTaken(subject_id)
+        require_seen(known, subject_id, sight)
+        raise SubjectAlike(subject_id, known["subject_id"])
+
+
+def require_seen(row: RowMapping, subject_id: str, sight: Sight) -> None:
+    """Refuses an id because of a subject's row, if the caller does not see that subject."""
+    if not sight.covers(row):
+        raise SubjectTaken(subject_id)
+    if has_expired(row, sight.now()):
+        raise SubjectExpired(subject_id)

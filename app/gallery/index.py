@@ -222,7 +222,8 @@ class GalleryIndex:
             confirmed, view = self._confirmed, self._view
             if view is None or confirmed is None or not self._outage.may_use(confirmed):
                 raise
-        return replace(_intact(view), as_of=confirmed.time)
+        retained = _intact(view).retained(self._gallery.records.now())
+        return replace(retained, as_of=confirmed.time)
 
     def _newest(self) -> View:
         """Returns the view of the newest revision, and notes whether the store can be reached."""

@@ -12,7 +12,7 @@ from app.gallery.batches import batches
 from app.gallery.carried import read_rows
 from app.gallery.cipher import NotAuthentic
 from app.gallery.contents import Contents, Later, Restored
-from app.gallery.encryption import read_secrets
+from app.gallery.encryption import read_all_secrets, read_secrets
 from app.gallery.erasures import KEYS_LEFT, leave
 from app.gallery.errors import GalleryUnusable
 from app.gallery.replay import Replay, plan_replay
@@ -181,7 +181,7 @@ def _check_lineage(
     own = {row.number: row.subject_id for row in connection.execute(select(SUBJECTS))}
     shared = [number for number in own.keys() & contents.keys.keys() - replay.left_out]
     wrapped = vault.wrapped.read(connection, shared)
-    secret = {name: value for name, value in read_secrets(connection, vault)._asdict().items()}
+    secret = read_all_secrets(connection, vault)
     strange = [number for number in shared if own[number] != contents.subjects[number]]
     for number, stored in wrapped.items():
         try:
@@ -190,7 +190,7 @@ def _check_lineage(
             continue  # a damaged one, which the backup repairs
         if key != contents.keys[number]:
             strange.append(number)
-    if strange or any(contents.secrets[name] != value for name, value in secret.items()):
+    if strange or any(contents.secrets.get(name, one) != one for name, one in secret.items()):
         raise GalleryUnusable(
             "the gallery and the backup are of one origin, but both have changed since: restore "
             "into an empty gallery (PALM_GALLERY_URL), and name the audit log by --audit; nothing "

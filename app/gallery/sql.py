@@ -105,7 +105,7 @@ class SqlGallery:
     def collections(self) -> list[CollectionSize]:
         """See `Gallery.collections`."""
         with self._reading() as connection:
-            return count_by_collection(connection, self._sight.within)
+            return count_by_collection(connection, self._sight.within, self._sight.condition())
 
     def revision(self) -> int:
         """See `Gallery.revision`."""

@@ -1,7 +1,7 @@
 """The searchable subjects and the rows of every net, changed in place."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import heappop, heappush
 
@@ -62,6 +62,19 @@ class View:
     damage: str | None
     expires: datetime | None
     as_of: datetime | None = None
+
+    def retained(self, now: datetime) -> "View":
+        """Returns this view without the subjects whose retention date has passed meanwhile."""
+        if self.expires is None or self.expires > now:
+            return self
+        until = [one.retain_until if one else None for one in self.subjects]
+        expired = np.array([at is not None and at <= now for at in until], np.bool_)
+        subjects = [
+            None if is_gone else one
+            for one, is_gone in zip(self.subjects, expired.tolist(), strict=True)
+        ]
+        counts = np.where(expired, np.int32(0), self.counts)
+        return replace(self, subjects=tuple(subjects), counts=counts)
 
     def searchable(self, within: Within) -> NDArray[np.bool_]:
         """Tells which slots can be searched of some collections, or of all, bool [S]."""

@@ -80,15 +80,60 @@ def test_templates_keys_and_retention_count(tmp_path: Path) -> None:
     assert later(tmp_path, {"action": "keys reset", "phase": "done"}).are_keys_reset
 
 
+def rename(old: str, new: str, status: int = 200) -> list[Event]:
+    return change("POST", f"{SUBJECT}/rename", old, status, new_subject=new)
+
+
+def merge(into: str, other: str) -> list[Event]:
+    return change("POST", f"{SUBJECT}/merge", into, other_subject=other)
+
+
 def test_whoever_was_renamed_or_merged_and_then_erased_is_found(tmp_path: Path) -> None:
-    def rename(old: str, new: str) -> list[Event]:
-        return change("POST", f"{SUBJECT}/rename", old, new_subject=new)
-
-    def merge(into: str, other: str) -> list[Event]:
-        return change("POST", f"{SUBJECT}/merge", into, other_subject=other)
-
     lines = [*rename("a", "b"), *merge("c", "b"), *rename("x", "y"), *rename("c", "d")]
-    assert later(tmp_path, BACKUP, *lines, *erase("d")).erased == {"a", "b", "c", "d"}
+    assert later(tmp_path, BACKUP, *lines, *erase("d")).erased == {"a", "c"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "erased"),
+    [
+        ([*erase("b"), *rename("a", "b")], {"b"}),
+        ([*rename("a", "b"), *erase("a")], set()),  # another "a", who was enrolled afterwards
+        ([*rename("a", "b"), *erase("a"), *erase("b")], {"a"}),
+        ([*rename("a", "b", 503), *erase("a")], {"a"}),  # who may have kept that id
+        ([*rename("a", "b", 503), *erase("b")], {"a", "b"}),
+        ([*merge("a", "b"), *erase("b")], set()),
+        ([*erase("a"), *rename("b", "a"), *merge("c", "a")], {"a"}),
+    ],
+)
+def test_an_id_that_several_subjects_had_stands_for_the_one_in_the_backup(
+    tmp_path: Path, lines: list[Event], erased: set[str]
+) -> None:
+    assert later(tmp_path, BACKUP, *lines).erased == erased
+
+
+def test_lines_of_two_machines_are_followed_in_the_order_of_their_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        """Shows what the test sets."""
+
+        time = NOW - timedelta(seconds=2)
+
+        @classmethod
+        def now(cls, tz: object = None) -> "Clock":
+            return cls.time  # type: ignore[return-value]
+
+    monkeypatch.setattr(audit, "datetime", Clock)
+    files = [tmp_path / "one.jsonl", tmp_path / "other.jsonl"]
+    one, other = (AuditLog(file, KEY) for file in files)
+    start: Event = {"action": "start"}
+    turns = ((other, [start]), (one, [BACKUP]), (other, erase("b")), (one, rename("a", "b")))
+    for log, lines in turns:
+        for line in lines:
+            Clock.time += timedelta(seconds=1)
+            log.append(line, durable=False)
+    for order in (files, files[::-1]):
+        assert read_later([[file] for file in order], KEY, HEADER).erased == {"b"}
 
 
 def test_a_log_of_another_gallery_or_without_its_beginning_is_refused(tmp_path: Path) -> None:

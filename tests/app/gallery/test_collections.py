@@ -71,6 +71,10 @@ ASK: Sequence[Callable[[Gallery, str], object]] = (
     lambda gallery, subject_id: gallery.delete(subject_id, check=fail),
     lambda gallery, subject_id: gallery.templates(subject_id),
     lambda gallery, subject_id: gallery.remove_template(subject_id, 1),
+    lambda gallery, subject_id: gallery.records.read(subject_id),
+    lambda gallery, subject_id: gallery.records.rename(subject_id, "eva", check=fail),
+    lambda gallery, subject_id: gallery.records.merge(subject_id, "gus"),
+    lambda gallery, subject_id: gallery.records.merge("gus", subject_id),
 )
 
 
@@ -83,6 +87,7 @@ def test_another_collection_s_subject_is_an_unknown_one(
     gallery: Gallery, ask: Callable[[Gallery, str], object]
 ) -> None:
     enroll(gallery, "ada", "staff")
+    enroll(gallery, "gus", "guests")
     before = gallery.subject("ada"), gallery.revision()
     with pytest.raises(SubjectUnknown) as hidden:
         ask(gallery.within(GUESTS), "ada")
@@ -101,6 +106,10 @@ def test_an_id_is_taken_in_every_collection(gallery: Gallery, add: bool) -> None
         assert "staff" not in str(error.value)
     with pytest.raises(SubjectAlike, match="'Ada' exists"):
         enroll(gallery.within(STAFF), "ADA", "staff", add=add)
+    enroll(gallery, "gus", "guests")
+    for taken in ("Ada", "ADA"):
+        with pytest.raises(SubjectTaken, match=f"'{taken}' exists already"):
+            gallery.within(GUESTS).records.rename("gus", taken)
     assert gallery.subject("Ada").template_counts == {str(VGG16): 1}
 
 

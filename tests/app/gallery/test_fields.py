@@ -162,8 +162,10 @@ def test_a_subject_whose_date_has_passed_is_in_no_answer(
         with pytest.raises(SubjectUnknown, match="'ada'"):
             attempt()
     for add in (False, True):
-        with pytest.raises(SubjectExpired, match="in a minute"):
-            gallery.enroll("ada", None, None, {VGG16: vein_maps(1)}, add=add)
+        for taken in ("ada", "ADA"):
+            with pytest.raises(SubjectExpired, match=f"'{taken}'.*in a minute"):
+                gallery.enroll(taken, None, None, {VGG16: vein_maps(1)}, add=add)
+    assert [one.subjects for one in gallery.collections()] == [1]
     with pytest.raises(SubjectExists, match="'eve' exists"):
         gallery.records.rename("eve", "eve")
     assert gallery.delete("ada").erased == "subject"

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from app.gallery.index import GalleryIndex
 from app.gallery.keys import SqlKeys
 from app.gallery.outage import Outage
 from app.gallery.sql import SqlGallery
+from app.gallery.sqlite import open_sqlite
 from app.gallery.table import Table
 from app.key_ring import KeyRing
 from app.keys import SCOPES, KeyRefused
@@ -40,7 +42,9 @@ from tests.app.api.conftest import (
     png,
     verify,
 )
+from tests.app.conftest import MASTER_KEYS
 from tests.app.gallery.conftest import ALEXNET, VGG16, ToyNet, vein_maps
+from tests.app.gallery.test_fields import HOUR, Now
 from tests.app.live import connect, head, live, status_of, wait_until
 
 NETS = [ToyNet(VGG16), ToyNet(ALEXNET)]
@@ -118,6 +122,30 @@ def test_an_index_goes_on_for_the_time_allowed_since_it_was_last_known_to_be_the
     lost.is_lost = False
     index.refresh()
     assert index.search(probe(1)).as_of is None
+
+
+def test_whose_retention_date_passes_in_an_outage_is_found_no_more(
+    tmp_path: Path, lost: Store
+) -> None:
+    now = Now()
+    with closing(open_sqlite(f"sqlite:///{tmp_path}/g.db", MASTER_KEYS, now=now)) as gallery:
+        index = GalleryIndex(gallery, NETS, outage=Outage(60, Clock()))
+        add(gallery, "ada", 1)
+        add(gallery, "eve", 2)
+        gallery.update("ada", {"retain_until": now() + HOUR})
+        assert index.search(probe(1)).gallery_size == 2
+        lost.is_lost = True
+        assert index.search(probe(1)).gallery_size == 2
+        now.time += HOUR
+        found = index.search(probe(1))
+        assert [one.subject_id for one in found.subjects] == ["eve"]
+        assert (found.gallery_size, index.describe().searchable) == (1, 1)
+        assert index.verify("ada", probe(1)) is None
+        with pytest.raises(SubjectUnknown):
+            index.subject("ada")
+        lost.is_lost = False
+        index.refresh()
+        assert index.search(probe(1)).gallery_size == 1
 
 
 def test_an_index_that_may_not_go_on_is_current_again_at_the_next_call(

@@ -292,3 +292,40 @@ def test_galleries_that_went_two_ways_are_not_mixed(
     with pytest.raises(GalleryUnusable, match=r"both have changed since.*--audit"):
         restore(gallery, file, replace=True)
     assert ids(gallery) == ["ada", "bob"]
+
+
+@BOTH_STORES
+def test_galleries_whose_templates_were_renewed_in_two_ways_are_not_mixed(
+    open_gallery: Open, empty: Gallery, file: Path, tmp_path: Path
+) -> None:
+    gallery = open_gallery()
+    enroll(gallery, "ada")
+    back_up(gallery, file)
+    restore(empty, file)
+    with closing(open_by_scheme(f"sqlite:///{tmp_path}/other.db")) as other:
+        other.rotate_templates()
+        back_up(other, file)
+    gallery.rotate_templates()  # both keys have the same number
+    with pytest.raises(GalleryUnusable, match="both have changed since"):
+        restore(gallery, file, replace=True)
+    assert stored(gallery) == maps_of(0)
+
+
+@BOTH_STORES
+def test_a_gallery_goes_back_to_before_its_templates_were_renewed(
+    open_gallery: Open, file: Path
+) -> None:
+    gallery = open_gallery()
+    for seed, subject_id in enumerate(("ada", "bob")):
+        enroll(gallery, subject_id, seed)
+    back_up(gallery, file)
+    gallery.rotate_templates()
+    gallery.delete("bob")
+    gallery.records.rename("ada", "ida")  # stays as it is now, under the newer key
+    enroll(gallery, "eve", seed=7)
+    assert restore(gallery, file, replace=True).kept == 1
+    again = open_gallery()
+    assert (ids(again), stored(again)) == (["ida"], maps_of(0))
+    assert_sums_fit(again, 0)
+    again.rotate_templates()
+    assert stored(again) == maps_of(0)
