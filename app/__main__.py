@@ -32,7 +32,7 @@ from app.inspection import Inspection, write_drawings
 from app.key_commands import add_key_commands, run_key_command
 from app.keys import KeyUnknown
 from app.logs import configure_logging
-from app.main import create_app, make_inspector, open_gallery
+from app.main import create_app
 from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
 from app.master_key import MasterKeyUnusable
 from app.nets.finder_store import load_finder
@@ -46,6 +46,7 @@ from app.protection_commands import (
     verify_erasures,
 )
 from app.settings import Settings, read_settings, variable
+from app.wiring import make_inspector, open_gallery
 
 logger = logging.getLogger("app")
 

@@ -24,9 +24,9 @@ from app.gallery.sealing import (
     read_header,
 )
 from app.later_changes import read_later
-from app.main import master_keys, open_gallery
 from app.master_key import MasterKeys
 from app.settings import Settings, without_password
+from app.wiring import master_keys, open_gallery
 
 
 def add_backup_commands(commands: Any) -> None:

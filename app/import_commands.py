@@ -26,7 +26,6 @@ from app.gallery.outage import Outage
 from app.identifier import Identifier
 from app.import_plan import Planned, make_plan
 from app.import_sources import Source, open_source
-from app.main import make_inspector, open_gallery, start_identifier
 from app.maintenance import calibrated_at_site
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
@@ -35,6 +34,7 @@ from app.palm.finder import Finder
 from app.palm.limits import MIB
 from app.pseudonyms import Pseudonyms
 from app.settings import Settings
+from app.wiring import make_inspector, open_gallery, start_identifier
 
 MAX_IMAGES = 10
 """Images of a subject, as many as a request may enroll."""

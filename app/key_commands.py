@@ -13,9 +13,9 @@ from app.audit_commands import command_event
 from app.gallery.collection import COLLECTION_RULE, CollectionName
 from app.key_ring import KeyRing
 from app.keys import SCOPES, Key, refuse_limits
-from app.main import open_gallery
 from app.settings import Settings
 from app.validation import in_one_line
+from app.wiring import open_gallery
 
 MOST_DAYS = 36_500  # a century
 

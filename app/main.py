@@ -25,28 +25,17 @@ from app.audit import AuditLog
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.gallery.outage import Outage
-from app.gallery.postgresql import open_postgresql
-from app.gallery.sqlite import open_sqlite
 from app.guards import enforce_retention, start_audit, start_keys
-from app.identifier import Identifier
-from app.inspection import Inspector
 from app.logs import configure_logging
-from app.maintenance import Calibrated, calibrated_at_site
-from app.master_key import MasterKeys
+from app.maintenance import calibrated_at_site
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
-from app.palm.decode import ImageLimits
 from app.palm.finder import Finder
-from app.palm.reader import PalmReader
 from app.pseudonyms import Pseudonyms
 from app.settings import Settings, read_settings
 from app.site import SiteReport
 from app.starting import Parts, Repeated, follow, log_start
-
-GALLERIES: dict[str, Callable[[str, MasterKeys], Gallery]] = {  # by the URL's scheme
-    "postgresql": open_postgresql,
-    "sqlite": open_sqlite,
-}
+from app.wiring import make_inspector, open_gallery, start_identifier
 
 ROUTERS = (
     identify.router,
@@ -155,23 +144,6 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
-def open_gallery(settings: Settings) -> Gallery:
-    """Opens the gallery of the settings.
-
-    Raises:
-        GalleryUnusable: if it cannot be opened.
-        MasterKeyUnusable: if the master key cannot be read or created, or is another one.
-    """
-    scheme, _, _ = settings.gallery_url.partition(":")
-    return GALLERIES[scheme](settings.gallery_url, master_keys(settings))
-
-
-def master_keys(settings: Settings) -> MasterKeys:
-    """Returns the place of the master key."""
-    given = settings.master_key.get_secret_value() if settings.master_key else None
-    return MasterKeys(given, settings.master_key_file)
-
-
 class Starter:
     """Starts the service, and keeps it up with its gallery."""
 
@@ -273,36 +245,3 @@ class Starter:
     def _start_audit(self, gallery: Gallery) -> AuditLog:
         self._app.state.pseudonyms = Pseudonyms(gallery.secrets.pseudonyms)
         return start_audit(self._settings, gallery)
-
-
-def make_inspector(settings: Settings, finder: Finder) -> Inspector:
-    """Returns what reads palms from images, by the settings."""
-    limits = ImageLimits(
-        max_bytes=settings.max_image_mb * 2**20,
-        max_pixels=settings.max_pixels,
-        max_jpeg_pixels=settings.max_jpeg_pixels,
-    )
-    reader = PalmReader(finder, limits=limits, mode=settings.capture)
-    return Inspector(reader, settings.quality_enroll)
-
-
-def start_identifier(
-    settings: Settings,
-    calibrated: Calibrated,
-    gallery: Gallery,
-    inspector: Inspector,
-    outage: Outage,
-) -> Identifier:
-    """Returns the use cases, after the trained identities are made subjects."""
-    gallery.seed_trained(calibrated.ensemble.identities if settings.trained else ())
-    return Identifier(
-        calibrated.ensemble,
-        gallery,
-        inspector.reader,
-        fpir_target=settings.fpir_target,
-        fmr_target=settings.fmr_target,
-        quality_enroll=settings.quality_enroll,
-        quality_probe=settings.quality_probe,
-        outage=outage,
-        calibrated=calibrated.cameras,
-    )

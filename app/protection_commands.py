@@ -8,10 +8,10 @@ from app.audit import AuditLog
 from app.audit_commands import command_event
 from app.gallery.erasure import Erasure
 from app.gallery.errors import NotPurged
-from app.main import master_keys, open_gallery
 from app.master_key import MasterKeys
 from app.retention import erase_expired
 from app.settings import Settings
+from app.wiring import master_keys, open_gallery
 
 
 def add_protection_commands(commands: Any) -> None:

@@ -20,13 +20,13 @@ from app.gallery.seeding import insert_subjects
 from app.gallery.sql import SqlGallery
 from app.gallery.sums import Summed, replace_shares
 from app.gallery.vault import Vault
-from app.main import GALLERIES
 from app.master_key import MasterKeys
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
 from app.nets.store import LoadedNet, load_nets
 from app.settings import Settings
+from app.wiring import GALLERIES
 from benchmarks.hostile import peak_mb
 from benchmarks.server import start_server
 from benchmarks.torture.outcome import Options, Row, skipped

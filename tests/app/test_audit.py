@@ -16,9 +16,9 @@ import pytest
 from app.__main__ import main
 from app.audit import AuditLog, AuditUnusable, Mark, head_of, seal
 from app.audit_check import Checked, check_audit
-from app.main import open_gallery
 from app.pseudonyms import Pseudonyms
 from app.settings import read_settings
+from app.wiring import open_gallery
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(32)

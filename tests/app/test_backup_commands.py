@@ -12,9 +12,9 @@ from app.__main__ import main
 from app.audit import AuditLog, head_of
 from app.gallery import sealing
 from app.gallery.errors import GalleryUnusable
-from app.main import open_gallery
 from app.pseudonyms import Pseudonyms
 from app.settings import read_settings
+from app.wiring import open_gallery
 from tests.app.gallery.conftest import enroll
 
 Captured = pytest.CaptureFixture[str]

@@ -17,8 +17,8 @@ from app.gallery.sql import SqlGallery
 from app.import_commands import run_import
 from app.import_plan import make_plan
 from app.import_sources import open_source
-from app.main import open_gallery
 from app.settings import Settings
+from app.wiring import open_gallery
 from tests.app.api.conftest import (
     enroll,
     identify,

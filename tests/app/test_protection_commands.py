@@ -12,8 +12,8 @@ from app.gallery import sqlite
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import START
 from app.gallery.sql import SqlGallery
-from app.main import open_gallery
 from app.settings import read_settings
+from app.wiring import open_gallery
 from tests.app.gallery.conftest import VGG16, enroll
 from tests.app.gallery.test_erasure import key_bytes, reading
 

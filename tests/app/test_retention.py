@@ -16,9 +16,9 @@ from app.audit import AuditLog, AuditUnusable
 from app.gallery.errors import GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
 from app.gallery.sqlite import open_sqlite
-from app.main import GALLERIES, open_gallery
 from app.retention import RetentionTask, erase_expired
 from app.settings import read_settings
+from app.wiring import GALLERIES, open_gallery
 from tests.app.api.conftest import enroll as enroll_image
 from tests.app.api.conftest import identify, local_client, make_app, make_settings, png
 from tests.app.conftest import MASTER_KEYS

@@ -14,9 +14,9 @@ from app.audit_check import check_audit
 from app.gallery.gallery import Secrets
 from app.key_ring import KeyRing
 from app.keys import Scope
-from app.main import open_gallery
 from app.pseudonyms import Pseudonyms
 from app.settings import Settings
+from app.wiring import open_gallery
 from tests.app.api.conftest import (
     assert_problem,
     enroll,

@@ -8,9 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.__main__ import main
-from app.main import open_gallery
 from app.maintenance import calibrate_site, write_report
 from app.settings import Settings
+from app.wiring import open_gallery
 from tests.app.api.conftest import (
     assert_problem,
     enroll,

@@ -9,12 +9,12 @@ import pytest
 from app.__main__ import main
 from app.ensemble import Ensemble
 from app.gallery.errors import GalleryUnusable
-from app.main import open_gallery
 from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.settings import Settings
 from app.site import SiteReport
+from app.wiring import open_gallery
 from tests.app.api.conftest import (
     Load,
     assert_problem,

@@ -18,11 +18,11 @@ from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
 from app.gallery.sql import SqlGallery
 from app.gallery.sums import decrypt_sum, is_sum
 from app.gallery.vault import Vault
-from app.main import GALLERIES
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey
+from app.wiring import GALLERIES
 from tests.app.conftest import MASTER_KEYS
 
 SHAPE = MapShape(8, 4)

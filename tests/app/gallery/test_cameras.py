@@ -11,13 +11,13 @@ import pytest
 from app.gallery.comparison import Found
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
-from app.main import GALLERIES
 from app.master_key import MasterKeys
 from app.matching.cohort import compare_cohort
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, Signs, VeinMaps, join_maps
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from app.matching.similarity import probe_codes, similarities, template_codes
+from app.wiring import GALLERIES
 from tests.app.conftest import execute
 from tests.app.gallery.conftest import (
     ALEXNET,

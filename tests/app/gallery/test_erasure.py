@@ -218,7 +218,7 @@ def run_and_die(path: Path, seam: str, act: str) -> None:
     script = (
         "import os, sys\n"
         "from app.gallery import moving, sql, sqlite, wrapped\n"
-        "from app.main import GALLERIES\n"
+        "from app.wiring import GALLERIES\n"
         "from tests.app.conftest import MASTER_KEYS\n"
         "from tests.app.gallery.conftest import enroll\n"
         f"{seam} = lambda *_, **__: os._exit(9)\n"

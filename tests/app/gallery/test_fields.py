@@ -17,8 +17,8 @@ from app.gallery.following import START
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import GalleryIndex
 from app.gallery.schema import SUBJECTS
-from app.main import GALLERIES
 from app.matching.maps import VeinMaps
+from app.wiring import GALLERIES
 from tests.app.conftest import MASTER_KEYS
 from tests.app.gallery.conftest import (
     ALEXNET,

@@ -26,9 +26,9 @@ from app.gallery.sqlite import open_sqlite
 from app.gallery.table import Table
 from app.key_ring import KeyRing
 from app.keys import SCOPES, KeyRefused
-from app.main import open_gallery
 from app.settings import Settings
 from app.starting import Parts
+from app.wiring import open_gallery
 from tests.app.api.conftest import (
     assert_problem,
     enroll,

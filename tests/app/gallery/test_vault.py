@@ -17,9 +17,9 @@ from app.gallery.following import START
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
 from app.gallery.schema import GALLERY
-from app.main import GALLERIES
 from app.master_key import MasterKeys, MasterKeyUnusable
 from app.matching.maps import VeinMaps
+from app.wiring import GALLERIES
 from tests.app.conftest import MASTER_KEYS, execute
 from tests.app.gallery.conftest import (
     ALEXNET,
