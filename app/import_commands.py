@@ -106,6 +106,7 @@ class Importer:
                     planned.hand,
                     images,
                     add=False,
+                    collection=planned.collection,
                     details=planned.details,
                 )
         except (SubjectAlike, SubjectExpired, PalmImageError, PalmKnown, HandDiffers) as error:

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from app.api.details import ConsentField, MetadataField, RetainUntilField, details_of
 from app.api.names import Name
 from app.api.schemas import NEW_SUBJECT_ID, RequestBody
+from app.gallery.collection import CollectionName
 from app.gallery.records import FieldValue
 from app.gallery.subject import Hand
 from app.import_sources import MAX_TABLE_BYTES, TABLE, Found, Source
@@ -27,6 +28,7 @@ class Row(RequestBody):
     subject_id: str = Field(pattern=NEW_SUBJECT_ID)
     name: Name | None = None
     hand: Hand | None = None
+    collection: CollectionName | None = None
     consent: ConsentField = None
     retain_until: RetainUntilField = None
     metadata: MetadataField = None
@@ -44,6 +46,7 @@ class Planned:
         images: the names of its images.
         name: its name.
         hand: its hand.
+        collection: its collection; None for "default".
         details: see `Gallery.enroll`.
     """
 
@@ -51,6 +54,7 @@ class Planned:
     images: Sequence[str]
     name: str | None
     hand: Hand | None
+    collection: str | None
     details: Mapping[str, FieldValue]
 
 
@@ -80,7 +84,7 @@ def make_plan(source: Source) -> list[Planned]:
 
 
 def _plan(row: Row, images: Sequence[str]) -> Planned:
-    return Planned(row.subject_id, images, row.name, row.hand, details_of(row))
+    return Planned(row.subject_id, images, row.name, row.hand, row.collection, details_of(row))
 
 
 def _check_ids(ids: Mapping[str, object]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile, status
 from pydantic import Field
@@ -36,6 +36,7 @@ from app.api.schemas import (
     leave_empty,
 )
 from app.api.service import AdmittedIdentifierDep, ServiceDep
+from app.api.shown import decision_for, enrollment_for
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
 from app.gallery.errors import (
@@ -51,12 +52,10 @@ from app.gallery.errors import (
 )
 from app.gallery.subject import Hand
 from app.keys import CollectionMissing, CollectionUnnamed, KeyUnknown
-from app.numbers import coarsen, show_confidence, show_score
+from app.numbers import show_confidence, show_score
 from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
 logger = logging.getLogger(__name__)
-
-Shown = TypeVar("Shown", Identification, Verification)
 
 MAX_PROBE_IMAGES = 5
 
@@ -227,7 +226,7 @@ def enroll(
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
     _log("enroll", request, subject=subject, images=len(form.images))
-    return Enrollment.of(enrolled, request.state.request_id)
+    return enrollment_for(caller, Enrollment.of(enrolled, request.state.request_id))
 
 
 @router.post(
@@ -255,7 +254,7 @@ def identify(
         _read(form.images), mode=form.capture, explain=explain, within=within
     )
     _log_decision("identify", request, found)
-    return _shown(Identification.of(found, request.state.request_id), request)
+    return decision_for(caller_of(request), Identification.of(found, request.state.request_id))
 
 
 @router.post(
@@ -277,12 +276,7 @@ def verify(
         within=caller_of(request).collections,
     )
     _log_decision("verify", request, found)
-    return _shown(Verification.of(found, request.state.request_id), request)
-
-
-def _shown(answer: Shown, request: Request) -> Shown:
-    """Rounds the scores of an answer unless the caller may see all digits."""
-    return answer if "scores" in caller_of(request).scopes else coarsen(answer)
+    return decision_for(caller_of(request), Verification.of(found, request.state.request_id))
 
 
 def _read(images: Sequence[UploadFile]) -> list[bytes]:
