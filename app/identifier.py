@@ -21,8 +21,9 @@ from app.explanation import draw_explanation
 from app.gallery.collection import Within
 from app.gallery.erasure import Erasure
 from app.gallery.errors import GalleryUnusable, TemplatesMissing
-from app.gallery.gallery import Gallery, Once
+from app.gallery.gallery import Gallery
 from app.gallery.index import Forgotten, Found, GalleryIndex
+from app.gallery.once import Once
 from app.gallery.outage import Outage
 from app.gallery.records import FieldValue
 from app.gallery.subject import Hand

@@ -11,7 +11,6 @@ from pydantic.json_schema import SkipJsonSchema
 from app import answers
 from app.api.access import Guarded, caller_of, guarded, require
 from app.api.audit import note, note_subject
-from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.collections import (
     CollectionField,
     CollectionsField,
@@ -19,11 +18,11 @@ from app.api.collections import (
     collections_to_search,
 )
 from app.api.details import ConsentField, MetadataField, RetainUntilField, details_of
-from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
-from app.api.kinds import KINDS, OF_RECORDS
-from app.api.middleware import SEND_IMAGES, FormIncomplete
+from app.api.errors import ExplanationOff
+from app.api.middleware import SEND_IMAGES
 from app.api.names import Name
 from app.api.once import once_of
+from app.api.palm_problems import OF_ALL
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
     NEW_SUBJECT_ID,
@@ -41,19 +40,15 @@ from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
 from app.gallery.errors import (
     CollectionDiffers,
-    ErasureUnknown,
-    LastTemplate,
     RequestDiffers,
     SubjectExists,
     SubjectUnknown,
     TemplatesMissing,
-    TemplateUnknown,
     TrainedFixed,
 )
 from app.gallery.subject import Hand
-from app.keys import CollectionMissing, CollectionUnnamed, KeyUnknown
+from app.keys import CollectionMissing, CollectionUnnamed
 from app.numbers import show_confidence, show_score
-from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
 logger = logging.getLogger(__name__)
 
@@ -122,42 +117,6 @@ class VerifyForm(RequestBody):
 
 MULTIPART = Form(media_type="multipart/form-data")
 IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
-# Problems that each of these routes may answer with are all but these.
-_OF_SOME = (
-    SubjectUnknown,
-    SubjectExists,
-    KeyUnknown,
-    ErasureUnknown,
-    TemplateUnknown,
-    LastTemplate,
-    NotConfirmed,
-    SubjectChanged,
-    RequestDiffers,
-    TemplatesMissing,
-    ExplanationOff,
-    OtherPalm,
-    PalmKnown,
-    HandDiffers,
-    CollectionMissing,
-    CollectionUnnamed,
-    CollectionDiffers,
-    *OF_RECORDS,
-)
-_ERRORS = [error for error in KINDS if error not in _OF_SOME]
-IMAGE_ERRORS = (
-    FormIncomplete,
-    BodyTooSlow,
-    BodyTooLarge,
-    ImageTooLarge,
-    UnsupportedFormat,
-    UnreadableImage,
-    UnsuitableImage,
-    UploadUnkept,
-    UploadRefused,
-)
-"""Problems that a route may answer with that decodes an image."""
-
-
 router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Guarded)
 
 
@@ -177,7 +136,7 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], rou
         CollectionUnnamed,
         CollectionDiffers,
         TrainedFixed,
-        *_ERRORS,
+        *OF_ALL,
         invalid=IMAGES_MISSING,
     ),
 )
@@ -232,7 +191,7 @@ def enroll(
 @router.post(
     "/identify",
     summary="Identify a palm",
-    **guarded("identify", ExplanationOff, CollectionMissing, *_ERRORS, invalid=IMAGES_MISSING),
+    **guarded("identify", ExplanationOff, CollectionMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
 def identify(
     identifier: AdmittedIdentifierDep,
@@ -260,7 +219,7 @@ def identify(
 @router.post(
     "/verify",
     summary="Verify a claimed identity",
-    **guarded("verify", SubjectUnknown, TemplatesMissing, *_ERRORS, invalid=IMAGES_MISSING),
+    **guarded("verify", SubjectUnknown, TemplatesMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
 def verify(
     identifier: AdmittedIdentifierDep,

@@ -14,8 +14,9 @@ from app.gallery.errors import (
     TrainedFixed,
 )
 from app.gallery.following import START
-from app.gallery.gallery import Gallery, Once
+from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
+from app.gallery.once import Once
 from app.gallery.schema import SUBJECTS
 from app.main import GALLERIES
 from app.matching.maps import VeinMaps
