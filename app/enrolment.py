@@ -11,8 +11,9 @@ from app.ensemble import Ensemble
 from app.gallery.cameras import UNNAMED
 from app.gallery.collection import DEFAULT
 from app.gallery.errors import CollectionDiffers, SubjectExists, SubjectUnknown
-from app.gallery.gallery import Gallery, Once
+from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
+from app.gallery.once import Once
 from app.gallery.subject import Hand, Subject
 from app.matching.impostors import Impostors
 from app.matching.maps import VeinMaps

@@ -8,11 +8,9 @@ import cv2
 import limits
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from app.api import collections, erasures, identify, inspect, keys, records, subjects, system
 from app.api.access import Access, document_access
 from app.api.audit import Refusals
 from app.api.bodies import BodyLimit, CloseUnread
@@ -20,6 +18,7 @@ from app.api.handlers import METHODS, answer_with_problems
 from app.api.middleware import REQUEST_ID_HEADER, HeadAsGet, RequestLog, WholeForm
 from app.api.origin import OwnSite
 from app.api.problems import document_problems
+from app.api.routers import FORM_LIMITS, ROUTERS, UPLOADS
 from app.api.service import Admission, Broken, Service, working
 from app.audit import AuditLog
 from app.ensemble import Ensemble
@@ -36,28 +35,6 @@ from app.settings import Settings, read_settings
 from app.site import SiteReport
 from app.starting import Parts, Repeated, follow, log_start
 from app.wiring import make_inspector, open_gallery, start_identifier
-
-ROUTERS = (
-    identify.router,
-    inspect.router,
-    subjects.router,
-    collections.router,
-    records.router,
-    erasures.router,
-    keys.router,
-    system.about,
-    system.health,
-)
-
-UPLOADS = {
-    route.path
-    for router in (identify.router, inspect.router)
-    for route in router.routes
-    if isinstance(route, APIRoute)
-}
-"""Paths that take forms with images."""
-FORM_LIMITS = {"max_files": 32, "max_fields": 32, "max_part_size": 8 * 1024}
-"""Far more than a form of ours has: a few more images or fields than allowed get a 422."""
 
 LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
 LoadFinder = Callable[[Path, str], Finder]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile, status
 from pydantic import Field
@@ -11,7 +11,6 @@ from pydantic.json_schema import SkipJsonSchema
 from app import answers
 from app.api.access import Guarded, caller_of, guarded, require
 from app.api.audit import note, note_subject
-from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.collections import (
     CollectionField,
     CollectionsField,
@@ -19,11 +18,11 @@ from app.api.collections import (
     collections_to_search,
 )
 from app.api.details import ConsentField, MetadataField, RetainUntilField, details_of
-from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
-from app.api.kinds import KINDS, OF_RECORDS
-from app.api.middleware import SEND_IMAGES, FormIncomplete
+from app.api.errors import ExplanationOff
+from app.api.middleware import SEND_IMAGES
 from app.api.names import Name
 from app.api.once import once_of
+from app.api.palm_problems import OF_ALL
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
     NEW_SUBJECT_ID,
@@ -37,27 +36,22 @@ from app.api.schemas import (
     leave_empty,
 )
 from app.api.service import AdmittedIdentifierDep, ServiceDep
+from app.api.shown import decision_for, enrollment_for
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
 from app.gallery.errors import (
     CollectionDiffers,
-    ErasureUnknown,
-    LastTemplate,
     RequestDiffers,
     SubjectExists,
     SubjectUnknown,
     TemplatesMissing,
-    TemplateUnknown,
     TrainedFixed,
 )
 from app.gallery.subject import Hand
-from app.keys import CollectionMissing, CollectionUnnamed, KeyUnknown
-from app.numbers import coarsen, show_confidence, show_score
-from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
+from app.keys import CollectionMissing, CollectionUnnamed
+from app.numbers import show_confidence, show_score
 
 logger = logging.getLogger(__name__)
-
-Shown = TypeVar("Shown", Identification, Verification)
 
 MAX_PROBE_IMAGES = 5
 
@@ -127,42 +121,6 @@ class VerifyForm(RequestBody):
 
 MULTIPART = Form(media_type="multipart/form-data")
 IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
-# Problems that each of these routes may answer with are all but these.
-_OF_SOME = (
-    SubjectUnknown,
-    SubjectExists,
-    KeyUnknown,
-    ErasureUnknown,
-    TemplateUnknown,
-    LastTemplate,
-    NotConfirmed,
-    SubjectChanged,
-    RequestDiffers,
-    TemplatesMissing,
-    ExplanationOff,
-    OtherPalm,
-    PalmKnown,
-    HandDiffers,
-    CollectionMissing,
-    CollectionUnnamed,
-    CollectionDiffers,
-    *OF_RECORDS,
-)
-_ERRORS = [error for error in KINDS if error not in _OF_SOME]
-IMAGE_ERRORS = (
-    FormIncomplete,
-    BodyTooSlow,
-    BodyTooLarge,
-    ImageTooLarge,
-    UnsupportedFormat,
-    UnreadableImage,
-    UnsuitableImage,
-    UploadUnkept,
-    UploadRefused,
-)
-"""Problems that a route may answer with that decodes an image."""
-
-
 router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Guarded)
 
 
@@ -182,7 +140,7 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], rou
         CollectionUnnamed,
         CollectionDiffers,
         TrainedFixed,
-        *_ERRORS,
+        *OF_ALL,
         invalid=IMAGES_MISSING,
     ),
 )
@@ -232,13 +190,13 @@ def enroll(
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
     _log("enroll", request, subject=subject, images=len(form.images))
-    return Enrollment.of(enrolled, request.state.request_id)
+    return enrollment_for(caller, Enrollment.of(enrolled, request.state.request_id))
 
 
 @router.post(
     "/identify",
     summary="Identify a palm",
-    **guarded("identify", ExplanationOff, CollectionMissing, *_ERRORS, invalid=IMAGES_MISSING),
+    **guarded("identify", ExplanationOff, CollectionMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
 def identify(
     identifier: AdmittedIdentifierDep,
@@ -263,13 +221,13 @@ def identify(
         camera=form.camera,
     )
     _log_decision("identify", request, found)
-    return _shown(Identification.of(found, request.state.request_id), request)
+    return decision_for(caller_of(request), Identification.of(found, request.state.request_id))
 
 
 @router.post(
     "/verify",
     summary="Verify a claimed identity",
-    **guarded("verify", SubjectUnknown, TemplatesMissing, *_ERRORS, invalid=IMAGES_MISSING),
+    **guarded("verify", SubjectUnknown, TemplatesMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
 def verify(
     identifier: AdmittedIdentifierDep,
@@ -286,12 +244,7 @@ def verify(
         camera=form.camera,
     )
     _log_decision("verify", request, found)
-    return _shown(Verification.of(found, request.state.request_id), request)
-
-
-def _shown(answer: Shown, request: Request) -> Shown:
-    """Rounds the scores of an answer unless the caller may see all digits."""
-    return answer if "scores" in caller_of(request).scopes else coarsen(answer)
+    return decision_for(caller_of(request), Verification.of(found, request.state.request_id))
 
 
 def _read(images: Sequence[UploadFile]) -> list[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from app.gallery.gallery import Once
+from app.gallery.once import Once
 from app.keys import Caller
 
 

@@ -14,6 +14,7 @@ from app.api.errors import CrossSite
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import NEW_SUBJECT_ID, RequestBody
 from app.api.service import GalleryDep, IdentifierDep, ServiceDep
+from app.api.shown import subject_for
 from app.api.subjects import ID_TOO_LONG, MAX_SUBJECT_ID_LENGTH, SubjectId, etag_of
 from app.gallery.erasure import Erasure
 from app.gallery.errors import (
@@ -25,6 +26,7 @@ from app.gallery.errors import (
 )
 from app.gallery.records import Record, StoredMap
 from app.gallery.subject import Subject, Template
+from app.keys import Caller
 from app.matching.maps import STEPS
 from app.merging import MergeUnchecked, PalmsUnlike
 
@@ -184,12 +186,12 @@ def rename_subject(
     The subject also gets another key, and the former one is destroyed, as if it were erased and
     enrolled anew. Its templates, fields and receipts stay; receipts are under the former pseudonym.
     """
-    require(caller_of(request), "erase")
+    caller = caller_of(request)
+    require(caller, "erase")
     note(request, new_subject=pseudonym_of(request, wanted.subject_id))
     erasure = gallery.records.rename(subject_id, wanted.subject_id)
-    subject = gallery.subject(wanted.subject_id)
-    response.headers["ETag"] = etag_of(subject)
-    return Moved(subject=subject, receipt=receipt_of(service, erasure))
+    subject, receipt = gallery.subject(wanted.subject_id), receipt_of(service, erasure)
+    return _moved(caller, subject, receipt, response)
 
 
 @router.post(
@@ -229,9 +231,14 @@ def merge_subjects(
     erasure = identifier.enroller.merge(
         subject_id, wanted.other, force=wanted.force, within=caller.collections
     )
-    subject = gallery.subject(subject_id)
-    response.headers["ETag"] = etag_of(subject)
-    return Moved(subject=subject, receipt=receipt_of(service, erasure))
+    subject, receipt = gallery.subject(subject_id), receipt_of(service, erasure)
+    return _moved(caller, subject, receipt, response)
+
+
+def _moved(caller: Caller, subject: Subject, receipt: Receipt, response: Response) -> Moved:
+    if "read" in caller.scopes:
+        response.headers["ETag"] = etag_of(subject)
+    return Moved(subject=subject_for(caller, subject), receipt=receipt)
 
 
 @router.get(

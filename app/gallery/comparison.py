@@ -12,7 +12,7 @@ from app.gallery.cameras import UNNAMED, CameraScales
 from app.gallery.collection import Within
 from app.gallery.rows import RowsView, Slots
 from app.gallery.subject import Subject
-from app.gallery.table import View
+from app.gallery.view import View
 from app.matching.calibration import Calibration
 from app.matching.hamming import hamming
 from app.matching.impostors import Impostors

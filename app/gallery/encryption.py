@@ -8,8 +8,8 @@ from app.gallery.batches import batches
 from app.gallery.cipher import KEY_BYTES, NotAuthentic
 from app.gallery.erasures import KEYS_LEFT, PLAIN_LEFT, leave
 from app.gallery.errors import GalleryUnusable
-from app.gallery.gallery import Secrets
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
+from app.gallery.secret_keys import Secrets
 from app.gallery.sums import decrypt_sum, encrypt_sum, is_sum
 from app.gallery.template_keys import NAME
 from app.gallery.vault import Vault

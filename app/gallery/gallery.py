@@ -1,47 +1,21 @@
 """The gallery: the enrolled subjects and their templates."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from app.gallery.collection import CollectionSize, Within
 from app.gallery.contents import Backups
 from app.gallery.erasure import Erasure
 from app.gallery.following import Changes, Position
+from app.gallery.once import Once
 from app.gallery.records import Check, FieldValue, Records, accept
+from app.gallery.secret_keys import Secrets
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.keys import KeyStore
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
 from app.palm.capture import Capture
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """A request that must be done once, however often it is sent.
-
-    Attributes:
-        digest: hash of the caller and of the key that it gave the request.
-        content: hash of what was sent.
-    """
-
-    digest: bytes
-    content: bytes
-
-
-class Secrets(NamedTuple):
-    """Random keys of a gallery, each 32 bytes; the master key encrypts them.
-
-    Attributes:
-        api_keys: keys the hashes of the API keys.
-        pseudonyms: makes subjects' pseudonyms; see `app.pseudonyms`.
-        audit: seals the audit log.
-    """
-
-    api_keys: bytes
-    pseudonyms: bytes
-    audit: bytes
 
 
 class Gallery(Protocol):

@@ -18,7 +18,8 @@ from app.gallery.gallery import Gallery
 from app.gallery.index_state import Forgotten, IndexState, MeanMapState
 from app.gallery.outage import Moment, Outage
 from app.gallery.subject import Subject
-from app.gallery.table import Table, View
+from app.gallery.table import Table
+from app.gallery.view import View
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
 from app.matching.scores import compare_each
@@ -97,14 +98,7 @@ class GalleryIndex:
 
     def describe(self) -> IndexState:
         """Counts the subjects, also those that cannot be searched."""
-        view = self._current()
-        # Erased subjects are None.
-        others = [view.subjects[slot] for slot in np.flatnonzero(view.counts == 0).tolist()]
-        return IndexState(
-            len(view.counts) - len(others),
-            sum(one is not None and one.origin == "enrolled" for one in others),
-            view.as_of,
-        )
+        return self._current().describe()
 
     def subject(self, subject_id: str, within: Within = None) -> Subject:
         """Returns a subject.
@@ -116,9 +110,7 @@ class GalleryIndex:
         Raises:
             SubjectUnknown: if there is no subject of that id, or it is in none of the collections.
         """
-        view = self._current()
-        slot = view.slots.get(subject_id, len(view.subjects))
-        subject = view.subjects[slot] if slot < len(view.subjects) else None
+        subject = self._current().subject(subject_id)
         if subject is None or (within is not None and subject.collection not in within):
             raise SubjectUnknown(subject_id)
         return subject
@@ -222,7 +214,7 @@ class GalleryIndex:
             confirmed, view = self._confirmed, self._view
             if view is None or confirmed is None or not self._outage.may_use(confirmed):
                 raise
-        retained = _intact(view).retained(self._gallery.records.now())
+        retained = view.intact().retained(self._gallery.records.now())
         return replace(retained, as_of=confirmed.time)
 
     def _newest(self) -> View:
@@ -241,7 +233,7 @@ class GalleryIndex:
             raise
         self._confirmed = asked
         self._outage.end()
-        return _intact(view)
+        return view.intact()
 
     def _is_outdated(self, view: View, revision: int) -> bool:
         """Tells whether the gallery has changed, or a subject's retention date has passed."""
@@ -298,17 +290,6 @@ class GalleryIndex:
             if rebuilt.read_page(self._gallery):
                 return rebuilt
         return None
-
-
-def _intact(view: View) -> View:
-    """Returns a view in which nothing is damaged.
-
-    Raises:
-        GalleryUnusable: if something is.
-    """
-    if view.damage is not None:
-        raise GalleryUnusable(view.damage)
-    return view
 
 
 def _needs_rebuild(table: Table) -> bool:

@@ -1,11 +1,11 @@
 """The gallery in any SQL database; what one database needs is in its own module."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, delete, func, select
 
 from app.gallery.backups import SqlBackups
 from app.gallery.changes import read_changes
@@ -16,13 +16,12 @@ from app.gallery.enrolling import place_subject
 from app.gallery.erasing import Eraser
 from app.gallery.erasure import Erasure, Files
 from app.gallery.erasures import read_erasure
-from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.fields import check_fields, write_fields
 from app.gallery.following import Changes, Position
-from app.gallery.gallery import Once
 from app.gallery.keys import SqlKeys
 from app.gallery.moving import SqlRecords
+from app.gallery.once import Once
 from app.gallery.records import Check, FieldValue, accept
 from app.gallery.renewal import rotate_templates
 from app.gallery.requests import remember, was_done
@@ -30,13 +29,12 @@ from app.gallery.retention import utc_now
 from app.gallery.schema import GALLERY, SITE, SUBJECTS
 from app.gallery.seeding import insert_rows, seed_trained
 from app.gallery.sight import Sight
-from app.gallery.state import OpenedState
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
 from app.gallery.sums import read_shares, read_sum, read_sums, replace_shares
 from app.gallery.templates import insert_templates, read_templates
+from app.gallery.transactions import Transactions
 from app.gallery.vault import Vault
-from app.master_key import MasterKeyUnusable
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
@@ -71,9 +69,8 @@ class SqlGallery:
         """
         self._engine = engine
         self._vault = vault
-        self._snapshots = snapshots or engine
+        self._transactions = Transactions(engine, snapshots or engine, vault)
         self._sight = Sight(None, now)
-        self._state = OpenedState()
         self.keys = SqlKeys(engine)
         self.backups = SqlBackups(self._reading, self._writing, self.repair, vault)
         with self._reading() as connection:
@@ -285,39 +282,14 @@ class SqlGallery:
         self._vault.wrapped.close()
         self._engine.dispose()
 
-    @contextmanager
-    def _reading(self) -> Generator[Connection]:
+    def _reading(self) -> AbstractContextManager[Connection]:
         """Opens a transaction, in which all reads see one revision."""
-        with named_failures(self._engine), self._snapshots.begin() as connection:
-            self._follow_rotation(self._state.check(connection, writes=False), self._vault.know)
-            yield connection
+        return self._transactions.reading()
 
-    @contextmanager
-    def _writing(self, *, purges: bool = False) -> Generator[tuple[Connection, int]]:
-        """Opens a transaction, increments the revision and returns both.
+    def _writing(self, *, purges: bool = False) -> AbstractContextManager[tuple[Connection, int]]:
+        """Opens a writer's transaction; see `Transactions.writing`.
 
-        Writers wait for each other at this first statement. So what a writer reads afterwards
-        cannot change before it writes. Afterwards it tries again what no process could purge
-        before, unless its caller `purges` anyway.
+        Afterwards it tries again what no process could purge before, unless its caller `purges`
+        anyway.
         """
-        with named_failures(self._engine):
-            with self._engine.begin() as connection:
-                connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
-                self._follow_rotation(self._state.check(connection, writes=True), self._vault.use)
-                is_due = not purges and self._eraser.is_due(connection)
-                yield connection, connection.scalars(select(GALLERY.c.revision)).one()
-            if is_due:
-                self._eraser.purge(wait=False)
-
-    def _follow_rotation(self, fingerprint: str, follow: Callable[[str], None]) -> None:
-        """Finds the master key that another process may have encrypted the gallery under.
-
-        Only writers `use` it: readers may still see the gallery from before a rotation.
-
-        Raises:
-            GalleryUnusable: if that key cannot be read: otherwise every row would seem damaged.
-        """
-        try:
-            follow(fingerprint)
-        except MasterKeyUnusable as error:
-            raise GalleryUnusable(str(error)) from error
+        return self._transactions.writing(None if purges else self._eraser)

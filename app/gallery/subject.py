@@ -47,19 +47,20 @@ class Subject(BaseModel):
     metadata: dict[str, str] = Field(
         default={},
         description="What the operator's own systems know the subject by: up to 16 texts of up to "
-        "200 characters, each under a key of up to 64.",
+        "200 characters, each under a key of up to 64. Empty without the scope `read`, but in an "
+        "export.",
         examples=[{"department": "archive"}],
     )
     consent: str | None = Field(
         default=None,
         description="Where the person's consent is recorded, such as the number of a document; up "
-        "to 200 characters; null if unknown.",
+        "to 200 characters; null if unknown, and without the scope `read`, but in an export.",
         examples=["form 2026-1187"],
     )
     retain_until: datetime | None = Field(
         default=None,
         description="When the subject is erased, UTC; from then on it is in no answer. Null "
-        "without end.",
+        "without end, and without the scope `read`, but in an export.",
         examples=["2127-11-30T09:00:00Z"],
     )
 

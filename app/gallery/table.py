@@ -1,7 +1,6 @@
 """The searchable subjects and the rows of every net, changed in place."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import heappop, heappush
 
@@ -10,12 +9,12 @@ from numpy.typing import NDArray
 
 from app.ensemble import Net
 from app.gallery.cameras import UNNAMED, Cameras
-from app.gallery.collection import Within
 from app.gallery.errors import ROTATION_UNFINISHED
 from app.gallery.following import START, Changes, StoredMaps
 from app.gallery.gallery import Gallery
-from app.gallery.rows import FREE, Rows, RowsView, Slots
+from app.gallery.rows import FREE, Rows, Slots
 from app.gallery.subject import Subject
+from app.gallery.view import View
 from app.matching.maps import VeinMaps
 from app.matching.templates import MapFormat
 
@@ -25,64 +24,6 @@ MIN_ERASED = 1000
 """Least number of erased rows for which a table is built anew."""
 
 _NONE = np.iinfo(np.int32).max  # more maps than a subject has: none is appended
-
-Counts = NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The table at one revision. A slot is a subject's place; it is not used again.
-
-    Attributes:
-        revision: the gallery's.
-        rows: each net's rows.
-        means: the mean maps that the rows were computed with, by camera.
-        subjects: by slot, S in all; None where the subject was erased.
-        counts: int32 [S], number of images that each subject is compared with: the most of any
-            net's, because more need a higher threshold; 0 if the subject cannot be searched.
-        collections: int32 [S], number of each subject's collection.
-        collection_numbers: the number of each collection. Not frozen: also knows later ones.
-        slots: the slot of each subject_id. Not frozen: also knows subjects that came later.
-        erased: slots of the erased subjects. Not frozen: whoever has compared rows must leave out
-            the slots that are in it afterwards, because their rows may have been overwritten.
-        damage: what is damaged in the gallery; None if nothing is.
-        as_of: when this was last known to be the newest revision, UTC; None if it is now.
-        expires: when the retention date of the next subject passes; None if none has one.
-    """
-
-    revision: int
-    rows: tuple[RowsView, ...]
-    means: Cameras
-    subjects: tuple[Subject | None, ...]
-    counts: Counts
-    collections: Slots
-    collection_numbers: Mapping[str, int]
-    slots: Mapping[str, int]
-    erased: set[int]
-    damage: str | None
-    expires: datetime | None
-    as_of: datetime | None = None
-
-    def retained(self, now: datetime) -> "View":
-        """Returns this view without the subjects whose retention date has passed meanwhile."""
-        if self.expires is None or self.expires > now:
-            return self
-        until = [one.retain_until if one else None for one in self.subjects]
-        expired = np.array([at is not None and at <= now for at in until], np.bool_)
-        subjects = [
-            None if is_gone else one
-            for one, is_gone in zip(self.subjects, expired.tolist(), strict=True)
-        ]
-        counts = np.where(expired, np.int32(0), self.counts)
-        return replace(self, subjects=tuple(subjects), counts=counts)
-
-    def searchable(self, within: Within) -> NDArray[np.bool_]:
-        """Tells which slots can be searched of some collections, or of all, bool [S]."""
-        usable = self.counts > 0
-        if within is None:
-            return usable
-        known = [self.collection_numbers.get(name, -1) for name in within]
-        return usable & np.isin(self.collections, known)
 
 
 class Table:

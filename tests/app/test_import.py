@@ -107,6 +107,8 @@ def test_people_are_imported_as_if_enrolled_and_skipped_afterwards(
     with local_client(make_app(settings)) as client:
         ada = client.get("/v1/subjects/ada").json()
         assert (ada["name"], ada["hand"], ada["consent"]) == ("Byron, Ada", "left", "form 1")
+        assert ada["collection"] == "staff"
+        assert client.get("/v1/subjects/bob").json()["collection"] == "default"
         assert ada["metadata"] == {"department": "Archive"}
         assert ada["retain_until"]
         assert identify(client, png(60, 1)).json()["identity"]["subject_id"] == "bob"
@@ -175,6 +177,7 @@ def test_one_subject_s_fault_does_not_keep_the_others_out(write: Write, settings
         (["subject_id", "ada", "eve"], "'eve', but there is no folder"),
         (["subject_id,name", "ada"], "line 2: 1 cells instead of 2"),
         (["subject_id,hand", "ada,both"], "line 2: hand: "),
+        (["subject_id,collection", "ada,Staff"], "line 2: collection: "),
         (["subject_id,retain_until", "ada,2020-01-01T00:00:00Z"], "future"),
         (["subject_id,metadata.-a", "ada,x"], "metadata"),
         (["subject_id,name", 'ada,"x'], "cannot be read"),

@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 
 from app import key_ring
 from app.api.access import Guarded, scope_of
+from app.api.routers import ROUTERS
 from app.key_ring import KeyRing
 from app.keys import SCOPES, Scope
-from app.main import ROUTERS
 from app.settings import Settings
 from benchmarks.server import REPOSITORY
 from tests.app.api.conftest import (

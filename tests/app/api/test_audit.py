@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from app.audit import head_of
 from app.audit_check import check_audit
-from app.gallery.gallery import Secrets
+from app.gallery.secret_keys import Secrets
 from app.key_ring import KeyRing
 from app.keys import Scope
 from app.pseudonyms import Pseudonyms

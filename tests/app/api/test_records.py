@@ -19,6 +19,7 @@ from tests.app.api.conftest import (
     assert_problem,
     enroll,
     identify,
+    images,
     png,
     toy_ensemble,
     verify,
@@ -186,6 +187,30 @@ def test_what_erases_needs_the_scope_and_so_does_force(client: TestClient) -> No
     ):
         assert_problem(post(client, path, body, headers=headers), 403, repr(scope))
     assert client.get("/v1/subjects/bob", headers=without_erase).status_code == 200
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_details_are_shown_to_readers_only(client: TestClient, reads: bool) -> None:
+    fields = {"consent": "form 1", "retain_until": TOMORROW, "metadata": json.dumps(METADATA)}
+    enroll(client, "ada", png(50), **fields).raise_for_status()
+    enroll(client, "bob", png(60)).raise_for_status()
+    headers = key(client, *[one for one in SCOPES if reads or one != "read"])
+    form: Any = {"files": images(png(50, 1)), "headers": headers}
+    answers = [
+        client.post("/v1/identify", **form),
+        client.post("/v1/verify", data={"subject_id": "ada"}, **form),
+        client.post("/v1/enroll", data={"subject_id": "ada", "add": "true"}, **form),
+        post(client, "ada/rename", {"subject_id": "ida"}, headers=headers),
+        post(client, "ida/merge", {"from": "bob", "force": True}, headers=headers),
+    ]
+    for answer in answers:
+        assert answer.is_success, answer.text
+        body = answer.json()
+        subject = body["identity"] if "identity" in body else body["subject"]
+        assert subject["subject_id"] in {"ada", "ida"}
+        shown = subject["metadata"], subject["consent"], subject["retain_until"] is not None
+        assert shown == ((METADATA, "form 1", True) if reads else ({}, None, False))
+    assert all(("etag" in answer.headers) == reads for answer in answers[3:])
 
 
 def test_an_export_holds_all_of_one_subject(client: TestClient) -> None:

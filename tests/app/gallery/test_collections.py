@@ -12,7 +12,8 @@ from app.gallery.errors import (
     SubjectTaken,
     SubjectUnknown,
 )
-from app.gallery.gallery import Gallery, Once
+from app.gallery.gallery import Gallery
+from app.gallery.once import Once
 from tests.app.gallery.conftest import ALEXNET, BOTH_STORES, VGG16, vein_maps
 
 pytestmark = BOTH_STORES

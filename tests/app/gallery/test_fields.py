@@ -14,8 +14,9 @@ from app.gallery.errors import (
     TrainedFixed,
 )
 from app.gallery.following import START
-from app.gallery.gallery import Gallery, Once
+from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
+from app.gallery.once import Once
 from app.gallery.schema import SUBJECTS
 from app.matching.maps import VeinMaps
 from app.wiring import GALLERIES

@@ -17,6 +17,7 @@ from app.gallery.following import START
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
 from app.gallery.schema import GALLERY
+from app.gallery.transactions import Transactions
 from app.master_key import MasterKeys, MasterKeyUnusable
 from app.matching.maps import VeinMaps
 from app.wiring import GALLERIES
@@ -216,7 +217,7 @@ def test_a_reader_of_the_state_before_a_rotation_changes_no_writers_key(
     gallery = GALLERIES["sqlite"](url, masters)
     enroll(gallery, "ada")
     insert_subjects = enrolling.insert_subjects
-    engine, _ = opened(gallery)
+    engine, vault = opened(gallery)
     with engine.connect() as former, former.begin():
         former.execute(select(GALLERY)).one()  # from now on it sees this state
         masters.replace([new, old])
@@ -224,8 +225,8 @@ def test_a_reader_of_the_state_before_a_rotation_changes_no_writers_key(
 
         def read_before(*arguments: Any, **options: Any) -> None:
             with monkeypatch.context() as patch:
-                snapshots = SimpleNamespace(begin=lambda: nullcontext(former))
-                patch.setattr(gallery, "_snapshots", snapshots)
+                snapshots: Any = SimpleNamespace(begin=lambda: nullcontext(former))
+                patch.setattr(gallery, "_transactions", Transactions(engine, snapshots, vault))
                 assert gallery.subject("ada").template_counts
             insert_subjects(*arguments, **options)
 
