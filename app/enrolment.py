@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.ensemble import Ensemble
 from app.gallery.errors import SubjectExists, SubjectUnknown
 from app.gallery.gallery import Gallery, Once
-from app.gallery.index import GalleryIndex
+from app.gallery.searching import Index
 from app.gallery.subject import Hand, Subject
 from app.matching.impostors import Impostors
 from app.matching.maps import VeinMaps
@@ -74,7 +74,7 @@ class Checks:
 
     ensemble: Ensemble
     gallery: Gallery
-    index: GalleryIndex
+    index: Index
     add: bool
     force: bool
 
@@ -120,7 +120,7 @@ class Checks:
             require_new_palm(self.ensemble, self.index, subject_id, probes)
 
 
-def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps]) -> None:
+def require_one_palm(ensemble: Ensemble, index: Index, probes: Sequence[VeinMaps]) -> None:
     """Checks that all images of a request show one palm.
 
     Images belong together if a chain of pairs that reach the threshold connects them.
@@ -151,7 +151,7 @@ def require_one_palm(ensemble: Ensemble, index: GalleryIndex, probes: Sequence[V
 
 
 def require_own_palm(
-    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+    ensemble: Ensemble, index: Index, subject_id: str, probes: Sequence[VeinMaps]
 ) -> None:
     """Checks that images show the palm of a subject, if it is known by the nets in service.
 
@@ -174,7 +174,7 @@ def require_own_palm(
 
 
 def require_new_palm(
-    ensemble: Ensemble, index: GalleryIndex, subject_id: str, probes: Sequence[VeinMaps]
+    ensemble: Ensemble, index: Index, subject_id: str, probes: Sequence[VeinMaps]
 ) -> None:
     """Checks that the palm is not enrolled under another subject.
 

@@ -5,13 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from app import answers
-from app.answers import (
-    Enrollment,
-    GalleryState,
-    Identification,
-    MeanMap,
-    Verification,
-)
+from app.answers import Enrollment, GalleryState, Identification, MeanMap, Verification
 from app.clock import Clock
 from app.compare import compare, compute_maps, warn
 from app.enrolment import Checks, require_one_palm
@@ -20,6 +14,7 @@ from app.explanation import draw_explanation
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery, Once
 from app.gallery.index import Forgotten, Found, GalleryIndex
+from app.gallery.searching import Index
 from app.gallery.subject import Hand
 from app.matching.maps import VeinMaps
 from app.palm.capture import Capture, CaptureMode
@@ -51,6 +46,7 @@ class Identifier:
         fmr_target: float,
         quality_enroll: int,
         quality_probe: int,
+        index: Index | None = None,
     ) -> None:
         """Creates the identifier; reads and writes nothing.
 
@@ -62,10 +58,11 @@ class Identifier:
             fmr_target: share of impostors that verification may accept, 0 to 1.
             quality_enroll: least quality of an image to enroll, 0 to 100.
             quality_probe: least quality of an image to identify or verify, 0 to 100.
+            index: finds whose palm a probe is; by default one in memory.
         """
         self._ensemble = ensemble
         self._gallery = gallery
-        self._index = GalleryIndex(gallery, ensemble.nets, ensemble.fusion.weights)
+        self._index = index or GalleryIndex(gallery, ensemble.nets, ensemble.fusion.weights)
         self._reader = reader
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target

@@ -32,6 +32,7 @@ from app.gallery.postgresql import open_postgresql
 from app.gallery.sqlite import open_sqlite
 from app.guards import start_audit, start_keys
 from app.identifier import Identifier
+from app.indexes import open_index
 from app.inspection import Inspector
 from app.key_ring import KeyRing
 from app.logs import configure_logging
@@ -255,6 +256,7 @@ def _start_identifier(
         fmr_target=settings.fmr_target,
         quality_enroll=settings.quality_enroll,
         quality_probe=settings.quality_probe,
+        index=open_index(settings, ensemble, gallery),
     )
 
 

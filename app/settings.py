@@ -14,7 +14,7 @@ from pydantic_settings import (
 )
 
 from app.palm.capture import CaptureMode
-from app.setting_values import Commas, GalleryUrl, HostName, NetName, Origin, Rate
+from app.setting_values import Commas, GalleryUrl, HostName, NetName, Origin, Rate, Search
 from app.validation import complaint, suggest
 
 ENV_PREFIX = "PALM_"
@@ -103,6 +103,12 @@ class Settings(BaseSettings):
         description="The gallery's database: a SQLite file, created with its folder if missing, "
         "or postgresql://user:password@host/database. After sqlite:, three slashes start a "
         "relative path, four an absolute one.",
+    )
+    search: Search = Field(
+        default="memory",
+        description="Where an identification finds its candidates: memory keeps all templates in "
+        "each process; pgvector asks the gallery's database, which must be PostgreSQL with the "
+        "extension pgvector.",
     )
     trained: bool = Field(
         default=True,

@@ -32,9 +32,7 @@ def unlock(connection: Connection, vault: Vault) -> None:
         return
     vault.create()
     for name in Secrets._fields:
-        secret = secrets.token_bytes(KEY_BYTES)
-        row = {"name": name, "encrypted": vault.encrypt("secrets", secret, name)}
-        connection.execute(insert(SECRETS), row)
+        add_secret(connection, vault, name)
     _encrypt_subjects(connection, vault)
     if gallery.revision > 0:  # not a new gallery
         leave(connection, PLAIN_LEFT)
@@ -49,10 +47,23 @@ def read_secrets(connection: Connection, vault: Vault) -> Secrets:
     Raises:
         GalleryUnusable: if one is damaged.
     """
-    return Secrets(*(_read_secret(connection, vault, name) for name in Secrets._fields))
+    return Secrets(*(read_secret(connection, vault, name) for name in Secrets._fields))
 
 
-def _read_secret(connection: Connection, vault: Vault, name: str) -> bytes:
+def add_secret(connection: Connection, vault: Vault, name: str) -> bytes:
+    """Stores a new random key of 32 bytes within a writer's transaction, and returns it."""
+    secret = secrets.token_bytes(KEY_BYTES)
+    row = {"name": name, "encrypted": vault.encrypt("secrets", secret, name)}
+    connection.execute(insert(SECRETS), row)
+    return secret
+
+
+def read_secret(connection: Connection, vault: Vault, name: str) -> bytes:
+    """Returns one of the gallery's secrets.
+
+    Raises:
+        GalleryUnusable: if it is missing or damaged.
+    """
     query = select(SECRETS.c.encrypted).where(SECRETS.c.name == name)
     try:
         return vault.decrypt("secrets", connection.scalars(query).one_or_none() or b"", name)
@@ -77,7 +88,7 @@ def encrypt_anew(connection: Connection, vault: Vault, new_key: bytes) -> None:
         (row, decrypt_sum(vault, row)) for row in connection.execute(select(MAP_SUMS)).mappings()
     ]
     names = connection.scalars(select(SECRETS.c.name)).all()
-    kept = {name: _read_secret(connection, vault, name) for name in names}
+    kept = {name: read_secret(connection, vault, name) for name in names}
     ids = {row.number: row.subject_id for row in connection.execute(select(SUBJECTS))}
     vault.use(vault.add(new_key))
     vault.wrapped.replace(
