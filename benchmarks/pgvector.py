@@ -114,23 +114,38 @@ def measure_tables(maps: int, repeats: int) -> dict[str, float]:
             found["erase: vacuum a partition ms"] = round(
                 time_ms(lambda: connection.execute(text(f"VACUUM (FULL) {partition}"))), 1
             )
+            keys = f"SELECT i, decode(repeat('ab', 60), 'hex') FROM generate_series(1, {maps}) i"
+            connection.execute(text(f"INSERT INTO subject_keys {keys}"))
+            found["erase: vacuum as many keys ms"] = round(
+                time_ms(lambda: connection.execute(text("VACUUM (FULL) subject_keys"))), 1
+            )
         engine.dispose()
     return found
 
 
 def fill(connection: Connection, maps: int) -> None:
     """Inserts random coarse maps; so many subjects need not be enrolled for that."""
-    query = text(
-        f"INSERT INTO {table_of(1)} (number, place, share, mark, bits) "
-        "SELECT i / :images, i % :images, 1, CAST('12345678' AS bytea), CAST(one AS bit(3136)) "
-        "FROM unnest(CAST(:bits AS text[])) WITH ORDINALITY AS new (one, at), "
-        "LATERAL (SELECT CAST(:first + at - 1 AS integer) AS i) AS numbered"
-    )
     rng = np.random.default_rng(0)
+    digits = rng.integers(0, 2, (FILL, BITS), np.uint8) + np.uint8(ord("0"))
+    given = {"bits": [row.tobytes().decode() for row in digits], "images": IMAGES}
+    connection.execute(
+        text(
+            "CREATE TEMPORARY TABLE drawn AS SELECT at, CAST(one AS bit(3136)) AS one "
+            "FROM unnest(CAST(:bits AS text[])) WITH ORDINALITY AS new (one, at)"
+        ),
+        given,
+    )
+    query = text(  # the same bits with others of them inverted are as random
+        f"INSERT INTO {table_of(1)} (number, place, share, mark, bits) SELECT i / :images, "
+        "i % :images, 1, CAST('12345678' AS bytea), one # CAST(:inverted AS bit(3136)) "
+        "FROM drawn, LATERAL (SELECT CAST(:first + at - 1 AS integer) AS i) AS numbered "
+        "WHERE i < :maps"
+    )
     for first in tqdm(range(0, maps, FILL), "maps"):
-        digits = rng.integers(0, 2, (min(FILL, maps - first), BITS), np.uint8) + ord("0")
-        bits = [row.astype(np.uint8).tobytes().decode() for row in digits]
-        connection.execute(query, {"bits": bits, "first": first, "images": IMAGES})
+        inverted = (rng.integers(0, 2, BITS, np.uint8) + np.uint8(ord("0"))).tobytes().decode()
+        connection.execute(
+            query, {"inverted": inverted, "first": first, "maps": maps, "images": IMAGES}
+        )
 
 
 def measure_memory(maps: int, repeats: int) -> float:
