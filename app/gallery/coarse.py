@@ -97,7 +97,7 @@ class CoarseStore(Protocol):
         ...
 
     def begin(self, signature: str, bits: int, means: bytes, subjects: int) -> Version:
-        """Creates a version without maps; former ones that were never completed are removed.
+        """Creates a version without maps; former ones but the newest complete one are removed.
 
         Args:
             signature: see `signature_of`.

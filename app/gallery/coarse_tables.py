@@ -6,11 +6,24 @@ removes the rows together with the subject's own, whichever process erases it. T
 versions is no part of the gallery's schema: it is created when `PALM_SEARCH=pgvector` first asks.
 """
 
+import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    ScalarSelect,
+    Select,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DBAPIError
 
 from app.gallery.changes import read_some
@@ -38,6 +51,8 @@ from app.gallery.vault import Vault
 from app.master_key import MasterKeyUnusable
 from app.matching.templates import MapFormat
 from app.pseudonyms import Pseudonyms
+
+logger = logging.getLogger(__name__)
 
 BUILDING = 0x70616C6E  # of an advisory lock
 DROP_TIMEOUT_S = 1  # how long the removal of a version waits for searches, and all others for it
@@ -108,9 +123,7 @@ class CoarseTables:
         """See `CoarseStore.begin`."""
         with named_failures(self._engine), self._engine.begin() as connection:
             self._lock(connection)
-            unfinished = select(VERSIONS.c.version).where(~VERSIONS.c.complete)
-            for number in connection.scalars(unfinished).all():
-                drop_version(connection, number)
+            _drop(connection, VERSIONS.c.version != _newest())
             number = take_numbers(connection, 1)  # no version has it again
             key = add_secret(connection, self._vault, f"{SECRET}{number}")
             row = {
@@ -152,15 +165,15 @@ class CoarseTables:
     def complete(self, version: Version) -> None:
         """See `CoarseStore.complete`."""
         own = VERSIONS.c.version == version.number
-        with named_failures(self._engine):
-            with self._engine.begin() as connection:
-                analyze(connection, version.number)
-                connection.execute(update(VERSIONS).where(own).values(complete=True))
-            with self._engine.begin() as connection:
+        with named_failures(self._engine), self._engine.begin() as connection:
+            analyze(connection, version.number)
+            connection.execute(update(VERSIONS).where(own).values(complete=True))
+        try:
+            with named_failures(self._engine), self._engine.begin() as connection:
                 self._lock(connection)
-                connection.execute(text(f"SET LOCAL lock_timeout = '{DROP_TIMEOUT_S}s'"))
-                for number in connection.scalars(select(VERSIONS.c.version).where(~own)).all():
-                    drop_version(connection, number)
+                _drop(connection, ~own)
+        except GalleryUnusable as error:  # the next version tries again
+            logger.warning("former coarse maps could not be removed: %s", error)
 
     def propose(
         self, version: Version, windows: Sequence[Sequence[str]], most: int
@@ -224,6 +237,19 @@ class CoarseTables:
 def _select() -> Select[Any]:
     """Returns the query for versions without their means, which are large."""
     return select(*(column for column in VERSIONS.c if column is not VERSIONS.c.means))
+
+
+def _newest() -> ScalarSelect[int]:
+    """Returns the query for the newest complete version; 0 if there is none."""
+    newest = func.coalesce(func.max(VERSIONS.c.version), 0)
+    return select(newest).where(VERSIONS.c.complete).scalar_subquery()
+
+
+def _drop(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Removes some versions; searches that use them keep it waiting for a moment only."""
+    connection.execute(text(f"SET LOCAL lock_timeout = {int(DROP_TIMEOUT_S * 1000)}"))
+    for number in connection.scalars(select(VERSIONS.c.version).where(which)).all():
+        drop_version(connection, number)
 
 
 def _cipher(key: bytes) -> Cipher:

@@ -44,12 +44,12 @@ def test_a_search_in_the_database_needs_a_gallery_in_postgresql(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PALM_SEARCH", "pgvector")
-    with pytest.raises(ValueError, match="^PALM_SEARCH: .*set PALM_GALLERY_URL to one, or set"):
+    with pytest.raises(ValueError, match=r"^PALM_SEARCH: .*set PALM_GALLERY_URL to one, or set"):
         read_settings()
     monkeypatch.setenv("PALM_GALLERY_URL", "postgresql://palm:secret@host/palm")
     assert read_settings().search == "pgvector"
     monkeypatch.setenv("PALM_SEARCH", "pgvectors")
-    with pytest.raises(ValueError, match="^PALM_SEARCH: .*'memory' or 'pgvector'"):
+    with pytest.raises(ValueError, match=r"^PALM_SEARCH: .*'memory' or 'pgvector'"):
         read_settings()
 
 

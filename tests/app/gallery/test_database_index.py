@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from numpy.typing import NDArray
 
-from app.gallery import coarse_schema, comparison, database_index, postgresql
+from app.gallery import coarse_schema, coarse_tables, comparison, database_index, postgresql
 from app.gallery.coarse import rows_of, windows_of
 from app.gallery.coarse_tables import CoarseGallery, CoarseTables
 from app.gallery.comparison import Found
@@ -275,6 +275,26 @@ def test_searches_go_on_while_their_version_is_replaced(
     monkeypatch.setattr(CoarseTables, "propose", replace_first)
     check(index.search(probe(9)), {"ada": palm(1)}, probe(9))
     assert len(tables(execute)) == 1
+
+
+def test_a_version_that_is_read_is_removed_later(
+    gallery: Gallery,
+    index: DatabaseIndex,
+    url: str,
+    execute: Execute,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(coarse_tables, "DROP_TIMEOUT_S", 0.01)
+    enroll(gallery, "ada", seed=1)
+    index.refresh()
+    (former,) = tables(execute)
+    with psycopg.connect(url) as foreign:
+        foreign.execute(f"SELECT count(*) FROM {former}")  # type: ignore[arg-type]
+        index._build(Means.none(NETS))
+        check(index.search(probe(9)), {"ada": palm(1)}, probe(9))
+        assert former in tables(execute)
+    index._build(Means.none(NETS))
+    assert former not in tables(execute)
 
 
 def test_a_gallery_that_was_restored_gets_new_coarse_maps(
