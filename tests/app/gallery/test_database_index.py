@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from app.gallery.following import START
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
 from app.gallery.means import Means
+from app.indexes import open_index
 from app.main import GALLERIES
 from app.master_key import MasterKeys
 from app.matching.transform import Transform
+from app.settings import Settings
 from tests.app.conftest import MASTER_KEYS
 from tests.app.gallery.conftest import Open, change_maps
 from tests.app.gallery.test_erasure import (  # noqa: F401
@@ -507,3 +510,13 @@ def test_a_gallery_that_is_only_searched_in_memory_needs_no_extension(
     gallery.verify_erasures()
     assert execute("SELECT extname FROM pg_extension WHERE extname = 'vector'") == []
     assert tables(execute) == []
+
+
+def test_the_setting_chooses_the_index(gallery: Gallery) -> None:
+    ensemble: Any = SimpleNamespace(nets=NETS, fusion=SimpleNamespace(weights=()))
+    enroll(gallery, "ada", seed=1)
+    for search, expected in [("memory", GalleryIndex), ("pgvector", DatabaseIndex)]:
+        settings = Settings(search=search, gallery_url="postgresql://palm@host/palm")
+        index = open_index(settings, ensemble, gallery)
+        assert isinstance(index, expected)
+        check(index.search(probe(9)), {"ada": palm(1)}, probe(9))
