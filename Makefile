@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(LOCKED)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev run nets paper choices ablation test check fmt lock clean
+.PHONY: help setup dev run nets paper choices ablation test torture check fmt lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -119,6 +119,10 @@ ablation: $(VENV)/.dev data/palms ## Train by each recipe of docs/why-vgg-does-n
 test: $(VENV)/.dev ## Run every test
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 		$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# Not a part of `make test`. TORTURE="--part kills --store sqlite" runs a part of it.
+torture: $(VENV)/.dev ## Try to break what docs/security.md promises, in less than 30 minutes
+	$(BIN)/python -m benchmarks.torture $(TORTURE)
 
 check: $(VENV)/.dev ## Check format, lint, types and imports
 	$(BIN)/ruff format --check

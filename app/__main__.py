@@ -15,6 +15,7 @@ import uvicorn
 
 from app.audit import AuditLog, AuditUnusable
 from app.audit_commands import add_audit_commands, command_event, run_audit_command
+from app.backup_commands import add_backup_commands, back_up, restore
 from app.connections import (
     BACKLOG,
     ConnectionLimits,
@@ -23,19 +24,29 @@ from app.connections import (
     limit_connections,
 )
 from app.ensemble import NetsDisagree
+from app.gallery.cameras import UNNAMED
 from app.gallery.errors import GalleryUnusable
+from app.gallery.sealing import BackupUnusable
+from app.import_commands import add_import_command, run_import
 from app.inspection import Inspection, write_drawings
 from app.key_commands import add_key_commands, run_key_command
 from app.keys import KeyUnknown
 from app.logs import configure_logging
-from app.main import create_app, make_inspector, open_gallery
+from app.main import create_app
 from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
 from app.master_key import MasterKeyUnusable
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.errors import PalmImageError
-from app.protection_commands import add_protection_commands, rotate_master_key, verify_erasures
+from app.protection_commands import (
+    add_protection_commands,
+    erase_all_expired,
+    rotate_master_key,
+    rotate_templates,
+    verify_erasures,
+)
 from app.settings import Settings, read_settings, variable
+from app.wiring import make_inspector, open_gallery
 
 logger = logging.getLogger("app")
 
@@ -49,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 after success or a normal stop; 2 if a setting is wrong, the address
         cannot be listened on, or a command cannot be carried out; 1 if the service failed to start
-        for another reason, an inspected image is not usable, an erasure is pending, or the audit
-        log is not intact.
+        for another reason, an inspected image is not usable, an erasure is pending, the audit log
+        is not intact, or a subject was not imported.
     """
     chosen = _parse(arguments)
     try:
@@ -58,15 +69,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "outdated":
             return _list_outdated(settings)
         if chosen.command == "calibrate":
-            return _calibrate(settings, write=chosen.write, force=chosen.force)
+            return _calibrate(
+                settings, write=chosen.write, force=chosen.force, camera=chosen.camera
+            )
         if chosen.command == "keys":
             return run_key_command(settings, chosen)
         if chosen.command == "audit":
             return run_audit_command(settings, chosen)
         if chosen.command == "erasures":
-            return verify_erasures(settings)
+            expired = chosen.action == "expired"
+            return erase_all_expired(settings) if expired else verify_erasures(settings)
+        if chosen.command == "import":
+            return run_import(settings, chosen)
         if chosen.command == "rotate-master-key":
             return rotate_master_key(settings, chosen.new_file)
+        if chosen.command == "rotate-templates":
+            return rotate_templates(settings)
+        if chosen.command == "backup":
+            return back_up(settings, chosen.file, chosen.key_file)
+        if chosen.command == "restore":
+            return restore(
+                settings,
+                chosen.file,
+                chosen.key_file,
+                replace=chosen.replace,
+                logs=chosen.audit,
+                without_erasures=chosen.without_erasures,
+            )
         if chosen.command == "inspect":
             return _inspect(settings, chosen.files, chosen.out)
         limits = ConnectionLimits(
@@ -81,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         MasterKeyUnusable,
         KeyUnknown,
         AuditUnusable,
+        BackupUnusable,
     ) as error:
         print(f"python -m app: {error}", file=sys.stderr)
         return 2
@@ -118,16 +148,16 @@ def _list_outdated(settings: Settings) -> int:
     return 0
 
 
-def _calibrate(settings: Settings, *, write: bool, force: bool) -> int:
+def _calibrate(settings: Settings, *, write: bool, force: bool, camera: str) -> int:
     """Prints stated against observed false match rates at the site, and stores them if asked to."""
     ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
     with closing(open_gallery(settings)) as gallery:
-        report, suspects = calibrate_site(gallery, ensemble, may_lower=force)
+        report, suspects = calibrate_site(gallery, ensemble, may_lower=force, camera=camera)
         print(describe_report(report, suspects))
         if write:
             audit = AuditLog(settings.audit_file, gallery.secrets.audit)
             with audit.change(command_event("calibrate --write")):
-                write_report(gallery, report, keep_raised=not force)
+                write_report(gallery, report, keep_raised=not force, camera=camera)
             print("written: the thresholds take effect when the service restarts")
     return 0
 
@@ -183,9 +213,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="also lower thresholds below the shipped ones where the observed rate is lower",
     )
+    calibrate.add_argument(
+        "--camera",
+        default=UNNAMED,
+        metavar="NAME",
+        help="the camera whose images are compared; by default those for which none was named",
+    )
     add_key_commands(commands)
     add_audit_commands(commands)
     add_protection_commands(commands)
+    add_import_command(commands)
+    add_backup_commands(commands)
     inspect = commands.add_parser(
         "inspect",
         help="show where the palm lies in images and how good they are, as a JSON line for each; "

@@ -3,6 +3,7 @@
 The objects hold full precision; their JSON holds the significant digits.
 """
 
+from datetime import datetime
 from typing import Annotated, Self
 
 import numpy as np
@@ -11,14 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.gallery.subject import Hand, Subject
 from app.matching.decision import Decision
-from app.matching.mean_map import MIN_SUBJECTS
 from app.numbers import (
     CONFIDENCE_SHOWN,
     SCORE_SHOWN,
     Confidence,
     Corner,
     Degrees,
-    Deviation,
     Fmr,
     Milliseconds,
     Score,
@@ -32,6 +31,16 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+GalleryAsOf = Annotated[
+    datetime | None,
+    Field(
+        description="If the gallery's database cannot be reached: when this was last known to be "
+        "the gallery, UTC. Null if it is now. See PALM_OUTAGE_S.",
+        examples=[None],
+    ),
+]
+
+
 class Threshold(_Answer):
     """The score that a match must reach, and how often impostors reach it."""
 
@@ -42,55 +51,6 @@ class Threshold(_Answer):
         description="False match rate: share of impostor comparisons that reach the score. "
         "0 to 1, to 3 significant digits.",
         examples=[6.25e-05],
-    )
-
-
-class Impostors(_Answer):
-    """How alike the enrolled subjects are to each other, by the nets' fused score."""
-
-    mean: Score = Field(
-        description="Mean of their scores with each other, to 4 significant digits.",
-        examples=[0.58],
-    )
-    deviation: Deviation = Field(
-        description="Standard deviation of these scores, to 4 significant digits. Thresholds "
-        "are multiplied by it and raised by the mean.",
-        examples=[1.06],
-    )
-
-
-class MeanMap(_Answer):
-    """The mean of the enrolled subjects' maps, which is subtracted from every map."""
-
-    subjects: int = Field(
-        description="Number of subjects that it is the mean of; 0 if none is subtracted: "
-        f"below {MIN_SUBJECTS} enrolled subjects, or after a refusal that the log explains.",
-        examples=[240],
-    )
-    revision: int = Field(
-        description="Number of changes of the mean map in use since the service started, 0 or "
-        "more.",
-        examples=[3],
-    )
-    impostors: Impostors | None = Field(
-        description="How alike its subjects are to each other; null if no mean map is subtracted."
-    )
-
-
-class GalleryState(_Answer):
-    """The gallery as it is searched now."""
-
-    subjects: int = Field(description="Number of subjects that can be identified.", examples=[400])
-    without_templates: int = Field(
-        description="Number of enrolled subjects that cannot be identified, because they have no "
-        "templates of the nets in service: enroll them again with add=true.",
-        examples=[0],
-    )
-    mean_map: MeanMap = Field(description="The mean map in use, never shown itself.")
-    fpir: Fmr = Field(
-        description="False positive identification rate that can be held among these subjects: "
-        "PALM_FPIR_TARGET, or more if the nets are not calibrated for so many. 0 to 1.",
-        examples=[0.01],
     )
 
 
@@ -231,6 +191,10 @@ class Identification(_Answer):
     threshold: Threshold = Field(
         description="The threshold of the nets' fused score; it rises with the number of subjects."
     )
+    searched: int = Field(
+        description="Number of subjects among whom the palm was searched, 0 or more.",
+        examples=[400],
+    )
     regions: Regions
     quality: Qualities
     warnings: Warnings
@@ -239,6 +203,7 @@ class Identification(_Answer):
         description="With explain=true and a match: a PNG, base64, of the first image's vein map, "
         "green where it agrees with the match and red where it does not.",
     )
+    gallery_as_of: GalleryAsOf = None
     timings_ms: Timings
 
     @property
@@ -268,6 +233,7 @@ class Verification(_Answer):
     regions: Regions
     quality: Qualities
     warnings: Warnings
+    gallery_as_of: GalleryAsOf = None
     timings_ms: Timings
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from app.audit import AuditUnusable, Mark
 from app.audit_check import check_audit
-from app.main import open_gallery
 from app.pseudonyms import Pseudonyms
 from app.settings import Settings
+from app.wiring import open_gallery
 
 MOST_SHOWN = 100  # findings
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -144,12 +145,25 @@ def compute_maps(ensemble: Ensemble, palms: Sequence[Palm]) -> list[VeinMaps]:
     return [net.cohort.scaled(maps) for net, maps in zip(ensemble.nets, found, strict=True)]
 
 
-def warn(palms: Sequence[Palm], subject: Subject | None) -> list[str]:
-    """Returns what may make the comparison of palms with a subject less reliable."""
+def warn(
+    palms: Sequence[Palm], subject: Subject | None, *, as_of: datetime | None = None
+) -> list[str]:
+    """Returns what may make the comparison of palms with a subject less reliable.
+
+    Args:
+        palms: the palms.
+        subject: the subject.
+        as_of: when the gallery was last known to be as it was searched; None if it is now.
+    """
     names = {"hand": "a photograph of the whole hand", "roi": "a square crop of the palm"}
     captures = subject.captures if subject else []
     enrolled = " and ".join(names[one] for one in captures)
     warnings: list[str] = []
+    if as_of is not None:
+        warnings.append(
+            f"the gallery's database cannot be reached: the gallery was searched as of "
+            f"{as_of:%Y-%m-%dT%H:%M:%SZ}; later enrolments and erasures are not seen"
+        )
     for position, palm in enumerate(palms, start=1):
         region = palm.region
         if captures and subject and region.capture not in captures:

@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble
-from app.gallery.errors import SubjectExists, SubjectUnknown
-from app.gallery.gallery import Gallery, Once
+from app.gallery.cameras import UNNAMED
+from app.gallery.collection import DEFAULT
+from app.gallery.errors import CollectionDiffers, SubjectExists, SubjectUnknown
+from app.gallery.gallery import Gallery
+from app.gallery.once import Once
 from app.gallery.searching import Index
 from app.gallery.subject import Hand, Subject
 from app.matching.impostors import Impostors
@@ -66,10 +69,12 @@ class Checks:
 
     Attributes:
         ensemble: the nets.
-        gallery: the subjects.
-        index: the gallery's index.
+        gallery: the subjects that the caller may see.
+        index: the whole gallery's index.
         add: whether the subject may exist.
         force: whether the palm may be unlike the subject's, or enrolled under another subject.
+        collection: the subject's; None for that of a known one, or for "default".
+        camera: the camera that took the images.
     """
 
     ensemble: Ensemble
@@ -77,6 +82,8 @@ class Checks:
     index: Index
     add: bool
     force: bool
+    collection: str | None = None
+    camera: str = UNNAMED
 
     def apply(
         self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps], once: Once | None
@@ -95,32 +102,48 @@ class Checks:
         Raises:
             PalmsDiffer: if the images show several palms.
             HandDiffers: if the subject is the other hand.
+            CollectionDiffers: if it is in another collection.
             SubjectExists: if it exists, and `add` is false.
             OtherPalm: if the images show another palm than the subject's.
-            PalmKnown: if the palm is enrolled under another subject.
+            PalmKnown: if the palm is enrolled under another subject of the collection.
         """
         try:
             self._require(subject_id, hand, probes)
-        except (PalmImageError, PalmKnown, HandDiffers, SubjectExists):
+        except (PalmImageError, PalmKnown, HandDiffers, CollectionDiffers, SubjectExists):
             if once is None or not self.gallery.was_enrolled(once):
                 raise
             return self.gallery.subject(subject_id)
         return None
 
     def _require(self, subject_id: str, hand: Hand | None, probes: Sequence[VeinMaps]) -> None:
-        require_one_palm(self.ensemble, self.index, probes)
-        with suppress(SubjectUnknown):
-            known = self.gallery.subject(subject_id).hand
-            if hand and known and known != hand:
-                raise HandDiffers(subject_id, known)
+        require_one_palm(self.ensemble, self.index, probes, camera=self.camera)
+        known = self._find(subject_id)
+        if known is not None:
+            if hand and known.hand and known.hand != hand:
+                raise HandDiffers(subject_id, known.hand)
             if not self.add:
                 raise SubjectExists(subject_id)
-        if not self.force:
-            require_own_palm(self.ensemble, self.index, subject_id, probes)
-            require_new_palm(self.ensemble, self.index, subject_id, probes)
+            if self.collection not in (None, known.collection):
+                raise CollectionDiffers(subject_id, known.collection)
+        if self.force:
+            return
+        # One whom the caller may not see is not compared: the gallery will refuse the id.
+        if known is not None:
+            require_own_palm(self.ensemble, self.index, subject_id, probes, camera=self.camera)
+        collection = known.collection if known else self.collection or DEFAULT
+        require_new_palm(
+            self.ensemble, self.index, subject_id, probes, collection, camera=self.camera
+        )
+
+    def _find(self, subject_id: str) -> Subject | None:
+        with suppress(SubjectUnknown):
+            return self.gallery.subject(subject_id)
+        return None
 
 
-def require_one_palm(ensemble: Ensemble, index: Index, probes: Sequence[VeinMaps]) -> None:
+def require_one_palm(
+    ensemble: Ensemble, index: Index, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
+) -> None:
     """Checks that all images of a request show one palm.
 
     Images belong together if a chain of pairs that reach the threshold connects them.
@@ -129,13 +152,14 @@ def require_one_palm(ensemble: Ensemble, index: Index, probes: Sequence[VeinMaps
         ensemble: the nets.
         index: the gallery, whose mean map is subtracted.
         probes: for each net the maps of the images.
+        camera: the camera that took them.
 
     Raises:
         PalmsDiffer: if images do not belong to the first one; the message names them.
     """
     if len(probes[0]) < 2:
         return
-    by_net, impostors = index.compare_each_other(probes)
+    by_net, impostors = index.compare_each_other(probes, camera=camera)
     fused = ensemble.fusion.combine(by_net)
     fused = np.maximum(fused, fused.T)
     least = _least(ensemble, SAME_FMR, np.ones(1, np.int64), 1, impostors)
@@ -151,20 +175,19 @@ def require_one_palm(ensemble: Ensemble, index: Index, probes: Sequence[VeinMaps
 
 
 def require_own_palm(
-    ensemble: Ensemble, index: Index, subject_id: str, probes: Sequence[VeinMaps]
+    ensemble: Ensemble,
+    index: Index,
+    subject_id: str,
+    probes: Sequence[VeinMaps],
+    *,
+    camera: str = UNNAMED,
 ) -> None:
     """Checks that images show the palm of a subject, if it is known by the nets in service.
 
     Raises:
         OtherPalm: if they do not.
     """
-    found = index.verify(subject_id, probes)
-    if found is None:
-        return
-    score = float(ensemble.fusion.combine(found.by_net)[0])
-    least = _least(
-        ensemble, SAME_FMR, found.template_counts, found.probe_images, found.fused_impostors
-    )
+    score, least = measure_own_palm(ensemble, index, subject_id, probes, camera=camera) or (0, 0)
     if score < least:
         raise OtherPalm(
             f"the images do not show the palm of subject {subject_id!r} (score "
@@ -173,15 +196,42 @@ def require_own_palm(
         )
 
 
+def measure_own_palm(
+    ensemble: Ensemble,
+    index: Index,
+    subject_id: str,
+    probes: Sequence[VeinMaps],
+    *,
+    camera: str = UNNAMED,
+) -> tuple[float, float] | None:
+    """Returns the score of images with a subject, and the least one that its own palm reaches.
+
+    None if the subject has no templates of the nets in service.
+    """
+    found = index.verify(subject_id, probes, camera=camera)
+    if found is None:
+        return None
+    score = float(ensemble.fusion.combine(found.by_net)[0])
+    return score, _least(
+        ensemble, SAME_FMR, found.template_counts, found.probe_images, found.fused_impostors
+    )
+
+
 def require_new_palm(
-    ensemble: Ensemble, index: Index, subject_id: str, probes: Sequence[VeinMaps]
+    ensemble: Ensemble,
+    index: Index,
+    subject_id: str,
+    probes: Sequence[VeinMaps],
+    collection: str,
+    *,
+    camera: str = UNNAMED,
 ) -> None:
-    """Checks that the palm is not enrolled under another subject.
+    """Checks that the palm is not enrolled under another subject of the same collection.
 
     Raises:
         PalmKnown: if it is.
     """
-    found = index.search(probes)
+    found = index.search(probes, frozenset({collection}), camera=camera)
     fused = ensemble.fusion.combine(found.by_net)
     limits = ensemble.fusion.calibration.at(
         KNOWN_FPIR / max(found.gallery_size, 1),

@@ -1,11 +1,16 @@
-"""Starts what guards the gallery: the audit log and the API keys."""
+"""Starts what guards the gallery: the audit log, the API keys, and the end of retention."""
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from app.api.access import is_loopback
+from app.api.service import Broken, Service
 from app.audit import AuditLog, AuditUnusable
 from app.gallery.gallery import Gallery
+from app.gallery.outage import Outage
 from app.key_ring import KeyRing
+from app.retention import RetentionTask
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -21,12 +26,31 @@ def start_audit(settings: Settings, gallery: Gallery) -> AuditLog:
     return audit
 
 
-def start_keys(settings: Settings, gallery: Gallery, audit: AuditLog) -> KeyRing:
+def start_keys(settings: Settings, gallery: Gallery, audit: AuditLog, *, outage: Outage) -> KeyRing:
     """Returns the API keys; creates and prints the first one if others can reach the service."""
-    ring = KeyRing(gallery.keys, gallery.secrets.api_keys)
+    ring = KeyRing(gallery.keys, gallery.secrets.api_keys, outage=outage)
     if not is_loopback(settings.host) and not ring.list():
         with audit.change({"caller": "service", "action": "keys create first"}):
             if (first := ring.create_first()) is not None:
                 # Not by the log, which is often kept for long and read by many.
                 print(f"The first API key, with every scope; shown only now: {first}", flush=True)
     return ring
+
+
+def enforce_retention(
+    gallery: Gallery, audit: AuditLog, service: Callable[[], Service]
+) -> AbstractContextManager[None]:
+    """Returns a block in which subjects are erased when their retention date passes.
+
+    Args:
+        gallery: the subjects.
+        audit: the audit log.
+        service: returns the service as it is now.
+    """
+
+    def forget() -> None:
+        identifier = service().identifier
+        if not isinstance(identifier, Broken):  # else nothing is in memory
+            identifier.forget_erased()
+
+    return RetentionTask(gallery, audit, forget).running()

@@ -6,11 +6,12 @@ from app.gallery.database_index import DatabaseIndex
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
+from app.gallery.outage import Outage
 from app.gallery.searching import Index
 from app.settings import Settings
 
 
-def open_index(settings: Settings, ensemble: Ensemble, gallery: Gallery) -> Index:
+def open_index(settings: Settings, ensemble: Ensemble, gallery: Gallery, outage: Outage) -> Index:
     """Returns the index of a gallery; in its database if PALM_SEARCH=pgvector.
 
     Raises:
@@ -18,7 +19,7 @@ def open_index(settings: Settings, ensemble: Ensemble, gallery: Gallery) -> Inde
     """
     nets, weights = ensemble.nets, ensemble.fusion.weights
     if settings.search == "memory":
-        return GalleryIndex(gallery, nets, weights)
+        return GalleryIndex(gallery, nets, weights, outage=outage)
     if not isinstance(gallery, CoarseGallery):
         raise GalleryUnusable("PALM_SEARCH=pgvector needs a gallery in PostgreSQL")
-    return DatabaseIndex(gallery, gallery.coarse_store(), nets, weights)
+    return DatabaseIndex(gallery, gallery.coarse_store(), nets, weights, outage=outage)

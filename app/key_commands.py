@@ -7,14 +7,15 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.api.schemas import Name
+from app.api.names import Name
 from app.audit import AuditLog
 from app.audit_commands import command_event
+from app.gallery.collection import COLLECTION_RULE, CollectionName
 from app.key_ring import KeyRing
-from app.keys import SCOPES, Key
-from app.main import open_gallery
+from app.keys import SCOPES, Key, refuse_limits
 from app.settings import Settings
 from app.validation import in_one_line
+from app.wiring import open_gallery
 
 MOST_DAYS = 36_500  # a century
 
@@ -39,6 +40,13 @@ def add_key_commands(commands: Any) -> None:
         metavar="N",
         help=f"how long it works, 1 to {MOST_DAYS}; for good if left out",
     )
+    create.add_argument(
+        "--collection",
+        action="append",
+        type=_collection,
+        metavar="NAME",
+        help="a collection that its holder may see and search, once for each; all if left out",
+    )
     actions.add_parser("list", help="list all keys, a line for each, the oldest first")
     revoke = actions.add_parser("revoke", help="let a key expire now")
     revoke.add_argument("key_id", help="its id, the second part of the key")
@@ -57,7 +65,7 @@ def run_key_command(settings: Settings, chosen: argparse.Namespace) -> int:
         GalleryUnusable: if the gallery, which holds the keys, cannot be used.
         MasterKeyUnusable: if the master key cannot be read or created.
         KeyUnknown: if there is no key to revoke.
-        ValueError: if the name cannot be used.
+        ValueError: if the name cannot be used, or a key with the scope admin is to be limited.
     """
     with closing(open_gallery(settings)) as gallery:
         ring = KeyRing(gallery.keys, gallery.secrets.api_keys)
@@ -65,13 +73,16 @@ def run_key_command(settings: Settings, chosen: argparse.Namespace) -> int:
             for key in ring.list():
                 print(_line(key))
             return 0
-        name = _check(chosen.name) if chosen.action == "create" else None
+        name, scopes = None, SCOPES
+        if chosen.action == "create":
+            name = _check(chosen.name)
+            scopes = SCOPES if "all" in chosen.scope else chosen.scope
+            refuse_limits(scopes, chosen.collection)
         event = command_event(f"keys {chosen.action}")
         with AuditLog(settings.audit_file, gallery.secrets.audit).change(event) as outcome:
             if name is not None:
-                scopes = SCOPES if "all" in chosen.scope else chosen.scope
                 until = datetime.now(UTC) + timedelta(days=chosen.days) if chosen.days else None
-                key, told = ring.create(name, scopes, until)
+                key, told = ring.create(name, scopes, until, chosen.collection)
                 outcome["key"] = key.key_id
             elif chosen.action == "revoke":
                 key = ring.revoke(chosen.key_id)
@@ -89,6 +100,13 @@ def _days(text: str) -> int:
     return int(text)
 
 
+def _collection(text: str) -> str:
+    try:
+        return TypeAdapter(CollectionName).validate_python(text)
+    except ValidationError:
+        raise argparse.ArgumentTypeError(f"must have {COLLECTION_RULE}, not {text!r:.80}") from None
+
+
 def _check(name: str) -> str:
     try:
         return TypeAdapter(Name).validate_python(name)
@@ -99,4 +117,5 @@ def _check(name: str) -> str:
 def _line(key: Key) -> str:
     until = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "for good"
     state = until if key.is_valid() else f"expired {key.expires_at:%Y-%m-%d %H:%M} UTC"
-    return f"{key.key_id}  {state}  {','.join(key.scopes)}  {key.name}"
+    within = "" if key.collections is None else f"  in {','.join(key.collections)}"
+    return f"{key.key_id}  {state}  {','.join(key.scopes)}{within}  {key.name}"

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from threading import Lock
 from time import monotonic
 
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable
+from app.gallery.outage import Moment, Outage
 from app.keys import (
     SCOPES,
     Caller,
@@ -19,10 +20,11 @@ from app.keys import (
     KeyUnknown,
     Scope,
     StoredKey,
+    refuse_limits,
 )
 
 REFRESH_S = 1.0
-"""How long a key that another process revoked may still be accepted."""
+"""How long a key that another process revoked may still be accepted, unless in an outage."""
 
 DIGEST_BYTES = 32
 
@@ -31,9 +33,19 @@ _PURPOSE = b"api key:"  # the former releases' secret, the master key, has other
 
 
 def issue(
-    name: str, scopes: Sequence[Scope], expires_at: datetime | None, secret: bytes
+    name: str,
+    scopes: Sequence[Scope],
+    expires_at: datetime | None,
+    secret: bytes,
+    *,
+    collections: Sequence[str] | None = None,
 ) -> tuple[StoredKey, str]:
-    """Returns a new key as it is stored, and the key itself, which nothing can recover."""
+    """Returns a new key as it is stored, and the key itself, which nothing can recover.
+
+    Raises:
+        ValueError: if it must not be limited to collections.
+    """
+    refuse_limits(scopes, collections)
     key_id = secrets.token_hex(4)
     token = f"palm_{key_id}_{secrets.token_urlsafe(32)}"
     key = Key(
@@ -42,6 +54,7 @@ def issue(
         scopes=sorted(set(scopes), key=SCOPES.index),
         created_at=datetime.now(UTC),
         expires_at=expires_at,
+        collections=None if collections is None else sorted(set(collections)),
     )
     return _seal(key, _digest(token, secret), secret), token
 
@@ -49,31 +62,44 @@ def issue(
 class KeyRing:
     """Tells who a caller is; safe for concurrent callers."""
 
-    def __init__(self, store: KeyStore, secret: bytes) -> None:
+    def __init__(self, store: KeyStore, secret: bytes, *, outage: Outage | None = None) -> None:
         """Creates the ring; reads nothing.
 
         Args:
             store: where the keys are.
             secret: 32 bytes that key the hashes.
+            outage: the state of the store; by default, nobody is let in while it is unreachable.
         """
+        self._outage = outage or Outage()
         self._store = store
         self._secret = secret
         self._known: Mapping[str, StoredKey] = {}
-        self._read_at = -float("inf")
+        self._read_at: Moment | None = None
         self._failed: tuple[float, Exception] | None = None
         self._lock = Lock()
 
     @property
     def is_stale(self) -> bool:
         """Whether the keys must be read again before a caller is let in."""
-        return monotonic() - self._read_at > REFRESH_S
+        read_at = self._read_at
+        return read_at is None or self._outage.now().elapsed_s - read_at.elapsed_s > REFRESH_S
 
     def refresh(self) -> None:
         """Reads the keys if they are stale; one caller does so for all that wait.
 
+        In an outage, those that were last read are used as long as `Outage` allows.
+
         Raises:
             GalleryUnusable: if they cannot be read; then nobody is let in.
         """
+        try:
+            self._outage.check()
+            self._refresh()
+        except GalleryUnreachable:
+            if not self._outage.may_use(self._read_at):
+                raise
+
+    def _refresh(self) -> None:
         with self._lock:
             if self._failed and monotonic() - self._failed[0] < REFRESH_S:
                 raise self._failed[1]  # else all that wait would wait for the store one by one
@@ -81,12 +107,15 @@ class KeyRing:
                 self._read()
 
     def _read(self) -> None:
-        started, self._failed = monotonic(), None
+        started, self._failed = self._outage.now(), None
         try:
             self._known = {stored.key.key_id: stored for stored in self._store.read()}
         except GalleryUnusable as error:
             self._failed = monotonic(), error
+            if isinstance(error, GalleryUnreachable):
+                self._outage.begin(error)
             raise
+        self._outage.end()
         self._read_at = started
 
     def caller(self, token: str | None, *, is_local: bool) -> Caller:
@@ -114,7 +143,12 @@ class KeyRing:
         right = hmac.compare_digest(sealed, stored.digest if stored else bytes(2 * len(given)))
         if stored is None or not right or not stored.key.is_valid():
             raise KeyRefused
-        return Caller(stored.key.key_id, frozenset(stored.key.scopes))
+        within = stored.key.collections
+        return Caller(
+            stored.key.key_id,
+            frozenset(stored.key.scopes),
+            None if within is None else frozenset(within),
+        )
 
     def list(self) -> list[Key]:
         """Returns all keys; see `KeyStore.read`."""
@@ -125,6 +159,7 @@ class KeyRing:
         name: str,
         scopes: Sequence[Scope],
         expires_at: datetime | None = None,
+        collections: Sequence[str] | None = None,
     ) -> tuple[Key, str]:
         """Creates and stores a key.
 
@@ -132,11 +167,15 @@ class KeyRing:
             name: who uses it.
             scopes: what its holder may do.
             expires_at: when it stops working; None is never.
+            collections: names of the collections that its holder may see; None for all.
 
         Returns:
             What is known of the key, and the key itself.
+
+        Raises:
+            ValueError: see `refuse_limits`.
         """
-        stored, token = issue(name, scopes, expires_at, self._secret)
+        stored, token = issue(name, scopes, expires_at, self._secret, collections=collections)
         self._store.add(stored)
         self._forget()
         return stored.key, token
@@ -169,14 +208,17 @@ class KeyRing:
     def _forget(self) -> None:
         """Lets the next caller read the keys anew."""
         with self._lock:
-            self._read_at = -float("inf")
+            self._read_at = None
 
 
 def _seal(key: Key, digest: bytes, secret: bytes) -> StoredKey:
     """Returns a key as it is stored, by the hash of the key itself."""
     until = key.expires_at and key.expires_at.astimezone(UTC).isoformat()
-    told = f"{key.key_id} {' '.join(key.scopes)} {until}".encode()
-    return StoredKey(key, digest + hmac.digest(secret, b"seal:" + digest + told, "sha256"))
+    told = f"{key.key_id} {' '.join(key.scopes)} {until}"
+    if key.collections is not None:  # else as in the former release
+        told += f" collections {' '.join(key.collections)}"
+    seal = hmac.digest(secret, b"seal:" + digest + told.encode(), "sha256")
+    return StoredKey(key, digest + seal)
 
 
 def _digest(token: str, secret: bytes) -> bytes:

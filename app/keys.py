@@ -4,6 +4,7 @@ A key is shown once. Stored is a hash of it, keyed by a secret that the master k
 stolen gallery alone lets nobody in and tells nobody whether a key is right.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol, get_args
@@ -18,6 +19,7 @@ Scope = Literal[
     "force",
     "read",
     "erase",
+    "export",
     "explain",
     "scores",
     "metrics",
@@ -46,6 +48,12 @@ class Key(BaseModel):
         description="When it stops working, or stopped, UTC; null if it never does.",
         examples=["2027-11-30T09:00:00Z"],
     )
+    collections: list[str] | None = Field(
+        default=None,
+        description="The collections of subjects that its holder may see, search and change; null "
+        "for all.",
+        examples=[["staff"]],
+    )
 
     def is_valid(self) -> bool:
         """Tells whether the key works now."""
@@ -73,10 +81,34 @@ class Caller:
     Attributes:
         key_id: id of the key; None for a caller on this machine while there are no keys.
         scopes: what the caller may do.
+        collections: names of the collections that the caller may see; None for all.
     """
 
     key_id: str | None
     scopes: frozenset[Scope]
+    collections: frozenset[str] | None = None
+
+    def require(self, collection: str) -> None:
+        """Checks that the caller may see a collection.
+
+        Raises:
+            CollectionMissing: if it may not, whether or not the collection has subjects.
+        """
+        if self.collections is not None and collection not in self.collections:
+            raise CollectionMissing(collection)
+
+
+def refuse_limits(scopes: Sequence[Scope], collections: Sequence[str] | None) -> None:
+    """Refuses a key that could create keys beyond its own limits.
+
+    Raises:
+        ValueError: if a key is to be limited to collections, and to have the scope admin.
+    """
+    if collections is not None and "admin" in scopes:
+        raise ValueError(
+            "a key with the scope 'admin' cannot be limited to collections, because it can create "
+            "keys without limits: leave the collections out, or name all other scopes"
+        )
 
 
 class KeyMissing(Exception):
@@ -105,6 +137,26 @@ class ScopeMissing(Exception):
         super().__init__(
             f"this API key lacks the scope {scope!r}; ask whoever runs the service for a key that "
             "has it"
+        )
+
+
+class CollectionMissing(Exception):
+    """The key is limited to other collections."""
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(
+            f"this API key lacks the collection {collection!r}; ask whoever runs the service for a "
+            "key that has it"
+        )
+
+
+class CollectionUnnamed(Exception):
+    """The key is limited to several collections, and none is named for a new subject."""
+
+    def __init__(self, collections: Iterable[str]) -> None:
+        super().__init__(
+            "this API key is limited to several collections: name the subject's, one of "
+            + ", ".join(sorted(collections))
         )
 
 

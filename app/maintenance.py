@@ -1,17 +1,19 @@
 """Commands for the operator: who must be enrolled again, and calibration at the site."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from app.ensemble import Ensemble
+from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.enrolled import next_means, read_enrolled
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
-from app.gallery.means import Means
+from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from app.matching.templates import MapFormat
 from app.site import Enrolled, SiteReport, Suspect, digest, measure_site
 from app.validation import in_one_line
@@ -30,7 +32,7 @@ def list_outdated(gallery: Gallery, formats: Sequence[MapFormat]) -> Iterator[st
 
 
 def calibrate_site(
-    gallery: Gallery, ensemble: Ensemble, *, may_lower: bool
+    gallery: Gallery, ensemble: Ensemble, *, may_lower: bool, camera: str = UNNAMED
 ) -> tuple[SiteReport, list[Suspect]]:
     """Measures the false match rate among the enrolled subjects; see `app.site`.
 
@@ -40,15 +42,26 @@ def calibrate_site(
         gallery: the gallery.
         ensemble: the nets, with the shipped calibration.
         may_lower: whether a threshold may be lower than the shipped one.
+        camera: the camera whose images are compared.
 
     Raises:
-        ValueError: if there are too few subjects to measure any rate.
+        ValueError: if there are too few subjects to measure any rate, or too few for a mean map of
+            this camera where another camera has one.
         GalleryUnusable: if the gallery cannot be read.
     """
-    subject_ids, maps = read_enrolled(gallery, ensemble.nets)
+    subject_ids, maps = read_enrolled(gallery, ensemble.nets, [camera])[camera]
     weights = ensemble.fusion.weights
-    means = next_means(gallery, ensemble.nets, weights, Means.none(ensemble.nets))
-    sums = gallery.map_sums(ensemble.formats) if means.subjects else [None] * len(weights)
+    cameras = next_means(gallery, ensemble.nets, weights, Cameras.without(ensemble.nets))
+    means = cameras.of(camera)
+    sums: Sequence[MapSum | None] = [None] * len(weights)
+    if means.subjects:
+        if not cameras.has_own(camera):
+            raise ValueError(
+                f"{len(subject_ids)} subjects were enrolled with {describe_camera(camera)}, "
+                f"{MIN_SUBJECTS} are needed for a mean map of its own; cameras that have one: "
+                f"{', '.join(cameras.named()) or 'only the unnamed one'}"
+            )
+        sums = gallery.sums_by_camera(ensemble.formats)[camera]
     enrolled = [Enrolled([own[net] for own in maps], total) for net, total in enumerate(sums)]
     return measure_site(
         subject_ids,
@@ -61,65 +74,90 @@ def calibrate_site(
     )
 
 
-def read_report(gallery: Gallery) -> SiteReport | None:
-    """Reads the last calibration at the site; None if there is none.
+def read_reports(gallery: Gallery) -> dict[str, SiteReport]:
+    """Reads the last calibration at the site by camera, of each that has one.
 
     Raises:
-        GalleryUnusable: if it cannot be read.
+        GalleryUnusable: if the gallery cannot be read, or a calibration is damaged.
     """
-    stored = gallery.site_report()
-    if stored is None:
-        return None
+    return {camera: _read(camera, stored) for camera, stored in gallery.site_reports().items()}
+
+
+def _read(camera: str, stored: str) -> SiteReport:
     try:
         return SiteReport.model_validate_json(stored)
     except ValidationError as error:
         raise GalleryUnusable(
             f"the gallery's calibration at the site is not of this release ({in_one_line(error)}): "
-            "run `python -m app calibrate --write` again"
+            f"run {_advice(camera)} again"
         ) from error
 
 
-def write_report(gallery: Gallery, report: SiteReport, *, keep_raised: bool) -> None:
-    """Replaces the calibration at the site.
+def _advice(camera: str) -> str:
+    """Returns the command that calibrates for a camera."""
+    return f"`python -m app calibrate --write{f' --camera {camera}' if camera else ''}`"
+
+
+def write_report(
+    gallery: Gallery, report: SiteReport, *, keep_raised: bool, camera: str = UNNAMED
+) -> None:
+    """Replaces the calibration at the site of one camera.
 
     Args:
         gallery: the gallery.
         report: the new report.
         keep_raised: whether what the former report raised stays raised, if that can be read.
+        camera: the camera.
 
     Raises:
         GalleryUnusable: if it cannot be written.
     """
+    stored = gallery.site_reports().get(camera) if keep_raised else None
     former: SiteReport | None = None
-    if keep_raised:
-        with suppress(GalleryUnusable):  # else a damaged report could never be replaced
-            former = read_report(gallery)
+    with suppress(GalleryUnusable):  # else a damaged report could never be replaced
+        former = _read(camera, stored) if stored else None
     kept = report.keep_raised(former) if former else report
-    gallery.write_site_report(kept.model_dump_json())
+    gallery.write_site_report(kept.model_dump_json(), camera=camera)
 
 
-def calibrated_at_site(ensemble: Ensemble, gallery: Gallery) -> tuple[Ensemble, SiteReport | None]:
+class Calibrated(NamedTuple):
+    """The thresholds at a site.
+
+    Attributes:
+        ensemble: the nets with the thresholds for images of every other camera.
+        cameras: by camera that was calibrated, the nets with its thresholds.
+        reports: by camera, the report that raised them; "" for every other camera.
+    """
+
+    ensemble: Ensemble
+    cameras: Mapping[str, Ensemble]
+    reports: Mapping[str, SiteReport]
+
+
+def calibrated_at_site(ensemble: Ensemble, gallery: Gallery) -> Calibrated:
     """Returns the ensemble with the thresholds that were calibrated at the site, if any were.
 
-    Returns:
-        The ensemble, and the report that raised its thresholds; None if none did.
-
     Raises:
-        GalleryUnusable: see `read_report`.
+        GalleryUnusable: see `read_reports`.
     """
-    report = read_report(gallery)
-    if report is None:
-        return ensemble, None
-    if not is_of(report, ensemble):
+    reports: dict[str, SiteReport] = {}
+    for camera, report in read_reports(gallery).items():
+        if is_of(report, ensemble):
+            reports[camera] = report
+            continue
         logger.warning(
             "the calibration at the site of %s is of other nets or thresholds and not used: run "
-            "`python -m app calibrate --write` again",
-            report.created_at.date(),
+            "%s again",
+            *(report.created_at.date(), _advice(camera)),
         )
-        return ensemble, None
     fusion = ensemble.fusion
-    raised = replace(fusion, calibration=report.apply(fusion.calibration))
-    return replace(ensemble, fusion=raised), report
+    raised = {
+        camera: replace(
+            ensemble, fusion=replace(fusion, calibration=report.apply(fusion.calibration))
+        )
+        for camera, report in reports.items()
+    }
+    return Calibrated(raised.get(UNNAMED, ensemble), raised, reports)
 
 
 def is_of(report: SiteReport, ensemble: Ensemble) -> bool:
@@ -131,6 +169,11 @@ def is_of(report: SiteReport, ensemble: Ensemble) -> bool:
         tuple(fusion.weights),
         digest(fusion.calibration),
     )
+
+
+def describe_camera(camera: str) -> str:
+    """Returns what a camera is called in a text."""
+    return f"camera {camera}" if camera else "no named camera"
 
 
 def describe_report(report: SiteReport, suspects: Sequence[Suspect]) -> str:

@@ -73,11 +73,21 @@ def _check_search(search: str, info: ValidationInfo) -> str:
     return search
 
 
+def _check_outage(allowed_s: float, info: ValidationInfo) -> float:
+    if allowed_s > 0 and info.data.get("search") == "pgvector":
+        raise ValueError(
+            "without the gallery's database, PALM_SEARCH=pgvector finds nobody: set "
+            "PALM_OUTAGE_S=0, or set PALM_SEARCH=memory"
+        )
+    return allowed_s
+
+
 NetName = Annotated[str, AfterValidator(_check_net)]
 HostName = Annotated[str, AfterValidator(_check_host)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 GalleryUrl = Annotated[str, AfterValidator(_check_gallery_url)]
 Rate = Annotated[str, AfterValidator(_check_rate)]
+OutageTime = Annotated[float, AfterValidator(_check_outage)]
 Search = Annotated[Literal["memory", "pgvector"], AfterValidator(_check_search)]
 Commas = BeforeValidator(_split)
 """Takes a list that is written as a text with commas."""

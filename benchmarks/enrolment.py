@@ -28,6 +28,7 @@ from app.enrolment import (
     require_own_palm,
 )
 from app.ensemble import Ensemble
+from app.gallery.collection import DEFAULT
 from app.gallery.index import GalleryIndex
 from app.matching.intervals import wilson_interval
 from app.matching.maps import join_maps
@@ -88,7 +89,7 @@ def measure(ensemble: Ensemble, style: str, palms: int) -> dict[str, int]:
 
         def check_new(subject_id: str, maps: Maps) -> None:
             require_one_palm(ensemble, index, maps)
-            require_new_palm(ensemble, index, subject_id, maps)
+            require_new_palm(ensemble, index, subject_id, maps, DEFAULT)
 
         def check_added(subject_id: str, maps: Maps) -> None:
             require_own_palm(ensemble, index, subject_id, maps)

@@ -29,6 +29,8 @@ from training.report.files import write_text
 OPEN_FILES = 256
 PROBE_EVERY_S = 0.02
 PROBE_TIMEOUT_S = 5.0
+HEALTH_MS = 100.0
+"""Most that 99 of 100 requests for /health/live should take."""
 SETTINGS = {"PALM_CLIENT_TIMEOUT_S": "2", "PALM_BODY_TIMEOUT_S": "4"}
 """Short deadlines, so that a few seconds show them."""
 
@@ -60,7 +62,7 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
             open_files=OPEN_FILES,
         ) as server,
     ):
-        idle_mb = _peak_mb(server.process.pid)
+        idle_mb = peak_mb(server.process.pid)
         attack = pool.submit(run, name, server.port, seconds)
         delays_ms, failures = probe(server.port, attack.done)
         p50, p99 = np.percentile(delays_ms, [50, 99]).tolist() if delays_ms else (np.nan, np.nan)
@@ -71,7 +73,7 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
             "failures": failures,
             "p50_ms": round(p50, 1),
             "p99_ms": round(p99, 1),
-            "rise_mb": round(_peak_mb(server.process.pid) - idle_mb),
+            "rise_mb": round(peak_mb(server.process.pid) - idle_mb),
         }
 
 
@@ -103,7 +105,7 @@ def probe(port: int, is_over: Callable[[], bool]) -> tuple[list[float], int]:
     return delays_ms, failures
 
 
-def _peak_mb(pid: int) -> float:
+def peak_mb(pid: int) -> float:
     """Returns the peak resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -2,9 +2,10 @@
 
 import os
 import socket
+import subprocess
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -41,6 +42,14 @@ class PostgresqlServer:
     def stop(self, mode: str = "fast") -> None:
         """Stops the server; with the mode "immediate" without a checkpoint, as a crash does."""
         self._control("-w", "-m", mode, "stop")
+
+    def start_again(self) -> None:
+        """Starts the server if it has ended by itself, as without room on its disk."""
+        pid = self._folder / "postmaster.pid"
+        running = pid.exists() and Path(f"/proc/{pid.read_text().split()[0]}").exists()
+        if not running:
+            with suppress(subprocess.CalledProcessError):  # still no room, or it starts just now
+                self.start()
 
     def _control(self, *arguments: str) -> None:
         server = self._server

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.postgresql import run_postgresql
 from benchmarks.server import serve
-from benchmarks.torture import draw
+from benchmarks.torture.palms import draw
 
 LIMIT_S = 10.0
 

@@ -5,6 +5,7 @@ The check comes before the body is read, so that a stranger cannot make the serv
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from ipaddress import ip_address
 from math import ceil
 from time import time
@@ -21,7 +22,7 @@ from app.api.audit import answer_audited
 from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
 from app.audit import AuditUnusable
-from app.gallery.errors import GalleryBusy, GalleryUnusable
+from app.gallery.errors import GalleryBusy, GalleryUnreachable, GalleryUnusable
 from app.key_ring import KeyRing
 from app.keys import Caller, KeyMissing, KeyRefused, Scope, ScopeMissing
 
@@ -42,13 +43,17 @@ _PROBLEMS = (
     TooManyRequests,
     NotReady,
     GalleryBusy,
+    GalleryUnreachable,
     GalleryUnusable,
     AuditUnusable,
 )
 
 
 def guarded(
-    scope: Scope, *errors: type[Exception], invalid: Mapping[str, str] | None = None
+    scope: Scope,
+    *errors: type[Exception],
+    invalid: Mapping[str, str] | None = None,
+    empty: str | None = None,
 ) -> dict[str, Any]:
     """Returns options of a `Guarded` route: the scope that it needs, and its problems.
 
@@ -56,10 +61,12 @@ def guarded(
         scope: what a caller's key must have.
         errors: see `documented`; those of `Access.let_in` are added.
         invalid: see `documented`.
+        empty: what 204 means, if the route may answer with it.
     """
+    no_content = {} if empty is None else {HTTPStatus.NO_CONTENT: {"description": empty}}
     return {
         "openapi_extra": {"security": [{SECURITY: [scope]}]},
-        "responses": documented(*errors, *_PROBLEMS, invalid=invalid),
+        "responses": {**no_content, **documented(*errors, *_PROBLEMS, invalid=invalid)},
     }
 
 

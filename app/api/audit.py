@@ -57,9 +57,14 @@ def note(request: Request, **outcome: str | None) -> None:
 
 def note_subject(request: Request, subject_id: str) -> str:
     """Adds the subject's pseudonym to the request's line in the audit log, and returns it."""
-    pseudonyms: Pseudonyms = request.app.state.pseudonyms
-    note(request, subject=(pseudonym := pseudonyms.of(subject_id)))
+    note(request, subject=(pseudonym := pseudonym_of(request, subject_id)))
     return pseudonym
+
+
+def pseudonym_of(request: Request, subject_id: str) -> str:
+    """Returns the pseudonym of a subject other than the one that the request is about."""
+    pseudonyms: Pseudonyms = request.app.state.pseudonyms
+    return pseudonyms.of(subject_id)
 
 
 async def answer_audited(

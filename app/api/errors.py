@@ -2,14 +2,23 @@
 
 
 class NotReady(Exception):
-    """A part of the service that the request needs could not be started."""
+    """A part of the service that the request needs could not be started.
 
-    def __init__(self, part: str) -> None:
+    Attributes:
+        part: the part.
+        is_retried: whether the service tries to start it again by itself.
+    """
+
+    def __init__(self, part: str, *, is_retried: bool = False) -> None:
         super().__init__(
-            f"{part} could not be started; the service's log says why: repair that, then restart "
-            "the service"
+            f"{part} could not be reached; the service's log says why: the service tries again "
+            "by itself until it can be"
+            if is_retried
+            else f"{part} could not be started; the service's log says why: repair that, then "
+            "restart the service"
         )
         self.part = part
+        self.is_retried = is_retried
 
 
 class ExplanationOff(Exception):
@@ -51,13 +60,13 @@ class TooManyRequests(Exception):
 
 
 class Overloaded(Exception):
-    """No place to compute became free in time."""
+    """No place to compute became free in time, or too many others wait for one."""
 
-    def __init__(self, max_concurrent: int, queue_timeout_s: float) -> None:
-        super().__init__(
-            f"{max_concurrent} requests are being computed and none finished within "
-            f"{queue_timeout_s} s; try again"
-        )
+    def __init__(self, max_concurrent: int, queue_timeout_s: float, waiting: int = 0) -> None:
+        reason = f"none finished within {queue_timeout_s} s"
+        if waiting:
+            reason = f"{waiting} others wait, the most that may"
+        super().__init__(f"{max_concurrent} requests are being computed and {reason}; try again")
 
 
 class UploadUnkept(Exception):

@@ -40,7 +40,8 @@ async def answer_known(request: Request, error: Exception) -> JSONResponse:
     """Answers an error whose class, or a base of it, is a key of `app.api.kinds.KINDS`."""
     kind = next(kinds.KINDS[cls] for cls in type(error).__mro__ if cls in kinds.KINDS)
     # The reason for not being ready was logged at the start.
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReady):
+    is_logged = isinstance(error, NotReady) or getattr(error, "is_logged", False)
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_logged:
         fields = {"request_id": request.state.request_id}
         logger.warning("%s: %s", kind.title, error, extra={"fields": fields})
     reasons, headers = problems.reasons_of(error), kinds.headers_of(error)
@@ -123,6 +124,8 @@ def _problem(
 def _field_error(item: Mapping[str, Any]) -> FieldError:
     """Returns the caller's name of the field, and a message that quotes no file."""
     _, *path = item["loc"]
+    if item["type"] == "no_field":
+        return FieldError(field="body", message=str(item["msg"]))
     if not path or item["type"] == "json_invalid":
         return _NO_OBJECT
     # What follows a field's name is the position in a list, or pydantic's name of a type.

@@ -1,9 +1,8 @@
 """The routes that compare palms: enroll, identify, verify."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile, status
 from pydantic import Field
@@ -12,44 +11,48 @@ from pydantic.json_schema import SkipJsonSchema
 from app import answers
 from app.api.access import Guarded, caller_of, guarded, require
 from app.api.audit import note, note_subject
-from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
-from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
-from app.api.kinds import KINDS
-from app.api.middleware import SEND_IMAGES, FormIncomplete
+from app.api.collections import (
+    CollectionField,
+    CollectionsField,
+    collection_to_enroll,
+    collections_to_search,
+)
+from app.api.details import ConsentField, MetadataField, RetainUntilField, details_of
+from app.api.errors import ExplanationOff
+from app.api.middleware import SEND_IMAGES
+from app.api.names import Name
+from app.api.once import once_of
+from app.api.palm_problems import OF_ALL
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import (
+    NEW_SUBJECT_ID,
+    CameraField,
     CaptureField,
     Enrollment,
     Identification,
-    Name,
     RequestBody,
     Verification,
     image_files,
     leave_empty,
 )
 from app.api.service import AdmittedIdentifierDep, ServiceDep
+from app.api.shown import decision_for, enrollment_for
 from app.api.subjects import MAX_SUBJECT_ID_LENGTH
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown
 from app.gallery.errors import (
-    ErasureUnknown,
-    LastTemplate,
+    CollectionDiffers,
     RequestDiffers,
     SubjectExists,
     SubjectUnknown,
-    TemplateUnknown,
+    TemplatesMissing,
+    TrainedFixed,
 )
-from app.gallery.gallery import Once
 from app.gallery.subject import Hand
-from app.identifier import TemplatesMissing
-from app.keys import Caller, KeyUnknown
-from app.numbers import coarsen, show_confidence, show_score
-from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
+from app.keys import CollectionMissing, CollectionUnnamed
+from app.numbers import show_confidence, show_score
 
 logger = logging.getLogger(__name__)
 
-Shown = TypeVar("Shown", Identification, Verification)
-
-NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MAX_PROBE_IMAGES = 5
 
 
@@ -75,10 +78,12 @@ class EnrollForm(RequestBody):
         description="The hand that the palm belongs to.",
         json_schema_extra=leave_empty,
     )
+    metadata: MetadataField = None
+    consent: ConsentField = None
+    retain_until: RetainUntilField = None
     add: bool = Field(
         default=False,
-        description="Whether to add the images to the subject if it exists already; false if left "
-        "out.",
+        description="Whether to add the images to the subject if it exists; false if left out.",
         json_schema_extra=leave_empty,
     )
     force: bool = Field(
@@ -88,6 +93,8 @@ class EnrollForm(RequestBody):
         json_schema_extra=leave_empty,
     )
     capture: CaptureField = None
+    collection: CollectionField = None
+    camera: CameraField = ""
 
 
 class IdentifyForm(RequestBody):
@@ -95,6 +102,8 @@ class IdentifyForm(RequestBody):
 
     images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
     capture: CaptureField = None
+    collections: CollectionsField
+    camera: CameraField = ""
 
 
 class VerifyForm(RequestBody):
@@ -107,42 +116,11 @@ class VerifyForm(RequestBody):
     )
     images: list[UploadFile] = image_files(MAX_PROBE_IMAGES)
     capture: CaptureField = None
+    camera: CameraField = ""
 
 
 MULTIPART = Form(media_type="multipart/form-data")
 IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
-# Problems that each of these routes may answer with are all but these.
-_OF_SOME = (
-    SubjectUnknown,
-    SubjectExists,
-    KeyUnknown,
-    ErasureUnknown,
-    TemplateUnknown,
-    LastTemplate,
-    NotConfirmed,
-    SubjectChanged,
-    RequestDiffers,
-    TemplatesMissing,
-    ExplanationOff,
-    OtherPalm,
-    PalmKnown,
-    HandDiffers,
-)
-_ERRORS = [error for error in KINDS if error not in _OF_SOME]
-IMAGE_ERRORS = (
-    FormIncomplete,
-    BodyTooSlow,
-    BodyTooLarge,
-    ImageTooLarge,
-    UnsupportedFormat,
-    UnreadableImage,
-    UnsuitableImage,
-    UploadUnkept,
-    UploadRefused,
-)
-"""Problems that a route may answer with that decodes an image."""
-
-
 router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Guarded)
 
 
@@ -158,7 +136,11 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], rou
         PalmKnown,
         HandDiffers,
         RequestDiffers,
-        *_ERRORS,
+        CollectionMissing,
+        CollectionUnnamed,
+        CollectionDiffers,
+        TrainedFixed,
+        *OF_ALL,
         invalid=IMAGES_MISSING,
     ),
 )
@@ -185,8 +167,11 @@ def enroll(
     caller, images = caller_of(request), _read(form.images)
     if form.force:
         require(caller, "force")
+    collection = collection_to_enroll(caller, form.collection)
+    if form.add and form.retain_until:
+        require(caller, "erase")
     try:
-        enrolled = identifier.enroll(
+        enrolled = identifier.enroller.enroll(
             form.subject_id,
             form.name,
             form.hand,
@@ -194,20 +179,24 @@ def enroll(
             add=form.add,
             force=form.force,
             mode=form.capture,
-            once=_once(idempotency_key, caller, form, images),
+            once=once_of(idempotency_key, caller, form, images),
+            collection=collection,
+            details=details_of(form),
+            within=caller.collections,
+            camera=form.camera,
         )
     except PalmKnown as known:
         raise known if "read" in caller.scopes else known.unnamed() from None
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
     _log("enroll", request, subject=subject, images=len(form.images))
-    return Enrollment.of(enrolled, request.state.request_id)
+    return enrollment_for(caller, Enrollment.of(enrolled, request.state.request_id))
 
 
 @router.post(
     "/identify",
     summary="Identify a palm",
-    **guarded("identify", ExplanationOff, *_ERRORS, invalid=IMAGES_MISSING),
+    **guarded("identify", ExplanationOff, CollectionMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
 def identify(
     identifier: AdmittedIdentifierDep,
@@ -224,15 +213,21 @@ def identify(
         require(caller_of(request), "explain")
         if not service.may_explain:
             raise ExplanationOff
-    found = identifier.identify(_read(form.images), mode=form.capture, explain=explain)
+    found = identifier.identify(
+        _read(form.images),
+        mode=form.capture,
+        explain=explain,
+        within=collections_to_search(caller_of(request), form.collections),
+        camera=form.camera,
+    )
     _log_decision("identify", request, found)
-    return _shown(Identification.of(found, request.state.request_id), request)
+    return decision_for(caller_of(request), Identification.of(found, request.state.request_id))
 
 
 @router.post(
     "/verify",
     summary="Verify a claimed identity",
-    **guarded("verify", SubjectUnknown, TemplatesMissing, *_ERRORS, invalid=IMAGES_MISSING),
+    **guarded("verify", SubjectUnknown, TemplatesMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
 def verify(
     identifier: AdmittedIdentifierDep,
@@ -241,31 +236,15 @@ def verify(
 ) -> Verification:
     """Compares one palm with the templates of one subject only."""
     note_subject(request, form.subject_id)
-    found = identifier.verify(form.subject_id, _read(form.images), mode=form.capture)
-    _log_decision("verify", request, found)
-    return _shown(Verification.of(found, request.state.request_id), request)
-
-
-def _once(
-    key: str | None, caller: Caller, form: EnrollForm, images: Sequence[bytes]
-) -> Once | None:
-    """Returns what identifies a request; None if it has no idempotency key.
-
-    The key is not stored, so nobody can find out by the hash whether somebody's image was sent.
-    """
-    if key is None:
-        return None
-    fields = form.model_dump_json(exclude={"images"}).encode()
-    parts = [hashlib.sha256(part).digest() for part in (key.encode(), fields, *images)]
-    return Once(
-        digest=hashlib.sha256(f"{caller.key_id} {key}".encode()).digest(),
-        content=hashlib.sha256(b"".join(parts)).digest(),
+    found = identifier.verify(
+        form.subject_id,
+        _read(form.images),
+        mode=form.capture,
+        within=caller_of(request).collections,
+        camera=form.camera,
     )
-
-
-def _shown(answer: Shown, request: Request) -> Shown:
-    """Rounds the scores of an answer unless the caller may see all digits."""
-    return answer if "scores" in caller_of(request).scopes else coarsen(answer)
+    _log_decision("verify", request, found)
+    return decision_for(caller_of(request), Verification.of(found, request.state.request_id))
 
 
 def _read(images: Sequence[UploadFile]) -> list[bytes]:
@@ -275,7 +254,8 @@ def _read(images: Sequence[UploadFile]) -> list[bytes]:
 def _log_decision(
     message: str, request: Request, found: answers.Identification | answers.Verification
 ) -> None:
-    note(request, decision=found.decision)
+    as_of = found.gallery_as_of and found.gallery_as_of.isoformat(timespec="seconds")
+    note(request, decision=found.decision, gallery_as_of=as_of)
     _log(
         message,
         request,

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query, Request, UploadFile
 
 from app.api.access import Guarded, guarded
 from app.api.errors import CrossSite, Overloaded
-from app.api.identify import IMAGE_ERRORS, IMAGES_MISSING, MULTIPART
+from app.api.identify import IMAGES_MISSING, MULTIPART
+from app.api.palm_problems import IMAGE_ERRORS
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import CaptureField, Inspection, RequestBody, image_files
 from app.api.service import AdmittedInspectorDep

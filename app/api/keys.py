@@ -1,19 +1,26 @@
 """The routes that manage the API keys."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, status
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from app.api.access import Guarded, guarded
 from app.api.audit import note
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
+from app.api.details import FutureTime
 from app.api.errors import CrossSite
+from app.api.names import Name
 from app.api.query import KNOWN_QUERY
-from app.api.schemas import Name, RequestBody
+from app.api.schemas import RequestBody
 from app.api.service import KeyRingDep
-from app.keys import Key, KeyUnknown, Scope
+from app.gallery.collection import COLLECTION_RULE, CollectionName
+from app.keys import Key, KeyUnknown, Scope, refuse_limits
 
 MAX_KEY_ID_LENGTH = 64
 """Longest id that is looked up."""
@@ -30,16 +37,6 @@ KeyId = Annotated[
 ]
 
 
-def _check_future(at: datetime) -> datetime:
-    try:
-        utc = at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be a time before the year 10000 in UTC") from None
-    if utc <= datetime.now(UTC):
-        raise ValueError("must be in the future")
-    return utc
-
-
 class NewKey(RequestBody):
     """A key to create."""
 
@@ -50,11 +47,25 @@ class NewKey(RequestBody):
         description="What its holder may do: 1 to 20 scopes.",
         examples=[["identify", "inspect"]],
     )
-    expires_at: Annotated[AwareDatetime, AfterValidator(_check_future)] | None = Field(
+    expires_at: FutureTime | None = Field(
         default=None,
         description="When it stops working, in the future, with a time zone; never if left out.",
         examples=["2127-11-30T09:00:00Z"],
     )
+    collections: list[CollectionName] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="The collections of subjects that its holder may see, search and change: 1 to "
+        f"100 names, each {COLLECTION_RULE}; all if left out. Not with the scope admin.",
+        examples=[["staff"]],
+    )
+
+    @field_validator("collections")
+    @classmethod
+    def _check_limits(cls, given: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        refuse_limits(info.data.get("scopes", ()), given)
+        return given
 
 
 class CreatedKey(Key):
@@ -98,7 +109,7 @@ def list_keys(ring: KeyRingDep) -> Keys:
 )
 def create_key(ring: KeyRingDep, request: Request, wanted: NewKey) -> CreatedKey:
     """Creates a key and shows it once. From the first one on, every caller needs a key."""
-    key, token = ring.create(wanted.name, wanted.scopes, wanted.expires_at)
+    key, token = ring.create(wanted.name, wanted.scopes, wanted.expires_at, wanted.collections)
     note(request, key=key.key_id)
     return CreatedKey(**dict(key), api_key=token)
 

@@ -22,17 +22,30 @@ from app.api.middleware import FormIncomplete
 from app.audit import AuditUnusable
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
+    CollectionDiffers,
     ErasureUnknown,
     GalleryBusy,
+    GalleryUnreachable,
     GalleryUnusable,
+    HandsDiffer,
     LastTemplate,
     RequestDiffers,
+    SameSubject,
     SubjectExists,
     SubjectUnknown,
+    TemplatesMissing,
     TemplateUnknown,
+    TrainedFixed,
 )
-from app.identifier import TemplatesMissing
-from app.keys import KeyMissing, KeyRefused, KeyUnknown, ScopeMissing
+from app.keys import (
+    CollectionMissing,
+    CollectionUnnamed,
+    KeyMissing,
+    KeyRefused,
+    KeyUnknown,
+    ScopeMissing,
+)
+from app.merging import MergeUnchecked, PalmsUnlike
 from app.palm.errors import (
     ImageTooLarge,
     PalmNotFound,
@@ -67,6 +80,8 @@ def detail_of(error: Exception) -> str:
     """Returns what the caller may read of an error's message."""
     if isinstance(error, GalleryBusy):
         return "the gallery is locked by another program; try again"
+    if isinstance(error, GalleryUnreachable):
+        return "the gallery's database cannot be reached; try again"
     if isinstance(error, GalleryUnusable):  # its message names files and subjects
         return "the gallery cannot be used; look for this request_id in the service's log"
     if isinstance(error, AuditUnusable):  # likewise
@@ -78,6 +93,8 @@ def headers_of(error: Exception) -> dict[str, str]:
     """Returns the headers of the answer to an error."""
     if isinstance(error, GalleryBusy | UploadRefused | Overloaded):  # they pass by themselves
         return {"Retry-After": "1"}  # seconds
+    if isinstance(error, GalleryUnreachable) or (isinstance(error, NotReady) and error.is_retried):
+        return {"Retry-After": "5"}
     if isinstance(error, TooManyRequests):
         return {"Retry-After": str(error.retry_after_s)}
     return {"WWW-Authenticate": "Bearer"} if isinstance(error, KeyMissing | KeyRefused) else {}
@@ -90,6 +107,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     KeyMissing: Kind(401, "key-missing", "API key missing"),
     KeyRefused: Kind(401, "key-refused", "API key refused"),
     ScopeMissing: Kind(403, "scope-missing", "Scope missing"),
+    CollectionMissing: Kind(403, "collection-missing", "Collection missing"),
+    CollectionUnnamed: Kind(422, "collection-unnamed", "Collection not named"),
+    CollectionDiffers: Kind(409, "collection-differs", "Other collection"),
     CrossSite: Kind(403, "cross-site", "Request from another site"),
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
     ErasureUnknown: Kind(404, "erasure-unknown", "Unknown erasure"),
@@ -113,13 +133,22 @@ KINDS: Mapping[type[Exception], Kind] = {
     PoorQuality: Kind(422, "quality-poor", "Quality too low"),
     PalmsDiffer: Kind(422, "palms-differ", "Images of several palms"),
     OtherPalm: Kind(422, "palm-other", "Another palm than the subject's"),
+    TrainedFixed: Kind(409, "subject-trained", "Trained identity"),
+    HandsDiffer: Kind(409, "hands-differ", "Two hands"),
+    MergeUnchecked: Kind(409, "merge-unchecked", "Subjects not comparable"),
+    SameSubject: Kind(422, "subject-same", "One subject only"),
+    PalmsUnlike: Kind(422, "palms-unlike", "Subjects of two palms"),
     UnknownHost: Kind(421, "host-unknown", "Unknown host"),
     TooManyRequests: Kind(429, "rate-exceeded", "Too many requests"),
     NotReady: Kind(503, "not-ready", "Service not ready"),
     GalleryBusy: Kind(503, "gallery-busy", "Gallery busy"),
+    GalleryUnreachable: Kind(503, "gallery-unreachable", "Gallery not reachable"),
     GalleryUnusable: Kind(503, "gallery-unusable", "Gallery not usable"),
     AuditUnusable: Kind(503, "audit-unusable", "Audit log not usable"),
     UploadUnkept: Kind(503, "upload-unkept", "No room for the upload"),
     UploadRefused: Kind(503, "upload-refused", "Upload not taken now"),
     Overloaded: Kind(503, "overloaded", "Service overloaded"),
 }
+
+OF_RECORDS = (TrainedFixed, HandsDiffer, MergeUnchecked, SameSubject, PalmsUnlike)
+"""Problems of routes about whole subjects."""

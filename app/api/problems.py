@@ -23,17 +23,30 @@ from app.api.middleware import FormIncomplete
 from app.audit import AuditUnusable
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
+    CollectionDiffers,
     ErasureUnknown,
     GalleryBusy,
+    GalleryUnreachable,
     GalleryUnusable,
+    HandsDiffer,
     LastTemplate,
     RequestDiffers,
+    SameSubject,
     SubjectExists,
     SubjectUnknown,
+    TemplatesMissing,
     TemplateUnknown,
+    TrainedFixed,
 )
-from app.identifier import TemplatesMissing
-from app.keys import KeyMissing, KeyRefused, KeyUnknown, ScopeMissing
+from app.keys import (
+    CollectionMissing,
+    CollectionUnnamed,
+    KeyMissing,
+    KeyRefused,
+    KeyUnknown,
+    ScopeMissing,
+)
+from app.merging import MergeUnchecked, PalmsUnlike
 from app.palm.errors import (
     ImageTooLarge,
     PalmNotFound,
@@ -56,6 +69,9 @@ _EXAMPLES = [
     KeyMissing(),
     KeyRefused(),
     ScopeMissing("identify"),
+    CollectionMissing("staff"),
+    CollectionUnnamed(["staff", "visitors"]),
+    CollectionDiffers(_SUBJECT, "staff"),
     KeyUnknown(_KEY_ID),
     TooManyRequests("600 per 1 minute", 7),
     CrossSite("cross-site"),
@@ -98,8 +114,14 @@ _EXAMPLES = [
         "needed): send images of that palm, all upright, choose another subject_id, or send "
         "force=true if you are sure"
     ),
+    TrainedFixed("p003", "be renamed"),
+    HandsDiffer(_SUBJECT, "ada-right"),
+    MergeUnchecked(_SUBJECT),
+    SameSubject(_SUBJECT),
+    PalmsUnlike(_SUBJECT, "bob", 0.41, 2.95),
     NotReady("the gallery"),
     GalleryBusy(""),
+    GalleryUnreachable(""),
     GalleryUnusable(""),
     AuditUnusable(),
     UploadUnkept("No space left on device"),

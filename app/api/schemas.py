@@ -1,10 +1,8 @@
 """The bodies that only HTTP knows: answers with a request id, changes, pages, nets, health."""
 
 from typing import Annotated, Any, Literal, Self
-from unicodedata import category, normalize
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,33 +14,15 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app import answers, inspection
-from app.answers import GalleryState
 from app.ensemble import Ensemble, Net
-from app.gallery.subject import Hand, Subject, Template
+from app.gallery.subject import Subject, Template
+from app.gallery_state import GalleryState
 from app.matching.calibration import Calibration
 from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
-from app.site import SiteReport
 from app.validation import MAX_ERRORS, suggest
 
-_UNFIT_FOR_A_NAME = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
-"""Unicode's categories of what is not seen: control, zero-width, bidirectional and tag characters,
-unassigned ones, halves of characters, and separators of lines. Two names could look alike."""
-
-_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Letters and marks that are not seen either."""
-
-
-def _check_name(name: str) -> str:
-    composed = normalize("NFC", name).strip()
-    if not composed:
-        raise ValueError("must not be blank")
-    if _FILLERS & {*composed} or any(category(one) in _UNFIT_FOR_A_NAME for one in composed):
-        raise ValueError("must be one line without control characters or invisible ones")
-    return composed
-
-
-Name = Annotated[str, Field(max_length=200), AfterValidator(_check_name)]
+NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def leave_empty(schema: dict[str, Any]) -> None:
@@ -56,6 +36,18 @@ CaptureField = Annotated[
     Field(
         description="What the image is taken for: hand, a photograph of a whole hand; roi, a "
         "square crop of a palm; auto, either. If left out, the service's PALM_CAPTURE.",
+        json_schema_extra=leave_empty,
+    ),
+]
+
+
+CameraField = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="Which camera took the images, if the service has several: 1 to 64 small "
+        "letters, digits, dots, dashes and underscores, of which the first is a letter or digit. "
+        "If left out, the unnamed camera.",
         json_schema_extra=leave_empty,
     ),
 ]
@@ -92,23 +84,11 @@ class RequestBody(BaseModel):
 def _with_suggestion(item: Any, model: type[BaseModel]) -> InitErrorDetails:
     if item["type"] != "extra_forbidden":
         return item
-    advice = suggest(item["loc"][-1], model.model_fields)
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    advice = suggest(item["loc"][-1], known)
     # Without the value: it may be a whole file.
     kind = PydanticCustomError("unknown_field", "is unknown; {advice}", {"advice": advice})
     return InitErrorDetails(type=kind, loc=item["loc"], input=None)
-
-
-class SubjectChanges(RequestBody):
-    """The fields to change: an omitted field stays as it is, null clears it."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada"}})
-
-    name: Name | None = Field(
-        default=None, description="Free text of one line, up to 200 characters; null clears it."
-    )
-    hand: Hand | None = Field(
-        default=None, description="The hand that the palm belongs to; null clears it."
-    )
 
 
 class Traced(BaseModel):
@@ -271,18 +251,6 @@ class Models(BaseModel):
         )
 
 
-class Site(BaseModel):
-    """The calibration at the site, which only `python -m app calibrate --write` changes."""
-
-    report: SiteReport | None = Field(
-        description="Stated against observed false match rates; null if none was written."
-    )
-    used: bool = Field(
-        description="Whether it raises the thresholds: from the next start on, and not if it was "
-        "measured with other nets or thresholds."
-    )
-
-
 class Health(BaseModel):
     """The service's state; in every other state the answer is a problem."""
 
@@ -295,6 +263,6 @@ class Readiness(BaseModel):
     status: Literal["ready"] = Field(description="It can identify palms.", examples=["ready"])
     subjects: int = Field(description="Number of subjects that can be identified.", examples=[400])
     without_templates: int = Field(
-        description="Number of enrolled subjects that cannot: enroll them again with add=true.",
-        examples=[0],
+        description="Number of enrolled subjects that must be enrolled again.", examples=[0]
     )
+    gallery_as_of: answers.GalleryAsOf = None

@@ -1,7 +1,7 @@
 """The parts of the service, as dependencies that FastAPI passes to the routes."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar, cast
@@ -13,12 +13,19 @@ from app.api.errors import NotReady, Overloaded
 from app.audit import AuditLog
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
+from app.gallery.outage import Outage
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.key_ring import KeyRing
+from app.keys import Caller
 from app.site import SiteReport
 
 Part = TypeVar("Part")
+
+
+MAX_WAITING = 64
+"""Most requests that wait for a place. Each holds a connection; if they took all of them, nobody
+else could connect (`app.connections`)."""
 
 
 class ClientGone(HTTPException):
@@ -35,16 +42,23 @@ class Admission:
         self._places = asyncio.Semaphore(max_concurrent)
         self._max_concurrent = max_concurrent
         self._queue_timeout_s = queue_timeout_s
+        self._waiting = 0
 
     @asynccontextmanager
     async def place(self, request: Request) -> AsyncGenerator[None]:
         """Waits for a place and holds it.
 
         Raises:
-            Overloaded: if no place became free in time.
+            Overloaded: if no place became free in time, or too many others wait.
             ClientGone: if the client disconnected meanwhile.
         """
-        await self._acquire(request)
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded(self._max_concurrent, self._queue_timeout_s, self._waiting)
+        self._waiting += 1
+        try:
+            await self._acquire(request)
+        finally:
+            self._waiting -= 1
         try:
             # A body that no form parser wanted is not whole: its request is about to be refused.
             body = getattr(request.state, "body", None)
@@ -83,9 +97,11 @@ class Broken:
 
     Attributes:
         name: the part. What is wrong with it stands in the log.
+        is_retried: whether it is started as soon as what it needs can be reached.
     """
 
     name: str
+    is_retried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +117,9 @@ class Service:
         audit: who did what; broken only if the keys are.
         admission: places to compute in.
         may_explain: whether an answer may show which veins agree with a match.
-        site_report: the calibration at the site that raised the thresholds at the start, if any.
+        site_reports: the calibrations at the site that raised the thresholds at the start, by
+            camera.
+        outage: the state of the gallery's store.
     """
 
     ensemble: Ensemble | Broken
@@ -112,7 +130,8 @@ class Service:
     audit: AuditLog | Broken
     admission: Admission
     may_explain: bool
-    site_report: SiteReport | None
+    site_reports: Mapping[str, SiteReport]
+    outage: Outage
 
 
 def working(part: Part | Broken) -> Part:
@@ -122,7 +141,7 @@ def working(part: Part | Broken) -> Part:
         NotReady: if it could not be started.
     """
     if isinstance(part, Broken):
-        raise NotReady(part.name)
+        raise NotReady(part.name, is_retried=part.is_retried)
     return part
 
 
@@ -137,8 +156,11 @@ async def _ensemble(service: ServiceDep) -> Ensemble:
     return working(service.ensemble)
 
 
-async def _gallery(service: ServiceDep) -> Gallery:
-    return working(service.gallery)
+async def _gallery(request: Request, service: ServiceDep) -> Gallery:
+    """Returns the gallery as the caller of a guarded route may see it."""
+    caller: Caller = request.state.caller
+    service.outage.check()
+    return working(service.gallery).within(caller.collections)
 
 
 async def _identifier(service: ServiceDep) -> Identifier:
@@ -166,6 +188,7 @@ async def _admitted_inspector(
 
 
 async def _key_ring(service: ServiceDep) -> KeyRing:
+    service.outage.check()
     return working(service.keys)
 
 

@@ -3,17 +3,20 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response, status
 
-from app.api.access import Guarded, guarded
+from app.api.access import Guarded, caller_of, guarded, require
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
+from app.api.details import SubjectChanges
 from app.api.erasures import Receipt, receipt_of
 from app.api.errors import CrossSite, NotConfirmed, SubjectChanged
 from app.api.query import KNOWN_QUERY
-from app.api.schemas import SubjectChanges, Subjects, Templates
+from app.api.schemas import Subjects, Templates
 from app.api.service import Broken, GalleryDep, ServiceDep
-from app.gallery.errors import LastTemplate, SubjectUnknown, TemplateUnknown
+from app.gallery.collection import CollectionName
+from app.gallery.errors import LastTemplate, SubjectUnknown, TemplateUnknown, TrainedFixed
 from app.gallery.subject import Origin, Subject
+from app.keys import CollectionMissing
 
 MAX_SUBJECT_ID_LENGTH = 255
 """Longest id that is looked up: an identity from training is the name of a folder."""
@@ -28,7 +31,7 @@ SubjectId = Annotated[
         examples=["p003"],
     ),
 ]
-_TOO_LONG = {"subject_id": f"String should have at most {MAX_SUBJECT_ID_LENGTH} characters"}
+ID_TOO_LONG = {"subject_id": f"String should have at most {MAX_SUBJECT_ID_LENGTH} characters"}
 
 router = APIRouter(
     prefix="/v1/subjects", tags=["subjects"], dependencies=[KNOWN_QUERY], route_class=Guarded
@@ -38,11 +41,16 @@ router = APIRouter(
 @router.get(
     "",
     summary="List the subjects",
-    **guarded("read", invalid={"limit": "Input should be less than or equal to 1000, not '5000'"}),
+    **guarded(
+        "read",
+        CollectionMissing,
+        invalid={"limit": "Input should be less than or equal to 1000, not '5000'"},
+    ),
 )
 def list_subjects(
     service: ServiceDep,
     gallery: GalleryDep,
+    request: Request,
     after: Annotated[
         str | None,
         Query(description="Start after this subject_id: `next` of the previous page."),
@@ -61,8 +69,17 @@ def list_subjects(
             "capital or small letters; all if left out.",
         ),
     ] = None,
+    collection: Annotated[
+        CollectionName | None,
+        Query(
+            description="Only subjects of this collection; all that the key may see if left out."
+        ),
+    ] = None,
 ) -> Subjects:
     """Lists subjects, trained or enrolled, in the order of their ids."""
+    if collection is not None:
+        caller_of(request).require(collection)
+        gallery = gallery.within(frozenset({collection}))
     found = gallery.subjects(after=after, limit=limit + 1, origin=origin, name=name)
     page = found[:limit]
     nets = service.ensemble
@@ -78,7 +95,7 @@ def list_subjects(
 @router.get(
     "/{subject_id}",
     summary="Show a subject",
-    **guarded("read", SubjectUnknown, invalid=_TOO_LONG),
+    **guarded("read", SubjectUnknown, invalid=ID_TOO_LONG),
 )
 def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response) -> Subject:
     """Shows one subject, and its number of templates of each net. The `ETag` names this state."""
@@ -90,19 +107,24 @@ def show_subject(gallery: GalleryDep, subject_id: SubjectId, response: Response)
 @router.patch(
     "/{subject_id}",
     summary="Change a subject",
+    response_model=Subject,
     **guarded(
         "enroll",
         SubjectUnknown,
         SubjectChanged,
+        CollectionMissing,
+        TrainedFixed,
         CrossSite,
         BodyTooSlow,
         BodyTooLarge,
         UploadRefused,
         invalid={"hand": "Input should be 'left' or 'right', not 'both'"},
+        empty="Changed; the API key may not read the subject.",
     ),
 )
 def change_subject(
     gallery: GalleryDep,
+    request: Request,
     subject_id: SubjectId,
     changes: SubjectChanges,
     response: Response,
@@ -114,15 +136,25 @@ def change_subject(
             "has changed since, the answer is 412 and nothing changes.",
         ),
     ] = None,
-) -> Subject:
-    """Sets the name, the hand or both."""
+) -> Subject | Response:
+    """Sets fields of a subject. `retain_until` needs the scope `erase` too.
+
+    Callers without the scope `read` get 204, and do not learn what else is known of the subject.
+    """
+    caller = caller_of(request)
 
     def require_unchanged(subject: Subject) -> None:
         if if_match is not None and if_match.strip() not in ("*", etag_of(subject)):
             raise SubjectChanged(subject_id)
 
     fields = changes.model_dump(exclude_unset=True)
+    if "collection" in fields:
+        caller.require(fields["collection"])
+    if "retain_until" in fields:
+        require(caller, "erase")
     subject = gallery.update(subject_id, fields, check=require_unchanged)
+    if "read" not in caller.scopes:
+        return Response(status_code=status.HTTP_204_NO_CONTENT)
     response.headers["ETag"] = etag_of(subject)
     return subject
 
@@ -130,7 +162,7 @@ def change_subject(
 @router.delete(
     "/{subject_id}",
     summary="Erase a subject",
-    **guarded("erase", SubjectUnknown, NotConfirmed, CrossSite, invalid=_TOO_LONG),
+    **guarded("erase", SubjectUnknown, NotConfirmed, CrossSite, invalid=ID_TOO_LONG),
 )
 def erase_subject(
     service: ServiceDep,
@@ -160,7 +192,7 @@ def erase_subject(
 @router.get(
     "/{subject_id}/templates",
     summary="List a subject's templates",
-    **guarded("read", SubjectUnknown, invalid=_TOO_LONG),
+    **guarded("read", SubjectUnknown, invalid=ID_TOO_LONG),
 )
 def list_templates(gallery: GalleryDep, subject_id: SubjectId) -> Templates:
     """Lists the enrolled images of a subject; those from training are not listed."""
@@ -170,7 +202,14 @@ def list_templates(gallery: GalleryDep, subject_id: SubjectId) -> Templates:
 @router.delete(
     "/{subject_id}/templates/{number}",
     summary="Erase a template",
-    **guarded("erase", SubjectUnknown, TemplateUnknown, LastTemplate, CrossSite, invalid=_TOO_LONG),
+    **guarded(
+        "erase",
+        SubjectUnknown,
+        TemplateUnknown,
+        LastTemplate,
+        CrossSite,
+        invalid=ID_TOO_LONG,
+    ),
 )
 def erase_template(
     service: ServiceDep,

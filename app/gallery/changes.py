@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from operator import itemgetter
 
 import numpy as np
-from sqlalchemy import Connection, RowMapping, select, tuple_
+from sqlalchemy import Connection, RowMapping, func, select, tuple_
 
 from app.gallery.following import LAST_NUMBER, Changes, Position, StoredMaps
+from app.gallery.retention import has_expired
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, REMOVED, SUBJECTS
 from app.gallery.subjects import as_subjects
 from app.gallery.vault import SubjectKey, Vault
@@ -20,6 +22,7 @@ def read_changes(
     after: Position,
     formats: Sequence[MapFormat],
     limit: int,
+    now: datetime,
 ) -> Changes:
     """See `Gallery.changes`; the connection's transaction sees one revision."""
     revision = connection.scalars(select(GALLERY.c.revision)).one()
@@ -33,12 +36,16 @@ def read_changes(
         if complete
         else Position(rows[-1]["changed"], rows[-1]["number"])
     )
-    found = _read_rows(connection, vault, rows, formats, position)
+    found = _read_rows(connection, vault, rows, formats, position, now)
     return replace(found, removed=tuple(connection.scalars(gone)), complete=complete)
 
 
 def read_some(
-    connection: Connection, vault: Vault, numbers: Sequence[int], formats: Sequence[MapFormat]
+    connection: Connection,
+    vault: Vault,
+    numbers: Sequence[int],
+    formats: Sequence[MapFormat],
+    now: datetime,
 ) -> Changes:
     """Reads the subjects of some numbers as if they had changed, in the order of their numbers.
 
@@ -47,11 +54,12 @@ def read_some(
         vault: the gallery's vault.
         numbers: the numbers; those that no subject has any more are left out.
         formats: formats of the maps to read.
+        now: the present time; whose retention date has passed is left out, too.
     """
     revision = connection.scalars(select(GALLERY.c.revision)).one()
     query = select(SUBJECTS).where(SUBJECTS.c.number.in_(numbers)).order_by(SUBJECTS.c.number)
     rows = connection.execute(query).mappings().all()
-    return _read_rows(connection, vault, rows, formats, Position(revision, LAST_NUMBER))
+    return _read_rows(connection, vault, rows, formats, Position(revision, LAST_NUMBER), now)
 
 
 def _read_rows(
@@ -60,10 +68,12 @@ def _read_rows(
     rows: Sequence[RowMapping],
     formats: Sequence[MapFormat],
     position: Position,
+    now: datetime,
 ) -> Changes:
     """Reads the subjects in some rows of `SUBJECTS`, with their maps."""
     keys = vault.keys_of(connection, {row["number"]: row["subject_id"] for row in rows})
-    kept = [row for row in rows if row["number"] in keys]  # the others were erased meanwhile
+    # The others were erased meanwhile, or will be in a minute.
+    kept = [row for row in rows if row["number"] in keys and not has_expired(row, now)]
     numbers = tuple(row["number"] for row in kept)
     return Changes(
         subjects=tuple(as_subjects(connection, kept, keys)),
@@ -85,7 +95,13 @@ def _read_maps(
     """Reads the maps of one format of some subjects."""
     index = {number: i for i, number in enumerate(numbers)}
     query = (
-        select(SUBJECTS.c.number, MAPS.c.map, MAPS.c.number.label("image"))
+        select(
+            SUBJECTS.c.number,
+            MAPS.c.map,
+            MAPS.c.number.label("image"),
+            MAPS.c.transform,
+            MAPS.c.camera,
+        )
         .join(MAPS, MAPS.c.subject_id == SUBJECTS.c.subject_id)
         .where(
             SUBJECTS.c.number.in_(numbers),
@@ -97,18 +113,22 @@ def _read_maps(
     rows = [
         (
             index[row.number],
-            keys[row.number].decrypt_map(row.map, of.net, of.template_id, row.image),
+            keys[row.number].decrypt_map(row.map, of.net, of.template_id, row.image, row.transform),
+            row.camera,
         )
         for row in connection.execute(query)
     ]
     rows.sort(key=itemgetter(0))  # stable
-    owners = np.array([owner for owner, _ in rows], np.int64)
-    return StoredMaps(owners, tuple(stored for _, stored in rows))
+    owners = np.array([owner for owner, _, _ in rows], np.int64)
+    return StoredMaps(
+        owners, tuple(stored for _, stored, _ in rows), tuple(camera for _, _, camera in rows)
+    )
 
 
-def _count_summed(connection: Connection, formats: Sequence[MapFormat]) -> int:
-    """Returns the least number of subjects in the sums of some formats."""
+def _count_summed(connection: Connection, formats: Sequence[MapFormat]) -> dict[str, int]:
+    """Returns by camera the least number of subjects in the sums of some formats, if not 0."""
     keys = [(one.net, one.template_id) for one in formats]
     own = tuple_(MAP_SUMS.c.net, MAP_SUMS.c.template_id).in_(keys)
-    found = connection.scalars(select(MAP_SUMS.c.subjects).where(own)).all()
-    return min(found, default=0) if len(found) == len(formats) else 0
+    least = select(MAP_SUMS.c.camera, func.min(MAP_SUMS.c.subjects).label("subjects"))
+    complete = least.where(own).group_by(MAP_SUMS.c.camera).having(func.count() == len(formats))
+    return {row.camera: row.subjects for row in connection.execute(complete)}

@@ -5,21 +5,21 @@ permutation (`app.matching.transform`) hides what they show and keeps every dist
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from io import BytesIO
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Net
+from app.gallery.cameras import Cameras
+from app.gallery.collection import Within
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import Changes, Position
-from app.gallery.means import Means
-from app.gallery.table import Table, View
-from app.matching.impostors import Impostors
+from app.gallery.table import Table
+from app.gallery.view import View
 from app.matching.maps import Bools, Floats, MapShape, Signs, VeinMaps
 from app.matching.similarity import COARSE_SHIFT, probe_codes
 from app.matching.templates import MapFormat
@@ -40,17 +40,16 @@ class Version:
         key: secret of the transform, 32 bytes; every version has another one.
         bits: number of bits of a coarse map.
         position: up to where the gallery's changes are in it.
-        subjects: number of subjects in it, all of whom can be searched.
-        summed: least number of subjects in the formats' sums of maps, as of the position.
-        renewed: rises whenever its stored `Means` are written again.
+        summed: by camera, the least number of subjects in the formats' sums of maps, as of the
+            position.
+        renewed: rises whenever its stored mean maps are written again.
     """
 
     number: int
     key: bytes
     bits: int
     position: Position
-    subjects: int
-    summed: int
+    summed: Mapping[str, int]
     renewed: int
 
 
@@ -85,7 +84,7 @@ class CoarseStore(Protocol):
         ...
 
     def means(self, version: Version) -> bytes:
-        """Returns the `Means` of a version, as they were stored.
+        """Returns the mean maps of a version, as they were stored.
 
         Raises:
             Replaced: if the version is gone.
@@ -120,7 +119,7 @@ class CoarseStore(Protocol):
         ...
 
     def renew(self, version: Version, means: bytes) -> None:
-        """Replaces the stored `Means` of a version."""
+        """Replaces the stored mean maps of a version."""
         ...
 
     def complete(self, version: Version) -> None:
@@ -128,9 +127,31 @@ class CoarseStore(Protocol):
         ...
 
     def propose(
-        self, version: Version, windows: Sequence[Sequence[str]], most: int
+        self, version: Version, windows: Sequence[Sequence[str]], most: int, within: Within
     ) -> tuple[int, ...]:
-        """Returns the numbers of the subjects whose coarse maps are most alike, see `windows_of`.
+        """Returns the numbers of the subjects whose coarse maps are most alike.
+
+        Args:
+            version: the version.
+            windows: see `windows_of`.
+            most: number of subjects.
+            within: only subjects of these collections; None for all.
+
+        Raises:
+            Replaced: if the version is gone.
+        """
+        ...
+
+    def count(self, version: Version, within: Within) -> int:
+        """Returns how many subjects of some collections can be searched; None stands for all.
+
+        Raises:
+            Replaced: if the version is gone.
+        """
+        ...
+
+    def count_others(self, version: Version) -> int:
+        """Returns how many enrolled subjects cannot be searched.
 
         Raises:
             Replaced: if the version is gone.
@@ -138,11 +159,14 @@ class CoarseStore(Protocol):
         ...
 
     def read(self, numbers: Sequence[int], formats: Sequence[MapFormat]) -> Changes:
-        """Reads subjects and their maps as if they had changed, without the erased ones."""
+        """Reads subjects and their maps as if they had changed, without the erased ones.
+
+        Nor those whose retention date has passed; they are not counted and not found, either.
+        """
         ...
 
-    def number_of(self, subject_id: str) -> int | None:
-        """Returns the number of a subject; None if there is none of that id."""
+    def number_of(self, subject_id: str, within: Within) -> int | None:
+        """Returns the number of a subject; None if some collections have none of that id."""
         ...
 
 
@@ -165,13 +189,13 @@ def transform_of(version: Version) -> Transform:
     return Transform(version.key, version.bits, PURPOSE)
 
 
-def view_of(changes: Changes, nets: Sequence[Net], means: Means, proposer: int = -1) -> View:
+def view_of(changes: Changes, nets: Sequence[Net], means: Cameras, proposer: int = -1) -> View:
     """Returns subjects ready to be compared; their slots are in the order of the changes.
 
     Args:
         changes: the subjects and all their maps.
         nets: the nets.
-        means: the mean maps to subtract.
+        means: the mean maps to subtract, by camera.
         proposer: index of the net whose coarse maps are wanted; by default of none.
 
     Raises:
@@ -186,14 +210,14 @@ def view_of(changes: Changes, nets: Sequence[Net], means: Means, proposer: int =
 
 
 def rows_of(
-    changes: Changes, nets: Sequence[Net], means: Means, proposer: int, transform: Transform
+    changes: Changes, nets: Sequence[Net], means: Cameras, proposer: int, transform: Transform
 ) -> CoarseRows:
     """Returns the coarse maps of the changed subjects that can be searched.
 
     Args:
         changes: the subjects and all their maps.
         nets: the nets.
-        means: the mean maps to subtract.
+        means: the mean maps to subtract, by camera.
         proposer: index of the net that proposes.
         transform: the version's.
 
@@ -238,35 +262,3 @@ def _unpack(packed: Bytes, shape: MapShape) -> Bools:
 def _as_texts(bits: Bools) -> list[str]:
     digits = bits.astype(np.uint8) + np.uint8(ord("0"))
     return [row.tobytes().decode() for row in digits]
-
-
-def pack_means(means: Means) -> bytes:
-    """Returns mean maps as bytes, for `unpack_means`."""
-    arrays = {f"map{i}": one for i, one in enumerate(means.maps) if one is not None}
-    impostors = [(one.mean, one.deviation) for one in means.impostors]
-    fused = means.fused_impostors
-    file = BytesIO()
-    np.savez(
-        file,
-        allow_pickle=False,
-        counts=np.array([len(means.maps), means.subjects, means.revision, means.considered]),
-        impostors=np.array(impostors, np.float64).reshape(-1, 2),
-        fused=np.array([(fused.mean, fused.deviation)] if fused else []),
-        **arrays,
-    )
-    return file.getvalue()
-
-
-def unpack_means(stored: bytes) -> Means:
-    """Returns the mean maps that `pack_means` packed."""
-    with np.load(BytesIO(stored), allow_pickle=False) as read:
-        nets, subjects, revision, considered = read["counts"].tolist()
-        fused = [Impostors(*one) for one in read["fused"].tolist()]
-        return Means(
-            tuple(read.get(f"map{i}") for i in range(nets)),
-            subjects,
-            revision,
-            considered,
-            tuple(Impostors(*one) for one in read["impostors"].tolist()),
-            fused[0] if fused else None,
-        )

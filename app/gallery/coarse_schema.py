@@ -1,11 +1,10 @@
-"""The tables of coarse maps in PostgreSQL: how they are made, filled, searched and removed.
+"""The tables of coarse maps in PostgreSQL: how they are made, filled and removed.
 
 `coarse_<version>` has a row for each coarse map, in partitions by the subject's number.
 """
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -49,7 +48,7 @@ VERSIONS = Table(
     Column("revision", NUMBER, nullable=False),  # position in the gallery's changes
     Column("number", NUMBER, nullable=False),  # likewise
     Column("subjects", NUMBER, nullable=False, server_default="0"),
-    Column("summed", Integer, nullable=False, server_default="0"),
+    Column("summed", String, nullable=False, server_default="{}"),  # JSON: numbers by camera
     Column("complete", Boolean, nullable=False, server_default="false"),
 )
 
@@ -69,7 +68,7 @@ BEGIN
 END $$
 """
 _TRIGGER = """
-CREATE OR REPLACE TRIGGER forget_coarse AFTER DELETE OR UPDATE OF number ON subjects
+CREATE TRIGGER forget_coarse AFTER DELETE OR UPDATE OF number ON subjects
 FOR EACH ROW EXECUTE FUNCTION forget_coarse()
 """
 
@@ -81,9 +80,10 @@ def prepare_schema(connection: Connection) -> None:
         GalleryUnusable: if the database has no pgvector that can be used.
     """
     _create_extension(connection)
-    if connection.dialect.has_table(connection, VERSIONS.name):
+    if _has_trigger(connection):
         return  # locks nobody out
-    VERSIONS.create(connection)
+    drop_versions(connection)  # of subjects who were put back without the trigger, by pg_restore
+    VERSIONS.create(connection, checkfirst=True)
     connection.execute(text(_FORGET))
     connection.execute(text(_TRIGGER))
 
@@ -153,6 +153,25 @@ def drop_version(connection: Connection, version: int) -> None:
     connection.execute(delete(SECRETS).where(SECRETS.c.name == f"{SECRET}{version}"))
 
 
+def drop_versions(connection: Connection) -> None:
+    """Removes all versions, if the gallery has any: whoever searches next builds another."""
+    if _has_versions(connection):
+        for number in connection.scalars(select(VERSIONS.c.version)).all():
+            drop_version(connection, number)
+
+
+def _has_trigger(connection: Connection) -> bool:
+    query = (
+        "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'forget_coarse' "
+        f"AND tgrelid = CAST('{SUBJECTS.name}' AS regclass))"
+    )
+    return connection.scalars(text(query)).one()
+
+
+def _has_versions(connection: Connection) -> bool:
+    return connection.dialect.has_table(connection, VERSIONS.name)
+
+
 def partitions_of(connection: Connection, numbers: Collection[int] | None = None) -> list[str]:
     """Returns the names of all versions' partitions.
 
@@ -160,7 +179,7 @@ def partitions_of(connection: Connection, numbers: Collection[int] | None = None
         connection: a transaction.
         numbers: only partitions that hold the rows of subjects with these numbers; None for all.
     """
-    if not connection.dialect.has_table(connection, VERSIONS.name):
+    if not _has_versions(connection):
         return []
     found: list[str] = []
     for row in connection.execute(select(VERSIONS.c.version, VERSIONS.c.partitions)).all():
@@ -215,23 +234,3 @@ def insert_rows(
     )
     given = {**rows._asdict(), "marks": list(marks)}
     return list(connection.scalars(query, given)).count(0)
-
-
-def candidates_of(version: Version, windows: Sequence[Sequence[str]]) -> tuple[str, dict[str, Any]]:
-    """Returns the query for the subjects that are most alike, and its values; it takes `most`.
-
-    It is `app.gallery.comparison.coarse_similarity` in SQL: of each image the best template at the
-    best shift, and the mean over images.
-    """
-    values: dict[str, Any] = {}
-    images: list[str] = []
-    for i, of_image in enumerate(windows):
-        names = [f"w{i}_{shift}" for shift in range(len(of_image))]
-        values |= dict(zip(names, of_image, strict=True))
-        differing = ", ".join(f"bits <~> CAST(:{name} AS bit({version.bits}))" for name in names)
-        images.append(f"max((1 - least({differing}) * {2 / version.bits!r}) / sqrt(share))")
-    query = (
-        f"SELECT number, {' + '.join(images)} AS similarity FROM {table_of(version.number)} "
-        "GROUP BY number ORDER BY similarity DESC LIMIT :most"
-    )
-    return query, values

@@ -6,9 +6,10 @@ removes the rows together with the subject's own, whichever process erases it. T
 versions is no part of the gallery's schema: it is created when `PALM_SEARCH=pgvector` first asks.
 """
 
+import json
 import logging
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import (
@@ -24,7 +25,6 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
 from app.gallery.changes import read_some
 from app.gallery.cipher import Cipher, derive_key
@@ -33,19 +33,21 @@ from app.gallery.coarse_schema import (
     SECRET,
     VERSIONS,
     analyze,
-    candidates_of,
     coarse_mark,
     create_version,
     drop_version,
     insert_rows,
     prepare_schema,
 )
+from app.gallery.coarse_search import asking, candidates_of, count_others, count_seen
+from app.gallery.collection import Within
 from app.gallery.encryption import add_secret, read_secret
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryUnusable, SubjectUnknown
 from app.gallery.failures import named_failures
 from app.gallery.following import START, Changes, Position
 from app.gallery.numbers import take_numbers
-from app.gallery.schema import GALLERY, SUBJECTS
+from app.gallery.schema import GALLERY
+from app.gallery.sight import Sight
 from app.gallery.sql import SqlGallery
 from app.gallery.vault import Vault
 from app.master_key import MasterKeyUnusable
@@ -56,27 +58,33 @@ logger = logging.getLogger(__name__)
 
 BUILDING = 0x70616C6E  # of an advisory lock
 DROP_TIMEOUT_S = 1  # how long the removal of a version waits for searches, and all others for it
-UNDEFINED_TABLE = "42P01"
 
 
 class CoarseTables:
     """A `CoarseStore` in a gallery's database."""
 
     def __init__(
-        self, engine: Engine, snapshots: Engine, vault: Vault, pseudonyms: Pseudonyms
+        self,
+        engine: Engine,
+        reading: Callable[[], AbstractContextManager[Connection]],
+        vault: Vault,
+        pseudonyms: Pseudonyms,
+        sight: Sight,
     ) -> None:
         """Creates the access; `prepare` must be called before anything else.
 
         Args:
             engine: the gallery's database.
-            snapshots: see `SqlGallery`.
+            reading: opens a transaction that only reads, and in which all reads see one revision.
             vault: the gallery's vault.
             pseudonyms: of the gallery; they mark the rows.
+            sight: which subjects are seen.
         """
         self._engine = engine
-        self._snapshots = snapshots
+        self._reading = reading
         self._vault = vault
         self._pseudonyms = pseudonyms
+        self._sight = sight
 
     def prepare(self) -> None:
         """Creates the extension, the table of versions and the trigger, unless they exist.
@@ -93,14 +101,14 @@ class CoarseTables:
         own = (VERSIONS.c.signature == signature, VERSIONS.c.complete)
         query = _select().where(*own, VERSIONS.c.revision <= GALLERY.c.revision)
         newest = query.order_by(VERSIONS.c.version.desc()).limit(1)
-        with named_failures(self._engine), self._snapshots.begin() as connection:
+        with self._reading() as connection:
             row = connection.execute(newest).mappings().first()
             return None if row is None else self._version(connection, row)
 
     def means(self, version: Version) -> bytes:
         """See `CoarseStore.means`."""
         query = select(VERSIONS.c.means).where(VERSIONS.c.version == version.number)
-        with named_failures(self._engine), self._snapshots.begin() as connection:
+        with self._reading() as connection:
             stored = connection.scalars(query).one_or_none()
         if stored is None:
             raise Replaced
@@ -135,7 +143,7 @@ class CoarseTables:
                 **START._asdict(),
             }
             connection.execute(insert(VERSIONS), row)
-            return Version(number, key, bits, START, 0, 0, 0)
+            return Version(number, key, bits, START, {}, 0)
 
     def append(self, version: Version, changes: Changes, rows: CoarseRows) -> Version:
         """See `CoarseStore.append`."""
@@ -148,7 +156,7 @@ class CoarseTables:
             own = VERSIONS.c.version == version.number
             values = {
                 "subjects": VERSIONS.c.subjects + added,
-                "summed": changes.summed,
+                "summed": json.dumps(changes.summed),
                 **changes.position._asdict(),
             }
             connection.execute(update(VERSIONS).where(own).values(values))
@@ -176,37 +184,38 @@ class CoarseTables:
             logger.warning("former coarse maps could not be removed: %s", error)
 
     def propose(
-        self, version: Version, windows: Sequence[Sequence[str]], most: int
+        self, version: Version, windows: Sequence[Sequence[str]], most: int, within: Within
     ) -> tuple[int, ...]:
         """See `CoarseStore.propose`."""
-        query, values = candidates_of(version, windows)
-        with named_failures(self._engine):
-            try:
-                with self._snapshots.begin() as connection:
-                    # Each partition is then scanned and grouped by one process, and only the best
-                    # of each process are sorted. A generic plan would convert the bits anew for
-                    # every row.
-                    connection.execute(text("SET LOCAL enable_partitionwise_aggregate = on"))
-                    connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
-                    found = connection.execute(text(query), {**values, "most": most})
-                    return tuple(row.number for row in found)
-            except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) == UNDEFINED_TABLE:
-                    raise Replaced from error
-                raise
+        sight = self._sight.narrowed(within)
+        with self._reading() as connection, asking(version) as coarse:
+            query, values = candidates_of(coarse, version.bits, windows, most, sight)
+            # Each partition is then scanned and grouped by one process, and only the best of each
+            # process are sorted. A generic plan would convert the bits anew for every row.
+            connection.execute(text("SET LOCAL enable_partitionwise_aggregate = on"))
+            connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+            return tuple(row.number for row in connection.execute(query, values))
+
+    def count(self, version: Version, within: Within) -> int:
+        """See `CoarseStore.count`."""
+        with self._reading() as connection, asking(version) as coarse:
+            return count_seen(connection, coarse, version.number, self._sight.narrowed(within))
+
+    def count_others(self, version: Version) -> int:
+        """See `CoarseStore.count_others`."""
+        with self._reading() as connection, asking(version) as coarse:
+            return count_others(connection, coarse, version.number, self._sight)
 
     def read(self, numbers: Sequence[int], formats: Sequence[MapFormat]) -> Changes:
         """See `CoarseStore.read`."""
-        with named_failures(self._engine), self._snapshots.begin() as connection:
-            return read_some(connection, self._vault, numbers, formats)
+        with self._reading() as connection:
+            return read_some(connection, self._vault, numbers, formats, self._sight.now())
 
-    def number_of(self, subject_id: str) -> int | None:
+    def number_of(self, subject_id: str, within: Within) -> int | None:
         """See `CoarseStore.number_of`."""
-        if "\0" in subject_id:  # which PostgreSQL would refuse
-            return None
-        query = select(SUBJECTS.c.number).where(SUBJECTS.c.subject_id == subject_id)
-        with named_failures(self._engine), self._snapshots.begin() as connection:
-            return connection.scalars(query).one_or_none()
+        with self._reading() as connection, suppress(SubjectUnknown):
+            return self._sight.narrowed(within).read_row(connection, subject_id)["number"]
+        return None
 
     def _lock(self, connection: Connection) -> None:
         """Waits for the gallery's writers, keeps others out and finds the master key in use."""
@@ -226,8 +235,8 @@ class CoarseTables:
     def _version(self, connection: Connection, row: RowMapping) -> Version:
         key = read_secret(connection, self._vault, f"{SECRET}{row['version']}")
         position = Position(row["revision"], row["number"])
-        counts = (row["subjects"], row["summed"], row["renewed"])
-        return Version(row["version"], key, row["bits"], position, *counts)
+        summed = json.loads(row["summed"])
+        return Version(row["version"], key, row["bits"], position, summed, row["renewed"])
 
     def _marks(self, rows: CoarseRows) -> list[bytes]:
         marks = {number: coarse_mark(self._pseudonyms, number) for number in set(rows.numbers)}
@@ -267,6 +276,6 @@ class CoarseGallery(SqlGallery):
             GalleryUnusable: if the database has no pgvector that can be used.
         """
         pseudonyms = Pseudonyms(self.secrets.pseudonyms)
-        store = CoarseTables(self._engine, self._snapshots, self._vault, pseudonyms)
+        store = CoarseTables(self._engine, self._reading, self._vault, pseudonyms, self._sight)
         store.prepare()
         return store

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.gallery.cameras import UNNAMED, CameraScales
+from app.gallery.collection import Within
 from app.gallery.rows import RowsView, Slots
 from app.gallery.subject import Subject
-from app.gallery.table import View
+from app.gallery.view import View
 from app.matching.calibration import Calibration
 from app.matching.hamming import hamming
 from app.matching.impostors import Impostors
@@ -34,10 +37,12 @@ class Found:
         template_counts: int64 [N], number of images that each is compared with, 1 or more.
         by_net: for each net float32 [N], the mean over the probe's images of the best score with
             any of the subject's templates.
-        gallery_size: number of subjects that can be searched.
-        impostors: for each net the site's impostors; None if no mean map is subtracted.
+        gallery_size: number of subjects from whom these were chosen.
+        impostors: for each net the impostors before the probe's camera; None if no mean map is
+            subtracted.
         fused_impostors: the same of the fused score.
         probe_images: number of the probe's images.
+        as_of: see `View`.
     """
 
     subjects: tuple[Subject, ...]
@@ -47,6 +52,7 @@ class Found:
     impostors: tuple[Impostors | None, ...]
     fused_impostors: Impostors | None
     probe_images: int
+    as_of: datetime | None = None
 
 
 def choose_proposer(weights: Sequence[float], calibrations: Sequence[Calibration]) -> int:
@@ -57,34 +63,61 @@ def choose_proposer(weights: Sequence[float], calibrations: Sequence[Calibration
     return min(range(len(weights)), key=lambda i: (-weights[i], calibrations[i].temperature))
 
 
-def search_all(view: View, probes: Sequence[VeinMaps], proposer: int) -> Found:
-    """Compares with all subjects, or with `CANDIDATES` of them.
+def search_all(
+    view: View,
+    probes: Sequence[VeinMaps],
+    proposer: int,
+    within: Within = None,
+    *,
+    camera: str = UNNAMED,
+) -> Found:
+    """Compares with all subjects of some collections, or with `CANDIDATES` of them.
 
     Args:
         view: the table.
         probes: for each net the maps of the probe's images.
         proposer: index of the net whose coarse maps propose the candidates.
+        within: the collections; None for all.
+        camera: the camera that took the images.
     """
-    known = np.flatnonzero(view.counts > 0)
-    if len(known) > CANDIDATES and _count_bytes(view) > MAX_FULL_BYTES:
-        mean = view.means.maps[proposer]
+    among = view.searchable(within)
+    known = np.flatnonzero(among)
+    if len(known) > CANDIDATES and _count_bytes(view, among) > MAX_FULL_BYTES:
+        mean = view.means.of(camera).maps[proposer]
         of_coarse = coarse_similarity(
             view.rows[proposer], len(view.subjects), probes[proposer], mean
         )[known]
         known = np.sort(known[np.argpartition(-of_coarse, CANDIDATES)[:CANDIDATES]])
-    return search(view, probes, known)
+    return search(view, probes, known, among, camera=camera)
 
 
-def _count_bytes(view: View) -> int:
-    """Returns how many bytes one image is compared with."""
-    return sum(rows.codes.bits.size for rows in view.rows) * (2 * SHIFT + 1) ** 2
+def _count_bytes(view: View, among: NDArray[np.bool_]) -> float:
+    """Returns about how many bytes one image is compared with, by the subjects' images."""
+    share = view.counts[among].sum() / max(view.counts.sum(), 1)
+    return share * sum(rows.codes.bits.size for rows in view.rows) * (2 * SHIFT + 1) ** 2
 
 
-def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> Found:
-    """Compares with the subjects in some slots; those erased meanwhile are left out."""
+def search(
+    view: View,
+    probes: Sequence[VeinMaps],
+    slots: NDArray[np.int64],
+    among: NDArray[np.bool_],
+    *,
+    camera: str = UNNAMED,
+) -> Found:
+    """Compares with the subjects in some slots; those erased meanwhile are left out.
+
+    Args:
+        view: the table.
+        probes: for each net the maps of the probe's images.
+        slots: int64 [N], the slots.
+        among: bool [S], all slots from which these were chosen.
+        camera: the camera that took the images.
+    """
+    means = view.means.of(camera)
     by_net = [
-        _score(rows, probe, mean, slots, len(view.subjects))
-        for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True)
+        _score(rows, probe, mean, view.means.scales_of(camera, net), slots, len(view.subjects))
+        for net, (rows, probe, mean) in enumerate(zip(view.rows, probes, means.maps, strict=True))
     ]
     erased = np.array(list(view.erased), np.int64)  # only now, see `View.erased`
     kept = ~np.isin(slots, erased)
@@ -93,27 +126,31 @@ def search(view: View, probes: Sequence[VeinMaps], slots: NDArray[np.int64]) -> 
         tuple(subject for slot in left if (subject := view.subjects[slot]) is not None),
         view.counts[slots[kept]].astype(np.int64),
         [one[kept] for one in by_net],
-        int((view.counts > 0).sum()) - int((view.counts[_within(erased, view)] > 0).sum()),
-        view.means.impostors or (None,) * len(view.rows),
-        view.means.fused_impostors,
+        int(among.sum()) - int(among[_within(erased, view)].sum()),
+        means.impostors or (None,) * len(view.rows),
+        means.fused_impostors,
         len(probes[0]),
+        view.as_of,
     )
 
 
-def locate(view: View, probes: Sequence[VeinMaps], slot: int) -> list[Floats]:
+def locate(
+    view: View, probes: Sequence[VeinMaps], slot: int, *, camera: str = UNNAMED
+) -> list[Floats]:
     """Returns where one image agrees with a subject's most similar template.
 
     Args:
         view: the table.
         probes: for each net the map of the image.
         slot: the subject's slot.
+        camera: the camera that took the image.
 
     Returns:
         For each net float32 [S, S]; see `app.matching.similarity.agreement`. Empty if the subject
         was erased meanwhile.
     """
     found: list[Floats] = []
-    for rows, probe, mean in zip(view.rows, probes, view.means.maps, strict=True):
+    for rows, probe, mean in zip(view.rows, probes, view.means.of(camera).maps, strict=True):
         own = rows.codes[np.flatnonzero(rows.owners == slot)]
         if len(own):
             found.append(agreement(Signs.of(probe, mean), own))
@@ -129,6 +166,7 @@ def _score(
     rows: RowsView,
     probe: VeinMaps,
     mean: Floats | None,
+    scales_of: CameraScales | None,
     slots: NDArray[np.int64],
     slot_count: int,
 ) -> Floats:
@@ -145,6 +183,9 @@ def _score(
     of_images = [
         compare_one(probe[i : i + 1], codes, scales, mean, probe.shape) for i in range(len(probe))
     ]
+    if scales_of is not None:
+        cameras = rows.cameras if every else rows.cameras[chosen]
+        of_images = [scales_of.rescale(scores, cameras) for scores in of_images]
     return _best_by_slot(of_images, owners, slot_count)[slots]
 
 

@@ -8,9 +8,10 @@ from app.gallery.batches import batches
 from app.gallery.cipher import KEY_BYTES, NotAuthentic
 from app.gallery.erasures import KEYS_LEFT, PLAIN_LEFT, leave
 from app.gallery.errors import GalleryUnusable
-from app.gallery.gallery import Secrets
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
-from app.gallery.sums import decrypt_sum, encrypt_sum
+from app.gallery.secret_keys import Secrets
+from app.gallery.sums import decrypt_sum, encrypt_sum, is_sum
+from app.gallery.template_keys import NAME
 from app.gallery.vault import Vault
 
 _SUBJECTS_AT_ONCE = 200  # their maps are in memory
@@ -29,16 +30,25 @@ def unlock(connection: Connection, vault: Vault) -> None:
     gallery = connection.execute(select(GALLERY.c.master, GALLERY.c.revision)).one()
     if gallery.master is not None:
         vault.use(gallery.master)
+        if not vault.template_keys(connection).by_id:  # of a former release
+            renew_template_key(connection, vault)
         return
     vault.create()
     for name in Secrets._fields:
         add_secret(connection, vault, name)
+    renew_template_key(connection, vault)
     _encrypt_subjects(connection, vault)
     if gallery.revision > 0:  # not a new gallery
         leave(connection, PLAIN_LEFT)
     for row in connection.execute(select(MAP_SUMS)).mappings().all():
         _write_sum(connection, vault, row, row["sums"])
     connection.execute(update(GALLERY).values(master=vault.used))
+
+
+def renew_template_key(connection: Connection, vault: Vault) -> None:
+    """Makes a new key transform templates from now on; former ones stay valid."""
+    newest = max(map(int, vault.template_keys(connection).by_id), default=0)
+    add_secret(connection, vault, f"{NAME}{newest + 1}")
 
 
 def read_secrets(connection: Connection, vault: Vault) -> Secrets:
@@ -48,6 +58,16 @@ def read_secrets(connection: Connection, vault: Vault) -> Secrets:
         GalleryUnusable: if one is damaged.
     """
     return Secrets(*(read_secret(connection, vault, name) for name in Secrets._fields))
+
+
+def read_all_secrets(connection: Connection, vault: Vault) -> dict[str, bytes]:
+    """Returns all secret keys that are stored, by name.
+
+    Raises:
+        GalleryUnusable: if one is damaged.
+    """
+    names = connection.scalars(select(SECRETS.c.name)).all()
+    return {name: read_secret(connection, vault, name) for name in names}
 
 
 def add_secret(connection: Connection, vault: Vault, name: str) -> bytes:
@@ -87,12 +107,13 @@ def encrypt_anew(connection: Connection, vault: Vault, new_key: bytes) -> None:
     sums = [
         (row, decrypt_sum(vault, row)) for row in connection.execute(select(MAP_SUMS)).mappings()
     ]
-    names = connection.scalars(select(SECRETS.c.name)).all()
-    kept = {name: read_secret(connection, vault, name) for name in names}
+    kept = read_all_secrets(connection, vault)
     ids = {row.number: row.subject_id for row in connection.execute(select(SUBJECTS))}
     vault.use(vault.add(new_key))
     vault.wrapped.replace(
-        connection, lambda number, key: vault.wrap_anew(number, ids.get(number, ""), key)
+        connection,
+        lambda number, key: vault.wrap_anew(number, ids.get(number, ""), key),
+        vault.used,
     )
     for row, plain in sums:
         _write_sum(connection, vault, row, plain)
@@ -125,7 +146,7 @@ def _encrypt_subjects(connection: Connection, vault: Vault) -> None:
         maps = [
             {
                 "of": row.map_id,
-                "map": keys[owners[row.subject_id]].encrypt_map(
+                **keys[owners[row.subject_id]].encrypt_map(
                     row.map, row.net, row.template_id, row.number
                 ),
             }
@@ -136,6 +157,6 @@ def _encrypt_subjects(connection: Connection, vault: Vault) -> None:
 
 
 def _write_sum(connection: Connection, vault: Vault, row: RowMapping, plain: bytes) -> None:
-    own = (MAP_SUMS.c.net == row["net"], MAP_SUMS.c.template_id == row["template_id"])
+    own = is_sum(row["net"], row["template_id"], row["camera"])
     sums = encrypt_sum(vault, plain, row)
-    connection.execute(update(MAP_SUMS).where(*own).values(sums=sums))
+    connection.execute(update(MAP_SUMS).where(own).values(sums=sums))

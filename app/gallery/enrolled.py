@@ -1,12 +1,12 @@
 """Reads the templates of the enrolled subjects, and measures what they have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from app.ensemble import Net
+from app.gallery.cameras import CameraCohort, Cameras
 from app.gallery.errors import ROTATION_UNFINISHED, GalleryUnusable
 from app.gallery.following import START, Changes
 from app.gallery.gallery import Gallery
-from app.gallery.means import Means
 from app.matching.impostors import MAX_COHORT
 from app.matching.maps import VeinMaps
 
@@ -14,8 +14,8 @@ _PAGE = 200  # subjects read at a time
 
 
 def next_means(
-    gallery: Gallery, nets: Sequence[Net], weights: Sequence[float], former: Means
-) -> Means:
+    gallery: Gallery, nets: Sequence[Net], weights: Sequence[float], former: Cameras
+) -> Cameras:
     """Returns the mean maps of the subjects who are enrolled now, with the site's impostors.
 
     Args:
@@ -27,51 +27,72 @@ def next_means(
     Raises:
         GalleryUnusable: if the gallery cannot be read, or a template is damaged.
     """
-    sums = gallery.map_sums([net.format for net in nets])
-    means = former.following(nets, sums)
-    if means.maps is former.maps or not means.subjects:
-        return means
-    _, maps = read_enrolled(gallery, nets, most=MAX_COHORT)
-    by_net = [[own[net] for own in maps] for net in range(len(nets))]
-    return means.measured(by_net, sums, weights)
+    sums = gallery.sums_by_camera([net.format for net in nets])
+    cameras = former.following(nets, sums)
+    if not (renewed := cameras.renewed(former)):
+        return cameras
+    enrolled = read_enrolled(gallery, nets, cameras.names, most=MAX_COHORT)
+    cohorts = {
+        camera: CameraCohort(ids, [[own[net] for own in maps] for net in range(len(nets))])
+        for camera, (ids, maps) in enrolled.items()
+    }
+    return cameras.measured(renewed, cohorts, sums, weights)
 
 
 def read_enrolled(
-    gallery: Gallery, nets: Sequence[Net], most: int | None = None
-) -> tuple[list[str], list[list[VeinMaps]]]:
+    gallery: Gallery, nets: Sequence[Net], cameras: Collection[str], most: int | None = None
+) -> dict[str, tuple[list[str], list[list[VeinMaps]]]]:
     """Reads the enrolled subjects that have templates of every net.
 
     Args:
         gallery: the gallery.
         nets: the nets.
-        most: number of subjects after which no more are read; None for all.
+        cameras: the cameras whose images are read.
+        most: number of subjects before each camera after which no more are read; None for all.
 
     Returns:
-        The subjects' ids, and for each subject and net its maps, of each net equally many.
+        By camera the subjects' ids, and for each subject and net its maps, of each net equally
+        many.
 
     Raises:
         GalleryUnusable: if the gallery cannot be read, or a template is damaged.
     """
-    found: dict[int, tuple[str, list[VeinMaps]]] = {}  # by number: a subject may change meanwhile
+    # By number: a subject may change meanwhile.
+    found: dict[str, dict[int, tuple[str, list[VeinMaps]]]] = {camera: {} for camera in cameras}
     formats = [net.format for net in nets]
     position, complete = START, False
-    while not complete and (most is None or len(found) < most):
+    while not complete and (most is None or any(len(own) < most for own in found.values())):
         page = gallery.changes(position, formats, _PAGE)
         position, complete = page.position, page.complete
-        for number in page.removed:
-            found.pop(number, None)
-        for index, (subject, number) in enumerate(zip(page.subjects, page.numbers, strict=True)):
-            maps = _maps_of(page, index, nets) if subject.origin == "enrolled" else []
-            if maps and len(maps[0]):
-                found[number] = subject.subject_id, maps
-    chosen = list(found.values())[:most]
+        for camera, own in found.items():
+            for number in page.removed:
+                own.pop(number, None)
+            for index, number in enumerate(page.numbers):
+                subject = page.subjects[index]
+                # Another camera may need many more pages, which memory could not hold.
+                is_full = most is not None and len(own) >= most and number not in own
+                if subject.origin != "enrolled" or is_full:
+                    continue
+                maps = _maps_of(page, index, nets, camera)
+                if len(maps[0]):
+                    own[number] = subject.subject_id, maps
+    return {camera: _split(list(own.values())) for camera, own in found.items()}
+
+
+def _split(
+    chosen: Sequence[tuple[str, list[VeinMaps]]],
+) -> tuple[list[str], list[list[VeinMaps]]]:
     return [subject_id for subject_id, _ in chosen], [maps for _, maps in chosen]
 
 
-def _maps_of(page: Changes, index: int, nets: Sequence[Net]) -> list[VeinMaps]:
-    """Returns the maps of the page's subject `index`, by net."""
+def _maps_of(page: Changes, index: int, nets: Sequence[Net], camera: str) -> list[VeinMaps]:
+    """Returns the maps of the page's subject `index` before a camera, by net."""
     stored = [
-        [one for owner, one in zip(net.owners, net.maps, strict=True) if owner == index]
+        [
+            one
+            for owner, one, by in zip(net.owners, net.maps, net.cameras, strict=True)
+            if owner == index and by == camera
+        ]
         for net in page.maps
     ]
     images = min(map(len, stored))  # a subject may have older ones of some nets only

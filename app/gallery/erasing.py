@@ -6,7 +6,7 @@ from typing import Literal
 from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select
 
 from app.gallery.coarse_schema import coarse_mark
-from app.gallery.erasure import Erasure, Files
+from app.gallery.erasure import Erased, Erasure, Files
 from app.gallery.erasures import (
     PLAIN_LEFT,
     is_pending,
@@ -19,7 +19,7 @@ from app.gallery.erasures import (
 )
 from app.gallery.errors import GalleryUnusable, NotPurged
 from app.gallery.failures import named_failures
-from app.gallery.gallery import Check, accept
+from app.gallery.records import Check, accept
 from app.gallery.schema import ERASED, GALLERY, REMOVED, SUBJECTS
 from app.gallery.subjects import read_key, read_nameless, read_row
 from app.gallery.sums import read_shares, replace_shares, summed_formats
@@ -28,6 +28,8 @@ from app.gallery.vault import Vault
 from app.pseudonyms import Pseudonyms
 
 logger = logging.getLogger(__name__)
+
+Scrub = Literal["nothing", "plain rows", "everything"]
 
 
 class Eraser:
@@ -76,14 +78,14 @@ class Eraser:
         replace_shares(connection, self._vault, before, after)
         if subject.origin == "trained":
             connection.execute(insert(ERASED), {"subject_id": subject_id})
-        return self._record(connection, "subject", revision, subject_id, row["number"])
+        return self.record(connection, "subject", revision, subject_id, row["number"])
 
     def erase_template(
         self, connection: Connection, revision: int, subject_id: str, number: int
     ) -> str:
         """Removes the rows of a template within a writer's transaction, as `erase` a subject's."""
         former = remove_template(connection, self._vault, revision, subject_id, number)
-        return self._record(connection, "template", revision, subject_id, former)
+        return self.record(connection, "template", revision, subject_id, former)
 
     def repair(self, connection: Connection, revision: int) -> bool:
         """Removes keys without a subject, and erases subjects without a key.
@@ -121,23 +123,27 @@ class Eraser:
         """Tells whether a purge that any process could not finish is to be tried again."""
         return is_pending(connection, log=self._files.purges_log)
 
-    def purge(self, *, wait: bool = True) -> bool:
+    def purge(self, *, wait: bool = True, is_start: bool = False) -> bool:
         """Removes the keys of erased subjects from the files, and records what is done.
 
         Whatever keeps it from that is logged; the next change, erasure or start tries again.
+        Plain rows of a former release are removed at a start only: that writes the whole store
+        anew, for which no change should wait.
 
         Args:
             wait: whether to wait a moment for whoever reads the files.
+            is_start: whether to remove plain rows, too.
 
         Returns:
             Whether another purge could remove nothing more.
         """
         try:
-            self._purge(wait=wait, scrub=False)
+            self._purge(wait=wait, scrub="plain rows" if is_start else "nothing")
         except GalleryUnusable as error:
             logger.warning(
                 "erased bytes may still be in the gallery's files; the next change, erasure or "
-                "start tries again: %s",
+                "start tries again (for rows that a former release left in plain bytes: the next "
+                "start, or `python -m app erasures verify`): %s",
                 error,
             )
             return False
@@ -151,7 +157,7 @@ class Eraser:
         """
         self._judge()  # a key that was restored from a backup makes its erasure pending again
         try:
-            self._purge(wait=True, scrub=True)
+            self._purge(wait=True, scrub="everything")
         except GalleryUnusable as error:
             raise NotPurged(str(error), self._judge()) from error
         return self._judge()
@@ -167,12 +173,13 @@ class Eraser:
         marks = {row["mark"]} if row["mark"] else set[str]()
         return marks | {coarse_mark(self._pseudonyms, row["number"])}
 
-    def _purge(self, *, wait: bool, scrub: bool) -> None:
+    def _purge(self, *, wait: bool, scrub: Scrub) -> None:
         """Does what `purge` tells.
 
         Args:
             wait: whether to wait a moment for whoever reads the files.
-            scrub: whether to write all tables anew, too, even if nothing is pending.
+            scrub: for what to write all tables anew, too: for plain rows that may be left, or even
+                if nothing is pending.
 
         Raises:
             GalleryUnusable: if something may be left.
@@ -184,9 +191,9 @@ class Eraser:
                     "from being cleared: end that program's transaction"
                 )
 
-    def _remove(self, *, wait: bool, scrub: bool) -> bool:
+    def _remove(self, *, wait: bool, scrub: Scrub) -> bool:
         with self._engine.begin() as connection:
-            if not (scrub or self.is_due(connection)):
+            if not (scrub == "everything" or self.is_due(connection)):
                 return True
             revision, left = connection.execute(
                 select(GALLERY.c.revision, GALLERY.c.leftover)
@@ -194,7 +201,7 @@ class Eraser:
             numbers = pending_numbers(connection)
         with self._engine.begin() as connection:
             self._vault.wrapped.remove(connection, numbers)
-        purged = self._files.purge(wait=wait)
+        purged = self._files.purge(wait=wait, secrets=left is not None)
         with self._engine.begin() as connection:
             if purged.database:
                 set_done(connection, "database", revision)
@@ -203,21 +210,19 @@ class Eraser:
         # Whoever keeps a purge from its end would also make a scrub vain, which takes long.
         if not purged.is_complete:
             return False
-        if (scrub or left == PLAIN_LEFT) and not self._files.scrub():
+        has_plain = left == PLAIN_LEFT
+        scrubs = scrub == "everything" or (scrub == "plain rows" and has_plain)
+        if scrubs and not self._files.scrub():
             return False
-        if left is not None:
+        if left is not None and (scrubs or not has_plain):
             with self._engine.begin() as connection:
                 leave_nothing(connection, revision)
         return True
 
-    def _record(
-        self,
-        connection: Connection,
-        erased: Literal["subject", "template"],
-        revision: int,
-        subject_id: str,
-        number: int,
+    def record(
+        self, connection: Connection, erased: Erased, revision: int, subject_id: str, number: int
     ) -> str:
+        """Records an erasure within its transaction; see `record_erasure`."""
         pseudonym = self._pseudonyms.of(subject_id)
         wrapped = self._vault.wrapped
         return record_erasure(connection, wrapped, erased, pseudonym, revision, number)

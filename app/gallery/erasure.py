@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 State = Literal["done", "pending"]
+Erased = Literal["subject", "template", "id"]
 
 
 class Erasure(BaseModel):
@@ -22,8 +23,9 @@ class Erasure(BaseModel):
         "digits.",
         examples=["c9f1d2b3a4e5f607"],
     )
-    erased: Literal["subject", "template"] = Field(
-        description="What was erased: a subject with all its templates, or one template.",
+    erased: Erased = Field(
+        description="What was erased: a subject with all its templates, one template, or the "
+        "former id of a subject that was renamed.",
         examples=["subject"],
     )
     erased_at: datetime = Field(
@@ -75,11 +77,12 @@ class Files(Protocol):
         """Whether `purge` empties the write-ahead log, too."""
         ...
 
-    def purge(self, *, wait: bool) -> Purged:
+    def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
         """Removes the bytes of removed keys.
 
         Args:
             wait: whether to wait a moment for whoever keeps it from that.
+            secrets: whether to remove those of the gallery's former secrets, too.
         """
         ...
 

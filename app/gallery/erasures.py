@@ -8,22 +8,23 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping, and_, exists, insert, or_, select, update
 
 from app.gallery.cipher import NONCE_BYTES
-from app.gallery.erasure import Erasure, Found
+from app.gallery.erasure import Erased, Erasure, Found
 from app.gallery.errors import ErasureUnknown
 from app.gallery.schema import ERASURES, GALLERY, SUBJECTS
 from app.gallery.wrapped import WrappedKeys
 
 KEYS_LEFT = "keys"
-"""Keys that were wrapped under a former master key may still be in the files."""
+"""Keys under a former master key, or a former template key, may still be in the files."""
 
 PLAIN_LEFT = "plain"
-"""Besides, rows that a former release did not encrypt may still be in them."""
+"""Besides, rows that a former release did not encrypt may still be in them; no change removes them,
+because that takes time in proportion to the gallery."""
 
 
 def record_erasure(
     connection: Connection,
     wrapped: WrappedKeys,
-    erased: Literal["subject", "template"],
+    erased: Erased,
     pseudonym: str,
     revision: int,
     number: int,
@@ -66,6 +67,13 @@ def read_erasure(connection: Connection, erasure_id: str) -> Erasure:
     if row is None:
         raise ErasureUnknown(erasure_id)
     return _erasure(row)
+
+
+def read_erasures_of(connection: Connection, pseudonym: str, since: datetime) -> list[Erasure]:
+    """Reads the receipts of a pseudonym since a time, the oldest first."""
+    query = select(ERASURES).where(ERASURES.c.pseudonym == pseudonym).order_by(ERASURES.c.revision)
+    found = [_erasure(row) for row in connection.execute(query).mappings()]
+    return [one for one in found if one.erased_at >= since]
 
 
 def pending_numbers(connection: Connection) -> list[int]:

@@ -32,11 +32,92 @@ class SubjectAlike(SubjectExists):
         )
 
 
+class SubjectTaken(SubjectExists):
+    """A subject_id, or one that is alike, is a subject's whom the caller may not see."""
+
+    def __init__(self, subject_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"subject {subject_id!r} exists already, or one that differs only in capital letters; "
+            "choose another subject_id",
+        )
+
+
+class CollectionDiffers(Exception):
+    """The subject is in another collection than the one that was named."""
+
+    def __init__(self, subject_id: str, known: str) -> None:
+        super().__init__(
+            f"subject {subject_id!r} is in the collection {known!r}: leave collection out, or "
+            "move the subject first (PATCH)"
+        )
+
+
+class SubjectExpired(SubjectExists):
+    """The subject_id, or one that is alike, is a subject's whose retention date has passed."""
+
+    def __init__(self, subject_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"subject {subject_id!r}, or one that differs only in capital letters, is past its "
+            "retention date and about to be erased; try again in a minute, or choose another "
+            "subject_id",
+        )
+
+
+class IdTaken(SubjectExists):
+    """A subject is to get the id of another one."""
+
+    def __init__(self, subject_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"subject {subject_id!r} exists already; choose another subject_id, or merge the two "
+            "if they are one palm",
+        )
+
+
+class TrainedFixed(Exception):
+    """What is asked for would take away the id that a trained identity has in the nets."""
+
+    def __init__(self, subject_id: str, change: str) -> None:
+        super().__init__(
+            f"the nets were trained on {subject_id!r}, which can therefore not {change}; enroll "
+            "the palm under an id of its own, or erase the identity with confirm=true"
+        )
+
+
+class SameSubject(Exception):
+    """A subject is to be merged into itself."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(f"{subject_id!r} cannot be merged into itself; name another subject")
+
+
+class HandsDiffer(Exception):
+    """Two subjects that are to be one are a left and a right hand."""
+
+    def __init__(self, subject_id: str, other: str) -> None:
+        super().__init__(
+            f"{other!r} and {subject_id!r} are a left and a right hand, which are two subjects; "
+            "PATCH the hand of one if it is wrong"
+        )
+
+
 class SubjectUnknown(Exception):
     """There is no such subject, or it has been erased."""
 
     def __init__(self, subject_id: str) -> None:
         super().__init__(f"subject {subject_id!r} is not in the gallery; enroll it first")
+
+
+class TemplatesMissing(Exception):
+    """The subject is known, but lacks a template of at least one net in service."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(
+            f"subject {subject_id!r} has no templates of the nets in service: enroll it again "
+            "with add=true"
+        )
 
 
 class TemplateUnknown(Exception):
@@ -83,6 +164,18 @@ class GalleryUnusable(Exception):
 
 class GalleryBusy(GalleryUnusable):
     """Another program kept the store locked for too long; nothing was changed."""
+
+
+class GalleryUnreachable(GalleryUnusable):
+    """The store cannot be reached now; it can be used again as soon as it is back.
+
+    Attributes:
+        is_logged: whether the log tells of this outage already.
+    """
+
+    def __init__(self, reason: str, *, is_logged: bool = False) -> None:
+        super().__init__(reason)
+        self.is_logged = is_logged
 
 
 class NotPurged(GalleryUnusable):

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ def warn_of_missing_log(path: Path) -> None:
 
 
 class OpenedFile:
-    """Remembers which file a path led to.
+    """Remembers which file a path led to, and which state of a gallery it held; safe for threads.
 
     Attributes:
         path: the path.
@@ -59,27 +61,60 @@ class OpenedFile:
     def __init__(self, path: Path) -> None:
         """Remembers the file; raises OSError if there is none."""
         self.path = path
-        self._identity = _identify(path)
+        self._identity = _identify(path.stat())
+        self._written_ns = 0  # when the file was last written, as far as it was checked
+        self._revision = 0
 
     def check(self) -> None:
-        """Checks that the path still leads to the file.
+        """Checks that the path still leads to the file, and that no earlier state was put into it.
 
         Raises:
             GalleryUnusable: if not. What SQLite still has open is not what the next start will
                 read.
+            GalleryUnreachable: if its disk does not tell.
         """
         try:
-            found = _identify(self.path)
-        except OSError:
+            found = self.path.stat()
+        except FileNotFoundError:
             found = None
-        if found != self._identity:
-            raise GalleryUnusable(
-                f"gallery {self.path} was deleted or replaced while it was open: stop the "
-                "service, put the right file there, without a -wal and -shm of another one, and "
-                "start it again"
-            )
+        except OSError as error:  # of its disk
+            raise GalleryUnreachable(f"gallery {self.path} cannot be reached: {error}") from error
+        if found is None or _identify(found) != self._identity:
+            raise self._refusal("deleted or replaced")
+        if found.st_mtime_ns != self._written_ns:  # rarely: changes go to the log first
+            self._check_revision()
+            self._written_ns = found.st_mtime_ns
+
+    def _check_revision(self) -> None:
+        """Checks that a gallery's file, without its log, is no earlier one than it was before.
+
+        SQLite has parts of the file in memory and would write them into the other one.
+        """
+        try:
+            revision = _read_revision(self.path)
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorname == "SQLITE_NOTADB":
+                raise self._refusal("overwritten") from error
+            return  # no gallery yet, its file of keys, or just being written
+        if revision < self._revision:
+            raise self._refusal("overwritten by an earlier one")
+        self._revision = revision
+
+    def _refusal(self, what: str) -> GalleryUnusable:
+        return GalleryUnusable(
+            f"gallery {self.path} was {what} while it was open: stop the service, put the right "
+            "file there, without a -wal and -shm of another one, and start it again"
+        )
 
 
-def _identify(path: Path) -> tuple[int, int]:
-    found = path.stat()
+def _identify(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
+
+
+def _read_revision(path: Path) -> int:
+    """Reads the revision in a gallery's file; what is only in its log does not count."""
+    # Not by `open`: closing the file would end SQLite's locks of it. immutable=1 takes none.
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        row = connection.execute("SELECT revision FROM gallery").fetchone()
+    return row[0] if row else 0

@@ -1,5 +1,6 @@
 """What a reader of a gallery's changes gets, so that its index follows them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,10 +36,12 @@ class StoredMaps:
     Attributes:
         owners: int64 [T], rising; each map's subject, as an index.
         maps: T maps as `VeinMaps.to_bytes` wrote them, each subject's in the order of enrolment.
+        cameras: the camera that took each map's image; "" for the unnamed one.
     """
 
     owners: NDArray[np.int64]
     maps: tuple[bytes, ...]
+    cameras: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Changes:
         numbers: the number of each. A number is never used again, an id may be.
         maps: for each format all maps of these subjects.
         removed: numbers of erased subjects; the reader may never have seen some.
-        summed: least number of subjects in the formats' sums of maps.
+        summed: by camera, the least number of subjects in the formats' sums of maps.
         position: where to go on reading.
         complete: whether these are the last changes at present.
     """
@@ -59,6 +62,6 @@ class Changes:
     numbers: tuple[int, ...]
     maps: tuple[StoredMaps, ...]
     removed: tuple[int, ...]
-    summed: int
+    summed: Mapping[str, int]
     position: Position
     complete: bool

@@ -1,51 +1,21 @@
 """The gallery: the enrolled subjects and their templates."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
+from app.gallery.collection import CollectionSize, Within
+from app.gallery.contents import Backups
 from app.gallery.erasure import Erasure
 from app.gallery.following import Changes, Position
+from app.gallery.once import Once
+from app.gallery.records import Check, FieldValue, Records, accept
+from app.gallery.secret_keys import Secrets
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.keys import KeyStore
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
 from app.palm.capture import Capture
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """A request that must be done once, however often it is sent.
-
-    Attributes:
-        digest: hash of the caller and of the key that it gave the request.
-        content: hash of what was sent.
-    """
-
-    digest: bytes
-    content: bytes
-
-
-class Secrets(NamedTuple):
-    """Random keys of a gallery, each 32 bytes; the master key encrypts them.
-
-    Attributes:
-        api_keys: keys the hashes of the API keys.
-        pseudonyms: makes subjects' pseudonyms; see `app.pseudonyms`.
-        audit: seals the audit log.
-    """
-
-    api_keys: bytes
-    pseudonyms: bytes
-    audit: bytes
-
-
-Check = Callable[[Subject], None]
-
-
-def accept(_: Subject) -> None:
-    """Accepts every subject."""
 
 
 class Gallery(Protocol):
@@ -60,8 +30,34 @@ class Gallery(Protocol):
         ...
 
     @property
+    def records(self) -> Records:
+        """What is done with whole subjects, in the same store."""
+        ...
+
+    @property
+    def backups(self) -> Backups:
+        """Backups of the gallery."""
+        ...
+
+    @property
     def secrets(self) -> Secrets:
         """Random keys that no rotation of the master key changes."""
+        ...
+
+    def within(self, collections: Within) -> "Gallery":
+        """Returns this gallery as a caller sees it who may see only some collections.
+
+        To the methods that find, list, count, change or erase subjects and their templates, every
+        other subject is unknown. Those that read changes, sums, receipts or keys are not limited.
+        Of a limited gallery, returns one that is limited to what both allow.
+
+        Args:
+            collections: the collections; None for all.
+        """
+        ...
+
+    def collections(self) -> list[CollectionSize]:
+        """Counts the subjects of each collection; limited to some, also of empty ones."""
         ...
 
     def revision(self) -> int:
@@ -88,6 +84,9 @@ class Gallery(Protocol):
         add: bool,
         captures: Sequence[Capture] | None = None,
         once: Once | None = None,
+        collection: str | None = None,
+        details: Mapping[str, FieldValue] | None = None,
+        camera: str = "",
     ) -> Subject:
         """Stores a subject's templates, all or nothing.
 
@@ -100,9 +99,16 @@ class Gallery(Protocol):
             add: whether to add the templates if the subject exists.
             captures: how each of the images was captured; None if that is not known.
             once: identifies the request; if it was done within a day, nothing is stored.
+            collection: of a new subject, None for "default"; must be that of an existing subject
+                unless it is None.
+            details: `metadata`, `consent` and `retain_until`, as far as they are to be set; None
+                keeps an existing subject's.
+            camera: the camera that took the images; "" for the unnamed one.
 
         Raises:
-            SubjectExists: if the subject exists and `add` is false.
+            SubjectExists: if the subject exists and `add` is false, or if it is about to be erased.
+            CollectionDiffers: if it exists in another collection.
+            TrainedFixed: if a trained identity is to get a retention date.
             RequestDiffers: if another request was done under the key of `once`.
             SubjectUnknown: if the request was done, and the subject erased since.
         """
@@ -161,9 +167,9 @@ class Gallery(Protocol):
         ...
 
     def update(
-        self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
+        self, subject_id: str, changes: Mapping[str, FieldValue], check: Check = accept
     ) -> Subject:
-        """Sets `name`, `hand` or both; None clears.
+        """Sets `name`, `hand`, `collection`, `metadata`, `consent` or `retain_until`; None clears.
 
         Args:
             subject_id: the subject.
@@ -172,6 +178,7 @@ class Gallery(Protocol):
 
         Raises:
             SubjectUnknown: if there is no subject of that id.
+            TrainedFixed: if a trained identity is to get a retention date.
             ValueError: if `changes` has any other key.
         """
         ...
@@ -220,6 +227,19 @@ class Gallery(Protocol):
         """
         ...
 
+    def rotate_templates(self) -> bool:
+        """Transforms every template anew under a new key, and destroys the former key.
+
+        Other processes go on meanwhile. Called again after an interruption, it goes on.
+
+        Returns:
+            Whether the former key is gone from the database's files.
+
+        Raises:
+            GalleryUnusable: if a template is damaged; the former key then stays.
+        """
+        ...
+
     def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
         """Reads what has changed, or from `START` everything, without what was erased.
 
@@ -231,7 +251,15 @@ class Gallery(Protocol):
         ...
 
     def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
-        """Returns for each format the sum over the subjects of origin "enrolled"."""
+        """Returns for each format the sum of the unnamed camera; see `sums_by_camera`."""
+        ...
+
+    def sums_by_camera(self, formats: Sequence[MapFormat]) -> dict[str, list[MapSum]]:
+        """Returns for each camera and format the sum over the subjects of origin "enrolled".
+
+        A subject's share is the mean of its maps of that camera. The unnamed camera, "", is always
+        there, and others that took an image of an enrolled subject.
+        """
         ...
 
     def incomparable(
@@ -247,12 +275,12 @@ class Gallery(Protocol):
         """Returns the number of subjects that must be enrolled again; see `incomparable`."""
         ...
 
-    def site_report(self) -> str | None:
-        """Returns the last calibration at the site, as JSON; None if there is none."""
+    def site_reports(self) -> dict[str, str]:
+        """Returns the last calibration at the site for each camera that has one, as JSON."""
         ...
 
-    def write_site_report(self, report: str) -> None:
-        """Replaces the calibration at the site."""
+    def write_site_report(self, report: str, *, camera: str = "") -> None:
+        """Replaces the calibration of one camera at the site."""
         ...
 
     def close(self) -> None:

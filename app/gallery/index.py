@@ -4,50 +4,27 @@ import logging
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
 from app.ensemble import Net
+from app.gallery.cameras import UNNAMED, Cameras
+from app.gallery.collection import Within
 from app.gallery.comparison import Found, choose_proposer, locate, search, search_all
 from app.gallery.enrolled import next_means
-from app.gallery.errors import GalleryUnusable
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
-from app.gallery.means import Means
-from app.gallery.table import Table, View
+from app.gallery.index_state import Forgotten, IndexState, MeanMapState
+from app.gallery.outage import Moment, Outage
+from app.gallery.subject import Subject
+from app.gallery.table import Table
+from app.gallery.view import View
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
 from app.matching.scores import compare_each
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class MeanMapState:
-    """The mean maps in use.
-
-    Attributes:
-        subjects: number of subjects in them; 0 if no mean map is subtracted.
-        revision: rises whenever this process takes other mean maps into use.
-        impostors: the site's impostors, of the fused score; None if no mean map is subtracted.
-    """
-
-    subjects: int
-    revision: int
-    impostors: Impostors | None
-
-
-class Forgotten(NamedTuple):
-    """Whether what was erased has left an index.
-
-    Attributes:
-        rows: whether no search finds it any more, and its rows are overwritten.
-        copies: whether no index that is being rebuilt may hold other rows of it.
-    """
-
-    rows: bool
-    copies: bool
 
 
 class GalleryIndex:
@@ -56,11 +33,17 @@ class GalleryIndex:
     Safe for concurrent callers. A change by any process is seen by the next call; only what has
     changed is read. Every method that reads raises `GalleryUnusable` if the gallery cannot be
     read, or if a template in it is damaged. The latter until the subjects that the message names
-    are deleted; no restart is needed.
+    are deleted; no restart is needed. While the store cannot be reached, searches may go on with
+    what was last read; see `Outage`.
     """
 
     def __init__(
-        self, gallery: Gallery, nets: Sequence[Net], weights: Sequence[float] = ()
+        self,
+        gallery: Gallery,
+        nets: Sequence[Net],
+        weights: Sequence[float] = (),
+        *,
+        outage: Outage | None = None,
     ) -> None:
         """Creates the index; the first call reads the whole gallery.
 
@@ -69,6 +52,7 @@ class GalleryIndex:
             nets: at least one, all of the same identities.
             weights: the nets' weights in the fusion, by default equal ones. They also decide which
                 net proposes the candidates of a large gallery.
+            outage: the state of the gallery's store; by default, nobody may go on without it.
         """
         self._gallery = gallery
         self._nets = nets
@@ -76,6 +60,8 @@ class GalleryIndex:
         self._proposer = choose_proposer(self._weights, [net.calibration for net in nets])
         self._table: Table | None = None
         self._view: View | None = None
+        self._outage = outage or Outage()
+        self._confirmed: Moment | None = None  # when the view was last known to be the newest
         self._changing = threading.Lock()
         self._rebuilding: threading.Thread | None = None
         self._closing = threading.Event()
@@ -83,12 +69,14 @@ class GalleryIndex:
     @property
     def mean_map(self) -> MeanMapState:
         """The state of the mean maps as of the last call."""
-        means = self._view.means if self._view else Means.none(self._nets)
-        return MeanMapState(means.subjects, means.revision, means.fused_impostors)
+        return MeanMapState.of(self._view.means if self._view else Cameras.without(self._nets))
 
     def refresh(self) -> None:
-        """Applies the changes since the last call; the next search then need not."""
-        self._current()
+        """Applies the changes since the last call; the next search then need not.
+
+        Also finds out whether the store can be reached, whatever is known of an outage.
+        """
+        self._newest()
 
     def forget_erased(self) -> Forgotten:
         """Applies the erasures so far; raises nothing if the gallery cannot be read."""
@@ -104,65 +92,102 @@ class GalleryIndex:
         """Returns how many subjects can be searched."""
         return int((self._current().counts > 0).sum())
 
-    def search(self, probes: Sequence[VeinMaps]) -> Found:
+    def describe(self) -> IndexState:
+        """Counts the subjects, also those that cannot be searched."""
+        return self._current().describe()
+
+    def subject(self, subject_id: str, within: Within = None) -> Subject:
+        """Returns a subject.
+
+        Args:
+            subject_id: the subject.
+            within: see `search`.
+
+        Raises:
+            SubjectUnknown: if there is no subject of that id, or it is in none of the collections.
+        """
+        subject = self._current().subject(subject_id)
+        if subject is None or (within is not None and subject.collection not in within):
+            raise SubjectUnknown(subject_id)
+        return subject
+
+    def search(
+        self, probes: Sequence[VeinMaps], within: Within = None, *, camera: str = UNNAMED
+    ) -> Found:
         """Compares a palm with all subjects that have templates of every net.
 
         In a large gallery coarse maps propose `CANDIDATES` subjects, and only these are compared.
 
         Args:
             probes: for each net the maps of the probe's images, at least one.
+            within: only subjects of these collections; None for all.
+            camera: the camera that took the probe's images.
         """
-        return search_all(self._current(), probes, self._proposer)
+        return search_all(self._current(), probes, self._proposer, within, camera=camera)
 
     def compare_each_other(
-        self, probes: Sequence[VeinMaps]
+        self, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
     ) -> tuple[list[Floats], Impostors | None]:
         """Compares P images with each other.
 
         Args:
             probes: for each net the maps of the images.
+            camera: the camera that took them.
 
         Returns:
             For each net the scores float32 [P, P], and the site's impostors of the fused score;
             None if no mean map is subtracted.
         """
-        means = self._current().means
+        means = self._current().means.of(camera)
         scores = [
             compare_each(maps, maps, mean) for maps, mean in zip(probes, means.maps, strict=True)
         ]
         return scores, means.fused_impostors
 
-    def verify(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found | None:
+    def verify(
+        self,
+        subject_id: str,
+        probes: Sequence[VeinMaps],
+        within: Within = None,
+        *,
+        camera: str = UNNAMED,
+    ) -> Found | None:
         """Compares a palm with one subject.
 
         Args:
             subject_id: the subject.
             probes: see `search`.
+            within: see `search`.
+            camera: see `search`.
 
         Returns:
-            The scores with this subject alone; None if it does not exist or lacks templates of
-            a net.
+            The scores with this subject alone; None if it does not exist, is in none of the
+            collections, or lacks templates of a net.
         """
         view = self._current()
-        slot = view.slots.get(subject_id, len(view.counts))
-        if slot >= len(view.counts) or not view.counts[slot]:
+        among = view.searchable(within)
+        slot = view.slots.get(subject_id, len(among))
+        if slot >= len(among) or not among[slot]:
             return None
-        found = search(view, probes, np.array([slot]))
+        found = search(view, probes, np.array([slot]), among, camera=camera)
         return found if found.subjects else None
 
-    def agreement(self, subject_id: str, probes: Sequence[VeinMaps]) -> list[Floats]:
+    def agreement(
+        self, subject_id: str, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
+    ) -> list[Floats]:
         """Returns where one image agrees with a subject, for each net.
 
         Args:
             subject_id: the subject.
             probes: for each net the map of the image.
+            camera: the camera that took it.
 
         Returns:
             See `app.gallery.comparison.locate`; empty if there is no such subject.
         """
         view = self._current()
         slot = view.slots.get(subject_id)
-        return [] if slot is None else locate(view, probes, slot)
+        return [] if slot is None else locate(view, probes, slot, camera=camera)
 
     def settle(self) -> None:
         """Waits for the change of mean maps that is under way, if any."""
@@ -176,26 +201,53 @@ class GalleryIndex:
         self.settle()
 
     def _current(self) -> View:
-        """Returns the view of the newest revision."""
-        revision, view = self._gallery.revision(), self._view
-        if view is None or view.revision < revision:
-            with self._changing:
-                view = self._view
-                # Another caller may have read the changes while this one waited.
-                if view is None or view.revision < revision:
-                    view = self._read_changes()
-        if view.damage is not None:
-            raise GalleryUnusable(view.damage)
-        return view
+        """Returns the view of the newest revision; in an outage the last one, if it may be used."""
+        try:
+            self._outage.check()
+            return self._newest()
+        except GalleryUnreachable:
+            # In this order: what was confirmed holds for this view or an earlier one.
+            confirmed, view = self._confirmed, self._view
+            if view is None or confirmed is None or not self._outage.may_use(confirmed):
+                raise
+        retained = view.intact().retained(self._gallery.records.now())
+        return replace(retained, as_of=confirmed.time)
+
+    def _newest(self) -> View:
+        """Returns the view of the newest revision, and notes whether the store can be reached."""
+        asked = self._outage.now()
+        try:
+            revision, view = self._gallery.revision(), self._view
+            if view is None or self._is_outdated(view, revision):
+                with self._changing:
+                    view = self._view
+                    # Another caller may have read the changes while this one waited.
+                    if view is None or self._is_outdated(view, revision):
+                        view = self._read_changes()
+        except GalleryUnreachable as failure:
+            self._outage.begin(failure)
+            raise
+        self._confirmed = asked
+        self._outage.end()
+        return view.intact()
+
+    def _is_outdated(self, view: View, revision: int) -> bool:
+        """Tells whether the gallery has changed, or a subject's retention date has passed."""
+        if view.revision < revision:
+            return True
+        return view.expires is not None and view.expires <= self._gallery.records.now()
 
     def _read_changes(self) -> View:
         """Applies all changes; the caller holds the lock."""
         if self._table is None:
-            means = next_means(self._gallery, self._nets, self._weights, Means.none(self._nets))
+            means = next_means(
+                self._gallery, self._nets, self._weights, Cameras.without(self._nets)
+            )
             self._table = Table(self._nets, means, self._proposer)
         table = self._table
         while not table.read_page(self._gallery):
             pass
+        table.drop_expired(self._gallery.records.now())
         self._view = view = table.view()
         if self._rebuilding is None and _needs_rebuild(table) and not self._closing.is_set():
             self._rebuilding = threading.Thread(
@@ -210,7 +262,10 @@ class GalleryIndex:
             while True:
                 rebuilt = self._build(table)
                 with self._changing:
-                    if rebuilt is not None:  # the next call reads what has changed meanwhile
+                    if rebuilt is not None:
+                        # In an outage, an older view would bring back who was erased meanwhile.
+                        while not rebuilt.read_page(self._gallery):
+                            pass
                         self._table = table = rebuilt
                         self._view = table.view()
                     if self._closing.is_set() or not _needs_rebuild(table):
@@ -223,7 +278,7 @@ class GalleryIndex:
     def _build(self, table: Table) -> Table | None:
         """Builds a table with new mean maps; None if the old table must stay."""
         means = next_means(self._gallery, self._nets, self._weights, table.means)
-        if means.maps is table.means.maps and not table.is_sparse:
+        if means.revision == table.means.revision and not table.is_sparse:
             table.means, table.summed = means, means.considered
             return None
         rebuilt = Table(self._nets, means, self._proposer)

@@ -55,6 +55,7 @@ def _row(stored: StoredKey) -> dict[str, object]:
         "created_at": key.created_at.isoformat(),
         "expires_at": key.expires_at and key.expires_at.astimezone(UTC).isoformat(),
         "digest": stored.digest,
+        "collections": None if key.collections is None else " ".join(key.collections),
     }
 
 
@@ -65,5 +66,6 @@ def _stored(row: RowMapping) -> StoredKey:
         scopes=[cast(Scope, scope) for scope in row["scopes"].split()],
         created_at=datetime.fromisoformat(row["created_at"]),
         expires_at=datetime.fromisoformat(row["expires_at"]) if row["expires_at"] else None,
+        collections=None if row["collections"] is None else row["collections"].split(),
     )
     return StoredKey(key, row["digest"])

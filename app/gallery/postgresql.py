@@ -1,8 +1,9 @@
 """Opens and vacuums a gallery in a PostgreSQL database."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -21,6 +22,8 @@ from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.marks import find_marks
 from app.gallery.migrations import check_schema, migrate
+from app.gallery.retention import utc_now
+from app.gallery.schema import SECRETS
 from app.gallery.vault import Vault
 from app.gallery.wrapped import WrappedKeys
 from app.master_key import MasterKeys, MasterKeyUnusable
@@ -43,7 +46,9 @@ SCRUB = "VACUUM FULL subjects, maps, map_sums"
 LOCK_TIMEOUT_S = 1  # how long a purge waits for readers
 
 
-def open_postgresql(url: str, masters: MasterKeys) -> CoarseGallery:
+def open_postgresql(
+    url: str, masters: MasterKeys, *, now: Callable[[], datetime] = utc_now
+) -> CoarseGallery:
     """Opens a gallery, or creates its tables in an empty database; several processes may share it.
 
     A gallery of an earlier release is upgraded, see `app.gallery.migrations`, and encrypted.
@@ -51,6 +56,7 @@ def open_postgresql(url: str, masters: MasterKeys) -> CoarseGallery:
     Args:
         url: "postgresql://user:password@host:port/database".
         masters: the place of the master key.
+        now: returns the present time, by which retention dates pass.
 
     Raises:
         GalleryUnusable: if the server cannot be reached or is too old, or if the database is not a
@@ -72,7 +78,9 @@ def open_postgresql(url: str, masters: MasterKeys) -> CoarseGallery:
             migrate(connection)
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # it encrypts all rows once
             unlock(connection, vault)
-        gallery = CoarseGallery(engine, vault, PostgresqlFiles(engine), snapshots=snapshots)
+        gallery = CoarseGallery(
+            engine, vault, PostgresqlFiles(engine), snapshots=snapshots, now=now
+        )
         gallery.repair()
     except (GalleryUnusable, MasterKeyUnusable):
         engine.dispose()
@@ -163,7 +171,7 @@ class PostgresqlFiles:
         """Takes the gallery's database."""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def purge(self, *, wait: bool) -> Purged:
+    def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
         """See `Files.purge`. The log keeps removed keys until its segments are overwritten.
 
         The rows of coarse maps are not encrypted: those that were erased are removed alike. VACUUM
@@ -177,15 +185,16 @@ class PostgresqlFiles:
         with _maintenance(self._engine) as (connection, raw):
             if not wait:
                 connection.execute(text("SET lock_timeout = 1"))
-            tables = [PURGED, *partitions_of(connection, pending_numbers(connection))]
+            own = [PURGED, *([SECRETS.name] if secrets else [])]
+            tables = [*own, *partitions_of(connection, pending_numbers(connection))]
             raw.add_notice_handler(note)
             try:
                 for table in tables:
                     connection.execute(text(f"{PURGE} {table}"))
             finally:
                 raw.remove_notice_handler(note)
-        emptied = [one for one in notices if re.match(r"0\b", one)]
-        return Purged(len(emptied) == len(tables), None)
+        kept = {found[0] for one in notices if (found := re.match(r"\d+\b", one))}
+        return Purged(kept == {"0"}, None)
 
     def scrub(self) -> bool:
         """See `Files.scrub`. The gallery is locked meanwhile."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, delete, insert, select
 
 from app.gallery.errors import RequestDiffers
-from app.gallery.gallery import Once
+from app.gallery.once import Once
 from app.gallery.schema import REQUESTS
 
 REMEMBERED = timedelta(days=1)

@@ -30,6 +30,7 @@ class RowsView:
         coarse_share: float32 [T], share of the coarse map's places that are usable, at least
             `MIN_OVERLAP`.
         owners: int32 [T], each row's slot, or `FREE`.
+        cameras: int16 [T], the camera whose mean map was subtracted; see `Cameras.number_of`.
     """
 
     codes: Codes
@@ -37,6 +38,7 @@ class RowsView:
     coarse: Bytes
     coarse_share: Floats
     owners: Slots
+    cameras: NDArray[np.int16]
 
     def __len__(self) -> int:
         """Returns T."""
@@ -50,6 +52,7 @@ class RowsView:
             self.coarse[rows],
             self.coarse_share[rows],
             self.owners[rows],
+            self.cameras[rows],
         )
 
 
@@ -68,25 +71,26 @@ class Rows:
         """
         self._has_coarse = coarse
         self._used = 0
-        self._arrays = self._encode(VeinMaps.empty(shape), None, np.empty(0, np.int32))
+        self._arrays = self._encode(VeinMaps.empty(shape), None, np.empty(0, np.int32), 0)
         self.erased = 0
 
     def __len__(self) -> int:
         """Returns the number of rows, with the erased ones."""
         return self._used
 
-    def append(self, maps: VeinMaps, mean: Floats | None, owners: Slots) -> None:
+    def append(self, maps: VeinMaps, mean: Floats | None, owners: Slots, camera: int = 0) -> None:
         """Adds a row for each map.
 
         Args:
             maps: T maps.
             mean: the mean map to subtract; None for none.
             owners: int32 [T], their slots.
+            camera: see `RowsView.cameras`.
         """
         self._reserve(self._used + len(maps))
         for first in range(0, len(maps), MAPS_AT_ONCE):
             some = slice(first, first + MAPS_AT_ONCE)
-            added = self._encode(maps[some], mean, owners[some])
+            added = self._encode(maps[some], mean, owners[some], camera)
             _copy(added, self._arrays[self._used : self._used + len(added)])
             self._used += len(added)
 
@@ -106,15 +110,16 @@ class Rows:
         """Returns the rows as they are now."""
         return self._arrays[: self._used]
 
-    def _encode(self, maps: VeinMaps, mean: Floats | None, owners: Slots) -> RowsView:
-        codes = template_codes(Signs.of(maps, mean))
+    def _encode(self, maps: VeinMaps, mean: Floats | None, owners: Slots, camera: int) -> RowsView:
+        codes, cameras = template_codes(Signs.of(maps, mean)), np.full(len(maps), camera, np.int16)
         if not self._has_coarse:
             no_bits = np.empty((len(maps), 0), np.uint8)
-            return RowsView(codes, maps.scales, no_bits, np.ones(len(maps), np.float32), owners)
+            whole = np.ones(len(maps), np.float32)
+            return RowsView(codes, maps.scales, no_bits, whole, owners, cameras)
         signs = Signs.coarse(maps, mean)
         usable = signs.usable.mean(axis=(1, 2), dtype=np.float32)
         share = np.maximum(usable, np.float32(MIN_OVERLAP))
-        return RowsView(codes, maps.scales, template_codes(signs).bits, share, owners)
+        return RowsView(codes, maps.scales, template_codes(signs).bits, share, owners, cameras)
 
     def _reserve(self, needed: int) -> None:
         """Replaces the arrays by larger ones if they are too small; views keep the old ones."""
@@ -128,6 +133,7 @@ class Rows:
             _enlarge(old.coarse, capacity),
             _enlarge(old.coarse_share, capacity),
             _enlarge(old.owners, capacity),
+            _enlarge(old.cameras, capacity),
         )
 
 
@@ -139,6 +145,7 @@ def _copy(rows: RowsView, to: RowsView) -> None:
     to.coarse[:] = rows.coarse
     to.coarse_share[:] = rows.coarse_share
     to.owners[:] = rows.owners
+    to.cameras[:] = rows.cameras
 
 
 def _enlarge(array: NDArray[Scalar], rows: int) -> NDArray[Scalar]:

@@ -29,6 +29,7 @@ GALLERY = Table(  # one row
     Column("next_number", NUMBER, nullable=False),
     Column("master", String),  # fingerprint of the master key; null before anything is encrypted
     Column("leftover", String),  # what a purge must still remove: see app.gallery.erasures
+    Column("generation", String),  # random, another one after each restore; null before the first
 )
 SUBJECTS = Table(
     "subjects",
@@ -41,8 +42,8 @@ SUBJECTS = Table(
     Column("number", NUMBER, nullable=False),  # never used again, unlike an id
     Column("changed", NUMBER, nullable=False),  # revision of the last change
     Column("collection", ID, nullable=False, server_default="default"),
-    Column("details", String),  # encrypted JSON
-    Column("retain_until", String),  # ISO 8601, UTC; null without end
+    Column("details", String),  # encrypted JSON, see app.gallery.fields
+    Column("retain_until", String),  # ISO 8601, UTC, microseconds; null without end
     Index("subjects_by_number", "number", unique=True),
     Index("subjects_by_change", "changed", "number"),
     Index("subjects_by_collection", "collection", "subject_id"),
@@ -63,6 +64,7 @@ MAPS = Table(
     Column("transform", String),  # id of the key that transforms the map; null if none does
     # With columns that stand behind the map in a row: so reading them need not read the map.
     Index("maps_by_subject", "subject_id", "net", "template_id", "number", "capture", "added_at"),
+    Index("maps_by_transform", "transform"),
     sqlite_autoincrement=True,
 )
 MAP_SUMS = Table(  # over the subjects of origin "enrolled"

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from app.gallery.cameras import UNNAMED
+from app.gallery.collection import Within
 from app.gallery.comparison import Found
-from app.gallery.index import Forgotten, MeanMapState
+from app.gallery.index_state import Forgotten, IndexState, MeanMapState
+from app.gallery.subject import Subject
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
 
@@ -29,21 +32,40 @@ class Index(Protocol):
         """See `GalleryIndex.count_subjects`."""
         ...
 
-    def search(self, probes: Sequence[VeinMaps]) -> Found:
+    def describe(self) -> IndexState:
+        """See `GalleryIndex.describe`."""
+        ...
+
+    def subject(self, subject_id: str, within: Within = None) -> Subject:
+        """See `GalleryIndex.subject`."""
+        ...
+
+    def search(
+        self, probes: Sequence[VeinMaps], within: Within = None, *, camera: str = UNNAMED
+    ) -> Found:
         """See `GalleryIndex.search`."""
         ...
 
     def compare_each_other(
-        self, probes: Sequence[VeinMaps]
+        self, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
     ) -> tuple[list[Floats], Impostors | None]:
         """See `GalleryIndex.compare_each_other`."""
         ...
 
-    def verify(self, subject_id: str, probes: Sequence[VeinMaps]) -> Found | None:
+    def verify(
+        self,
+        subject_id: str,
+        probes: Sequence[VeinMaps],
+        within: Within = None,
+        *,
+        camera: str = UNNAMED,
+    ) -> Found | None:
         """See `GalleryIndex.verify`."""
         ...
 
-    def agreement(self, subject_id: str, probes: Sequence[VeinMaps]) -> list[Floats]:
+    def agreement(
+        self, subject_id: str, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
+    ) -> list[Floats]:
         """See `GalleryIndex.agreement`."""
         ...
 

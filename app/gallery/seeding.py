@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, insert, select
 
+from app.gallery.collection import DEFAULT
 from app.gallery.numbers import take_numbers
 from app.gallery.schema import ERASED, MAPS, REMOVED, SUBJECTS
 from app.gallery.subject import Origin
@@ -34,6 +35,8 @@ def insert_subjects(
     revision: int,
     subject_ids: Sequence[str],
     origin: Origin,
+    *,
+    collection: str = DEFAULT,
 ) -> None:
     """Adds subjects without a name, hand or templates, and gives each a number and a key."""
     first = take_numbers(connection, len(subject_ids))
@@ -45,6 +48,7 @@ def insert_subjects(
             "created_at": now,
             "number": number,
             "changed": revision,
+            "collection": collection,
         }
         for number, subject_id in enumerate(subject_ids, start=first)
     ]
@@ -58,18 +62,25 @@ def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]
         connection.execute(insert(table), rows)
 
 
+def is_unused() -> ColumnElement[bool]:
+    """Returns the condition that a trained identity was never changed or added to."""
+    return and_(
+        SUBJECTS.c.origin == "trained",
+        SUBJECTS.c.name.is_(None),
+        SUBJECTS.c.hand.is_(None),
+        SUBJECTS.c.collection == DEFAULT,
+        SUBJECTS.c.details.is_(None),
+        ~exists().where(MAPS.c.subject_id == SUBJECTS.c.subject_id),
+    )
+
+
 def _remove_unused(connection: Connection, revision: int, wanted: Collection[str]) -> int:
     """Removes trained identities that are not wanted and that nobody changed or added to.
 
     They are not erased: they come back with nets that know them. The next start removes their
     keys, which encrypt nothing.
     """
-    query = select(SUBJECTS.c.subject_id, SUBJECTS.c.number).where(
-        SUBJECTS.c.origin == "trained",
-        SUBJECTS.c.name.is_(None),
-        SUBJECTS.c.hand.is_(None),
-        ~exists().where(MAPS.c.subject_id == SUBJECTS.c.subject_id),
-    )
+    query = select(SUBJECTS.c.subject_id, SUBJECTS.c.number).where(is_unused())
     unused = [row for row in connection.execute(query) if row.subject_id not in wanted]
     for row in unused:
         connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject_id == row.subject_id))

@@ -1,29 +1,40 @@
 """The gallery in any SQL database; what one database needs is in its own module."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from copy import copy
+from datetime import datetime
 
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, delete, func, select
 
+from app.gallery.backups import SqlBackups
 from app.gallery.changes import read_changes
+from app.gallery.collection import CollectionSize, Within
+from app.gallery.collections import count_by_collection
 from app.gallery.encryption import encrypt_anew, read_secrets
+from app.gallery.enrolling import place_subject
 from app.gallery.erasing import Eraser
 from app.gallery.erasure import Erasure, Files
 from app.gallery.erasures import read_erasure
-from app.gallery.errors import GalleryUnusable, SubjectAlike, SubjectExists
 from app.gallery.failures import named_failures
+from app.gallery.fields import check_fields, write_fields
 from app.gallery.following import Changes, Position
-from app.gallery.gallery import Check, Once, accept
 from app.gallery.keys import SqlKeys
+from app.gallery.moving import SqlRecords
+from app.gallery.once import Once
+from app.gallery.records import Check, FieldValue, accept
+from app.gallery.renewal import rotate_templates
 from app.gallery.requests import remember, was_done
+from app.gallery.retention import utc_now
 from app.gallery.schema import GALLERY, SITE, SUBJECTS
-from app.gallery.seeding import insert_rows, insert_subjects, seed_trained
+from app.gallery.seeding import insert_rows, seed_trained
+from app.gallery.sight import Sight
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
-from app.gallery.sums import read_shares, read_sum, replace_shares
+from app.gallery.sums import read_shares, read_sum, read_sums, replace_shares
 from app.gallery.templates import insert_templates, read_templates
-from app.gallery.vault import SubjectKey, Vault
-from app.master_key import MasterKeyUnusable
+from app.gallery.transactions import Transactions
+from app.gallery.vault import Vault
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
@@ -35,7 +46,13 @@ class SqlGallery:
     """A `Gallery` in a database whose tables exist."""
 
     def __init__(
-        self, engine: Engine, vault: Vault, files: Files, *, snapshots: Engine | None = None
+        self,
+        engine: Engine,
+        vault: Vault,
+        files: Files,
+        *,
+        snapshots: Engine | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Creates the gallery; `close` disposes of the engine and the vault's.
 
@@ -45,17 +62,24 @@ class SqlGallery:
             files: the database's files.
             snapshots: the same, with transactions that only read and in which all reads see one
                 revision; by default the engine, if its transactions are such.
+            now: returns the present time, by which retention dates pass.
 
         Raises:
             GalleryUnusable: if the gallery cannot be read.
         """
         self._engine = engine
         self._vault = vault
-        self._snapshots = snapshots or engine
+        self._transactions = Transactions(engine, snapshots or engine, vault)
+        self._sight = Sight(None, now)
         self.keys = SqlKeys(engine)
+        self.backups = SqlBackups(self._reading, self._writing, self.repair, vault)
         with self._reading() as connection:
             self.secrets = read_secrets(connection, vault)
-        self._eraser = Eraser(engine, vault, files, Pseudonyms(self.secrets.pseudonyms))
+        pseudonyms = Pseudonyms(self.secrets.pseudonyms)
+        self._eraser = Eraser(engine, vault, files, pseudonyms)
+        self.records = SqlRecords(
+            self._reading, self._writing, vault, self._eraser, pseudonyms, self._sight
+        )
 
     def repair(self) -> None:
         """Finishes at the start what a crash may have interrupted; see `Eraser.repair`.
@@ -66,7 +90,19 @@ class SqlGallery:
         with self._writing(purges=True) as (connection, revision):
             if not self._eraser.repair(connection, revision):
                 connection.rollback()
-        self._eraser.purge()
+        self._eraser.purge(is_start=True)
+
+    def within(self, collections: Within) -> "SqlGallery":
+        """See `Gallery.within`."""
+        limited = copy(self)
+        limited._sight = self._sight.narrowed(collections)
+        limited.records = self.records.seeing(limited._sight)
+        return limited
+
+    def collections(self) -> list[CollectionSize]:
+        """See `Gallery.collections`."""
+        with self._reading() as connection:
+            return count_by_collection(connection, self._sight.within, self._sight.condition())
 
     def revision(self) -> int:
         """See `Gallery.revision`."""
@@ -90,27 +126,29 @@ class SqlGallery:
         add: bool,
         captures: Sequence[Capture] | None = None,
         once: Once | None = None,
+        collection: str | None = None,
+        details: Mapping[str, FieldValue] | None = None,
+        camera: str = "",
     ) -> Subject:
         """See `Gallery.enroll`."""
-        given = {"name": name, "hand": hand}
+        given = {"name": name, "hand": hand, **(details or {})}
+        changes = {field: value for field, value in given.items() if value is not None}
+        check_fields(changes)
         with self._writing() as (connection, revision):
             if once is not None:
                 if was_done(connection, once):
+                    self._sight.read_row(connection, subject_id)
                     subject = read_subject(connection, self._vault, subject_id)
                     connection.rollback()
                     return subject
                 remember(connection, once)
-            if not _exists(connection, subject_id):
-                if (known := _find_alike(connection, subject_id)) is not None:
-                    raise SubjectAlike(subject_id, known)
-                insert_subjects(connection, self._vault, revision, [subject_id], "enrolled")
-            elif not add:
-                raise SubjectExists(subject_id)
-            changes = {key: value for key, value in given.items() if value is not None}
-            key = read_key(connection, self._vault, read_row(connection, subject_id))
-            _change(connection, revision, subject_id, key, changes)
+            row = place_subject(
+                connection, self._vault, revision, subject_id, collection, self._sight, add=add
+            )
+            key = read_key(connection, self._vault, row)
+            write_fields(connection, revision, row, key, changes)
             before = read_shares(connection, subject_id, key, templates)
-            insert_templates(connection, subject_id, key, templates, captures)
+            insert_templates(connection, subject_id, key, templates, captures, camera=camera)
             subject = read_subject(connection, self._vault, subject_id)
             if subject.origin == "enrolled":
                 after = read_shares(connection, subject_id, key, templates)
@@ -120,6 +158,7 @@ class SqlGallery:
     def subject(self, subject_id: str) -> Subject:
         """See `Gallery.subject`."""
         with self._reading() as connection:
+            self._sight.read_row(connection, subject_id)
             return read_subject(connection, self._vault, subject_id)
 
     def subjects(
@@ -131,26 +170,27 @@ class SqlGallery:
         name: str | None = None,
     ) -> list[Subject]:
         """See `Gallery.subjects`."""
-        query = select(SUBJECTS)
+        query = select(SUBJECTS).where(self._sight.condition())
         query = query if origin is None else query.where(SUBJECTS.c.origin == origin)
         with self._reading() as connection:
             return read_page(connection, self._vault, query, after, limit, name)
 
     def update(
-        self, subject_id: str, changes: Mapping[str, str | None], check: Check = accept
+        self, subject_id: str, changes: Mapping[str, FieldValue], check: Check = accept
     ) -> Subject:
         """See `Gallery.update`."""
-        if unknown := changes.keys() - {"name", "hand"}:
-            raise ValueError(f"only name and hand can be changed, not {sorted(unknown)}")
+        check_fields(changes)
         with self._writing() as (connection, revision):
+            row = self._sight.read_row(connection, subject_id)
             check(read_subject(connection, self._vault, subject_id))
-            key = read_key(connection, self._vault, read_row(connection, subject_id))
-            _change(connection, revision, subject_id, key, changes)
+            key = read_key(connection, self._vault, row)
+            write_fields(connection, revision, row, key, changes)
             return read_subject(connection, self._vault, subject_id)
 
     def delete(self, subject_id: str, check: Check = accept) -> Erasure:
         """See `Gallery.delete`."""
         with self._writing(purges=True) as (connection, revision):
+            read_row(connection, subject_id, self._sight.within)
             erasure_id = self._eraser.erase(connection, revision, subject_id, check)
         self._eraser.purge()
         return self.erasure(erasure_id)
@@ -171,6 +211,11 @@ class SqlGallery:
             encrypt_anew(connection, self._vault, new_key)
         return self._eraser.purge()
 
+    def rotate_templates(self) -> bool:
+        """See `Gallery.rotate_templates`."""
+        rotate_templates(self._writing, self._vault)
+        return self._eraser.purge()
+
     def was_enrolled(self, once: Once) -> bool:
         """See `Gallery.was_enrolled`."""
         with self._reading() as connection:
@@ -179,11 +224,13 @@ class SqlGallery:
     def templates(self, subject_id: str) -> list[Template]:
         """See `Gallery.templates`."""
         with self._reading() as connection:
+            self._sight.read_row(connection, subject_id)
             return read_templates(connection, subject_id)
 
     def remove_template(self, subject_id: str, number: int) -> Erasure:
         """See `Gallery.remove_template`."""
         with self._writing(purges=True) as (connection, revision):
+            self._sight.read_row(connection, subject_id)
             erasure_id = self._eraser.erase_template(connection, revision, subject_id, number)
         self._eraser.purge()
         return self.erasure(erasure_id)
@@ -191,103 +238,58 @@ class SqlGallery:
     def changes(self, after: Position, formats: Sequence[MapFormat], limit: int) -> Changes:
         """See `Gallery.changes`."""
         with self._reading() as connection:
-            return read_changes(connection, self._vault, after, formats, limit)
+            return read_changes(connection, self._vault, after, formats, limit, self._sight.now())
 
     def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
         """See `Gallery.map_sums`."""
         with self._reading() as connection:
             return [read_sum(connection, self._vault, one) for one in formats]
 
+    def sums_by_camera(self, formats: Sequence[MapFormat]) -> dict[str, list[MapSum]]:
+        """See `Gallery.sums_by_camera`."""
+        with self._reading() as connection:
+            return read_sums(connection, self._vault, formats)
+
     def incomparable(
         self, formats: Sequence[MapFormat], *, after: str | None, limit: int
     ) -> list[Subject]:
         """See `Gallery.incomparable`."""
-        query = select(SUBJECTS).where(is_incomparable(formats))
+        query = select(SUBJECTS).where(is_incomparable(formats), self._sight.condition())
         with self._reading() as connection:
             return read_page(connection, self._vault, query, after, limit)
 
     def count_incomparable(self, formats: Sequence[MapFormat]) -> int:
         """See `Gallery.count_incomparable`."""
-        query = select(func.count()).select_from(SUBJECTS).where(is_incomparable(formats))
+        wanted = (is_incomparable(formats), self._sight.condition())
+        query = select(func.count()).select_from(SUBJECTS).where(*wanted)
         with self._reading() as connection:
             return connection.scalars(query).one()
 
-    def site_report(self) -> str | None:
-        """See `Gallery.site_report`."""
+    def site_reports(self) -> dict[str, str]:
+        """See `Gallery.site_reports`."""
         with self._reading() as connection:
-            return connection.scalars(select(SITE.c.report)).one_or_none()
+            rows = connection.execute(select(SITE).order_by(SITE.c.camera)).all()
+            return {row.camera: row.report for row in rows}
 
-    def write_site_report(self, report: str) -> None:
+    def write_site_report(self, report: str, *, camera: str = "") -> None:
         """See `Gallery.write_site_report`."""
         with self._writing() as (connection, _):
-            connection.execute(delete(SITE))
-            insert_rows(connection, SITE, [{"report": report}])
+            connection.execute(delete(SITE).where(SITE.c.camera == camera))
+            insert_rows(connection, SITE, [{"camera": camera, "report": report}])
 
     def close(self) -> None:
         """See `Gallery.close`."""
         self._vault.wrapped.close()
         self._engine.dispose()
 
-    @contextmanager
-    def _reading(self) -> Generator[Connection]:
+    def _reading(self) -> AbstractContextManager[Connection]:
         """Opens a transaction, in which all reads see one revision."""
-        with named_failures(self._engine), self._snapshots.begin() as connection:
-            self._follow_rotation(connection, self._vault.know)
-            yield connection
+        return self._transactions.reading()
 
-    @contextmanager
-    def _writing(self, *, purges: bool = False) -> Generator[tuple[Connection, int]]:
-        """Opens a transaction, increments the revision and returns both.
+    def _writing(self, *, purges: bool = False) -> AbstractContextManager[tuple[Connection, int]]:
+        """Opens a writer's transaction; see `Transactions.writing`.
 
-        Writers wait for each other at this first statement. So what a writer reads afterwards
-        cannot change before it writes. Afterwards it tries again what no process could purge
-        before, unless its caller `purges` anyway.
+        Afterwards it tries again what no process could purge before, unless its caller `purges`
+        anyway.
         """
-        with named_failures(self._engine):
-            with self._engine.begin() as connection:
-                connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
-                self._follow_rotation(connection, self._vault.use)
-                is_due = not purges and self._eraser.is_due(connection)
-                yield connection, connection.scalars(select(GALLERY.c.revision)).one()
-            if is_due:
-                self._eraser.purge(wait=False)
-
-    def _follow_rotation(self, connection: Connection, follow: Callable[[str], None]) -> None:
-        """Finds the master key that another process may have encrypted the gallery under.
-
-        Only writers `use` it: readers may still see the gallery from before a rotation.
-
-        Raises:
-            GalleryUnusable: if that key cannot be read: otherwise every row would seem damaged.
-        """
-        fingerprint = connection.scalars(select(GALLERY.c.master)).one()
-        try:
-            follow(fingerprint)
-        except MasterKeyUnusable as error:
-            raise GalleryUnusable(str(error)) from error
-
-
-def _find_alike(connection: Connection, subject_id: str) -> str | None:
-    """Returns a subject's id that differs only in capital and small letters."""
-    alike = func.lower(SUBJECTS.c.subject_id) == subject_id.lower()
-    return connection.scalars(select(SUBJECTS.c.subject_id).where(alike)).first()
-
-
-def _exists(connection: Connection, subject_id: str) -> bool:
-    query = select(SUBJECTS.c.subject_id).where(SUBJECTS.c.subject_id == subject_id)
-    return connection.execute(query).first() is not None
-
-
-def _change(
-    connection: Connection,
-    revision: int,
-    subject_id: str,
-    key: SubjectKey,
-    changes: Mapping[str, str | None],
-) -> None:
-    """Sets a subject's name, hand or both; the name is encrypted."""
-    stored = dict(changes)
-    if (name := stored.get("name")) is not None:
-        stored["name"] = key.encrypt_name(name)
-    row = SUBJECTS.c.subject_id == subject_id
-    connection.execute(update(SUBJECTS).where(row).values(changed=revision, **stored))
+        return self._transactions.writing(None if purges else self._eraser)

@@ -2,7 +2,9 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, select
@@ -10,11 +12,12 @@ from sqlalchemy.exc import DatabaseError
 
 from app.gallery.encryption import unlock
 from app.gallery.erasure import Found, Purged
-from app.gallery.errors import GalleryUnusable
-from app.gallery.failures import named_failures
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable
+from app.gallery.failures import is_unreachable, named_failures
 from app.gallery.files import OpenedFile, keep_private, warn_of_missing_log
 from app.gallery.marks import find_marks
 from app.gallery.migrations import check_schema, migrate
+from app.gallery.retention import utc_now
 from app.gallery.schema import GALLERY, SUBJECT_KEYS
 from app.gallery.sql import SqlGallery
 from app.gallery.vault import Vault
@@ -28,7 +31,9 @@ ELSEWHERE = "set PALM_GALLERY_URL to another file; this one was left untouched"
 ADVICE = f"restore a backup or {ELSEWHERE}"
 
 
-def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
+def open_sqlite(
+    url: str, masters: MasterKeys, *, now: Callable[[], datetime] = utc_now
+) -> SqlGallery:
     """Opens a gallery file, or creates it and its folder; several processes may share it.
 
     New files are for their owner only. Once another file takes the place of an opened one, every
@@ -41,10 +46,12 @@ def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
     Args:
         url: "sqlite:///relative/path.db" or "sqlite:////absolute/path.db".
         masters: the place of the master key.
+        now: returns the present time, by which retention dates pass.
 
     Raises:
         GalleryUnusable: if the file cannot be written, is damaged or is not a gallery. It is then
             unchanged, and no file is created beside it.
+        GalleryUnreachable: if its disk cannot be used now; likewise.
         MasterKeyUnusable: if the master key is missing or another one; nothing is changed.
     """
     path = Path(make_url(url).database or "")
@@ -57,7 +64,7 @@ def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
         keep_private(path)
         engine = _engine(url, OpenedFile(path))
     except OSError as error:
-        raise GalleryUnusable(f"gallery {path} cannot be opened: {error}; {ADVICE}") from error
+        raise GalleryUnreachable(f"gallery {path} cannot be opened: {error}; {ADVICE}") from error
     keys: Engine | None = None
     try:
         with named_failures(engine):
@@ -67,7 +74,7 @@ def open_sqlite(url: str, masters: MasterKeys) -> SqlGallery:
                 SUBJECT_KEYS.metadata.create_all(keys)
                 vault = Vault(masters, WrappedKeys(keys))
                 unlock(connection, vault)
-            gallery = SqlGallery(engine, vault, SqliteFiles(engine, keys))
+            gallery = SqlGallery(engine, vault, SqliteFiles(engine, keys), now=now)
             gallery.repair()
     except (GalleryUnusable, MasterKeyUnusable):
         for one in (engine, keys):
@@ -93,7 +100,7 @@ def _create_keys(connection: Connection, path: Path) -> OpenedFile:
         keep_private(path)
         return OpenedFile(path)
     except OSError as error:
-        raise GalleryUnusable(f"{path} cannot be opened: {error}; {ADVICE}") from error
+        raise GalleryUnreachable(f"{path} cannot be opened: {error}; {ADVICE}") from error
 
 
 def _check_writable(path: Path) -> None:
@@ -102,7 +109,7 @@ def _check_writable(path: Path) -> None:
         raise GalleryUnusable(f"gallery {path} is marked read-only; chmod u+w it, or {ELSEWHERE}")
     for place in (path, path.parent):
         if place.exists() and not os.access(place, os.W_OK, effective_ids=True):
-            raise GalleryUnusable(
+            raise GalleryUnreachable(  # as of the folder on which its disk is mounted
                 f"gallery {path} cannot be written: the service runs as user {os.geteuid()}, who "
                 f"may not write {place}; check its owner, mode, attributes (lsattr) and mount, or "
                 f"{ELSEWHERE}"
@@ -125,7 +132,8 @@ def _check_content(path: Path) -> None:
             check_schema(file, str(path), ADVICE)
     except (DatabaseError, sqlite3.DatabaseError) as error:
         reason = error.orig if isinstance(error, DatabaseError) else error
-        raise GalleryUnusable(f"gallery {path} cannot be read: {reason}; {ADVICE}") from error
+        kind = GalleryUnreachable if is_unreachable(error) else GalleryUnusable
+        raise kind(f"gallery {path} cannot be read: {reason}; {ADVICE}") from error
 
 
 def _engine(url: str, file: OpenedFile) -> Engine:
@@ -176,11 +184,12 @@ class SqliteFiles:
         self._engine = engine
         self._keys = keys
 
-    def purge(self, *, wait: bool) -> Purged:
+    def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
         """See `Files.purge`.
 
         secure_delete overwrites a deleted row, but not the stale copies that SQLite leaves in a
-        page when it rebalances its trees. VACUUM writes all pages anew from the remaining rows.
+        page when it rebalances its trees. VACUUM writes all pages anew from the remaining rows. The
+        table of secrets needs none: it has one page.
         """
         database = _write_anew(self._keys, wait=wait)
         return Purged(database, database and _truncate_log(self._engine, wait=wait))

@@ -28,6 +28,9 @@ class Subject(BaseModel):
         description='"trained": the nets were trained on it; "enrolled": /v1/enroll added it.',
         examples=["enrolled"],
     )
+    collection: str = Field(
+        description="The collection that the subject belongs to.", examples=["default"]
+    )
     created_at: datetime = Field(
         description="When the subject was stored, UTC.", examples=["2026-11-28T00:06:23.374396Z"]
     )
@@ -40,6 +43,25 @@ class Subject(BaseModel):
         description='How these templates were captured: "hand", "roi" or both. Empty for templates '
         "from training, or of a release that did not record it.",
         examples=[["hand"]],
+    )
+    metadata: dict[str, str] = Field(
+        default={},
+        description="What the operator's own systems know the subject by: up to 16 texts of up to "
+        "200 characters, each under a key of up to 64. Empty without the scope `read`, but in an "
+        "export.",
+        examples=[{"department": "archive"}],
+    )
+    consent: str | None = Field(
+        default=None,
+        description="Where the person's consent is recorded, such as the number of a document; up "
+        "to 200 characters; null if unknown, and without the scope `read`, but in an export.",
+        examples=["form 2026-1187"],
+    )
+    retain_until: datetime | None = Field(
+        default=None,
+        description="When the subject is erased, UTC; from then on it is in no answer. Null "
+        "without end, and without the scope `read`, but in an export.",
+        examples=["2127-11-30T09:00:00Z"],
     )
 
 
@@ -63,4 +85,10 @@ class Template(BaseModel):
     nets: list[str] = Field(
         description="The nets and template ids that it can be compared by.",
         examples=[["alexnet:0c1d2e3f4a5b6c7d", "vgg16:0123456789abcdef"]],
+    )
+    camera: str | None = Field(
+        default=None,
+        description="The camera that took the image, as the enrolment named it, up to 64 "
+        "characters; null if it named none.",
+        examples=["front-door"],
     )

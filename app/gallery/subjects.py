@@ -1,8 +1,9 @@
 """Reads subjects from the database."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from unicodedata import normalize
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
 )
 
 from app.gallery.batches import batches
+from app.gallery.collection import Within
 from app.gallery.errors import SubjectUnknown
 from app.gallery.schema import MAPS, SUBJECTS
 from app.gallery.subject import Subject
@@ -27,16 +29,16 @@ from app.matching.templates import MapFormat
 from app.palm.capture import Capture
 
 
-def read_row(connection: Connection, subject_id: str) -> RowMapping:
+def read_row(connection: Connection, subject_id: str, within: Within = None) -> RowMapping:
     """Reads the row of one subject, with its name encrypted.
 
     Raises:
-        SubjectUnknown: if there is no subject of that id.
+        SubjectUnknown: if there is no subject of that id, or it is in none of the collections.
     """
     query = select(SUBJECTS).where(SUBJECTS.c.subject_id == subject_id)
     # PostgreSQL would refuse to compare text with a NUL.
     row = None if "\0" in subject_id else connection.execute(query).mappings().first()
-    if row is None:
+    if row is None or not (within is None or row["collection"] in within):
         raise SubjectUnknown(subject_id)
     return row
 
@@ -45,17 +47,19 @@ def read_key(connection: Connection, vault: Vault, row: RowMapping) -> SubjectKe
     """Reads the key of the subject in a row of `SUBJECTS`; a damaged one if it has none."""
     number, subject_id = row["number"], row["subject_id"]
     keys = vault.keys_of(connection, {number: subject_id})
-    return keys.get(number) or SubjectKey(subject_id, None)
+    return keys.get(number) or SubjectKey(subject_id, None, vault.template_keys(connection))
 
 
-def read_subject(connection: Connection, vault: Vault, subject_id: str) -> Subject:
+def read_subject(
+    connection: Connection, vault: Vault, subject_id: str, within: Within = None
+) -> Subject:
     """Reads one subject.
 
     Raises:
-        SubjectUnknown: if there is no subject of that id.
-        GalleryUnusable: if its name is damaged.
+        SubjectUnknown: if there is no subject of that id, or it is in none of the collections.
+        GalleryUnusable: if its name or details are damaged.
     """
-    found = _read_subjects(connection, vault, [read_row(connection, subject_id)])
+    found = _read_subjects(connection, vault, [read_row(connection, subject_id, within)])
     if not found:
         raise SubjectUnknown(subject_id)
     return found[0]
@@ -65,36 +69,37 @@ def _read_subjects(
     connection: Connection, vault: Vault, rows: Sequence[RowMapping]
 ) -> list[Subject]:
     """Reads the subjects in some rows, except those that are erased meanwhile."""
-    named = {row["number"]: row["subject_id"] for row in rows if row["name"] is not None}
-    keys = vault.keys_of(connection, named)
-    kept = [row for row in rows if row["name"] is None or row["number"] in keys]
+    encrypted = {row["number"]: row["subject_id"] for row in rows if _has_texts(row)}
+    keys = vault.keys_of(connection, encrypted)
+    kept = [row for row in rows if not _has_texts(row) or row["number"] in keys]
     return as_subjects(connection, kept, keys)
 
 
 def read_nameless(connection: Connection, row: RowMapping) -> Subject:
-    """Reads the subject in a row of `SUBJECTS` without its name, which may be damaged."""
-    return as_subjects(connection, [{**row, "name": None}], {})[0]
+    """Reads the subject in a row of `SUBJECTS` without its name and details.
+
+    Those may be damaged.
+    """
+    return as_subjects(connection, [{**row, "name": None, "details": None}], {})[0]
 
 
 def as_subjects(
     connection: Connection, rows: Sequence[Mapping[Any, Any]], keys: Mapping[int, SubjectKey]
 ) -> list[Subject]:
-    """Decrypts the names in some rows of `SUBJECTS`, and counts the subjects' templates.
+    """Decrypts the texts in some rows of `SUBJECTS`, and counts the subjects' templates.
 
     Args:
         connection: the transaction.
         rows: the rows.
-        keys: by number the keys of those who have a name, at least.
+        keys: by number the keys of those who have a name or details, at least.
 
     Raises:
-        GalleryUnusable: if a name is damaged.
+        GalleryUnusable: if a name or details are damaged.
     """
     ids = [row["subject_id"] for row in rows]
     counts, captures = _template_counts(connection, ids), _captures(connection, ids)
-    names = {row["number"]: _name(row, keys) for row in rows}
     return [
-        _subject(row, names[row["number"]], counts[row["subject_id"]], captures[row["subject_id"]])
-        for row in rows
+        _subject(row, keys, counts[row["subject_id"]], captures[row["subject_id"]]) for row in rows
     ]
 
 
@@ -172,6 +177,20 @@ def _captures(connection: Connection, subject_ids: Sequence[str]) -> dict[str, l
     return captures
 
 
+def read_details(stored: str | None, key: SubjectKey) -> dict[str, Any]:
+    """Returns the fields of stored details; those that have no value are left out.
+
+    Raises:
+        GalleryUnusable: if they are damaged.
+    """
+    return {} if stored is None else cast(dict[str, Any], json.loads(key.decrypt_details(stored)))
+
+
+def _has_texts(row: Mapping[Any, Any]) -> bool:
+    """Tells whether a row of `SUBJECTS` holds what the subject's key encrypts."""
+    return row["name"] is not None or row["details"] is not None
+
+
 def _name(row: Mapping[Any, Any], keys: Mapping[int, SubjectKey]) -> str | None:
     """Returns the name in a row of `SUBJECTS`."""
     return None if row["name"] is None else keys[row["number"]].decrypt_name(row["name"])
@@ -179,16 +198,22 @@ def _name(row: Mapping[Any, Any], keys: Mapping[int, SubjectKey]) -> str | None:
 
 def _subject(
     row: Mapping[Any, Any],
-    name: str | None,
+    keys: Mapping[int, SubjectKey],
     template_counts: dict[str, int],
     captures: list[Capture],
 ) -> Subject:
+    stored, until = row["details"], row["retain_until"]
+    details = {} if stored is None else read_details(stored, keys[row["number"]])
     return Subject(
         subject_id=row["subject_id"],
-        name=name,
+        name=_name(row, keys),
         hand=row["hand"],
         origin=row["origin"],
+        collection=row["collection"],
         created_at=datetime.fromisoformat(row["created_at"]),
         template_counts=template_counts,
         captures=captures,
+        metadata=details.get("metadata", {}),
+        consent=details.get("consent"),
+        retain_until=until and datetime.fromisoformat(until),
     )

@@ -1,9 +1,9 @@
-"""The sums of maps in the database: each enrolled subject has one share in each."""
+"""The sums of maps in the database, by camera: an enrolled subject has one share in each."""
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, insert, select
 
@@ -16,22 +16,52 @@ from app.matching.maps import MapShape, VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat
 
-Shares = Mapping[MapFormat, MapSum | None]
+
+class Summed(NamedTuple):
+    """Which maps a sum is over.
+
+    Attributes:
+        of: their format.
+        camera: the camera that took the images; "" for the unnamed one.
+    """
+
+    of: MapFormat
+    camera: str
 
 
-def read_sum(connection: Connection, vault: Vault, of: MapFormat) -> MapSum:
-    """Reads the sum of a format; nobody's if no map of that format was ever enrolled.
+Shares = Mapping[Summed, MapSum | None]
+
+
+def read_sum(connection: Connection, vault: Vault, of: MapFormat, camera: str = "") -> MapSum:
+    """Reads the sum of a format and camera; nobody's if no such map is enrolled.
 
     Raises:
         GalleryUnusable: if the sum is damaged.
     """
-    row = connection.execute(select(MAP_SUMS).where(_is_of(of))).mappings().first()
+    own = is_sum(of.net, of.template_id, camera)
+    row = connection.execute(select(MAP_SUMS).where(own)).mappings().first()
     if row is None:
         return MapSum.empty(of.shape)
     try:
         return MapSum.from_bytes(decrypt_sum(vault, row), row["subjects"], of.shape)
     except ValueError as error:
         raise _damage(of, str(error)) from error
+
+
+def read_sums(
+    connection: Connection, vault: Vault, formats: Iterable[MapFormat]
+) -> dict[str, list[MapSum]]:
+    """Reads the sums of some formats by camera, of the unnamed one at least.
+
+    Raises:
+        GalleryUnusable: if a sum is damaged.
+    """
+    cameras = connection.scalars(select(MAP_SUMS.c.camera).distinct())
+    of = list(formats)
+    return {
+        camera: [read_sum(connection, vault, one, camera) for one in of]
+        for camera in sorted({"", *cameras})
+    }
 
 
 def decrypt_sum(vault: Vault, row: RowMapping) -> bytes:
@@ -54,7 +84,8 @@ def encrypt_sum(vault: Vault, plain: bytes, row: Mapping[Any, Any]) -> bytes:
 
 def _place(row: Mapping[Any, Any]) -> list[str | int]:
     """Returns the columns that an encrypted sum is bound to."""
-    return [row[name] for name in ("net", "template_id", "side", "channels", "subjects")]
+    place = [row[name] for name in ("net", "template_id", "side", "channels", "subjects")]
+    return [*place, row["camera"]] if row["camera"] else place  # former releases named none
 
 
 def _damage(of: object, reason: str) -> GalleryUnusable:
@@ -66,7 +97,9 @@ def _damage(of: object, reason: str) -> GalleryUnusable:
 def read_shares(
     connection: Connection, subject_id: str, key: SubjectKey, formats: Iterable[MapFormat]
 ) -> Shares:
-    """Reads what a subject contributes to the sum of each format; None where a map is damaged.
+    """Reads what a subject contributes to the sums of some formats; None where a map is damaged.
+
+    There is a share for the unnamed camera, and for each other one that took an image of it.
 
     Args:
         connection: the transaction.
@@ -74,35 +107,39 @@ def read_shares(
         key: its key.
         formats: the formats.
     """
-    shares: dict[MapFormat, MapSum | None] = {}
+    shares: dict[Summed, MapSum | None] = {}
     for of in formats:
-        query = select(MAPS.c.map, MAPS.c.number).where(
+        query = select(MAPS.c.map, MAPS.c.number, MAPS.c.transform, MAPS.c.camera).where(
             MAPS.c.subject_id == subject_id,
             MAPS.c.net == of.net,
             MAPS.c.template_id == of.template_id,
         )
-        rows = connection.execute(query.order_by(MAPS.c.map_id))
-        maps = [key.decrypt_map(row.map, of.net, of.template_id, row.number) for row in rows]
-        shares[of] = _share(maps, of.shape)
+        maps: dict[str, list[bytes]] = {"": []}  # by camera
+        for row in connection.execute(query.order_by(MAPS.c.map_id)):
+            plain = key.decrypt_map(row.map, of.net, of.template_id, row.number, row.transform)
+            maps.setdefault(row.camera, []).append(plain)
+        for camera, own in maps.items():
+            shares[Summed(of, camera)] = _share(own, of.shape)
     return shares
 
 
 def summed_formats(connection: Connection) -> list[MapFormat]:
-    """Returns the formats that have a sum."""
+    """Returns the formats that have a sum, of any camera."""
     columns = (MAP_SUMS.c.net, MAP_SUMS.c.template_id, MAP_SUMS.c.side, MAP_SUMS.c.channels)
     return [
         MapFormat(row.net, row.template_id, MapShape(row.side, row.channels))
-        for row in connection.execute(select(*columns))
+        for row in connection.execute(select(*columns).distinct())
     ]
 
 
 def replace_shares(connection: Connection, vault: Vault, before: Shares, after: Shares) -> None:
-    """Replaces a subject's shares in the sums; both have the same formats.
+    """Replaces a subject's shares in the sums; a share that one of both lacks is nobody's.
 
     A sum is computed again from all maps if it is damaged, or if one of the subject's maps is.
     """
-    for of, old in before.items():
-        new = after[of]
+    for of in dict.fromkeys([*before, *after]):
+        nobody = MapSum.empty(of.of.shape)
+        old, new = before.get(of, nobody), after.get(of, nobody)
         total = _read_intact_sum(connection, vault, of)
         if old is None or new is None or total is None:
             _write_sum(connection, vault, of, _recompute(connection, vault, of))
@@ -110,10 +147,18 @@ def replace_shares(connection: Connection, vault: Vault, before: Shares, after: 
             _write_sum(connection, vault, of, total - old + new)
 
 
-def _read_intact_sum(connection: Connection, vault: Vault, of: MapFormat) -> MapSum | None:
-    """Reads the sum of a format; None if it is damaged."""
+def recompute_sums(connection: Connection, vault: Vault) -> None:
+    """Computes all sums anew from all maps, which takes time in proportion to the gallery."""
+    for row in connection.execute(select(MAP_SUMS)).all():
+        of = MapFormat(row.net, row.template_id, MapShape(row.side, row.channels))
+        summed = Summed(of, row.camera)
+        _write_sum(connection, vault, summed, _recompute(connection, vault, summed))
+
+
+def _read_intact_sum(connection: Connection, vault: Vault, of: Summed) -> MapSum | None:
+    """Reads a sum; None if it is damaged."""
     try:
-        return read_sum(connection, vault, of)
+        return read_sum(connection, vault, *of)
     except GalleryUnusable:
         return None
 
@@ -126,45 +171,54 @@ def _share(stored: Iterable[bytes], shape: MapShape) -> MapSum | None:
     return MapSum.of(VeinMaps.from_bytes(maps, shape)) if maps else MapSum.empty(shape)
 
 
-def _recompute(connection: Connection, vault: Vault, of: MapFormat) -> MapSum:
+def _recompute(connection: Connection, vault: Vault, summed: Summed) -> MapSum:
     """Computes a sum from the maps of all enrolled subjects without damaged ones."""
+    of = summed.of
     query = select(SUBJECTS.c.number, SUBJECTS.c.subject_id).where(SUBJECTS.c.origin == "enrolled")
     total = MapSum.empty(of.shape)
     for some in batches(connection.execute(query.order_by(SUBJECTS.c.subject_id)).all()):
         ids = {row.number: row.subject_id for row in some}
         keys = {ids[number]: key for number, key in vault.keys_of(connection, ids).items()}
         rows = connection.execute(
-            select(MAPS.c.subject_id, MAPS.c.map, MAPS.c.number)
+            select(MAPS.c.subject_id, MAPS.c.map, MAPS.c.number, MAPS.c.transform)
             .where(
                 MAPS.c.subject_id.in_(keys),
                 MAPS.c.net == of.net,
                 MAPS.c.template_id == of.template_id,
+                MAPS.c.camera == summed.camera,
             )
             .order_by(MAPS.c.subject_id, MAPS.c.map_id)
             .execution_options(yield_per=100)
         )
         for subject_id, own in groupby(rows, attrgetter("subject_id")):
             maps = [
-                keys[subject_id].decrypt_map(row.map, of.net, of.template_id, row.number)
+                keys[subject_id].decrypt_map(
+                    row.map, of.net, of.template_id, row.number, row.transform
+                )
                 for row in own
             ]
             total += _share(maps, of.shape) or MapSum.empty(of.shape)
     return total
 
 
-def _write_sum(connection: Connection, vault: Vault, of: MapFormat, total: MapSum) -> None:
+def _write_sum(connection: Connection, vault: Vault, summed: Summed, total: MapSum) -> None:
+    of, camera = summed
+    connection.execute(delete(MAP_SUMS).where(is_sum(of.net, of.template_id, camera)))
     if total.subjects <= 0:  # rounding must leave nothing of the last subject
-        total = MapSum.empty(of.shape)
+        return
     row: dict[str, Any] = {
         "net": of.net,
         "template_id": of.template_id,
+        "camera": camera,
         **of.shape._asdict(),
         "subjects": total.subjects,
     }
-    connection.execute(delete(MAP_SUMS).where(_is_of(of)))
     row["sums"] = encrypt_sum(vault, total.to_bytes(), row)
     connection.execute(insert(MAP_SUMS), row)
 
 
-def _is_of(of: MapFormat) -> ColumnElement[bool]:
-    return and_(MAP_SUMS.c.net == of.net, MAP_SUMS.c.template_id == of.template_id)
+def is_sum(net: str, template_id: str, camera: str) -> ColumnElement[bool]:
+    """Returns the condition that finds one row of `MAP_SUMS`."""
+    return and_(
+        MAP_SUMS.c.net == net, MAP_SUMS.c.template_id == template_id, MAP_SUMS.c.camera == camera
+    )

@@ -1,18 +1,20 @@
 """The searchable subjects and the rows of every net, changed in place."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from datetime import datetime
+from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Net
+from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.errors import ROTATION_UNFINISHED
 from app.gallery.following import START, Changes, StoredMaps
 from app.gallery.gallery import Gallery
-from app.gallery.means import Means
-from app.gallery.rows import FREE, Rows, RowsView, Slots
+from app.gallery.rows import FREE, Rows, Slots
 from app.gallery.subject import Subject
+from app.gallery.view import View
 from app.matching.maps import VeinMaps
 from app.matching.templates import MapFormat
 
@@ -23,49 +25,20 @@ MIN_ERASED = 1000
 
 _NONE = np.iinfo(np.int32).max  # more maps than a subject has: none is appended
 
-Counts = NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The table at one revision. A slot is a subject's place; it is not used again.
-
-    Attributes:
-        revision: the gallery's.
-        rows: each net's rows.
-        means: the mean maps that the rows were computed with.
-        subjects: by slot, S in all; None where the subject was erased.
-        counts: int32 [S], number of images that each subject is compared with: the most of any
-            net's, because more need a higher threshold; 0 if the subject cannot be searched.
-        slots: the slot of each subject_id. Not frozen: also knows subjects that came later.
-        erased: slots of the erased subjects. Not frozen: whoever has compared rows must leave out
-            the slots that are in it afterwards, because their rows may have been overwritten.
-        damage: what is damaged in the gallery; None if nothing is.
-    """
-
-    revision: int
-    rows: tuple[RowsView, ...]
-    means: Means
-    subjects: tuple[Subject | None, ...]
-    counts: Counts
-    slots: Mapping[str, int]
-    erased: set[int]
-    damage: str | None
-
 
 class Table:
     """Follows a gallery's changes; one caller at a time may do so, any number may use views."""
 
-    def __init__(self, nets: Sequence[Net], means: Means, proposer: int) -> None:
+    def __init__(self, nets: Sequence[Net], means: Cameras, proposer: int) -> None:
         """Creates an empty table.
 
         Args:
             nets: the nets in service.
-            means: the mean maps to subtract.
+            means: the mean maps to subtract, by camera.
             proposer: index of the net whose coarse maps are kept.
         """
         self.means = means
-        self.summed = 0
+        self.summed: Mapping[str, int] = {}
         self._nets = nets
         self._formats = [net.format for net in nets]
         self._identities = {identity: i for i, identity in enumerate(nets[0].identities)}
@@ -79,8 +52,11 @@ class Table:
         self._subjects: list[Subject | None] = []
         self._held: list[list[int]] = []  # by slot: for each net the enrolled maps in its rows
         self._counts: list[int] = []
+        self._collections: list[int] = []  # by slot, as the two before
+        self._collection_numbers: dict[str, int] = {}
         self._erased: set[int] = set()
         self._damaged: dict[int, tuple[str, MapFormat]] = {}  # by number
+        self._expiries: list[tuple[datetime, int]] = []  # a heap, with numbers; some are outdated
 
     @property
     def is_sparse(self) -> bool:
@@ -112,10 +88,24 @@ class Table:
             self.means,
             tuple(self._subjects),
             np.array(self._counts, np.int32),
+            np.array(self._collections, np.int32),
+            self._collection_numbers,
             self._slots,
             self._erased,
             _describe_damage(self._damaged.values()) if self._damaged else None,
+            self._expiries[0][0] if self._expiries else None,
         )
+
+    def drop_expired(self, now: datetime) -> None:
+        """Erases the subjects whose retention date has passed, before the gallery does."""
+        passed: set[int] = set()
+        while self._expiries and self._expiries[0][0] <= now:
+            _, number = heappop(self._expiries)
+            subject = self._subjects[self._numbers[number]] if number in self._numbers else None
+            until = subject.retain_until if subject else None
+            if until is not None and until <= now:  # else the date was changed
+                passed.add(number)
+        self._erase(list(passed))
 
     def _erase(self, numbers: Sequence[int]) -> None:
         slots: list[int] = []
@@ -161,8 +151,14 @@ class Table:
                 self._subjects.append(None)
                 self._held.append([0] * len(self._nets))
                 self._counts.append(0)
+                self._collections.append(0)
             self._subjects[slot] = subject
+            self._collections[slot] = self._collection_numbers.setdefault(
+                subject.collection, len(self._collection_numbers)
+            )
             self._slots[subject.subject_id] = slot
+            if subject.retain_until is not None:
+                heappush(self._expiries, (subject.retain_until, number))
             slots.append(slot)
         return np.array(slots, np.int32)
 
@@ -197,7 +193,7 @@ class Table:
         trained = self._nets[net].trained
         owners = slot_of[trained.owners]
         rows = np.flatnonzero(owners != FREE)
-        self._rows[net].append(trained.maps[rows], self.means.maps[net], owners[rows])
+        self._append(net, trained.maps[rows], owners[rows], UNNAMED)
 
     def _append_enrolled(
         self, net: int, stored: StoredMaps, slots: Slots, held: NDArray[np.integer]
@@ -207,7 +203,16 @@ class Table:
         new = np.flatnonzero(rank >= held[stored.owners])
         maps = VeinMaps.from_bytes([stored.maps[i] for i in new.tolist()], self._formats[net].shape)
         scaled = self._nets[net].cohort.scaled(maps)  # an earlier release stored no scales
-        self._rows[net].append(scaled, self.means.maps[net], slots[stored.owners[new]])
+        owners = slots[stored.owners[new]]
+        cameras = [stored.cameras[i] for i in new.tolist()]
+        for camera in dict.fromkeys(cameras):
+            its = [one == camera for one in cameras]
+            own = slice(None) if all(its) else np.flatnonzero(its)  # a slice copies nothing
+            self._append(net, scaled[own], owners[own], camera)
+
+    def _append(self, net: int, maps: VeinMaps, owners: Slots, camera: str) -> None:
+        means = self.means
+        self._rows[net].append(maps, means.of(camera).maps[net], owners, means.number_of(camera))
 
 
 def _describe_damage(damaged: Iterable[tuple[str, MapFormat]]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from app.gallery.errors import LastTemplate, TemplateUnknown
+from app.gallery.fields import encrypt_texts
 from app.gallery.numbers import take_numbers
 from app.gallery.schema import MAPS, REMOVED, SUBJECTS
 from app.gallery.subject import Template
@@ -26,7 +27,7 @@ def read_templates(connection: Connection, subject_id: str) -> list[Template]:
     """
     read_row(connection, subject_id)
     columns = (MAPS.c.number, MAPS.c.net, MAPS.c.template_id, MAPS.c.capture, MAPS.c.added_at)
-    query = select(*columns).where(MAPS.c.subject_id == subject_id)
+    query = select(*columns, MAPS.c.camera).where(MAPS.c.subject_id == subject_id)
     found: dict[int, dict[str, Any]] = {}  # fields of each template, by number
     for row in connection.execute(query.order_by(MAPS.c.number, MAPS.c.net)):
         added_at = row.added_at and datetime.fromisoformat(row.added_at)
@@ -35,6 +36,7 @@ def read_templates(connection: Connection, subject_id: str) -> list[Template]:
             "capture": row.capture,
             "added_at": added_at,
             "nets": [],
+            "camera": row.camera or None,
         }
         template = found.setdefault(row.number, fields)
         template["nets"].append(f"{row.net}:{row.template_id}")
@@ -47,6 +49,8 @@ def insert_templates(
     key: SubjectKey,
     templates: Mapping[MapFormat, VeinMaps],
     captures: Sequence[Capture] | None,
+    *,
+    camera: str = "",
 ) -> None:
     """Adds templates, and numbers them."""
     images = max((len(maps) for maps in templates.values()), default=0)
@@ -57,10 +61,11 @@ def insert_templates(
             "subject_id": subject_id,
             "net": of.net,
             "template_id": of.template_id,
-            "map": key.encrypt_map(one, of.net, of.template_id, first + place),
             "capture": captures[place] if captures else None,
             "number": first + place,
             "added_at": now,
+            "camera": camera,
+            **key.encrypt_map(one, of.net, of.template_id, first + place),
         }
         for of, maps in templates.items()
         for place, one in enumerate(maps.to_bytes())
@@ -99,24 +104,60 @@ def remove_template(
     connection.execute(delete(MAPS).where(MAPS.c.subject_id == subject_id, MAPS.c.number == number))
     replace_shares(connection, vault, before, read_shares(connection, subject_id, key, formats))
     connection.execute(insert(REMOVED), {"number": row["number"], "revision": revision})
-    _renumber(connection, vault, row, key, revision)
+    renumber(connection, vault, row, key, revision)
     return row["number"]
 
 
-def _renumber(
-    connection: Connection, vault: Vault, row: RowMapping, key: SubjectKey, revision: int
+def renumber(
+    connection: Connection,
+    vault: Vault,
+    row: RowMapping,
+    key: SubjectKey,
+    revision: int,
+    new_id: str | None = None,
 ) -> None:
-    """Gives a subject another number and key, and encrypts its name and maps anew."""
-    subject_id = row["subject_id"]
+    """Gives a subject another number and key, maybe another id, and encrypts all of it anew."""
+    former_id = row["subject_id"]
+    subject_id = new_id or former_id
     number = take_numbers(connection, 1)
     vault.create_keys(connection, {number: subject_id})
     new = vault.keys_of(connection, {number: subject_id})[number]
-    name = row["name"] and new.encrypt_name(key.decrypt_name(row["name"]))
-    changes = {"number": number, "changed": revision, "name": name}
-    own = SUBJECTS.c.subject_id == subject_id
-    connection.execute(update(SUBJECTS).where(own).values(changes))
-    for one in connection.execute(select(MAPS).where(MAPS.c.subject_id == subject_id)).all():
-        place = (one.net, one.template_id, one.number)
-        plain = key.decrypt_map(one.map, *place)
-        changed = new.encrypt_map(plain, *place)  # one that is damaged stays so
-        connection.execute(update(MAPS).where(MAPS.c.map_id == one.map_id).values(map=changed))
+    changes = {"number": number, "changed": revision, **encrypt_texts(row, key, new)}
+    own = SUBJECTS.c.subject_id == former_id
+    if new_id is None:
+        connection.execute(update(SUBJECTS).where(own).values(changes))
+    else:  # the maps refer to their subject's id
+        connection.execute(insert(SUBJECTS), {**row, **changes, "subject_id": new_id})
+    maps = select(MAPS).where(MAPS.c.subject_id == former_id)
+    for one in connection.execute(maps).mappings().all():
+        moved = {"subject_id": subject_id, **_encrypt_anew(one, key, new)}
+        connection.execute(update(MAPS).where(MAPS.c.map_id == one["map_id"]).values(moved))
+    if new_id is not None:
+        connection.execute(delete(SUBJECTS).where(own))
+
+
+def copy_templates(
+    connection: Connection, former_id: str, key: SubjectKey, subject_id: str, new: SubjectKey
+) -> None:
+    """Gives a subject copies of all templates of another one, with their numbers.
+
+    They come after its own in the order of `MAPS.map_id`: so every process reads them as new ones.
+
+    Args:
+        connection: a writer's transaction, which removes the other subject afterwards.
+        former_id: the other subject.
+        key: the other one's key.
+        subject_id: the subject.
+        new: its key.
+    """
+    query = select(MAPS).where(MAPS.c.subject_id == former_id).order_by(MAPS.c.map_id)
+    for one in connection.execute(query).mappings().all():
+        row = {name: value for name, value in one.items() if name != "map_id"}
+        moved = {"subject_id": subject_id, **_encrypt_anew(one, key, new)}
+        connection.execute(insert(MAPS), {**row, **moved})
+
+
+def _encrypt_anew(row: RowMapping, key: SubjectKey, new: SubjectKey) -> dict[str, Any]:
+    """Returns columns of a row of `MAPS` under another key; a damaged map stays damaged."""
+    place = (row["net"], row["template_id"], row["number"])
+    return new.encrypt_map(key.decrypt_map(row["map"], *place, row["transform"]), *place)

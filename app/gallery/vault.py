@@ -1,7 +1,7 @@
 """Encrypts what a gallery stores: maps and names under subjects' keys, the rest under the master.
 
 The master key encrypts, under keys that are derived from it, the subjects' keys, the sums of maps
-and the gallery's secrets. Each subject's own key encrypts its maps and its name.
+and the gallery's secrets. Each subject's own key encrypts its maps, its name and its details.
 """
 
 import secrets
@@ -9,12 +9,14 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from app.gallery.cipher import KEY_BYTES, Cipher, NotAuthentic, derive_key
 from app.gallery.errors import ROTATION_UNFINISHED, GalleryUnusable
+from app.gallery.schema import SECRETS
+from app.gallery.template_keys import NAME, TemplateKey, TemplateKeys
 from app.gallery.wrapped import WrappedKeys
 from app.master_key import MasterKeys, MasterKeyUnusable
 
@@ -24,32 +26,60 @@ Purpose = Literal["subject keys", "sums", "secrets"]
 class SubjectKey:
     """The key of one subject."""
 
-    def __init__(self, subject_id: str, key: bytes | None) -> None:
-        """Creates the access to what is encrypted under the key; None if that is damaged."""
+    def __init__(self, subject_id: str, key: bytes | None, templates: TemplateKeys) -> None:
+        """Creates the access to what is encrypted under the key.
+
+        Args:
+            subject_id: the subject's id, for messages.
+            key: 32 bytes; None if the key is damaged.
+            templates: what transforms the maps before they are encrypted.
+        """
         self._subject_id = subject_id
+        self._templates = templates
         self._cipher = None if key is None else Cipher(key)
 
-    def encrypt_map(self, plain: bytes, net: str, template_id: str, number: int) -> bytes:
-        """Returns a map as it is stored.
+    def encrypt_map(self, plain: bytes, net: str, template_id: str, number: int) -> dict[str, Any]:
+        """Transforms a map under the newest template key, and encrypts it.
 
         Args:
             plain: the map, as `VeinMaps.to_bytes` wrote it.
             net: the net's name.
             template_id: see `MapFormat`.
             number: the image's number.
-        """
-        return self._working().encrypt(plain, "map", net, template_id, number)
 
-    def decrypt_map(self, stored: bytes, net: str, template_id: str, number: int) -> bytes:
-        """Returns a stored map; empty, which no map is, if it is damaged."""
+        Returns:
+            The columns `map` and `transform` of `MAPS`.
+        """
+        newest = self._templates.newest
+        transformed = self._templates.by_id[newest].apply(plain, net, template_id, number)
+        place = ("map", net, template_id, number, newest)
+        return {"map": self._working().encrypt(transformed, *place), "transform": newest}
+
+    def decrypt_map(
+        self, stored: bytes, net: str, template_id: str, number: int, transform: str | None
+    ) -> bytes:
+        """Returns a map as `VeinMaps.to_bytes` wrote it; empty, which no map is, if it is damaged.
+
+        Args:
+            stored: column `map` of `MAPS`.
+            net: the net's name.
+            template_id: see `MapFormat`.
+            number: the image's number.
+            transform: column `transform`; a map of a former release has none.
+        """
+        bound_to = () if transform is None else (transform,)
         try:
-            return self._working().decrypt(stored, "map", net, template_id, number)
+            found = self._working().decrypt(stored, "map", net, template_id, number, *bound_to)
         except (NotAuthentic, GalleryUnusable):
             return b""
+        if transform is None:
+            return found
+        key = self._templates.by_id.get(transform)
+        return b"" if key is None else key.undo(found, net, template_id, number)
 
     def encrypt_name(self, name: str) -> str:
         """Returns a name as it is stored."""
-        return b64encode(self._working().encrypt(name.encode(), "name")).decode()
+        return self._encrypt_text(name, "name")
 
     def decrypt_name(self, stored: str) -> str:
         """Returns a stored name.
@@ -57,10 +87,28 @@ class SubjectKey:
         Raises:
             GalleryUnusable: if it is damaged.
         """
+        return self._decrypt_text(stored, "name")
+
+    def encrypt_details(self, details: str) -> str:
+        """Returns details, which are JSON, as they are stored."""
+        return self._encrypt_text(details, "details")
+
+    def decrypt_details(self, stored: str) -> str:
+        """Returns stored details.
+
+        Raises:
+            GalleryUnusable: if they are damaged.
+        """
+        return self._decrypt_text(stored, "details")
+
+    def _encrypt_text(self, text: str, what: str) -> str:
+        return b64encode(self._working().encrypt(text.encode(), what)).decode()
+
+    def _decrypt_text(self, stored: str, what: str) -> str:
         try:
-            return self._working().decrypt(b64decode(stored, validate=True), "name").decode()
+            return self._working().decrypt(b64decode(stored, validate=True), what).decode()
         except (NotAuthentic, ValueError) as error:
-            raise self._damage("name") from error
+            raise self._damage(what) from error
 
     def _working(self) -> Cipher:
         if self._cipher is None:
@@ -100,6 +148,7 @@ class Vault:
         self._known: dict[str, Master] = {}  # by fingerprint; a rotation adds one
         self._used = ""  # of writers only, who wait for each other
         self._adding = Lock()
+        self._templates: Mapping[str, TemplateKey] = {}  # kept because transforms are derived once
 
     def create(self) -> None:
         """Encrypts under the newest master key from now on; creates one if there is none.
@@ -162,7 +211,12 @@ class Vault:
         return self._decrypt(purpose, stored, place)
 
     def create_keys(self, connection: Connection, subjects: Mapping[int, str]) -> None:
-        """Stores a new key for each subject, given by number and id."""
+        """Stores a new key for each subject, given by number and id.
+
+        Raises:
+            GalleryUnusable: see `keys_of`.
+        """
+        self._require_finished_rotation()
         wrapped = {
             number: self.encrypt("subject keys", secrets.token_bytes(KEY_BYTES), number, subject_id)
             for number, subject_id in subjects.items()
@@ -170,12 +224,41 @@ class Vault:
         self.wrapped.add(connection, wrapped)
 
     def keys_of(self, connection: Connection, subjects: Mapping[int, str]) -> dict[int, SubjectKey]:
-        """Returns the keys of subjects, given by number and id; an erased subject has none."""
+        """Returns the keys of subjects, given by number and id; an erased subject has none.
+
+        Raises:
+            GalleryUnusable: if they are under a master key that is not known here. Otherwise every
+                subject would seem damaged, and be missing in what is computed from all.
+        """
         found = self.wrapped.read(connection, subjects.keys())
+        templates = self.template_keys(connection)
         return {
-            number: SubjectKey(subjects[number], self._unwrap(number, subjects[number], wrapped))
+            number: SubjectKey(
+                subjects[number], self._unwrap(number, subjects[number], wrapped), templates
+            )
             for number, wrapped in found.items()
         }
+
+    def template_keys(self, connection: Connection) -> TemplateKeys:
+        """Returns the keys that transform templates, as a transaction sees them."""
+        return TemplateKeys(lambda: self._read_template_keys(connection))
+
+    def _read_template_keys(self, connection: Connection) -> Mapping[str, TemplateKey]:
+        """Reads the template keys; those that are destroyed are forgotten."""
+        former, found = self._templates, dict[str, TemplateKey]()
+        query = select(SECRETS).where(SECRETS.c.name.startswith(NAME))
+        for row in connection.execute(query):
+            try:
+                key = self.decrypt("secrets", row.encrypted, row.name)
+            except NotAuthentic as error:
+                raise GalleryUnusable(
+                    f"the gallery is damaged: its secret for {row.name}; restore a backup"
+                ) from error
+            key_id = row.name.removeprefix(NAME)
+            known = former.get(key_id)
+            found[key_id] = known if known and known.is_of(key) else TemplateKey(key)
+        self._templates = found
+        return found
 
     def wrap_anew(self, number: int, subject_id: str, wrapped: bytes) -> bytes:
         """Wraps a subject's key under the master key in use; a damaged one stays as it is."""
@@ -186,7 +269,19 @@ class Vault:
         try:
             return self.decrypt("subject keys", wrapped, number, subject_id)
         except NotAuthentic:
+            self._require_finished_rotation()
             return None
+
+    def _require_finished_rotation(self) -> None:
+        if self.wrapped.are_under(self._known):
+            return
+        with suppress(MasterKeyUnusable):
+            self._read(may_create=False)
+        if not self.wrapped.are_under(self._known):
+            raise GalleryUnusable(
+                "the subjects' keys are under another master key than the gallery: a rotation was "
+                "interrupted; finish it by the same command as before; nothing was changed"
+            )
 
     def _decrypt(self, purpose: Purpose, stored: bytes, place: tuple[str | int, ...]) -> bytes:
         for master in sorted(self._known.values(), key=lambda one: one.fingerprint != self._used):

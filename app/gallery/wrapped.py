@@ -1,6 +1,6 @@
 """The wrapped keys of the subjects: a small table, so that it can be written anew in no time."""
 
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
@@ -54,9 +54,19 @@ class WrappedKeys:
             with self._using(connection) as using:
                 _delete(using, numbers)
 
-    def replace(self, connection: Connection, change: Callable[[int, bytes], bytes]) -> None:
-        """Replaces every wrapped key by what `change` returns for its number and itself."""
+    def replace(
+        self, connection: Connection, change: Callable[[int, bytes], bytes], master: str
+    ) -> None:
+        """Replaces every wrapped key by what `change` returns for its number and itself.
+
+        Args:
+            connection: the transaction.
+            change: wraps a key anew.
+            master: fingerprint of the master key that the keys are wrapped under afterwards.
+        """
         with self._using(connection) as using:
+            if self._own is not None:
+                using.exec_driver_sql(f"PRAGMA user_version = {_mark_of(master)}")
             rows = [
                 {"of": row.number, "wrapped": change(row.number, row.wrapped)}
                 for row in using.execute(select(SUBJECT_KEYS)).all()
@@ -64,6 +74,19 @@ class WrappedKeys:
             own = SUBJECT_KEYS.c.number == bindparam("of")
             if rows:
                 using.execute(update(SUBJECT_KEYS).where(own), rows)
+
+    def are_under(self, masters: Iterable[str]) -> bool:
+        """Tells whether the keys may be wrapped under a master key with one of these fingerprints.
+
+        In the gallery's database they change together with the gallery's own fingerprint. In a
+        database of their own, they are under another master key after a rotation that a crash
+        interrupted: its mark remembers the last one.
+        """
+        if self._own is None:
+            return True
+        with self._own.begin() as own:
+            mark = own.exec_driver_sql("PRAGMA user_version").scalar_one()
+        return mark == 0 or mark in map(_mark_of, masters)  # 0: they were never wrapped anew
 
     def close(self) -> None:
         """Releases the database of the table's own."""
@@ -77,6 +100,11 @@ class WrappedKeys:
         else:
             with self._own.begin() as own:
                 yield own
+
+
+def _mark_of(master: str) -> int:
+    """Returns what stands in the header of the file of keys for a master key, never 0."""
+    return 1 << 28 | int(master[:7], 16)
 
 
 def _delete(connection: Connection, numbers: Collection[int]) -> None:

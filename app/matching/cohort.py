@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from app.matching.maps import Floats, VeinMaps, join_maps
 from app.matching.mean_map import MapSum
-from app.matching.scores import NO_SCORE, compare_each
-from app.matching.similarity import SHIFT
+from app.matching.scores import NO_SCORE, compare_each, compare_one
+from app.matching.similarity import SHIFT, encode
 
 PARTS = 10
 """Parts of the subjects."""
@@ -55,6 +55,54 @@ def means_of_others(
             if other != one:
                 rest = rest - shares[other]
             yield rows, columns, rest.mean(least=2)
+
+
+def compare_cohorts(
+    probes: Sequence[VeinMaps],
+    of_probes: MapSum,
+    templates: Sequence[VeinMaps],
+    of_templates: MapSum,
+) -> Floats:
+    """Returns how alike the subjects before one camera are to those before another one.
+
+    From each map the mean map of its own camera is subtracted, without its part of the subjects.
+
+    Args:
+        probes: for each of M subjects before one camera its maps, at least one.
+        of_probes: the sum over all subjects before that camera, these and any others.
+        templates: for each of N subjects before the other camera its maps.
+        of_templates: the sum over all subjects before the other camera.
+
+    Returns:
+        float32 [M, N], between the subjects' first maps; NaN as in `compare_cohort`. A subject may
+        be among both.
+    """
+    parts = list(_without_own(templates, of_templates))
+    codes = [encode(maps, mean) for maps, mean in parts]
+    found = [
+        np.concatenate(
+            [
+                compare_one(maps[i : i + 1], some, own.scales, mean, maps.shape)
+                for some, (own, _) in zip(codes, parts, strict=True)
+            ]
+        )
+        for maps, mean in _without_own(probes, of_probes)
+        for i in range(len(maps))
+    ]
+    scores = np.array(found, np.float32)
+    scores[scores == NO_SCORE] = np.nan
+    return scores
+
+
+def _without_own(
+    subjects: Sequence[VeinMaps], total: MapSum
+) -> Iterator[tuple[VeinMaps, Floats | None]]:
+    """Yields the first maps of each part of the subjects, with the mean map of all others."""
+    for part in np.array_split(np.arange(len(subjects)), min(PARTS, len(subjects))):
+        rows: list[int] = part.tolist()
+        own = [subjects[i] for i in rows]
+        rest = total - reduce(add, map(MapSum.of, own))
+        yield join_maps([maps[:1] for maps in own]), rest.mean(least=2)
 
 
 def compare_cohort(subjects: Sequence[VeinMaps], total: MapSum, shift: int = SHIFT) -> Floats:

@@ -23,7 +23,7 @@ STEPS = 16
 UNSCALED = np.array([0, 1, 0], np.float32)
 """The scale of a map that was not compared with a cohort: its scores are similarities."""
 
-_SCALE_BYTES = 12  # of three float32 values
+SCALE_BYTES = 12  # of three float32 values
 
 
 class MapShape(NamedTuple):
@@ -35,7 +35,7 @@ class MapShape(NamedTuple):
     @property
     def stored_bytes(self) -> int:
         """Size of one stored map: a byte for each value, a bit for each place, and the scale."""
-        return self.unscaled_bytes + _SCALE_BYTES
+        return self.unscaled_bytes + SCALE_BYTES
 
     @property
     def unscaled_bytes(self) -> int:

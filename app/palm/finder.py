@@ -13,17 +13,17 @@ from app.palm.views import close_view, from_view, look, look_at_all, whole_view
 PALM_WIDTH = 84 / 38
 """Width of the palm in distances of the outer gaps: 84 mm, the mean of drawn palms."""
 
-MOST_LOOKS = 4
-"""Looks at an image, at most: one at all of it, and three closer ones."""
-
-AGREED = 0.03
-"""Greatest distance of the gaps of two looks, in palm widths, after which no other look follows."""
+AGREED = 0.06
+"""Greatest distance of the gaps of two looks, in palm widths, after which no other look follows: a
+closer one would not find them better."""
 
 _LEAST_HAND = 0.02
 """Probability of a hand in the whole image below which no closer look follows."""
 
-_MOVED = 0.08
-"""Distance between two looks, in palm widths, that divides the certainty by e."""
+_MOVED = (0.16, 0.08, 0.08)
+"""For each closer look, of which there are no more, the distance from the look before, in palm
+widths, that divides the certainty by e. The first look is at the whole image and less exact: a palm
+has half the pixels in it."""
 
 _OFF_CENTRE = 0.2
 """Distance of the palm's middle from the square's, in palm widths, that does the same."""
@@ -91,16 +91,17 @@ class Finder:
         """
         if whole.kind("hand") < _LEAST_HAND:
             return Search(whole, 0.0)
-        last, moved = whole, np.inf
-        for _ in range(MOST_LOOKS - 1):
+        last, doubt = whole, np.inf
+        for allowed in _MOVED:
             if _gap_distance(last) < 2:
                 return Search(last, 0.0)
             view = close_view(last.points[:3])
             closer = self._look(grey, view, look(grey, view, self._side_px))
             moved, last = _distance(last, closer), closer
+            doubt = (moved / allowed) ** 2
             if moved < AGREED:
                 break
-        return Search(last, _certainty(last, moved))
+        return Search(last, _certainty(last, doubt))
 
     def _look(self, grey: Image, view: Square, pixels: Image) -> Look:
         found = read_landmarks(pixels, self._run)
@@ -124,15 +125,20 @@ def _distance(before: Look, after: Look) -> float:
     return float(apart) / max(PALM_WIDTH * _gap_distance(after), 1e-9)
 
 
-def _certainty(last: Look, moved: float) -> float:
-    """Returns the certainty of the last look's gaps: a product of four factors, each 0 to 1."""
+def _certainty(last: Look, doubt: float) -> float:
+    """Returns the certainty of the last look's gaps: a product of four factors, each 0 to 1.
+
+    Args:
+        last: the last look.
+        doubt: 0 or more, how little it agrees with the look before.
+    """
     off = np.hypot(*(last.points[3] - middle_below(last.points[:3]))) / max(
         PALM_WIDTH * _gap_distance(last), 1e-9
     )
     factors = (
         last.kind("hand"),
         last.found.certainty.min(),
-        np.exp(-((moved / _MOVED) ** 2)),
+        np.exp(-doubt),
         np.exp(-((off / _OFF_CENTRE) ** 2)),
     )
     return float(np.prod(factors))

@@ -84,16 +84,21 @@ def decode(logits: Floats, size_px: int) -> tuple[NDArray[np.float64], NDArray[n
         float64 [K].
     """
     grid, _, count = logits.shape
-    flat = np.asarray(logits, np.float64).reshape(-1, count)
-    odds = np.exp(flat - flat.max(axis=0))
-    odds /= odds.sum(axis=0)
-    rows, columns = np.divmod(odds.argmax(axis=0), grid)
-    places: NDArray[np.float64] = np.arange(grid, dtype=np.float64)
-    near_y = np.abs(places[:, None] - rows) <= _REACH
-    near_x = np.abs(places[:, None] - columns) <= _REACH
-    around = odds.reshape(grid, grid, count) * near_y[:, None] * near_x[None]
-    mass = around.sum(axis=(0, 1))
-    x = (around.sum(axis=0) * places[:, None]).sum(axis=0) / mass
-    y = (around.sum(axis=1) * places[:, None]).sum(axis=0) / mass
+    flat = np.ascontiguousarray(logits.reshape(-1, count).T, np.float64)
+    odds = np.exp(flat - flat.max(axis=1, keepdims=True))
+    odds /= odds.sum(axis=1, keepdims=True)
+    points, mass = np.empty((count, 2)), np.empty(count)
+    for k, peak in enumerate(odds.argmax(axis=1).tolist()):
+        row, column = divmod(peak, grid)
+        top, left = max(row - _REACH, 0), max(column - _REACH, 0)
+        near = np.s_[top : row + _REACH + 1, left : column + _REACH + 1]
+        around = odds[k].reshape(grid, grid)[near]
+        mass[k] = around.sum()
+        points[k] = left + _mean_place(around.sum(axis=0)), top + _mean_place(around.sum(axis=1))
     stride = size_px / grid
-    return (np.stack([x, y], axis=1) + 0.5) * stride - 0.5, mass
+    return (points + 0.5) * stride - 0.5, mass
+
+
+def _mean_place(weights: NDArray[np.float64]) -> float:
+    """Returns the mean of the places 0 to P - 1, weighted by [P]."""
+    return float(np.arange(len(weights)) @ weights / weights.sum())

@@ -1,6 +1,6 @@
 """Reads a palm from the bytes of a file: decode, find the palm, cut its square, measure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.palm.capture import CaptureMode
 from app.palm.decode import ImageLimits, decode
+from app.palm.errors import PalmImageError, PoorQuality
 from app.palm.finder import Finder
 from app.palm.hand import Region, cut, locate
 from app.palm.landmarks import DIRECTIONS
@@ -99,6 +100,49 @@ class PalmReader:
             pixels = as_input(square)
         quality = assess(image, region, pixels[..., 0], float(skin.mean()))
         return Palm((image.shape[0], image.shape[1]), region, pixels, skin, quality)
+
+
+def read_palms(
+    reader: PalmReader,
+    images: Sequence[bytes],
+    size_px: int,
+    mode: CaptureMode | None,
+    *,
+    least_quality: int,
+    lap: Callable[[str], None],
+) -> list[Palm]:
+    """Reads the palm in each image of a request; an error names the image.
+
+    Args:
+        reader: the reader.
+        images: whole image files.
+        size_px: see `PalmReader.read`.
+        mode: likewise.
+        least_quality: least quality of each image, 0 to 100.
+        lap: told the name of each stage at its end.
+
+    Raises:
+        ValueError: if there are no images.
+        PalmImageError: if one cannot be used; a `PoorQuality` has the reasons by image.
+    """
+    if not images:
+        raise ValueError("no image is given: give at least one")
+    palms: list[Palm] = []
+    for position, data in enumerate(images, start=1):
+        place = f"image {position} of {len(images)}"
+        try:
+            image = reader.decode(data)
+            lap("decode")
+            palm = reader.find(image, size_px, mode)
+            palm.quality.refuse_below(least_quality)
+            lap("find")
+            palms.append(palm)
+        except PoorQuality as error:
+            reasons = {f"images.{position - 1}.{n}": why for n, why in error.reasons.items()}
+            raise PoorQuality(f"{place}: {error}", reasons) from error
+        except PalmImageError as error:
+            raise type(error)(f"{place}: {error}") from error
+    return palms
 
 
 def warn_of_turns(palms: Sequence[Palm]) -> list[str]:

@@ -1,5 +1,6 @@
 """A real server in a thread, and clients that speak to it byte by byte."""
 
+import gc
 import socket
 import threading
 import time
@@ -40,6 +41,7 @@ def live(app: ASGIApp, limits: ConnectionLimits = UNLIMITED) -> Iterator[Server]
             server.should_exit = True
             thread.join(PATIENCE_S)
             assert not thread.is_alive()
+            gc.unfreeze()  # what this server's start made
 
 
 def wait_until(is_so: Callable[[], object]) -> None:

@@ -15,6 +15,7 @@ SUBJECT = Subject(
     name=None,
     hand=None,
     origin="enrolled",
+    collection="default",
     created_at=datetime(2026, 11, 28, tzinfo=UTC),
     template_counts={},
     captures=[],

@@ -1,14 +1,21 @@
 """Connections that keep the service waiting, over real sockets."""
 
 import asyncio
+import gc
 import resource
 import socket
 import threading
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from app.connections import BACKLOG, OTHER_FILES, ConnectionLimits, affordable_connections
+from app.connections import (
+    BACKLOG,
+    OTHER_FILES,
+    READ_BYTES,
+    ConnectionLimits,
+    affordable_connections,
+)
 from tests.app.live import PATIENCE_S, connect, head, live, read_to_the_end, status_of, wait_until
 
 GET = head("GET /")
@@ -152,3 +159,27 @@ def test_the_limit_of_open_files_limits_the_connections(monkeypatch: pytest.Monk
     allow(others)
     with pytest.raises(ValueError, match=f"may open {others} files.*raise the limit"):
         affordable_connections(256)
+
+
+def test_a_large_body_is_read_in_small_pieces_so_that_others_are_served_in_between() -> None:
+    sizes: list[int] = []
+
+    async def note_sizes(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_noting() -> Message:
+            message = await receive()
+            sizes.append(len(message.get("body", b"")))
+            return message
+
+        await answer(scope, receive_noting, send)
+
+    size = 16 * READ_BYTES
+    with live(note_sizes) as server, connect(server) as connection:
+        connection.sendall(head("POST /", f"Content-Length: {size}") + b"x" * size)
+        assert status_of(connection) == 200
+    assert sum(sizes) == size
+    assert max(sizes) <= 2 * READ_BYTES  # while one is waited for, another is kept
+
+
+def test_the_garbage_collector_does_not_search_what_the_start_made() -> None:
+    with live(answer):
+        wait_until(gc.get_freeze_count)

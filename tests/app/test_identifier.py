@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from app.compare import UPRIGHT
 from app.ensemble import Ensemble, NetsDisagree
+from app.gallery.errors import TemplatesMissing
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.identifier import Identifier, TemplatesMissing
+from app.identifier import Identifier
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.matching.maps import Signs, VeinMaps
@@ -144,7 +145,7 @@ def test_a_probe_of_several_images_is_the_mean_of_their_scores(gallery: Gallery)
 
 def test_more_enrolled_images_need_a_higher_score(identifier: Identifier) -> None:
     images = [palm(77, shot) for shot in range(3)]
-    identifier.enroll("eve", None, None, images, add=False)
+    identifier.enroller.enroll("eve", None, None, images, add=False)
 
     one, three = (identifier.verify(subject, [palm(77)]) for subject in ("p001", "eve"))
 
@@ -223,7 +224,7 @@ def test_verify_refuses_another_palm(identifier: Identifier, other: bytes) -> No
 
 
 def test_enroll_stores_the_maps_of_each_net(identifier: Identifier, gallery: Gallery) -> None:
-    identifier.enroll("eve", "Eve", "right", [palm(77, 1), palm(77, 2)], add=False)
+    identifier.enroller.enroll("eve", "Eve", "right", [palm(77, 1), palm(77, 2)], add=False)
 
     subject = gallery.subject("eve")
     assert (subject.name, subject.hand) == ("Eve", "right")
@@ -257,7 +258,7 @@ def test_threads_get_the_same_answers_as_one_caller(gallery: Gallery) -> None:
     def work(turn: int) -> bool:
         person = 1 + turn % 3
         if turn % 5 == 0:
-            identifier.enroll(f"e{turn}", None, None, [palm(100 + turn)], add=False)
+            identifier.enroller.enroll(f"e{turn}", None, None, [palm(100 + turn)], add=False)
         return identifier.identify([palm(person)]).score == pytest.approx(expected[person])
 
     with ThreadPoolExecutor(8) as pool:
@@ -295,7 +296,7 @@ def test_from_20_subjects_on_thresholds_count_deviations_of_the_site_s_impostors
     for seed in range(50, 70):
         mean_map = first.describe_gallery().mean_map
         assert (mean_map.subjects, mean_map.impostors) == (0, None)
-        first.enroll(f"s{seed}", None, None, [palm(seed)], add=False)
+        first.enroller.enroll(f"s{seed}", None, None, [palm(seed)], add=False)
     first.close()
 
     identifier = start()

@@ -1,14 +1,17 @@
 """API keys on the command line, and the master key that they depend on."""
 
+import hmac
 import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from app.__main__ import main
+from app.key_ring import DIGEST_BYTES, issue
 from app.keys import SCOPES
 from app.master_key import MasterKeys, MasterKeyUnusable
 from tests.app.conftest import largest_file
@@ -42,6 +45,27 @@ def test_a_key_is_created_listed_and_revoked(capsys: Captured) -> None:
     assert token.split("_", 2)[2].strip() not in first
     assert "expired" in run(capsys, "revoke", key_id)
     assert "expired" in run(capsys, "list").splitlines()[0]
+
+
+def test_a_key_may_be_limited_to_collections(capsys: Captured) -> None:
+    create = ("create", "gate", "--scope", "identify", "--collection", "staff")
+    run(capsys, *create, "--collection", "guests")
+    assert run(capsys, "list").endswith("  identify  in guests,staff  gate\n")
+    for admin in ("admin", "all"):
+        assert "'admin' cannot be limited" in run(capsys, *create, "--scope", admin, status=2)
+    with pytest.raises(SystemExit):
+        main(["keys", *create, "--collection", "Gäste"])
+    assert "1 to 64 small letters" in capsys.readouterr().err
+    assert len(run(capsys, "list").splitlines()) == 1
+
+
+@pytest.mark.parametrize("until", [None, datetime(2030, 1, 1, tzinfo=UTC)])
+def test_keys_of_the_former_release_are_sealed_alike(until: datetime | None) -> None:
+    secret = bytes(range(32))
+    stored, _ = issue("ops", ["read", "admin"], until, secret)
+    told = f"{stored.key.key_id} read admin {until.isoformat() if until else None}".encode()
+    own = stored.digest[:DIGEST_BYTES]
+    assert stored.digest == own + hmac.digest(secret, b"seal:" + own + told, "sha256")
 
 
 def test_a_key_that_does_not_exist_is_named(capsys: Captured) -> None:

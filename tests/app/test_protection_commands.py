@@ -10,10 +10,11 @@ import pytest
 from app.__main__ import main
 from app.gallery import sqlite
 from app.gallery.errors import GalleryUnusable
+from app.gallery.following import START
 from app.gallery.sql import SqlGallery
-from app.main import open_gallery
 from app.settings import read_settings
-from tests.app.gallery.conftest import enroll
+from app.wiring import open_gallery
+from tests.app.gallery.conftest import VGG16, enroll
 from tests.app.gallery.test_erasure import key_bytes, reading
 
 Captured = pytest.CaptureFixture[str]
@@ -33,16 +34,16 @@ def test_verification_lists_erasures_and_fails_while_one_is_pending(
     assert main(["erasures", "verify"]) == 0
     assert capsys.readouterr().out == ""
     with closing(open_gallery(read_settings())) as gallery:
-        enroll(gallery, "ada")
+        enroll(gallery, "zuse")
         with reading(folder / "gallery.db.keys"):
-            erasure = gallery.delete("ada")
+            erasure = gallery.delete("zuse")
             assert main(["erasures", "verify"]) == 1
             assert "pending" in capsys.readouterr().out
         assert main(["erasures", "verify"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(erasure.erasure_id)
     assert line.endswith(f"subject of {erasure.pseudonym}  database done  log done")
-    assert "ada" not in line
+    assert "zuse" not in line
 
 
 def test_verification_fails_if_a_file_cannot_be_written_anew(
@@ -137,6 +138,28 @@ def test_a_rotation_replaces_the_master_key_and_keeps_the_api_keys(
     (folder / "master.key").write_text(former)
     assert main(["keys", "list"]) == 2
     assert "PALM_MASTER_KEY_FILE" in capsys.readouterr().err
+
+
+def test_templates_are_transformed_anew_and_the_former_key_is_destroyed(
+    folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PURGE_TIMEOUT_S", 0)
+    with closing(open_gallery(read_settings())) as gallery:
+        enroll(gallery, "ada")
+        before = gallery.changes(START, [VGG16], 9).maps[0].maps
+        assert main(["rotate-templates"]) == 0
+        printed = capsys.readouterr().out
+        assert "under a new key; the former key is destroyed" in printed
+        assert "erase those that were stolen" in printed
+        with reading(folder / "gallery.db"):
+            assert main(["rotate-templates"]) == 1
+        assert "still in the store's files, which a program reads" in capsys.readouterr().out
+        assert gallery.changes(START, [VGG16], 9).maps[0].maps == before  # a service goes on
+    told = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
+    assert [(one["action"], one["phase"]) for one in told] == [
+        ("rotate-templates", "begun"),
+        ("rotate-templates", "done"),
+    ] * 2
 
 
 def test_a_rotation_tells_if_the_key_stands_in_the_environment(

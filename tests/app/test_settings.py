@@ -48,6 +48,13 @@ def test_a_search_in_the_database_needs_a_gallery_in_postgresql(
         read_settings()
     monkeypatch.setenv("PALM_GALLERY_URL", "postgresql://palm:secret@host/palm")
     assert read_settings().search == "pgvector"
+    monkeypatch.setenv("PALM_OUTAGE_S", "60")
+    with pytest.raises(
+        ValueError, match=r"^PALM_OUTAGE_S: .*set PALM_OUTAGE_S=0, or set PALM_S.*'60'"
+    ):
+        read_settings()
+    monkeypatch.setenv("PALM_OUTAGE_S", "0")
+    assert read_settings().search == "pgvector"
     monkeypatch.setenv("PALM_SEARCH", "pgvectors")
     with pytest.raises(ValueError, match=r"^PALM_SEARCH: .*'memory' or 'pgvector'"):
         read_settings()

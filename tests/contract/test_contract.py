@@ -146,7 +146,7 @@ def test_the_manifest_tells_what_the_net_was_trained_on(store: Path) -> None:
 def test_exported_nets_identify_and_enroll(store: Path, database: Path, gallery: Gallery) -> None:
     identifier = open_identifier(store, ["alexnet", "vgg16"], gallery)
     shots = [p.read_bytes() for p in sorted((database / "p002/s3").iterdir())]
-    identifier.enroll("somebody", None, "left", shots, add=False, force=True)
+    identifier.enroller.enroll("somebody", None, "left", shots, add=False, force=True)
     found = identifier.identify(shots)
     assert found.candidates[0].subject_id == "somebody"
     assert found.candidates[0].score == pytest.approx(1, abs=1e-3)

@@ -67,6 +67,11 @@ def migrate(connection: Connection) -> None:
         connection.execute(insert(GALLERY), first)
 
 
+def newest_revision() -> str:
+    """Returns the revision of this release's tables."""
+    return str(_scripts().get_current_head())
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "app.gallery:migrations")

@@ -11,12 +11,12 @@ from fastapi.testclient import TestClient
 
 from app.audit import head_of
 from app.audit_check import check_audit
-from app.gallery.gallery import Secrets
+from app.gallery.secret_keys import Secrets
 from app.key_ring import KeyRing
 from app.keys import Scope
-from app.main import open_gallery
 from app.pseudonyms import Pseudonyms
 from app.settings import Settings
+from app.wiring import open_gallery
 from tests.app.api.conftest import (
     assert_problem,
     enroll,
@@ -219,8 +219,8 @@ def test_a_change_that_was_begun_is_answered_although_its_end_cannot_be_written(
 ) -> None:
     create = KeyRing.create
 
-    def create_and_spoil(ring: KeyRing, name: str, scopes: list[Scope], expires_at: Any) -> Any:
-        made = create(ring, name, scopes, expires_at)
+    def create_and_spoil(ring: KeyRing, name: str, scopes: list[Scope], *further: Any) -> Any:
+        made = create(ring, name, scopes, *further)
         file.rename(file.with_name("moved"))
         file.mkdir()
         return made

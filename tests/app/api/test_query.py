@@ -13,7 +13,7 @@ from tests.app.api.conftest import assert_problem, images, png
         (
             "GET",
             "/v1/subjects?limit=5&offset=2",
-            "offset: is not a query parameter; known are after, limit",
+            "offset: is not a query parameter; known are after, collection, limit, name, origin",
         ),
         (
             "GET",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from starlette.types import Message
 
 from app.api.problems import Overloaded
-from app.api.service import Admission, ClientGone
+from app.api.service import MAX_WAITING, Admission, ClientGone
 from app.matching.maps import VeinMaps
 from app.settings import Settings
 from tests.app.api.conftest import ToyNet, load_only, make_app, png
@@ -64,6 +64,23 @@ def test_a_client_that_waits_too_long_is_refused() -> None:
         async with admission.place(request_of(asyncio.Event())):
             with pytest.raises(Overloaded):
                 await hold(admission, request_of(asyncio.Event()))
+
+    asyncio.run(run())
+
+
+def test_a_client_is_refused_at_once_while_many_others_wait() -> None:
+    async def run() -> None:
+        admission = Admission(1, 60.0)
+        async with admission.place(request_of(asyncio.Event())):
+            others = [
+                asyncio.create_task(hold(admission, request_of(asyncio.Event())))
+                for _ in range(MAX_WAITING)
+            ]
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded, match=f"{MAX_WAITING} others wait"):
+                await hold(admission, request_of(asyncio.Event()))
+        await asyncio.gather(*others)
+        await hold(admission, request_of(asyncio.Event()))
 
     asyncio.run(run())
 

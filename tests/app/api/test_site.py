@@ -9,12 +9,12 @@ import pytest
 from app.__main__ import main
 from app.ensemble import Ensemble
 from app.gallery.errors import GalleryUnusable
-from app.main import open_gallery
 from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
 from app.settings import Settings
 from app.site import SiteReport
+from app.wiring import open_gallery
 from tests.app.api.conftest import (
     Load,
     assert_problem,
@@ -60,7 +60,11 @@ def test_thresholds_that_are_too_low_for_the_site_are_raised_at_the_next_start(
     low = loader(TOO_LOW)
     with local_client(make_app(enrolled, low)) as client:
         before = verify(client, "e50", png(50, 2)).json()["threshold"]["score"]
-        assert client.get("/v1/site").json() == {"report": None, "used": False}
+        assert client.get("/v1/site").json() == {
+            "report": None,
+            "used": False,
+            "cameras": [],
+        }
     report = calibrate(enrolled, low)
     assert report.rates[0].observed > 5 * report.rates[0].fmr
     with local_client(make_app(enrolled, low)) as client:

@@ -27,7 +27,7 @@ from tests.app.api.conftest import (
 
 def test_health(shared_client: TestClient) -> None:
     assert shared_client.get("/health/live").json() == {"status": "alive"}
-    ready = {"status": "ready", "subjects": 3, "without_templates": 0}
+    ready = {"status": "ready", "subjects": 3, "without_templates": 0, "gallery_as_of": None}
     assert shared_client.get("/health/ready").json() == ready
 
 
@@ -49,8 +49,9 @@ def test_the_gallery_is_described_without_any_map(shared_client: TestClient) -> 
     assert gallery == {
         "subjects": 3,
         "without_templates": 0,
-        "mean_map": {"subjects": 0, "revision": 0, "impostors": None},
+        "mean_map": {"subjects": 0, "revision": 0, "impostors": None, "cameras": []},
         "fpir": 0.01,
+        "as_of": None,
     }
 
 

@@ -16,13 +16,13 @@ from app.ensemble import TrainedTemplates
 from app.gallery.gallery import Gallery
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
 from app.gallery.sql import SqlGallery
-from app.gallery.sums import decrypt_sum
+from app.gallery.sums import decrypt_sum, is_sum
 from app.gallery.vault import Vault
-from app.main import GALLERIES
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey
+from app.wiring import GALLERIES
 from tests.app.conftest import MASTER_KEYS
 
 SHAPE = MapShape(8, 4)
@@ -127,9 +127,11 @@ def change_maps(gallery: Gallery, change: Callable[[bytes], bytes]) -> None:
         for row in connection.execute(select(MAPS)).all():
             place = (row.net, row.template_id, row.number)
             key = keys[row.subject_id]
-            changed = key.encrypt_map(change(key.decrypt_map(row.map, *place)), *place)
+            plain = key.decrypt_map(row.map, *place, row.transform)
             own = MAPS.c.map_id == row.map_id
-            connection.execute(update(MAPS).where(own).values(map=changed))
+            connection.execute(
+                update(MAPS).where(own).values(key.encrypt_map(change(plain), *place))
+            )
 
 
 def make_plain(gallery: Gallery) -> None:
@@ -144,13 +146,13 @@ def make_plain(gallery: Gallery) -> None:
             connection.execute(update(SUBJECTS).where(own).values(name=name))
         for row in connection.execute(select(MAPS)).all():
             key = keys[row.subject_id]
-            plain = key.decrypt_map(row.map, row.net, row.template_id, row.number)
+            plain = key.decrypt_map(row.map, row.net, row.template_id, row.number, row.transform)
             own = MAPS.c.map_id == row.map_id
-            connection.execute(update(MAPS).where(own).values(map=plain))
+            connection.execute(update(MAPS).where(own).values(map=plain, transform=None))
         for row in connection.execute(select(MAP_SUMS)).mappings().all():
-            own = (MAP_SUMS.c.net == row["net"], MAP_SUMS.c.template_id == row["template_id"])
+            own = is_sum(row["net"], row["template_id"], row["camera"])
             plain = decrypt_sum(vault, row)
-            connection.execute(update(MAP_SUMS).where(*own).values(sums=plain))
+            connection.execute(update(MAP_SUMS).where(own).values(sums=plain))
         connection.execute(delete(SECRETS))
         connection.execute(update(GALLERY).values(master=None))
         vault.wrapped.remove(connection, list(ids))

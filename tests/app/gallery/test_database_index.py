@@ -10,7 +10,15 @@ import psycopg
 import pytest
 from numpy.typing import NDArray
 
-from app.gallery import coarse_schema, coarse_tables, comparison, database_index, postgresql
+from app.gallery import (
+    coarse_following,
+    coarse_schema,
+    coarse_tables,
+    comparison,
+    database_index,
+    postgresql,
+)
+from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.coarse import rows_of, windows_of
 from app.gallery.coarse_tables import CoarseGallery, CoarseTables
 from app.gallery.comparison import Found
@@ -19,12 +27,12 @@ from app.gallery.errors import GalleryUnusable
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
-from app.gallery.means import Means
+from app.gallery.outage import Outage
 from app.indexes import open_index
-from app.main import GALLERIES
 from app.master_key import MasterKeys
 from app.matching.transform import Transform
 from app.settings import Settings
+from app.wiring import GALLERIES
 from tests.app.conftest import MASTER_KEYS
 from tests.app.gallery.conftest import Open, change_maps
 from tests.app.gallery.test_erasure import (  # noqa: F401
@@ -120,12 +128,13 @@ def test_it_proposes_the_same_subjects_as_the_index_in_memory(
     assert theirs.mean_map.subjects == ours.mean_map.subjects == 30
     everybody = by_id(theirs.search(probe(3)))
     proposer, view = theirs._proposer, theirs._current()
+    mean = view.means.of(UNNAMED).maps[proposer]
     for images, most in [(1, 1), (1, 12), (3, 5), (3, 20)]:
         monkeypatch.setattr(database_index, "CANDIDATES", most)
         own = [nearly(palm(7, images)[net.format], seed=images) for net in NETS]
         for probes in (probe(90 + most, images), probe(60, images, masked=0.3), own):
             similar = comparison.coarse_similarity(
-                view.rows[proposer], len(view.subjects), probes[proposer], view.means.maps[proposer]
+                view.rows[proposer], len(view.subjects), probes[proposer], mean
             )
             found = ours.search(probes)
             proposed = by_id(found).keys()
@@ -169,7 +178,7 @@ def test_every_change_by_another_process_is_seen_by_the_next_call(open_gallery: 
 def test_trained_identities_are_compared_with_shipped_and_added_templates(
     gallery: Gallery, index: DatabaseIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_index, "SUBJECTS_PER_PAGE", 1)  # both have one revision
+    monkeypatch.setattr(coarse_following, "SUBJECTS_PER_PAGE", 1)  # both have one revision
     gallery.seed_trained(["p001", "p002"])
     check(index.search(probe(3)), {"p001": shipped(0), "p002": shipped(1)}, probe(3))
     enroll(gallery, "p001", seed=4)
@@ -272,7 +281,7 @@ def test_searches_go_on_while_their_version_is_replaced(
 
     def replace_first(*given: Any) -> Any:
         monkeypatch.undo()
-        index._build(Means.none(NETS))
+        index._follower.build(Cameras.without(NETS))
         return propose(*given)
 
     monkeypatch.setattr(CoarseTables, "propose", replace_first)
@@ -293,26 +302,36 @@ def test_a_version_that_is_read_is_removed_later(
     (former,) = tables(execute)
     with psycopg.connect(url) as foreign:
         foreign.execute(f"SELECT count(*) FROM {former}")  # type: ignore[arg-type]
-        index._build(Means.none(NETS))
+        index._follower.build(Cameras.without(NETS))
         check(index.search(probe(9)), {"ada": palm(1)}, probe(9))
         assert former in tables(execute)
-    index._build(Means.none(NETS))
+    index._follower.build(Cameras.without(NETS))
     assert former not in tables(execute)
 
 
-def test_a_gallery_that_was_restored_gets_new_coarse_maps(
-    gallery: Gallery, index: DatabaseIndex, execute: Execute
+def test_a_database_that_was_put_back_gets_new_coarse_maps(
+    open_gallery: Open, execute: Execute
 ) -> None:
+    gallery = open_gallery()
+    index = index_of(gallery)
     enroll(gallery, "ada", seed=1)
-    restored = gallery.revision()
+    former_revision = gallery.revision()
     enroll(gallery, "eve", seed=2)
     index.refresh()
     (former,) = tables(execute)
-    execute("ALTER TABLE subjects DISABLE TRIGGER ALL; DELETE FROM subjects WHERE changed > 1")
-    execute(f"UPDATE gallery SET revision = {restored}")
-    check(index.search(probe(9)), {"ada": palm(1)}, probe(9))
+    # As pg_restore leaves it with a dump from before the first search in the database.
+    execute("DROP TRIGGER forget_coarse ON subjects; DELETE FROM subjects WHERE changed > 1")
+    execute(f"UPDATE gallery SET revision = {former_revision}")
+    with pytest.raises(GalleryUnusable, match="put back to revision"):
+        index.search(probe(9))
+    again = open_gallery()
+    later = index_of(again)
+    check(later.search(probe(9)), {"ada": palm(1)}, probe(9))
     assert len(tables(execute)) == 1
     assert tables(execute) != [former]
+    again.delete("ada")
+    assert later.count_subjects() == 0
+    assert stored_bits(execute) == []
 
 
 def test_a_damaged_template_is_reported_until_its_subject_is_deleted(
@@ -341,13 +360,13 @@ def test_the_bits_are_transformed_and_the_mean_maps_encrypted(
     plain = Transform(bytes(32), size, "")
     plain.order, plain.flips = np.arange(size), np.zeros(size, np.bool_)
     changes = gallery.changes(START, [net.format for net in NETS], 99)
-    _, _, means = index._known
+    means = index._follower.means
     rows = rows_of(changes, NETS, means, index._proposer, plain)
     bits = [int(one, 2).to_bytes(size // 8) for one in rows.bits]
     content = files()
     assert not any(one in content for one in bits)
     assert all(one in content for one in stored_bits(execute))
-    mean = means.maps[0]
+    mean = means.of(UNNAMED).maps[0]
     assert mean is not None
     assert mean.tobytes()[:16] not in content
     assert len({text for text in windows_of(probe(1)[0], mean, plain)[0]}) == 25
@@ -517,6 +536,6 @@ def test_the_setting_chooses_the_index(gallery: Gallery) -> None:
     enroll(gallery, "ada", seed=1)
     for search, expected in [("memory", GalleryIndex), ("pgvector", DatabaseIndex)]:
         settings = Settings(search=search, gallery_url="postgresql://palm@host/palm")
-        index = open_index(settings, ensemble, gallery)
+        index = open_index(settings, ensemble, gallery, Outage())
         assert isinstance(index, expected)
         check(index.search(probe(9)), {"ada": palm(1)}, probe(9))

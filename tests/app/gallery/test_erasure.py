@@ -186,8 +186,9 @@ def test_what_one_process_cannot_purge_is_purged_by_the_next_change_of_another(
     assert execute(path, "SELECT leftover FROM gallery") == [(None,)]
 
 
-def test_plain_rows_that_a_reader_keeps_are_removed_by_the_next_change_of_another_process(
-    open_gallery: Open, files: Files, path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("by", ["a start", "a verification"])
+def test_plain_rows_that_a_reader_keeps_are_removed_by(
+    open_gallery: Open, files: Files, path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     monkeypatch.setattr(sqlite, "PURGE_TIMEOUT_S", 0)
     gallery = open_gallery()
@@ -198,7 +199,16 @@ def test_plain_rows_that_a_reader_keeps_are_removed_by_the_next_change_of_anothe
         assert not here.rotate_master_key(b"\x11" * 32)  # which leaves less than plain rows
     assert [trace for trace in PLAIN if trace in files()]
     assert execute(path, "SELECT leftover FROM gallery") == [("plain",)]
-    there.update("ada", {"hand": "left"})
+    with monkeypatch.context() as patch:  # no change waits until the whole store is written anew
+        patch.setattr(sqlite.SqliteFiles, "scrub", lambda _: pytest.fail("a change waits"))
+        there.update("ada", {"hand": "left"})
+        enroll(there, "eve")
+        there.delete("eve")
+    assert execute(path, "SELECT leftover FROM gallery") == [("plain",)]
+    if by == "a start":
+        open_gallery()
+    else:
+        there.verify_erasures()
     assert not [trace for trace in PLAIN if trace in files()]
     assert execute(path, "SELECT leftover FROM gallery") == [(None,)]
 
@@ -207,8 +217,8 @@ def run_and_die(path: Path, seam: str, act: str) -> None:
     """Opens a gallery in another process, which dies when it comes to a function."""
     script = (
         "import os, sys\n"
-        "from app.gallery import sql, sqlite, wrapped\n"
-        "from app.main import GALLERIES\n"
+        "from app.gallery import moving, sql, sqlite, wrapped\n"
+        "from app.wiring import GALLERIES\n"
         "from tests.app.conftest import MASTER_KEYS\n"
         "from tests.app.gallery.conftest import enroll\n"
         f"{seam} = lambda *_, **__: os._exit(9)\n"

@@ -146,6 +146,49 @@ def test_a_gallery_whose_file_is_no_longer_there_is_refused_at_once(
     assert (path.read_bytes() if path.exists() else None) == before
 
 
+@pytest.mark.parametrize("how", ["stopped", "running", "no database"])
+def test_a_gallery_whose_file_is_overwritten_in_place_is_refused(
+    open_gallery: Open, path: Path, how: str
+) -> None:
+    gallery = open_gallery()
+    enroll(gallery, "ada")
+    if how == "stopped":
+        gallery.close()
+        gallery = open_gallery()
+    elif how == "running":
+        checkpoint(path)
+    former = path.read_bytes() if how != "no database" else b"recipes" * 9999
+    for i in range(3):
+        enroll(gallery, f"s{i}", seed=i)
+    checkpoint(path)
+    assert gallery.subject("s2")
+    path.write_bytes(former)
+    uses: list[Callable[[], object]] = [
+        lambda: gallery.subject("ada"),
+        lambda: enroll(gallery, "eve"),
+        lambda: gallery.delete("ada"),
+    ]
+    for use in uses:
+        with pytest.raises(GalleryUnusable, match=f"{re.escape(str(path))} was overwritten"):
+            use()
+
+
+def test_other_processes_write_the_file_unnoticed(open_gallery: Open, path: Path) -> None:
+    gallery, other = open_gallery(), open_gallery()
+    for i in range(20):
+        enroll(other, f"s{i}", seed=i)
+        if i % 3 == 0:
+            checkpoint(path)
+        elif i % 5 == 0:
+            other.verify_erasures()
+        assert gallery.subject(f"s{i}")
+
+
+def checkpoint(path: Path) -> None:
+    """Moves the log into the file, as SQLite does from time to time."""
+    assert execute(path, "PRAGMA wal_checkpoint(FULL)")[0][0] == 0
+
+
 def file_bytes(path: Path) -> bytes:
     """Returns the bytes of the gallery's file, its log and its shared index."""
     return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
@@ -360,7 +403,8 @@ def drop_cameras(path: Path) -> None:
 def go_back(gallery: Gallery, path: Path) -> None:
     """Turns a gallery into one of the last release before Alembic."""
     make_plain(gallery)
-    execute(path, "DROP INDEX maps_by_subject")
+    for index in ("maps_by_subject", "maps_by_transform"):
+        execute(path, f"DROP INDEX {index}")
     for column in ("number", "added_at", "camera", "transform"):
         execute(path, f"ALTER TABLE maps DROP COLUMN {column}")
     for index in ("subjects_by_collection", "subjects_by_retention"):
@@ -369,7 +413,7 @@ def go_back(gallery: Gallery, path: Path) -> None:
         execute(path, f"ALTER TABLE subjects DROP COLUMN {column}")
     drop_cameras(path)
     execute(path, "CREATE INDEX maps_by_subject ON maps (subject_id, net, template_id, capture)")
-    for column in ("master", "leftover"):
+    for column in ("master", "leftover", "generation"):
         execute(path, f"ALTER TABLE gallery DROP COLUMN {column}")
     for table in ("keys", "requests", "erasures", "secrets", "alembic_version"):
         execute(path, f"DROP TABLE {table}")

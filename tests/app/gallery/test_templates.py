@@ -16,7 +16,8 @@ from app.gallery.errors import (
     TemplateUnknown,
 )
 from app.gallery.following import START
-from app.gallery.gallery import Gallery, Once
+from app.gallery.gallery import Gallery
+from app.gallery.once import Once
 from app.palm.capture import Capture
 from tests.app.gallery.conftest import ALEXNET, BOTH_STORES, VGG16, Open, enroll, vein_maps
 

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from app.gallery import encryption, sql, sqlite
+from app.gallery import encryption, enrolling, sqlite
 from app.gallery.cipher import Cipher, NotAuthentic, derive_key
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
 from app.gallery.schema import GALLERY
-from app.main import GALLERIES
+from app.gallery.transactions import Transactions
 from app.master_key import MasterKeys, MasterKeyUnusable
 from app.matching.maps import VeinMaps
+from app.wiring import GALLERIES
 from tests.app.conftest import MASTER_KEYS, execute
 from tests.app.gallery.conftest import (
     ALEXNET,
@@ -92,6 +93,7 @@ MOVES = {
     "an image's number": "UPDATE maps SET number = number + 100 WHERE subject_id = 'ada'",
     "a template id": "UPDATE maps SET net = 'vgg16', template_id = '0123456789abcdef' "
     "WHERE subject_id = 'ada' AND net = 'alexnet'",
+    "a template key's id": "UPDATE maps SET transform = NULL WHERE subject_id = 'ada'",
     "a subject's number": "UPDATE subjects SET number = (SELECT number + 1000 FROM subjects "
     "AS other WHERE subject_id = 'eve') WHERE subject_id = 'ada'",
 }
@@ -214,21 +216,21 @@ def test_a_reader_of_the_state_before_a_rotation_changes_no_writers_key(
     masters = MasterKeys(None, file)
     gallery = GALLERIES["sqlite"](url, masters)
     enroll(gallery, "ada")
-    insert_subjects = sql.insert_subjects
-    engine, _ = opened(gallery)
+    insert_subjects = enrolling.insert_subjects
+    engine, vault = opened(gallery)
     with engine.connect() as former, former.begin():
         former.execute(select(GALLERY)).one()  # from now on it sees this state
         masters.replace([new, old])
         gallery.rotate_master_key(new)
 
-        def read_before(*arguments: Any) -> None:
+        def read_before(*arguments: Any, **options: Any) -> None:
             with monkeypatch.context() as patch:
-                snapshots = SimpleNamespace(begin=lambda: nullcontext(former))
-                patch.setattr(gallery, "_snapshots", snapshots)
+                snapshots: Any = SimpleNamespace(begin=lambda: nullcontext(former))
+                patch.setattr(gallery, "_transactions", Transactions(engine, snapshots, vault))
                 assert gallery.subject("ada").template_counts
-            insert_subjects(*arguments)
+            insert_subjects(*arguments, **options)
 
-        monkeypatch.setattr(sql, "insert_subjects", read_before)
+        monkeypatch.setattr(enrolling, "insert_subjects", read_before)
         enroll(gallery, "eve")
     gallery.close()
     masters.replace([new])
@@ -276,9 +278,18 @@ def test_a_rotation_that_is_interrupted_loses_nothing_and_goes_on(
             gallery.rotate_master_key(new)
     gallery.close()
     without = GALLERIES["sqlite"](url, MasterKeys(old.hex(), file))
-    for read in (lambda: without.subject("ada"), GalleryIndex(without, NETS[:1]).refresh):
-        with pytest.raises(GalleryUnusable, match=r"'ada'.*rotation .* was interrupted.*finish it"):
-            read()
+    before = without.map_sums([VGG16])[0].to_bytes()
+    uses: list[Callable[[], object]] = [
+        lambda: without.subject("ada"),
+        GalleryIndex(without, NETS[:1]).refresh,
+        lambda: enroll(without, "eve"),
+        lambda: enroll(without, "ada", add=True),
+        lambda: without.delete("ada"),  # which would compute the sum anew
+    ]
+    for use in uses:
+        with pytest.raises(GalleryUnusable, match=r"rotation was interrupted; finish it"):
+            use()
+    assert without.map_sums([VGG16])[0].to_bytes() == before
     without.close()
     for _ in range(2):
         gallery = GALLERIES["sqlite"](url, masters)

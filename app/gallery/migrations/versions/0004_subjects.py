@@ -12,6 +12,7 @@ NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
 def upgrade() -> None:
     """Adds the columns; sums and calibrations so far are those of cameras without a name."""
+    op.add_column("gallery", Column("generation", String))
     op.add_column("subjects", Column("collection", ID, nullable=False, server_default="default"))
     op.add_column("subjects", Column("details", String))
     op.add_column("subjects", Column("retain_until", String))
@@ -20,6 +21,7 @@ def upgrade() -> None:
     op.add_column("keys", Column("collections", String))
     op.add_column("maps", Column("camera", ID, nullable=False, server_default=""))
     op.add_column("maps", Column("transform", String))
+    op.create_index("maps_by_transform", "maps", ["transform"])
     op.rename_table("map_sums", "former_sums")
     op.create_table(
         "map_sums",

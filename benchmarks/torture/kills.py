@@ -1,42 +1,34 @@
 """Kills the service and its database in the middle of changes, and counts what is lost.
 
-    python -m benchmarks.torture [--store sqlite] [--kills 20] [--changes 1000] [--clients 8]
-
 Clients enroll and erase drawn palms. Again and again the service, or the database, is killed
 without warning. After each kill everything that was acknowledged must hold, and nothing may be half
 done.
 """
 
-import argparse
-import json
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from http.client import SERVICE_UNAVAILABLE
 from threading import Event, Lock
 from typing import Any
 
-import cv2
 import httpx
 from tqdm import tqdm
 
-from benchmarks.machine import as_sentence, describe_machine
-from benchmarks.postgresql import PostgresqlServer, run_postgresql
 from benchmarks.server import start_server
-from training.report.files import write_text
-from training.synthetic.palms import photograph
-from training.synthetic.styles import TRAINING
+from benchmarks.torture.outcome import Options, Row, counted
+from benchmarks.torture.palms import IMAGES, SEED, draw, enroll, identify
+from benchmarks.torture.stores import Place, place_of
 
-IMAGES = 2  # of each subject
+KILLS = 20
+CHANGES = 1000
+CLIENTS = 8
 NETS = 3
 PALMS = 60  # drawn; they are enrolled under many ids, by force=true
-SEED = 3_000_017
 PATIENCE_S = 15.0
 
 Page = dict[str, Any]
@@ -89,76 +81,45 @@ class Ledger:
         self.open.clear()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Kills the service, and counts what is lost.")
-    parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--kills", type=int, default=20, help="times that the service is killed")
-    parser.add_argument("--changes", type=int, default=1000, help="acknowledged changes in all")
-    parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    options = parser.parse_args()
-    machine = describe_machine()
-    files = [draw(number) for number in range(PALMS)]
-    with TemporaryDirectory(prefix="palm-torture-") as folder, store_of(options.store) as store:
-        url = store.url if store else f"sqlite:///{folder}/gallery.db"
-        settings = {"PALM_GALLERY_URL": url, "PALM_TRAINED": "false", "PALM_MAX_CONCURRENT": "4"}
-        report = torment(Path(folder), settings, files, options, store)
-    report |= {"machine": machine, "store": options.store, "clients": options.clients}
-    print(as_markdown(report))
-    if options.json:
-        write_text(options.json, json.dumps(report, indent=1) + "\n")
+def run(options: Options) -> Iterator[Row]:
+    """Kills the service on each store; on PostgreSQL every other time the database."""
+    files = [draw(number) for number in range(options.sized(PALMS))]
+    for store in options.stores:
+        with place_of(store) as place:
+            yield torment(place, store, files, options)
 
 
-@contextmanager
-def store_of(name: str) -> Iterator[PostgresqlServer | None]:
-    """Starts the database; None for a SQLite file."""
-    if name == "sqlite":
-        yield None
-        return
-    with run_postgresql() as server:
-        yield server
-
-
-def draw(number: int) -> list[bytes]:
-    """Returns the files of one drawn palm."""
-    shots = photograph(number, seed=SEED, style=TRAINING, sessions=1, shots=IMAGES)[0]
-    return [cv2.imencode(".png", shot)[1].tobytes() for shot in shots]
-
-
-def torment(
-    folder: Path,
-    settings: dict[str, str],
-    files: list[list[bytes]],
-    options: argparse.Namespace,
-    store: PostgresqlServer | None,
-) -> dict[str, Any]:
-    """Kills the service again and again; on PostgreSQL every other time the database."""
-    ledger, wrong, starts = Ledger(), Counter[str](), list[float]()
-    for kill in tqdm(range(options.kills), "kills"):
-        target = options.changes * (kill + 1) // options.kills
-        started = time.perf_counter()
-        with start_server(settings, folder / "log", until="/health/ready") as server:
+def torment(place: Place, store: str, files: list[list[bytes]], options: Options) -> Row:
+    """Kills the service, or its database, again and again."""
+    kills, changes = options.sized(KILLS), options.sized(CHANGES)
+    settings = place.settings | {"PALM_MAX_CONCURRENT": "4"}
+    ledger, wrong = Ledger(), Counter[str]()
+    for kill in tqdm(range(kills), f"kills, {store}"):
+        target = changes * (kill + 1) // kills
+        with start_server(settings, place.log, until="/health/ready") as server:
             http = server.http
-            starts.append(time.perf_counter() - started)
             wrong += judge(http, ledger)
-            database = store if kill % 2 else None
+            database = place.database if kill % 2 else None
             stop = partial(database.stop, "immediate") if database else server.process.kill
-            ask(str(http.base_url), ledger, files, target, options.clients, stop)
+            ask(str(http.base_url), ledger, files, target, stop)
             if database:
                 database.start()
                 wait_until_back(http)
                 wrong += judge(http, ledger)  # the service catches up by itself
             server.process.kill()
-    with start_server(settings, folder / "log", until="/health/ready") as server:
+    with start_server(settings, place.log, until="/health/ready") as server:
         wrong += judge(server.http, ledger)
         wrong += recognise(server.http, ledger, files)
-    return {
-        "changes": ledger.done,
-        "kills": options.kills,
-        "wrong": {name: wrong[name] for name in ("lost", "resurrected", "half done", "unknown")},
-        "other answers": {str(status): count for status, count in sorted(ledger.answers.items())},
-        "start_s": max(starts),
-    }
+    unclean = {status: n for status, n in ledger.answers.items() if status != SERVICE_UNAVAILABLE}
+    killed = "SIGKILL, every other time of PostgreSQL" if place.database else "SIGKILL"
+    return Row(
+        store,
+        f"{kills} kills ({killed}) during {ledger.done:,} acknowledged enrolments and erasures by "
+        f"{CLIENTS} clients",
+        "nothing lost, resurrected or half done; every palm found; no answer but success and 503",
+        f"wrong: {counted(wrong)}; other answers: {counted(ledger.answers)}",
+        not wrong.total() and not unclean,
+    )
 
 
 def ask(
@@ -166,7 +127,6 @@ def ask(
     ledger: Ledger,
     files: list[list[bytes]],
     target: int,
-    clients: int,
     kill: Callable[[], None],
 ) -> None:
     """Lets clients ask for changes until so many are done in all, and kills amidst them."""
@@ -188,8 +148,8 @@ def ask(
                 if ledger.done >= target:
                     over.set()
 
-    with ThreadPoolExecutor(clients) as pool:
-        running = [pool.submit(client, number) for number in range(clients)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        running = [pool.submit(client, number) for number in range(CLIENTS)]
         over.wait(timeout=600)
         kill()
         for one in running:
@@ -202,17 +162,12 @@ def send(
     """Asks for one change."""
     if change == "erase":
         return http.delete(f"/v1/subjects/{subject_id}")
-    own = files[palm_of(subject_id)]
-    return http.post(
-        "/v1/enroll",
-        data={"subject_id": subject_id, "force": "true"},
-        files=[("images", ("palm.png", file, "image/png")) for file in own],
-    )
+    return enroll(http, subject_id, files[palm_of(subject_id, files)])
 
 
-def palm_of(subject_id: str) -> int:
+def palm_of(subject_id: str, files: list[list[bytes]]) -> int:
     """Returns which drawn palm is enrolled under an id."""
-    return int(subject_id[1:]) % PALMS
+    return int(subject_id[1:]) % len(files)
 
 
 def wait_until_back(http: httpx.Client) -> None:
@@ -251,32 +206,9 @@ def judge(http: httpx.Client, ledger: Ledger) -> Counter[str]:
 
 def recognise(http: httpx.Client, ledger: Ledger, files: list[list[bytes]]) -> Counter[str]:
     """Counts palms whose best candidate is not a subject under which they are enrolled."""
-    palms = {palm_of(one) for one in ledger.enrolled}
+    palms = {palm_of(one, files) for one in ledger.enrolled}
     wrong = 0
     for palm in palms:
-        images = [("images", ("palm.png", files[palm][0], "image/png"))]
-        answer = http.post("/v1/identify", files=images).raise_for_status().json()
-        wrong += palm_of(answer["candidates"][0]["subject_id"]) != palm
-    return Counter({"unknown": wrong})
-
-
-def as_markdown(report: dict[str, Any]) -> str:
-    """Returns the figures as a table."""
-    wrong = report["wrong"]
-    others = ", ".join(f"{n} x {status}" for status, n in report["other answers"].items())
-    return "\n".join(
-        [
-            f"{as_sentence(report['machine'])}; {report['clients']} clients.",
-            "",
-            "| store | kills | acknowledged changes | lost | resurrected | half done "
-            "| palms not found | other answers | longest start |",
-            "|---|---|---|---|---|---|---|---|---|",
-            f"| {report['store']} | {report['kills']} | {report['changes']:,} | {wrong['lost']} "
-            f"| {wrong['resurrected']} | {wrong['half done']} | {wrong['unknown']} "
-            f"| {others or 'none'} | {report['start_s']:.1f} s |",
-        ]
-    )
-
-
-if __name__ == "__main__":
-    main()
+        answer = identify(http, files[palm][0]).raise_for_status().json()
+        wrong += palm_of(answer["candidates"][0]["subject_id"], files) != palm
+    return Counter({"not found": wrong})

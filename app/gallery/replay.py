@@ -1,0 +1,104 @@
+"""Decides what of a backup must not come back, because it was erased after the backup was made.
+
+Numbers of subjects and templates are never used twice, also not after a restore. So whatever number
+is in `REMOVED` or on a receipt stands for a subject that was erased since, or that got another
+number because a template of it was erased, or because it was renamed or merged. The gallery itself
+tells which: if it still has templates of that subject, it stays as it is now.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from app.gallery.batches import batches
+from app.gallery.contents import Contents, Later
+from app.gallery.schema import ERASURES, MAPS, REMOVED, SUBJECTS
+from app.pseudonyms import Pseudonyms
+
+
+class Replay(NamedTuple):
+    """What is not restored.
+
+    Attributes:
+        left_out: numbers of the backup's subjects that are not restored.
+        kept: the gallery's own subjects that stay as they are, by number.
+        erased: how many of those that were left out were erased after the backup.
+        thinned: of how many single templates were erased, and nobody knows which.
+    """
+
+    left_out: frozenset[int]
+    kept: dict[int, str]
+    erased: int
+    thinned: int
+
+
+def plan_replay(connection: Connection, contents: Contents, later: Later) -> Replay:
+    """Compares a backup with the gallery that it replaces, which may be an empty one.
+
+    Args:
+        connection: a writer's transaction.
+        contents: the backup's.
+        later: what an audit log tells.
+    """
+    names = Pseudonyms(contents.secrets["pseudonyms"])
+    pseudonyms = {number: names.of(one) for number, one in contents.subjects.items()}
+    gone, erased = _removed(connection, contents)
+    erased |= later.erased
+    suspects = {
+        number
+        for number, pseudonym in pseudonyms.items()
+        if number in gone or pseudonym in erased or pseudonym in later.thinned
+    }
+    holders = _holders(connection, contents, suspects)
+    kept = {number: one for own in holders.values() for number, one in own.items()}
+    lost = suspects - holders.keys()
+    thinned = {
+        number
+        for number in lost
+        if number not in gone and pseudonyms[number] not in erased  # then only thinned
+    }
+    taken = set(kept.values())
+    doubles = {
+        number for number, one in contents.subjects.items() if number in kept or one in taken
+    }
+    return Replay(frozenset(suspects | doubles), kept, len(lost - thinned), len(thinned))
+
+
+def _removed(connection: Connection, contents: Contents) -> tuple[set[int], set[str]]:
+    """Returns the numbers and pseudonyms of what the gallery has removed since the backup."""
+    receipts = connection.execute(
+        select(ERASURES.c.erasure_id, ERASURES.c.pseudonym, ERASURES.c.erased, ERASURES.c.number)
+    ).all()
+    numbers = set(connection.scalars(select(REMOVED.c.number))) | {one.number for one in receipts}
+    erased = {
+        one.pseudonym
+        for one in receipts
+        if one.erased == "subject" and one.erasure_id not in contents.receipts
+    }
+    return numbers, erased
+
+
+def _holders(
+    connection: Connection, contents: Contents, numbers: Collection[int]
+) -> dict[int, dict[int, str]]:
+    """Returns for each of the backup's subjects, by number, who in the gallery has its templates.
+
+    Args:
+        connection: the transaction.
+        contents: the backup's.
+        numbers: numbers of subjects; those whose templates nobody has are not in the result.
+    """
+    owners = {
+        image: number for number in numbers for image in contents.images[contents.subjects[number]]
+    }
+    found: dict[int, dict[int, str]] = {}
+    for some in batches(owners):
+        query = (
+            select(MAPS.c.number.label("image"), SUBJECTS.c.number, SUBJECTS.c.subject_id)
+            .join(SUBJECTS, MAPS.c.subject_id == SUBJECTS.c.subject_id)
+            .where(MAPS.c.number.in_(some))
+        )
+        for row in connection.execute(query.distinct()):
+            found.setdefault(owners[row.image], {})[row.number] = row.subject_id
+    return found

@@ -1,0 +1,77 @@
+"""Checks that two subjects are one palm, by the templates of one as the probe of the other."""
+
+from collections.abc import Sequence
+
+from app.enrolment import measure_own_palm
+from app.ensemble import Ensemble
+from app.gallery.gallery import Gallery
+from app.gallery.records import StoredMap
+from app.gallery.searching import Index
+from app.matching.maps import VeinMaps
+from app.numbers import show_coarsely
+
+
+class PalmsUnlike(Exception):
+    """Two subjects that are to be one do not show one palm."""
+
+    def __init__(self, subject_id: str, other: str, score: float, least: float) -> None:
+        super().__init__(
+            f"{other!r} does not show the palm of {subject_id!r} (score {show_coarsely(score)}, at "
+            f"least {least:.2f} is needed): keep both, or send force=true if you are sure"
+        )
+
+
+class MergeUnchecked(Exception):
+    """One of two subjects cannot be compared with the other."""
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(
+            f"subject {subject_id!r} has no templates of the nets in service, so that nobody can "
+            "tell whether both are one palm: enroll it again with add=true, or send force=true if "
+            "you are sure"
+        )
+
+
+def require_one_subject(
+    ensemble: Ensemble,
+    gallery: Gallery,
+    index: Index,
+    subject_id: str,
+    other: str,
+) -> None:
+    """Checks that the templates of another subject show a subject's palm.
+
+    Raises:
+        SubjectUnknown: if one of both does not exist.
+        MergeUnchecked: if one has no templates of the nets in service.
+        PalmsUnlike: if they do not.
+    """
+    gallery.subject(subject_id)
+    record = gallery.records.read(other)
+    probes = _as_probes(ensemble, record.maps)
+    if not len(probes[0]):
+        raise MergeUnchecked(other)
+    measured = measure_own_palm(ensemble, index, subject_id, probes)
+    if measured is None:
+        raise MergeUnchecked(subject_id)
+    score, least = measured
+    if score < least:
+        raise PalmsUnlike(subject_id, other, score, least)
+
+
+def _as_probes(ensemble: Ensemble, maps: Sequence[StoredMap]) -> list[VeinMaps]:
+    """Returns for each net the maps of the templates that have intact ones of every net."""
+    by_net = [
+        {
+            one.number: one.content
+            for one in maps
+            if (one.net, one.template_id) == (net.format.net, net.format.template_id)
+            and net.format.shape.may_be_stored(len(one.content))
+        }
+        for net in ensemble.nets
+    ]
+    shared = sorted(number for number in by_net[0] if all(number in own for own in by_net))
+    return [
+        net.cohort.scaled(VeinMaps.from_bytes([own[one] for one in shared], net.format.shape))
+        for net, own in zip(ensemble.nets, by_net, strict=True)
+    ]

@@ -1,0 +1,73 @@
+"""Builds the parts of the service, and of the commands, from the settings."""
+
+from collections.abc import Callable
+
+from app.gallery.gallery import Gallery
+from app.gallery.outage import Outage
+from app.gallery.postgresql import open_postgresql
+from app.gallery.sqlite import open_sqlite
+from app.identifier import Identifier
+from app.indexes import open_index
+from app.inspection import Inspector
+from app.maintenance import Calibrated
+from app.master_key import MasterKeys
+from app.palm.decode import ImageLimits
+from app.palm.finder import Finder
+from app.palm.reader import PalmReader
+from app.settings import Settings
+
+GALLERIES: dict[str, Callable[[str, MasterKeys], Gallery]] = {  # by the URL's scheme
+    "postgresql": open_postgresql,
+    "sqlite": open_sqlite,
+}
+
+
+def open_gallery(settings: Settings) -> Gallery:
+    """Opens the gallery of the settings.
+
+    Raises:
+        GalleryUnusable: if it cannot be opened.
+        MasterKeyUnusable: if the master key cannot be read or created, or is another one.
+    """
+    scheme, _, _ = settings.gallery_url.partition(":")
+    return GALLERIES[scheme](settings.gallery_url, master_keys(settings))
+
+
+def master_keys(settings: Settings) -> MasterKeys:
+    """Returns the place of the master key."""
+    given = settings.master_key.get_secret_value() if settings.master_key else None
+    return MasterKeys(given, settings.master_key_file)
+
+
+def make_inspector(settings: Settings, finder: Finder) -> Inspector:
+    """Returns what reads palms from images, by the settings."""
+    limits = ImageLimits(
+        max_bytes=settings.max_image_mb * 2**20,
+        max_pixels=settings.max_pixels,
+        max_jpeg_pixels=settings.max_jpeg_pixels,
+    )
+    reader = PalmReader(finder, limits=limits, mode=settings.capture)
+    return Inspector(reader, settings.quality_enroll)
+
+
+def start_identifier(
+    settings: Settings,
+    calibrated: Calibrated,
+    gallery: Gallery,
+    inspector: Inspector,
+    outage: Outage,
+) -> Identifier:
+    """Returns the use cases, after the trained identities are made subjects."""
+    gallery.seed_trained(calibrated.ensemble.identities if settings.trained else ())
+    return Identifier(
+        calibrated.ensemble,
+        gallery,
+        inspector.reader,
+        fpir_target=settings.fpir_target,
+        fmr_target=settings.fmr_target,
+        quality_enroll=settings.quality_enroll,
+        quality_probe=settings.quality_probe,
+        outage=outage,
+        calibrated=calibrated.cameras,
+        index=open_index(settings, calibrated.ensemble, gallery, outage),
+    )
