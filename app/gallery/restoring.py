@@ -71,7 +71,7 @@ def restore_gallery(
         GalleryUnusable: if it cannot be put into this gallery.
     """
     same = is_same_gallery(connection, vault, contents)
-    replay = plan_replay(connection, contents, later)
+    replay = plan_replay(connection, contents, later, same=same)
     if same:
         _check_lineage(connection, vault, contents, replay)
     drop_versions(connection)  # they are of other subjects, and under a secret that may be removed
