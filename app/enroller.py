@@ -15,9 +15,9 @@ from app.gallery.collection import Within
 from app.gallery.erasure import Erasure
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery, Once
-from app.gallery.index import GalleryIndex
 from app.gallery.outage import Outage
 from app.gallery.records import FieldValue
+from app.gallery.searching import Index
 from app.gallery.subject import Hand
 from app.merging import require_one_subject
 from app.palm.capture import Capture, CaptureMode
@@ -31,7 +31,7 @@ class Enroller:
         self,
         nets_for: Callable[[str], Ensemble],
         gallery: Gallery,
-        index: GalleryIndex,
+        index: Index,
         reader: PalmReader,
         *,
         least_quality: int,

@@ -12,8 +12,8 @@ from app.gallery.cameras import UNNAMED
 from app.gallery.collection import DEFAULT
 from app.gallery.errors import CollectionDiffers, SubjectExists, SubjectUnknown
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
 from app.gallery.once import Once
+from app.gallery.searching import Index
 from app.gallery.subject import Hand, Subject
 from app.matching.impostors import Impostors
 from app.matching.maps import VeinMaps
@@ -79,7 +79,7 @@ class Checks:
 
     ensemble: Ensemble
     gallery: Gallery
-    index: GalleryIndex
+    index: Index
     add: bool
     force: bool
     collection: str | None = None
@@ -142,7 +142,7 @@ class Checks:
 
 
 def require_one_palm(
-    ensemble: Ensemble, index: GalleryIndex, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
+    ensemble: Ensemble, index: Index, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
 ) -> None:
     """Checks that all images of a request show one palm.
 
@@ -176,7 +176,7 @@ def require_one_palm(
 
 def require_own_palm(
     ensemble: Ensemble,
-    index: GalleryIndex,
+    index: Index,
     subject_id: str,
     probes: Sequence[VeinMaps],
     *,
@@ -198,7 +198,7 @@ def require_own_palm(
 
 def measure_own_palm(
     ensemble: Ensemble,
-    index: GalleryIndex,
+    index: Index,
     subject_id: str,
     probes: Sequence[VeinMaps],
     *,
@@ -219,7 +219,7 @@ def measure_own_palm(
 
 def require_new_palm(
     ensemble: Ensemble,
-    index: GalleryIndex,
+    index: Index,
     subject_id: str,
     probes: Sequence[VeinMaps],
     collection: str,

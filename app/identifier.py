@@ -18,6 +18,7 @@ from app.gallery.errors import TemplatesMissing
 from app.gallery.gallery import Gallery
 from app.gallery.index import Forgotten, Found, GalleryIndex
 from app.gallery.outage import Outage
+from app.gallery.searching import Index
 from app.gallery_state import GalleryState
 from app.matching.maps import VeinMaps
 from app.palm.capture import CaptureMode
@@ -44,6 +45,7 @@ class Identifier:
         quality_probe: int,
         outage: Outage | None = None,
         calibrated: Mapping[str, Ensemble] | None = None,
+        index: Index | None = None,
     ) -> None:
         """Creates the identifier; reads and writes nothing.
 
@@ -57,11 +59,14 @@ class Identifier:
             quality_probe: least quality of an image to identify or verify, 0 to 100.
             outage: see `GalleryIndex`.
             calibrated: by camera, the same nets with the thresholds that were calibrated for it.
+            index: finds whose palm a probe is; by default one in memory.
         """
         self._ensemble = ensemble
         self._calibrated = calibrated or {}
         outage = outage or Outage()
-        self._index = GalleryIndex(gallery, ensemble.nets, ensemble.fusion.weights, outage=outage)
+        self._index = index or GalleryIndex(
+            gallery, ensemble.nets, ensemble.fusion.weights, outage=outage
+        )
         self._reader = reader
         self._fpir_target = fpir_target
         self._fmr_target = fmr_target

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from app.enrolment import measure_own_palm
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
 from app.gallery.records import StoredMap
+from app.gallery.searching import Index
 from app.matching.maps import VeinMaps
 from app.numbers import show_coarsely
 
@@ -35,7 +35,7 @@ class MergeUnchecked(Exception):
 def require_one_subject(
     ensemble: Ensemble,
     gallery: Gallery,
-    index: GalleryIndex,
+    index: Index,
     subject_id: str,
     other: str,
 ) -> None:

@@ -1,10 +1,10 @@
 """Values of settings that are more than a text or a number, and how they are written."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import limits
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from app.nets.manifest import NET_REQUEST
 
@@ -64,10 +64,30 @@ def _check_rate(rate: str) -> str:
     return rate
 
 
+def _check_search(search: str, info: ValidationInfo) -> str:
+    if search == "pgvector" and info.data.get("gallery_url", "").startswith("sqlite:"):
+        raise ValueError(
+            "pgvector needs a gallery in PostgreSQL: set PALM_GALLERY_URL to one, or set "
+            "PALM_SEARCH=memory"
+        )
+    return search
+
+
+def _check_outage(allowed_s: float, info: ValidationInfo) -> float:
+    if allowed_s > 0 and info.data.get("search") == "pgvector":
+        raise ValueError(
+            "without the gallery's database, PALM_SEARCH=pgvector finds nobody: set "
+            "PALM_OUTAGE_S=0, or set PALM_SEARCH=memory"
+        )
+    return allowed_s
+
+
 NetName = Annotated[str, AfterValidator(_check_net)]
 HostName = Annotated[str, AfterValidator(_check_host)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 GalleryUrl = Annotated[str, AfterValidator(_check_gallery_url)]
 Rate = Annotated[str, AfterValidator(_check_rate)]
+OutageTime = Annotated[float, AfterValidator(_check_outage)]
+Search = Annotated[Literal["memory", "pgvector"], AfterValidator(_check_search)]
 Commas = BeforeValidator(_split)
 """Takes a list that is written as a text with commas."""

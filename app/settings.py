@@ -14,7 +14,16 @@ from pydantic_settings import (
 )
 
 from app.palm.capture import CaptureMode
-from app.setting_values import Commas, GalleryUrl, HostName, NetName, Origin, Rate
+from app.setting_values import (
+    Commas,
+    GalleryUrl,
+    HostName,
+    NetName,
+    Origin,
+    OutageTime,
+    Rate,
+    Search,
+)
 from app.validation import complaint, suggest
 
 ENV_PREFIX = "PALM_"
@@ -104,13 +113,20 @@ class Settings(BaseSettings):
         "or postgresql://user:password@host/database. After sqlite:, three slashes start a "
         "relative path, four an absolute one.",
     )
-    outage_s: float = Field(
+    search: Search = Field(
+        default="memory",
+        description="Where an identification finds its candidates: memory keeps all templates in "
+        "each process; pgvector asks the gallery's database, which must be PostgreSQL with the "
+        "extension pgvector.",
+    )
+    outage_s: OutageTime = Field(
         default=0.0,
         ge=0,
         allow_inf_nan=False,
         description="How long identification and verification go on while the gallery's database "
         "cannot be reached, in seconds, with what was last read: so long, erasures and revocations "
-        "by other processes may go unseen. 0 is not at all: requests get 503.",
+        "by other processes may go unseen. 0 is not at all: requests get 503; so it must be with "
+        "PALM_SEARCH=pgvector.",
     )
     trained: bool = Field(
         default=True,

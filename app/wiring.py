@@ -7,6 +7,7 @@ from app.gallery.outage import Outage
 from app.gallery.postgresql import open_postgresql
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
+from app.indexes import open_index
 from app.inspection import Inspector
 from app.maintenance import Calibrated
 from app.master_key import MasterKeys
@@ -68,4 +69,5 @@ def start_identifier(
         quality_probe=settings.quality_probe,
         outage=outage,
         calibrated=calibrated.cameras,
+        index=open_index(settings, calibrated.ensemble, gallery, outage),
     )

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, Table, select
 from app.gallery.batches import batches
 from app.gallery.carried import read_rows, write_row
 from app.gallery.cipher import NotAuthentic
+from app.gallery.coarse_schema import SECRET
 from app.gallery.contents import Contents
 from app.gallery.errors import ROTATION_UNFINISHED, GalleryUnusable
 from app.gallery.schema import (
@@ -37,7 +38,8 @@ _AT_ONCE = 100  # rows that are read at a time
 def write_gallery(connection: Connection, vault: Vault, out: BinaryIO) -> int:
     """Writes all rows, subjects before their templates; returns the number of subjects.
 
-    A subject that is erased meanwhile is left out. The sums may still hold its share.
+    A subject that is erased meanwhile is left out. The sums may still hold its share. Coarse maps
+    and their keys are left out, because they can be computed.
 
     Args:
         connection: a transaction in which all reads see one revision.
@@ -59,6 +61,8 @@ def write_gallery(connection: Connection, vault: Vault, out: BinaryIO) -> int:
                 }
                 subjects += len(kept)
                 some = kept
+            elif table is SECRETS:
+                some = [row for row in some if not row["name"].startswith(SECRET)]
             for row in some:
                 if table is not MAPS or row["subject_id"] not in left_out:
                     write_row(out, table.name, _opened(vault, table, row))

@@ -1,20 +1,19 @@
 """Reads from the database what has changed since a revision."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from operator import itemgetter
 
 import numpy as np
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, RowMapping, func, select, tuple_
 
-from app.gallery.following import Changes, Position, StoredMaps
+from app.gallery.following import LAST_NUMBER, Changes, Position, StoredMaps
 from app.gallery.retention import has_expired
 from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, REMOVED, SUBJECTS
 from app.gallery.subjects import as_subjects
 from app.gallery.vault import SubjectKey, Vault
 from app.matching.templates import MapFormat
-
-_LAST_NUMBER = 2**63 - 1
 
 
 def read_changes(
@@ -31,21 +30,59 @@ def read_changes(
     page = select(SUBJECTS).where(tuple_(*order) > tuple_(*after)).order_by(*order).limit(limit)
     rows = connection.execute(page).mappings().all()
     complete = len(rows) < limit
+    gone = select(REMOVED.c.number).where(REMOVED.c.revision > after.revision)
+    position = (
+        Position(revision, LAST_NUMBER)
+        if complete
+        else Position(rows[-1]["changed"], rows[-1]["number"])
+    )
+    found = _read_rows(connection, vault, rows, formats, position, now)
+    return replace(found, removed=tuple(connection.scalars(gone)), complete=complete)
+
+
+def read_some(
+    connection: Connection,
+    vault: Vault,
+    numbers: Sequence[int],
+    formats: Sequence[MapFormat],
+    now: datetime,
+) -> Changes:
+    """Reads the subjects of some numbers as if they had changed, in the order of their numbers.
+
+    Args:
+        connection: see `read_changes`.
+        vault: the gallery's vault.
+        numbers: the numbers; those that no subject has any more are left out.
+        formats: formats of the maps to read.
+        now: the present time; whose retention date has passed is left out, too.
+    """
+    revision = connection.scalars(select(GALLERY.c.revision)).one()
+    query = select(SUBJECTS).where(SUBJECTS.c.number.in_(numbers)).order_by(SUBJECTS.c.number)
+    rows = connection.execute(query).mappings().all()
+    return _read_rows(connection, vault, rows, formats, Position(revision, LAST_NUMBER), now)
+
+
+def _read_rows(
+    connection: Connection,
+    vault: Vault,
+    rows: Sequence[RowMapping],
+    formats: Sequence[MapFormat],
+    position: Position,
+    now: datetime,
+) -> Changes:
+    """Reads the subjects in some rows of `SUBJECTS`, with their maps."""
     keys = vault.keys_of(connection, {row["number"]: row["subject_id"] for row in rows})
     # The others were erased meanwhile, or will be in a minute.
     kept = [row for row in rows if row["number"] in keys and not has_expired(row, now)]
     numbers = tuple(row["number"] for row in kept)
-    gone = select(REMOVED.c.number).where(REMOVED.c.revision > after.revision)
     return Changes(
         subjects=tuple(as_subjects(connection, kept, keys)),
         numbers=numbers,
         maps=tuple(_read_maps(connection, numbers, keys, one) for one in formats),
-        removed=tuple(connection.scalars(gone)),
+        removed=(),
         summed=_count_summed(connection, formats),
-        position=Position(revision, _LAST_NUMBER)
-        if complete
-        else Position(rows[-1]["changed"], rows[-1]["number"]),
-        complete=complete,
+        position=position,
+        complete=True,
     )
 
 

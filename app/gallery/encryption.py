@@ -35,9 +35,7 @@ def unlock(connection: Connection, vault: Vault) -> None:
         return
     vault.create()
     for name in Secrets._fields:
-        secret = secrets.token_bytes(KEY_BYTES)
-        row = {"name": name, "encrypted": vault.encrypt("secrets", secret, name)}
-        connection.execute(insert(SECRETS), row)
+        add_secret(connection, vault, name)
     renew_template_key(connection, vault)
     _encrypt_subjects(connection, vault)
     if gallery.revision > 0:  # not a new gallery
@@ -50,12 +48,7 @@ def unlock(connection: Connection, vault: Vault) -> None:
 def renew_template_key(connection: Connection, vault: Vault) -> None:
     """Makes a new key transform templates from now on; former ones stay valid."""
     newest = max(map(int, vault.template_keys(connection).by_id), default=0)
-    name = f"{NAME}{newest + 1}"
-    row = {
-        "name": name,
-        "encrypted": vault.encrypt("secrets", secrets.token_bytes(KEY_BYTES), name),
-    }
-    connection.execute(insert(SECRETS), row)
+    add_secret(connection, vault, f"{NAME}{newest + 1}")
 
 
 def read_secrets(connection: Connection, vault: Vault) -> Secrets:
@@ -64,20 +57,33 @@ def read_secrets(connection: Connection, vault: Vault) -> Secrets:
     Raises:
         GalleryUnusable: if one is damaged.
     """
-    return Secrets(*(_read_secret(connection, vault, name) for name in Secrets._fields))
+    return Secrets(*(read_secret(connection, vault, name) for name in Secrets._fields))
 
 
 def read_all_secrets(connection: Connection, vault: Vault) -> dict[str, bytes]:
-    """Returns the gallery's secrets and its template keys, by name.
+    """Returns all secret keys that are stored, by name.
 
     Raises:
         GalleryUnusable: if one is damaged.
     """
     names = connection.scalars(select(SECRETS.c.name)).all()
-    return {name: _read_secret(connection, vault, name) for name in names}
+    return {name: read_secret(connection, vault, name) for name in names}
 
 
-def _read_secret(connection: Connection, vault: Vault, name: str) -> bytes:
+def add_secret(connection: Connection, vault: Vault, name: str) -> bytes:
+    """Stores a new random key of 32 bytes within a writer's transaction, and returns it."""
+    secret = secrets.token_bytes(KEY_BYTES)
+    row = {"name": name, "encrypted": vault.encrypt("secrets", secret, name)}
+    connection.execute(insert(SECRETS), row)
+    return secret
+
+
+def read_secret(connection: Connection, vault: Vault, name: str) -> bytes:
+    """Returns one of the gallery's secrets.
+
+    Raises:
+        GalleryUnusable: if it is missing or damaged.
+    """
     query = select(SECRETS.c.encrypted).where(SECRETS.c.name == name)
     try:
         return vault.decrypt("secrets", connection.scalars(query).one_or_none() or b"", name)

@@ -3,8 +3,9 @@
 import logging
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select
 
+from app.gallery.coarse_schema import coarse_mark
 from app.gallery.erasure import Erased, Erasure, Files
 from app.gallery.erasures import (
     PLAIN_LEFT,
@@ -164,8 +165,13 @@ class Eraser:
     def _judge(self) -> list[Erasure]:
         with self._engine.begin() as connection:
             rows = read_rows(connection)
-            found = self._files.find({row["mark"] for row in rows if row["mark"]})
-            return judge(connection, self._vault.wrapped, rows, found)
+            found = self._files.find({mark for row in rows for mark in self._marks(row)})
+            return judge(connection, self._vault.wrapped, rows, found, self._marks)
+
+    def _marks(self, row: RowMapping) -> set[str]:
+        """Returns what marks the erased key and coarse maps of a receipt."""
+        marks = {row["mark"]} if row["mark"] else set[str]()
+        return marks | {coarse_mark(self._pseudonyms, row["number"])}
 
     def _purge(self, *, wait: bool, scrub: Scrub) -> None:
         """Does what `purge` tells.

@@ -1,7 +1,7 @@
 """The receipts of erasures in the database, and what a purge must still remove."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -120,18 +120,30 @@ def leave_nothing(connection: Connection, revision: int) -> None:
 
 
 def judge(
-    connection: Connection, wrapped: WrappedKeys, rows: Sequence[RowMapping], found: Found
+    connection: Connection,
+    wrapped: WrappedKeys,
+    rows: Sequence[RowMapping],
+    found: Found,
+    marks_of: Callable[[RowMapping], set[str]],
 ) -> list[Erasure]:
-    """Records for each erasure whether anything of it was found, and returns the receipts."""
+    """Records for each erasure whether anything of it was found, and returns the receipts.
+
+    Args:
+        connection: the transaction.
+        wrapped: the subjects' keys.
+        rows: the receipts' rows.
+        found: what the search found.
+        marks_of: returns the marks of a receipt's erasure.
+    """
     left = set(connection.scalars(select(SUBJECTS.c.number))) | wrapped.numbers(connection)
     judged: list[Erasure] = []
     for row in rows:
         former = row["database"] == "pending"
-        in_files = former if found.database is None else row["mark"] in found.database
+        in_files = former if found.database is None else bool(marks_of(row) & found.database)
         in_log = row["log"] == "pending" and not found.proves_log
         states: dict[str, Any] = {
             "database": "pending" if in_files or row["number"] in left else "done",
-            "log": "pending" if in_log or row["mark"] in found.log else "done",
+            "log": "pending" if in_log or marks_of(row) & found.log else "done",
         }
         own = ERASURES.c.erasure_id == row["erasure_id"]
         if any(row[medium] != state for medium, state in states.items()):

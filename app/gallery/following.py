@@ -22,6 +22,9 @@ class Position(NamedTuple):
     number: int
 
 
+LAST_NUMBER = 2**63 - 1
+"""In a position, that all changes of its revision were read."""
+
 START = Position(0, 0)
 """The position before the first change."""
 

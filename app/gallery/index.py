@@ -69,11 +69,7 @@ class GalleryIndex:
     @property
     def mean_map(self) -> MeanMapState:
         """The state of the mean maps as of the last call."""
-        cameras = self._view.means if self._view else Cameras.without(self._nets)
-        means = cameras.of(UNNAMED)
-        return MeanMapState(
-            means.subjects, cameras.revision, means.fused_impostors, cameras.named()
-        )
+        return MeanMapState.of(self._view.means if self._view else Cameras.without(self._nets))
 
     def refresh(self) -> None:
         """Applies the changes since the last call; the next search then need not.

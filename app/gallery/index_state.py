@@ -1,10 +1,11 @@
-"""What the index in memory tells of itself."""
+"""What an index tells of itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.means import Means
 from app.matching.impostors import Impostors
 
@@ -24,6 +25,12 @@ class MeanMapState:
     revision: int
     impostors: Impostors | None
     cameras: Mapping[str, Means]
+
+    @classmethod
+    def of(cls, cameras: Cameras) -> Self:
+        """Returns the state of the mean maps of all cameras."""
+        means = cameras.of(UNNAMED)
+        return cls(means.subjects, cameras.revision, means.fused_impostors, cameras.named())
 
 
 class IndexState(NamedTuple):

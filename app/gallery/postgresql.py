@@ -13,14 +13,17 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from app.gallery.coarse_schema import partitions_of
+from app.gallery.coarse_tables import CoarseGallery
 from app.gallery.encryption import unlock
 from app.gallery.erasure import Found, Purged
+from app.gallery.erasures import pending_numbers
 from app.gallery.errors import GalleryUnusable
 from app.gallery.failures import named_failures
 from app.gallery.marks import find_marks
 from app.gallery.migrations import check_schema, migrate
 from app.gallery.retention import utc_now
-from app.gallery.sql import SqlGallery
+from app.gallery.schema import SECRETS
 from app.gallery.vault import Vault
 from app.gallery.wrapped import WrappedKeys
 from app.master_key import MasterKeys, MasterKeyUnusable
@@ -37,15 +40,15 @@ IDLE_TIMEOUT_S = 10
 """A process that hangs within a transaction loses it, because every other writer waits for it."""
 
 ADVICE = "set PALM_GALLERY_URL to another database; this one was left untouched"
-PURGE = "VACUUM (FULL, VERBOSE) subject_keys"
-PURGE_SECRETS = f"{PURGE}, secrets"
+PURGE = "VACUUM (FULL, VERBOSE)"
+PURGED = "subject_keys"
 SCRUB = "VACUUM FULL subjects, maps, map_sums"
 LOCK_TIMEOUT_S = 1  # how long a purge waits for readers
 
 
 def open_postgresql(
     url: str, masters: MasterKeys, *, now: Callable[[], datetime] = utc_now
-) -> SqlGallery:
+) -> CoarseGallery:
     """Opens a gallery, or creates its tables in an empty database; several processes may share it.
 
     A gallery of an earlier release is upgraded, see `app.gallery.migrations`, and encrypted.
@@ -75,7 +78,9 @@ def open_postgresql(
             migrate(connection)
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # it encrypts all rows once
             unlock(connection, vault)
-        gallery = SqlGallery(engine, vault, PostgresqlFiles(engine), snapshots=snapshots, now=now)
+        gallery = CoarseGallery(
+            engine, vault, PostgresqlFiles(engine), snapshots=snapshots, now=now
+        )
         gallery.repair()
     except (GalleryUnusable, MasterKeyUnusable):
         engine.dispose()
@@ -169,8 +174,8 @@ class PostgresqlFiles:
     def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
         """See `Files.purge`. The log keeps removed keys until its segments are overwritten.
 
-        VACUUM FULL also copies deleted rows that an older transaction could still read. It says
-        how many.
+        The rows of coarse maps are not encrypted: those that were erased are removed alike. VACUUM
+        FULL also copies deleted rows that an older transaction could still read. It says how many.
         """
         notices: list[str] = []
 
@@ -180,9 +185,12 @@ class PostgresqlFiles:
         with _maintenance(self._engine) as (connection, raw):
             if not wait:
                 connection.execute(text("SET lock_timeout = 1"))
+            own = [PURGED, *([SECRETS.name] if secrets else [])]
+            tables = [*own, *partitions_of(connection, pending_numbers(connection))]
             raw.add_notice_handler(note)
             try:
-                connection.execute(text(PURGE_SECRETS if secrets else PURGE))
+                for table in tables:
+                    connection.execute(text(f"{PURGE} {table}"))
             finally:
                 raw.remove_notice_handler(note)
         kept = {found[0] for one in notices if (found := re.match(r"\d+\b", one))}
@@ -191,7 +199,7 @@ class PostgresqlFiles:
     def scrub(self) -> bool:
         """See `Files.scrub`. The gallery is locked meanwhile."""
         with _maintenance(self._engine) as (connection, _):
-            connection.execute(text(SCRUB))
+            connection.execute(text(", ".join([SCRUB, *partitions_of(connection)])))
         return True
 
     def find(self, marks: set[str]) -> Found:
@@ -222,13 +230,14 @@ def _maintenance(engine: Engine) -> Generator[tuple[Connection, _Connection]]:
 
 
 def _search(connection: Connection, marks: set[str]) -> Found:
-    """Returns the marks whose bytes are in the table's file, or in the log."""
+    """Returns the marks whose bytes are in the tables' files, or in the log."""
     connection.execute(text("CHECKPOINT"))
     if connection.scalars(text("SHOW wal_compression")).one() != "off":
         return Found(None, marks, proves_log=False)  # a compressed page would hide them
-    table = "SELECT pg_relation_filepath('subject_keys')"
+    names = [PURGED, *partitions_of(connection)]
+    tables = " UNION ALL ".join(f"SELECT pg_relation_filepath('{name}')" for name in names)
     log = "SELECT 'pg_wal/' || name FROM pg_ls_waldir()"
-    found = [_search_files(connection, files, marks) for files in (table, log)]
+    found = [_search_files(connection, files, marks) for files in (tables, log)]
     return Found(*found, proves_log=True)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, or_, select, update
 
+from app.gallery.coarse_schema import drop_versions
 from app.gallery.encryption import renew_template_key
 from app.gallery.erasures import KEYS_LEFT, leave
 from app.gallery.errors import ROTATION_UNFINISHED, GalleryUnusable
@@ -52,6 +53,7 @@ def _renew_some(writing: Writing, vault: Vault) -> bool:
         if not rows:
             gone = [NAME + one for one in former]
             connection.execute(delete(SECRETS).where(SECRETS.c.name.in_(gone)))
+            drop_versions(connection)  # the next search computes them under another key
             leave(connection, KEYS_LEFT)
             return False
         _transform_anew(connection, vault, rows)

@@ -33,17 +33,18 @@ class Replay(NamedTuple):
     thinned: int
 
 
-def plan_replay(connection: Connection, contents: Contents, later: Later) -> Replay:
+def plan_replay(connection: Connection, contents: Contents, later: Later, *, same: bool) -> Replay:
     """Compares a backup with the gallery that it replaces, which may be an empty one.
 
     Args:
         connection: a writer's transaction.
         contents: the backup's.
         later: what an audit log tells.
+        same: whether it is the backup's own gallery; another one gave its numbers to others.
     """
     names = Pseudonyms(contents.secrets["pseudonyms"])
     pseudonyms = {number: names.of(one) for number, one in contents.subjects.items()}
-    gone, erased = _removed(connection, contents)
+    gone, erased = _removed(connection, contents) if same else (set[int](), set[str]())
     erased |= later.erased
     suspects = {
         number

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 from app.gallery.batches import batches
 from app.gallery.carried import read_rows
 from app.gallery.cipher import NotAuthentic
+from app.gallery.coarse_schema import drop_versions
 from app.gallery.contents import Contents, Later, Restored
 from app.gallery.encryption import read_all_secrets, read_secrets
 from app.gallery.erasures import KEYS_LEFT, leave
@@ -70,9 +71,10 @@ def restore_gallery(
         GalleryUnusable: if it cannot be put into this gallery.
     """
     same = is_same_gallery(connection, vault, contents)
-    replay = plan_replay(connection, contents, later)
+    replay = plan_replay(connection, contents, later, same=same)
     if same:
         _check_lineage(connection, vault, contents, replay)
+    drop_versions(connection)  # they are of other subjects, and under a secret that may be removed
     dropped = _clear(connection, contents, replay, same=same)
     restored = {
         number: key for number, key in contents.keys.items() if number not in replay.left_out

@@ -50,14 +50,16 @@ def read_key(connection: Connection, vault: Vault, row: RowMapping) -> SubjectKe
     return keys.get(number) or SubjectKey(subject_id, None, vault.template_keys(connection))
 
 
-def read_subject(connection: Connection, vault: Vault, subject_id: str) -> Subject:
+def read_subject(
+    connection: Connection, vault: Vault, subject_id: str, within: Within = None
+) -> Subject:
     """Reads one subject.
 
     Raises:
-        SubjectUnknown: if there is no subject of that id.
+        SubjectUnknown: if there is no subject of that id, or it is in none of the collections.
         GalleryUnusable: if its name or details are damaged.
     """
-    found = _read_subjects(connection, vault, [read_row(connection, subject_id)])
+    found = _read_subjects(connection, vault, [read_row(connection, subject_id, within)])
     if not found:
         raise SubjectUnknown(subject_id)
     return found[0]

@@ -70,7 +70,10 @@ class Table:
         Raises:
             GalleryUnusable: if the gallery cannot be read.
         """
-        changes = gallery.changes(self._position, self._formats, _SUBJECTS_PER_PAGE)
+        return self.apply(gallery.changes(self._position, self._formats, _SUBJECTS_PER_PAGE))
+
+    def apply(self, changes: Changes) -> bool:
+        """Applies changes that were read; returns whether these were the last."""
         self._erase(changes.removed)
         self._add(changes)
         self.summed = changes.summed

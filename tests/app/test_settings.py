@@ -40,6 +40,26 @@ def test_the_example_is_an_env_file_of_the_defaults(folder: Path) -> None:
     assert read_settings() == Settings()
 
 
+def test_a_search_in_the_database_needs_a_gallery_in_postgresql(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PALM_SEARCH", "pgvector")
+    with pytest.raises(ValueError, match=r"^PALM_SEARCH: .*set PALM_GALLERY_URL to one, or set"):
+        read_settings()
+    monkeypatch.setenv("PALM_GALLERY_URL", "postgresql://palm:secret@host/palm")
+    assert read_settings().search == "pgvector"
+    monkeypatch.setenv("PALM_OUTAGE_S", "60")
+    with pytest.raises(
+        ValueError, match=r"^PALM_OUTAGE_S: .*set PALM_OUTAGE_S=0, or set PALM_S.*'60'"
+    ):
+        read_settings()
+    monkeypatch.setenv("PALM_OUTAGE_S", "0")
+    assert read_settings().search == "pgvector"
+    monkeypatch.setenv("PALM_SEARCH", "pgvectors")
+    with pytest.raises(ValueError, match=r"^PALM_SEARCH: .*'memory' or 'pgvector'"):
+        read_settings()
+
+
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().max_body_mb = 1  # pyright: ignore[reportAttributeAccessIssue]

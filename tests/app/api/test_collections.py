@@ -139,28 +139,6 @@ def test_of_another_collection_only_a_taken_id_can_be_learned(
     assert set(subject["template_counts"].values()) == {1}
 
 
-def test_a_limited_key_renames_and_merges_among_its_own_subjects_only(client: TestClient) -> None:
-    assert enroll(client, "ada", png(50), collection="staff", hand="left").status_code == 201
-    assert enroll(client, "gus", png(60), collection="guests", hand="right").status_code == 201
-    headers = limited(client, "guests")
-
-    def ask(what: str, body: dict[str, Any]) -> Any:
-        return client.post(f"/v1/subjects/gus/{what}", json=body, headers=headers)
-
-    for force in (False, True):
-        for hidden in ("ada", "p001"):
-            answer = ask("merge", {"from": hidden, "force": force})
-            unknown = ask("merge", {"from": "eve", "force": force})
-            assert_problem(answer, 404, f"'{hidden}'")
-            assert answer.json()["detail"] == unknown.json()["detail"].replace("eve", hidden)
-    for taken in ("ada", "ADA", "P001"):
-        answer = ask("rename", {"subject_id": taken})
-        assert_problem(answer, 409, f"'{taken}' exists already", "choose another")
-        assert "staff" not in answer.text
-    assert ask("rename", {"subject_id": "gus-2"}).json()["subject"]["collection"] == "guests"
-    assert client.get("/v1/subjects/ada", headers=limited(client, "staff")).status_code == 200
-
-
 def test_an_enrolment_that_contradicts_the_collection_is_refused(client: TestClient) -> None:
     assert enroll(client, "ada", png(50), collection="staff").status_code == 201
     answer = enroll(client, "ada", png(50, 1), add="true", collection="guests")

@@ -442,6 +442,18 @@ def test_on_postgresql_the_log_is_pending_until_its_segments_are_gone(
 
 
 @pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+def test_on_postgresql_the_statistics_hold_no_key(gallery: Gallery, url: str) -> None:
+    for i in range(20):
+        enroll(gallery, f"s{i}")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+        found = connection.execute(
+            "SELECT attname FROM pg_stats WHERE tablename = 'subject_keys'"
+        ).fetchall()
+    assert found == [("number",)]
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 def test_on_postgresql_a_log_that_is_pending_makes_no_change_purge(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,17 @@ def test_an_audit_log_replaces_the_receipts_of_a_lost_gallery(
         assert again.templates("new")[0].number > 1_000_000
 
 
+def test_a_gallery_that_had_the_backup_s_numbers_is_no_reason_to_leave_anybody_out(
+    gallery: Gallery, empty: Gallery, file: Path, tmp_path: Path
+) -> None:
+    enroll(gallery, "ada")  # the first number, which the other gallery gave to p001
+    back_up(gallery, file)
+    restored = restore(empty, file)
+    assert (restored.subjects, restored.erased) == (1, 0)
+    with closing(open_by_scheme(f"sqlite:///{tmp_path}/other.db")) as again:
+        assert ids(again) == ["ada"]
+
+
 def test_api_keys_of_the_gallery_itself_win(open_gallery: Open, file: Path) -> None:
     gallery = open_gallery()
     ring = KeyRing(gallery.keys, gallery.secrets.api_keys)
