@@ -123,10 +123,10 @@ class Settings(BaseSettings):
         default=0.0,
         ge=0,
         allow_inf_nan=False,
-        description="How long identification and verification go on while the gallery's database "
-        "cannot be reached, in seconds, with what was last read: so long, erasures and revocations "
-        "by other processes may go unseen. 0 is not at all: requests get 503; so it must be with "
-        "PALM_SEARCH=pgvector.",
+        description="How long identification and verification go on with what was last read while "
+        "the gallery's database cannot be reached, in seconds. In this time, erasures and "
+        "revocations by other processes may go unseen. With 0, requests get 503. "
+        "PALM_SEARCH=pgvector needs 0.",
     )
     trained: bool = Field(
         default=True,
