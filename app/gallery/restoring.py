@@ -29,8 +29,10 @@ from app.gallery.schema import (
     SECRETS,
     SUBJECTS,
 )
+from app.gallery.seeding import insert_rows
 from app.gallery.sums import encrypt_sum, recompute_sums
 from app.gallery.vault import Vault
+from app.pseudonyms import Pseudonyms
 
 GAP = 1_000_000
 """How many numbers are skipped if a lost gallery may have used them after the backup."""
@@ -84,6 +86,7 @@ def restore_gallery(
     rows = _Rows(connection, vault, contents, replay, later, revision, same=same)
     for table, some in _batches_by_table(source):
         rows.insert(table, some)
+    _forbid(connection, rows.forbidden)
     _mark(connection, contents, revision, same=same)
     if replay.left_out or replay.kept or contents.left_out:
         recompute_sums(connection, vault)
@@ -118,7 +121,9 @@ class _Rows:
         self._later = later
         self._revision = revision
         self._same = same
+        self._names = Pseudonyms(contents.secrets["pseudonyms"])
         self._known: dict[str, set[Any]] = {}
+        self.forbidden: list[str] = []  # trained identities that were erased after the backup
         self.keys_left_out = 0
         self._change: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
             SUBJECTS.name: self._subject,
@@ -141,7 +146,10 @@ class _Rows:
             self._connection.execute(insert(table), kept)
 
     def _subject(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        subject_id = row["subject_id"]
         if row["number"] in self._left_out:
+            if row["origin"] == "trained" and self._names.of(subject_id) in self._later.erased:
+                self.forbidden.append(subject_id)
             return None
         return {**row, "changed": self._revision}
 
@@ -224,6 +232,12 @@ def _add_keys(
             for number in some
         }
         vault.wrapped.add(connection, wrapped)
+
+
+def _forbid(connection: Connection, subject_ids: list[str]) -> None:
+    """Keeps the next start from adding trained identities again."""
+    known = set(connection.scalars(select(ERASED.c.subject_id)))
+    insert_rows(connection, ERASED, [{"subject_id": one} for one in {*subject_ids} - known])
 
 
 def _mark(connection: Connection, contents: Contents, revision: int, *, same: bool) -> None:

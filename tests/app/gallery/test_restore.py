@@ -138,6 +138,19 @@ def test_an_audit_log_replaces_the_receipts_of_a_lost_gallery(
         assert again.templates("new")[0].number > 1_000_000
 
 
+def test_an_erased_trained_identity_of_a_lost_gallery_is_not_added_again(
+    gallery: Gallery, empty: Gallery, file: Path, tmp_path: Path
+) -> None:
+    gallery.seed_trained(["p001", "p002"])
+    enroll(gallery, "ada")
+    back_up(gallery, file)
+    erased = frozenset({Pseudonyms(gallery.secrets.pseudonyms).of("p001")})
+    restore(empty, file, later=Later(erased))
+    with closing(open_by_scheme(f"sqlite:///{tmp_path}/other.db")) as again:
+        again.seed_trained(["p001", "p002"])
+        assert ids(again) == ["ada", "p002"]
+
+
 def test_a_gallery_that_had_the_backup_s_numbers_is_no_reason_to_leave_anybody_out(
     gallery: Gallery, empty: Gallery, file: Path, tmp_path: Path
 ) -> None:
