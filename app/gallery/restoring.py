@@ -30,7 +30,7 @@ from app.gallery.schema import (
     SUBJECTS,
 )
 from app.gallery.seeding import insert_rows
-from app.gallery.sums import encrypt_sum, recompute_sums
+from app.gallery.sums import encrypt_sum, read_summed, recompute_sums
 from app.gallery.vault import Vault
 from app.pseudonyms import Pseudonyms
 
@@ -77,6 +77,7 @@ def restore_gallery(
     if same:
         _check_lineage(connection, vault, contents, replay)
     drop_versions(connection)  # they are of other subjects, and under a secret that may be removed
+    summed = read_summed(connection)  # kept subjects may have maps that no sum of the backup has
     dropped = _clear(connection, contents, replay, same=same)
     restored = {
         number: key for number, key in contents.keys.items() if number not in replay.left_out
@@ -89,7 +90,7 @@ def restore_gallery(
     _forbid(connection, rows.forbidden)
     _mark(connection, contents, revision, same=same)
     if replay.left_out or replay.kept or contents.left_out:
-        recompute_sums(connection, vault)
+        recompute_sums(connection, vault, summed | read_summed(connection))
     return Restored(
         len(restored),
         replay.erased,

@@ -147,11 +147,17 @@ def replace_shares(connection: Connection, vault: Vault, before: Shares, after: 
             _write_sum(connection, vault, of, total - old + new)
 
 
-def recompute_sums(connection: Connection, vault: Vault) -> None:
-    """Computes all sums anew from all maps, which takes time in proportion to the gallery."""
-    for row in connection.execute(select(MAP_SUMS)).all():
-        of = MapFormat(row.net, row.template_id, MapShape(row.side, row.channels))
-        summed = Summed(of, row.camera)
+def read_summed(connection: Connection) -> set[Summed]:
+    """Returns what there is a sum over."""
+    return {
+        Summed(MapFormat(row.net, row.template_id, MapShape(row.side, row.channels)), row.camera)
+        for row in connection.execute(select(MAP_SUMS))
+    }
+
+
+def recompute_sums(connection: Connection, vault: Vault, over: Iterable[Summed]) -> None:
+    """Computes sums anew from all maps, which takes time in proportion to the gallery."""
+    for summed in over:
         _write_sum(connection, vault, summed, _recompute(connection, vault, summed))
 
 

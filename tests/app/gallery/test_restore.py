@@ -114,6 +114,21 @@ def test_a_template_that_was_erased_after_the_backup_stays_erased(
     assert ids(open_gallery()) == ["eve"]
 
 
+@BOTH_STORES
+def test_a_kept_subject_s_images_of_a_new_camera_have_a_sum(open_gallery: Open, file: Path) -> None:
+    gallery = open_gallery()
+    enroll(gallery, "ada")
+    back_up(gallery, file)
+    gallery.enroll("ada", None, None, {VGG16: vein_maps(2, 7)}, add=True, camera="door")
+    gallery.records.rename("ada", "ida")
+    assert restore(gallery, file, replace=True).kept == 1
+    again = open_gallery()
+    expected = MapSum.of(vein_maps(2, 7))
+    found = again.sums_by_camera([VGG16])["door"][0]
+    assert found.subjects == 1
+    assert abs(found.total - expected.total).max() < 1e-6
+
+
 def test_an_audit_log_replaces_the_receipts_of_a_lost_gallery(
     gallery: Gallery, empty: Gallery, file: Path, tmp_path: Path
 ) -> None:
