@@ -58,7 +58,8 @@ def restore_gallery(
 ) -> Restored:
     """Replaces the gallery's rows by those of a backup, except what was erased after it.
 
-    Of the same gallery, its receipts and its API keys stay, because they are newer.
+    Of the same gallery, its receipts and its API keys stay, because they are newer. Of two retention
+    dates of a subject, the earlier one counts.
 
     Args:
         connection: a writer's transaction.
@@ -76,6 +77,8 @@ def restore_gallery(
     replay = plan_replay(connection, contents, later, same=same)
     if same:
         _check_lineage(connection, vault, contents, replay)
+    revision = max(revision, contents.revision + 1)
+    rows = _Rows(connection, vault, contents, replay, later, revision, same=same)
     drop_versions(connection)  # they are of other subjects, and under a secret that may be removed
     summed = read_summed(connection)  # kept subjects may have maps that no sum of the backup has
     dropped = _clear(connection, contents, replay, same=same)
@@ -83,8 +86,6 @@ def restore_gallery(
         number: key for number, key in contents.keys.items() if number not in replay.left_out
     }
     _add_keys(connection, vault, contents, restored)
-    revision = max(revision, contents.revision + 1)
-    rows = _Rows(connection, vault, contents, replay, later, revision, same=same)
     for table, some in _batches_by_table(source):
         rows.insert(table, some)
     _forbid(connection, rows.forbidden)
@@ -122,6 +123,7 @@ class _Rows:
         self._later = later
         self._revision = revision
         self._same = same
+        self._until = _retention_dates(connection) if same else dict[int, str]()
         self._names = Pseudonyms(contents.secrets["pseudonyms"])
         self._known: dict[str, set[Any]] = {}
         self.forbidden: list[str] = []  # trained identities that were erased after the backup
@@ -152,7 +154,9 @@ class _Rows:
             if row["origin"] == "trained" and self._names.of(subject_id) in self._later.erased:
                 self.forbidden.append(subject_id)
             return None
-        return {**row, "changed": self._revision}
+        own = self._until.get(row["number"])
+        dates = [date for date in (row["retain_until"], own) if date is not None]
+        return {**row, "changed": self._revision, "retain_until": min(dates, default=None)}
 
     def _secret(self, row: dict[str, Any]) -> dict[str, Any]:
         encrypted = self._vault.encrypt("secrets", row["encrypted"], row["name"])
@@ -180,6 +184,13 @@ def _batches_by_table(source: BinaryIO) -> Iterator[tuple[Table, list[dict[str, 
         if name in METADATA.tables and name != GALLERY.name:
             for some in batches(rows, _AT_ONCE):
                 yield METADATA.tables[name], [one.row for one in some]
+
+
+def _retention_dates(connection: Connection) -> dict[int, str]:
+    """Returns the subjects' retention dates, by number; as text, they have the order of time."""
+    query = select(SUBJECTS.c.number, SUBJECTS.c.retain_until)
+    rows = connection.execute(query.where(SUBJECTS.c.retain_until.is_not(None)))
+    return {row.number: row.retain_until for row in rows}
 
 
 def _check_lineage(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,24 @@ def test_a_kept_subject_s_images_of_a_new_camera_have_a_sum(open_gallery: Open, 
     found = again.sums_by_camera([VGG16])["door"][0]
     assert found.subjects == 1
     assert abs(found.total - expected.total).max() < 1e-6
+
+
+@BOTH_STORES
+def test_of_two_retention_dates_the_earlier_one_counts(open_gallery: Open, file: Path) -> None:
+    gallery = open_gallery()
+    early = datetime.now(UTC) + timedelta(days=1)
+    late = early + timedelta(days=1)
+    of_backup = {"ada": None, "bob": late, "eve": early, "joe": early}
+    since = {"ada": early, "bob": early, "eve": late, "joe": None}
+    for subject_id, date in of_backup.items():
+        enroll(gallery, subject_id)
+        gallery.update(subject_id, {"retain_until": date})
+    back_up(gallery, file)
+    for subject_id, date in since.items():
+        gallery.update(subject_id, {"retain_until": date})
+    restore(gallery, file, replace=True)
+    again = open_gallery()
+    assert [again.subject(one).retain_until for one in of_backup] == [early] * 4
 
 
 def test_an_audit_log_replaces_the_receipts_of_a_lost_gallery(
