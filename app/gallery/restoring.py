@@ -13,7 +13,7 @@ from app.gallery.carried import read_rows
 from app.gallery.cipher import NotAuthentic
 from app.gallery.coarse_schema import drop_versions
 from app.gallery.contents import Contents, Later, Restored
-from app.gallery.encryption import read_all_secrets, read_secrets
+from app.gallery.encryption import read_all_secrets, read_secrets, renew_template_key
 from app.gallery.erasures import KEYS_LEFT, leave
 from app.gallery.errors import GalleryUnusable
 from app.gallery.replay import Replay, plan_replay
@@ -31,6 +31,7 @@ from app.gallery.schema import (
 )
 from app.gallery.seeding import insert_rows
 from app.gallery.sums import encrypt_sum, read_summed, recompute_sums
+from app.gallery.template_keys import NAME
 from app.gallery.vault import Vault
 from app.pseudonyms import Pseudonyms
 
@@ -80,6 +81,7 @@ def restore_gallery(
     revision = max(revision, contents.revision + 1)
     rows = _Rows(connection, vault, contents, replay, later, revision, same=same)
     drop_versions(connection)  # they are of other subjects, and under a secret that may be removed
+    is_older = same and _has_former_template_keys(connection, contents)
     summed = read_summed(connection)  # kept subjects may have maps that no sum of the backup has
     dropped = _clear(connection, contents, replay, same=same)
     restored = {
@@ -88,6 +90,8 @@ def restore_gallery(
     _add_keys(connection, vault, contents, restored)
     for table, some in _batches_by_table(source):
         rows.insert(table, some)
+    if is_older:  # the next `rotate-templates` finishes under a key that nobody had before
+        renew_template_key(connection, vault)
     _forbid(connection, rows.forbidden)
     _mark(connection, contents, revision, same=same)
     if replay.left_out or replay.kept or contents.left_out:
@@ -191,6 +195,12 @@ def _retention_dates(connection: Connection) -> dict[int, str]:
     query = select(SUBJECTS.c.number, SUBJECTS.c.retain_until)
     rows = connection.execute(query.where(SUBJECTS.c.retain_until.is_not(None)))
     return {row.number: row.retain_until for row in rows}
+
+
+def _has_former_template_keys(connection: Connection, contents: Contents) -> bool:
+    """Tells whether a backup was made before the gallery's templates were renewed."""
+    own = set(connection.scalars(select(SECRETS.c.name)))
+    return any(name.startswith(NAME) and name not in own for name in contents.secrets)
 
 
 def _check_lineage(

@@ -13,6 +13,7 @@ from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
 from app.gallery.schema import MAPS, SECRETS, SUBJECTS
 from app.gallery.template_keys import NAME
+from tests.app.gallery.backups import back_up, restore
 from tests.app.gallery.conftest import (
     ALEXNET,
     BOTH_STORES,
@@ -68,6 +69,23 @@ def files_of(gallery: Gallery, path: Path) -> bytes:
         connection.execute(text("CHECKPOINT"))
         read = "SELECT pg_read_binary_file(pg_relation_filepath('secrets'))"
         return connection.scalars(text(read)).one()
+
+
+def test_after_a_restore_of_former_templates_the_next_renewal_takes_a_fresh_key(
+    open_gallery: Open, tmp_path: Path
+) -> None:
+    gallery = open_gallery()
+    enroll(gallery, "ada")
+    back_up(gallery, tmp_path / "gallery.palm")
+    gallery.rotate_templates()
+    before = transforms(gallery)
+    restore(gallery, tmp_path / "gallery.palm", replace=True)
+    again = open_gallery()
+    again.rotate_templates()
+    after = transforms(again)
+    assert len(after) == 1
+    assert not after & before
+    assert stored_keys(again).keys() == after
 
 
 def untransform(gallery: Gallery) -> None:
