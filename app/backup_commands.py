@@ -93,13 +93,19 @@ def back_up(settings: Settings, file: Path, key_file: Path | None) -> int:
         event = {**command_event("backup"), "backup": header.backup_id}
         with audit.change(event) as outcome, _new_file(file) as out:
             sealed = SealedWriter(out, key, header)
-            outcome["subjects"] = gallery.backups.write(cast(BinaryIO, sealed))
+            written = gallery.backups.write(cast(BinaryIO, sealed))
+            outcome["subjects"] = written.subjects
             sealed.finish()
     size_mb = file.stat().st_size / 1e6
     print(
-        f"{file}: {size_mb:.1f} MB; subjects: {outcome['subjects']}; encrypted under "
+        f"{file}: {size_mb:.1f} MB; subjects: {written.subjects}; encrypted under "
         f"{key_file or 'the master key'}: keep a copy of that key elsewhere"
     )
+    if written.left_out:
+        print(
+            "subjects left out, because they were erased or changed while the backup began: "
+            f"{written.left_out}; unless they were erased, make another backup"
+        )
     return 0
 
 

@@ -14,7 +14,7 @@ from app.gallery.batches import batches
 from app.gallery.carried import read_rows, write_row
 from app.gallery.cipher import NotAuthentic
 from app.gallery.coarse_schema import SECRET
-from app.gallery.contents import Contents
+from app.gallery.contents import Contents, Written
 from app.gallery.errors import ROTATION_UNFINISHED, GalleryUnusable
 from app.gallery.schema import (
     ERASURES,
@@ -35,27 +35,30 @@ END = "end"
 _AT_ONCE = 100  # rows that are read at a time
 
 
-def write_gallery(connection: Connection, vault: Vault, out: BinaryIO) -> int:
-    """Writes all rows, subjects before their templates; returns the number of subjects.
+def write_gallery(connection: Connection, vault: Vault, out: BinaryIO) -> Written:
+    """Writes all rows, subjects before their templates.
 
-    A subject that is erased meanwhile is left out. The sums may still hold its share. Coarse maps
-    and their keys are left out, because they can be computed.
+    All keys are read at once: SQLite keeps them in a database of their own, where an erasure, also
+    of a single template, or a change of an id removes one at once. Whose key is gone by then is
+    left out; the sums may still hold its share. Coarse maps and their keys are left out, because
+    they can be computed.
 
     Args:
-        connection: a transaction in which all reads see one revision.
+        connection: a transaction in which all reads see one revision, which has begun.
         vault: the gallery's vault.
         out: where to write; whatever is written there must be encrypted.
 
     Raises:
         GalleryUnusable: if a subject's key, a sum or a secret is damaged.
     """
+    wrapped = vault.wrapped.read_all(connection)
     subjects, left_out = 0, set[str]()
     for table in METADATA.sorted_tables:
         query = select(table).order_by(*table.primary_key.columns)
         rows = connection.execute(query, execution_options={"yield_per": _AT_ONCE}).mappings()
         for some in batches(rows, _AT_ONCE):
             if table is SUBJECTS:
-                kept = _write_keys(connection, vault, some, out)
+                kept = _write_keys(vault, wrapped, some, out)
                 left_out |= {row["subject_id"] for row in some} - {
                     row["subject_id"] for row in kept
                 }
@@ -67,7 +70,7 @@ def write_gallery(connection: Connection, vault: Vault, out: BinaryIO) -> int:
                 if table is not MAPS or row["subject_id"] not in left_out:
                     write_row(out, table.name, _opened(vault, table, row))
     write_row(out, END, {"subjects": subjects, "left_out": len(left_out)})
-    return subjects
+    return Written(subjects, len(left_out))
 
 
 def read_contents(source: BinaryIO) -> Contents:
@@ -96,10 +99,9 @@ def read_contents(source: BinaryIO) -> Contents:
 
 
 def _write_keys(
-    connection: Connection, vault: Vault, rows: Sequence[RowMapping], out: BinaryIO
+    vault: Vault, wrapped: Mapping[int, bytes], rows: Sequence[RowMapping], out: BinaryIO
 ) -> Sequence[RowMapping]:
     """Writes the keys of the subjects in some rows; returns the rows of those that have one."""
-    wrapped = vault.wrapped.read(connection, [row["number"] for row in rows])
     kept = [row for row in rows if row["number"] in wrapped]
     for row in kept:
         number, subject_id = row["number"], row["subject_id"]

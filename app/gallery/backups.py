@@ -7,7 +7,7 @@ from typing import BinaryIO
 from sqlalchemy import Connection, exists, func, select
 
 from app.gallery.backup import write_gallery
-from app.gallery.contents import Contents, Later, Restored
+from app.gallery.contents import Contents, Later, Restored, Written
 from app.gallery.errors import GalleryUnusable
 from app.gallery.restoring import is_same_gallery, restore_gallery
 from app.gallery.schema import ERASURES, SUBJECTS
@@ -37,7 +37,7 @@ class SqlBackups:
         self._repair = repair
         self._vault = vault
 
-    def write(self, out: BinaryIO) -> int:
+    def write(self, out: BinaryIO) -> Written:
         """See `Backups.write`."""
         with self._reading() as connection:
             return write_gallery(connection, self._vault, out)

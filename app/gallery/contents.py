@@ -19,7 +19,7 @@ class Contents:
         images: the numbers of each subject's templates, by the subject's id.
         receipts: the ids of all erasures before it.
         secrets: the gallery's secrets, by name.
-        left_out: number of subjects that were erased while it was made. The sums may hold them.
+        left_out: number of subjects that lost their keys while it began. The sums may hold them.
     """
 
     revision: int = 0
@@ -70,6 +70,18 @@ class Restored(NamedTuple):
     keys_left_out: int
 
 
+class Written(NamedTuple):
+    """What a backup holds.
+
+    Attributes:
+        subjects: number of subjects in it.
+        left_out: number of those that were erased or changed while it began, and are not in it.
+    """
+
+    subjects: int
+    left_out: int
+
+
 class Backups(Protocol):
     """Backups of one gallery.
 
@@ -77,10 +89,10 @@ class Backups(Protocol):
     altered; then nothing was changed.
     """
 
-    def write(self, out: BinaryIO) -> int:
-        """Writes all that the gallery holds at present; returns the number of subjects.
+    def write(self, out: BinaryIO) -> Written:
+        """Writes all that the gallery holds at present.
 
-        Other processes go on meanwhile. A subject that is erased meanwhile may be left out.
+        Other processes go on meanwhile. Who loses its key while the backup begins is left out.
         Whatever is written to `out` must be encrypted.
 
         Raises:

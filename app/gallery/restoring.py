@@ -59,8 +59,8 @@ def restore_gallery(
 ) -> Restored:
     """Replaces the gallery's rows by those of a backup, except what was erased after it.
 
-    Of the same gallery, its receipts and its API keys stay, because they are newer. Of two retention
-    dates of a subject, the earlier one counts.
+    Of the same gallery, its receipts and its API keys stay, because they are newer. Of a subject's
+    two retention dates, the earlier one counts.
 
     Args:
         connection: a writer's transaction.

@@ -43,6 +43,11 @@ class WrappedKeys:
                     found |= {row.number: row.wrapped for row in using.execute(query)}
         return found
 
+    def read_all(self, connection: Connection) -> dict[int, bytes]:
+        """Returns all wrapped keys, 60 bytes each, by the subjects' numbers."""
+        with self._using(connection) as using:
+            return {row.number: row.wrapped for row in using.execute(select(SUBJECT_KEYS))}
+
     def numbers(self, connection: Connection) -> set[int]:
         """Returns the numbers of all wrapped keys."""
         with self._using(connection) as using:

@@ -5,6 +5,7 @@ import json
 import stat
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from app.__main__ import main
 from app.audit import AuditLog, head_of
 from app.gallery import sealing
 from app.gallery.errors import GalleryUnusable
+from app.gallery.wrapped import WrappedKeys
 from app.pseudonyms import Pseudonyms
 from app.settings import read_settings
 from app.wiring import open_gallery
@@ -77,6 +79,22 @@ def test_a_backup_is_for_its_owner_only_and_restored_over_a_later_state(
     assert "subjects left out, because they were erased after the backup: 1\n" in told
     assert ids() == ["eve"]
     assert main(["erasures", "verify"]) == 0
+
+
+def test_a_backup_tells_how_many_it_lacks(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_all = WrappedKeys.read_all
+
+    def lack_one(*of: Any) -> dict[int, bytes]:
+        """Reads the keys as if somebody was erased while the backup began."""
+        return dict(sorted(read_all(*of).items())[1:])
+
+    monkeypatch.setattr(WrappedKeys, "read_all", lack_one)
+    assert main(["backup", "a.palm"]) == 0
+    told = capsys.readouterr().out
+    assert "subjects: 1; encrypted" in told
+    assert "erased or changed while the backup began: 1; unless" in told
 
 
 def test_an_existing_file_is_not_overwritten(capsys: Captured) -> None:

@@ -19,7 +19,7 @@ def back_up(gallery: Gallery, file: Path) -> int:
     """Writes a backup under `KEY`; returns the number of subjects."""
     with file.open("wb") as out:
         sealed = SealedWriter(out, KEY, new_header(KEY, "0"))
-        subjects = gallery.backups.write(cast(BinaryIO, sealed))
+        subjects = gallery.backups.write(cast(BinaryIO, sealed)).subjects
         sealed.finish()
     return subjects
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 import pytest
 from sqlalchemy import select
 
-from app.gallery import sealing
+from app.gallery import backup, sealing
 from app.gallery.backup import read_contents
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
@@ -189,10 +189,44 @@ def test_a_backup_amid_changes_is_of_one_revision(gallery: Gallery, open_gallery
             return super().write(data)
 
     sink = Busy()
-    subjects = gallery.backups.write(cast(BinaryIO, sink))
+    subjects, left_out = gallery.backups.write(cast(BinaryIO, sink))
     sink.seek(0)
     found = read_contents(cast(BinaryIO, sink))
     assert not {"b0", "b40"} & set(found.subjects.values())
-    assert len(found.keys) == len(found.subjects) == subjects == 30 - found.left_out
+    assert len(found.keys) == len(found.subjects) == subjects == 30
+    assert found.left_out == left_out == 0
     assert found.images.keys() == set(found.subjects.values())
     assert {"b0", "b40"} < set(ids(gallery))
+
+
+def test_who_is_renamed_or_loses_a_template_amid_a_backup_is_in_it(
+    gallery: Gallery, open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "_AT_ONCE", 1)
+    for i in range(4):
+        enroll(gallery, f"a{i}", seed=i)
+    enroll(gallery, "a3", seed=9, add=True)
+    other = open_gallery()
+
+    class Busy(io.BytesIO):
+        """Changes the gallery before anything is written."""
+
+        def write(self, data: Any, /) -> int:
+            if not self.tell():
+                other.records.rename("a2", "b2")
+                other.remove_template("a3", other.templates("a3")[0].number)
+            return super().write(data)
+
+    sink = Busy()
+    assert gallery.backups.write(cast(BinaryIO, sink)) == (4, 0)
+    sink.seek(0)
+    assert set(read_contents(cast(BinaryIO, sink)).subjects.values()) == {"a0", "a1", "a2", "a3"}
+
+
+def test_a_backup_counts_who_lost_its_key_while_it_began(gallery: Gallery) -> None:
+    for i in range(3):
+        enroll(gallery, f"a{i}", seed=i)
+    engine, vault = opened(gallery)
+    with engine.connect() as connection:
+        vault.wrapped.remove(connection, [min(vault.wrapped.numbers(connection))])
+    assert gallery.backups.write(cast(BinaryIO, io.BytesIO())) == (2, 1)
