@@ -175,6 +175,16 @@ def test_every_change_by_another_process_is_seen_by_the_next_call(open_gallery: 
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_images_of_cameras_that_take_turns_are_all_added(
+    gallery: Gallery, index: DatabaseIndex, execute: Execute
+) -> None:
+    for seed, camera in enumerate(["gate", "door", "gate"]):
+        gallery.enroll("ada", None, None, palm(seed), add=True, camera=camera)
+        index.refresh()
+        assert len(set(stored_bits(execute))) == seed + 1
+    check(index.search(probe(9)), {"ada": joined(palm(0), palm(1), palm(2))}, probe(9))
+
+
 def test_trained_identities_are_compared_with_shipped_and_added_templates(
     gallery: Gallery, index: DatabaseIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
