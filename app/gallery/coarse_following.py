@@ -13,7 +13,7 @@ from app.gallery.cameras import Cameras
 from app.gallery.coarse import CoarseStore, Version, bits_of, rows_of, signature_of, transform_of
 from app.gallery.coarse_means import pack_means, unpack_means
 from app.gallery.enrolled import next_means
-from app.gallery.errors import GalleryUnreachable, GalleryUnusable
+from app.gallery.errors import GalleryUnusable
 from app.gallery.following import LAST_NUMBER, Position
 from app.gallery.gallery import Gallery
 from app.gallery.outage import Outage
@@ -119,13 +119,8 @@ class CoarseFollower:
 
     def _read_revision(self) -> int:
         """Returns the gallery's revision, and notes whether its store can be reached."""
-        try:
-            revision = self._gallery.revision()
-        except GalleryUnreachable as failure:
-            self._outage.begin(failure)
-            raise
-        self._outage.end()
-        return revision
+        with self._outage.noting():
+            return self._gallery.revision()
 
     def _means_of(self, version: Version) -> Cameras:
         key, renewed, means = self._known
