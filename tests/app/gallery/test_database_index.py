@@ -240,6 +240,27 @@ def test_whoever_is_erased_during_a_search_is_left_out(
     check(index.search(probe(9)), {f"s{i}": palm(i) for i in (0, 1, 3)}, probe(9))
 
 
+@pytest.mark.parametrize("after", ["propose", "read"])
+def test_whoever_is_moved_during_a_search_is_not_shown_to_callers_of_the_former_collection(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    for i in range(3):
+        enroll(gallery, f"s{i}", seed=i)
+    index = index_of(gallery)
+    index.refresh()
+    asked = getattr(CoarseTables, after)
+
+    def move_then(*given: Any) -> Any:
+        found = asked(*given)
+        monkeypatch.undo()
+        gallery.update("s2", {"collection": "guests"})
+        return found
+
+    monkeypatch.setattr(CoarseTables, after, move_then)
+    found = index.search(probe(9), frozenset({"default"}))
+    check(found, {f"s{i}": palm(i) for i in (0, 1)}, probe(9))
+
+
 def test_another_mean_map_takes_effect_in_every_process_at_once(
     open_gallery: Open, execute: Execute
 ) -> None:
