@@ -7,10 +7,19 @@ until it is complete, every process searches the former one.
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from app.ensemble import Net
 from app.gallery.cameras import Cameras
-from app.gallery.coarse import CoarseStore, Version, bits_of, rows_of, signature_of, transform_of
+from app.gallery.coarse import (
+    CoarseStore,
+    Replaced,
+    Version,
+    bits_of,
+    rows_of,
+    signature_of,
+    transform_of,
+)
 from app.gallery.coarse_means import pack_means, unpack_means
 from app.gallery.enrolled import next_means
 from app.gallery.errors import GalleryUnusable
@@ -160,7 +169,7 @@ class CoarseFollower:
     def _rebuild(self) -> None:
         """Builds versions with new mean maps until they fit, unless another process does."""
         try:
-            with self._store.building() as mine:
+            with suppress(Replaced), self._store.building() as mine:
                 while mine and not self._closing.is_set():
                     version = self._store.current(self._signature)
                     if version is None:

@@ -19,7 +19,7 @@ from app.gallery import (
     postgresql,
 )
 from app.gallery.cameras import UNNAMED, Cameras
-from app.gallery.coarse import rows_of, windows_of
+from app.gallery.coarse import Replaced, rows_of, windows_of
 from app.gallery.coarse_tables import CoarseGallery, CoarseTables
 from app.gallery.comparison import Found
 from app.gallery.database_index import DatabaseIndex
@@ -282,6 +282,30 @@ def test_another_mean_map_takes_effect_in_every_process_at_once(
     assert len(tables(execute)) == 1
     assert tables(execute) != [former]
     assert execute("SELECT count(*) FROM secrets WHERE name LIKE 'coarse %'") == [(1,)]
+
+
+def test_a_mean_map_whose_version_is_replaced_meanwhile_is_no_failure(
+    gallery: Gallery,
+    index: DatabaseIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    index.refresh()
+    for i in range(20):
+        enroll(gallery, f"s{i}", seed=i)
+
+    def begin(*_: Any) -> Any:
+        monkeypatch.undo()
+        raise Replaced
+
+    monkeypatch.setattr(CoarseTables, "begin", begin)
+    index.refresh()
+    index.settle()
+    assert (caplog.messages, index.mean_map.subjects) == ([], 0)
+    index.refresh()
+    index.settle()
+    index.refresh()
+    assert index.mean_map.subjects == 20
 
 
 def test_a_version_that_was_never_completed_is_not_used_and_goes_away(
