@@ -150,6 +150,5 @@ class Enroller:
         """
         gallery = self._gallery.within(within)
         if not force:
-            nets = self._nets_for(UNNAMED)
-            require_one_subject(nets, gallery, self._index, subject_id, other)
+            require_one_subject(self._nets_for, gallery, self._index, subject_id, other)
         return gallery.records.merge(subject_id, other)

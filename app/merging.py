@@ -1,6 +1,6 @@
 """Checks that two subjects are one palm, by the templates of one as the probe of the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.enrolment import measure_own_palm
 from app.ensemble import Ensemble
@@ -33,13 +33,22 @@ class MergeUnchecked(Exception):
 
 
 def require_one_subject(
-    ensemble: Ensemble,
+    nets_for: Callable[[str], Ensemble],
     gallery: Gallery,
     index: Index,
     subject_id: str,
     other: str,
 ) -> None:
     """Checks that the templates of another subject show a subject's palm.
+
+    Those of each camera are one probe; it is enough if the palm reaches the threshold of one.
+
+    Args:
+        nets_for: returns the nets with the thresholds for images of a camera.
+        gallery: the subjects.
+        index: the gallery's index.
+        subject_id: the subject.
+        other: the other subject.
 
     Raises:
         SubjectUnknown: if one of both does not exist.
@@ -48,13 +57,18 @@ def require_one_subject(
     """
     gallery.subject(subject_id)
     record = gallery.records.read(other)
-    probes = _as_probes(ensemble, record.maps)
-    if not len(probes[0]):
+    scores: list[tuple[float, float]] = []
+    for camera in dict.fromkeys(one.camera for one in record.maps):
+        ensemble = nets_for(camera)
+        probes = _as_probes(ensemble, [one for one in record.maps if one.camera == camera])
+        if len(probes[0]):
+            measured = measure_own_palm(ensemble, index, subject_id, probes, camera=camera)
+            if measured is None:
+                raise MergeUnchecked(subject_id)
+            scores.append(measured)
+    if not scores:
         raise MergeUnchecked(other)
-    measured = measure_own_palm(ensemble, index, subject_id, probes)
-    if measured is None:
-        raise MergeUnchecked(subject_id)
-    score, least = measured
+    score, least = max(scores, key=lambda one: one[0] - one[1])
     if score < least:
         raise PalmsUnlike(subject_id, other, score, least)
 
