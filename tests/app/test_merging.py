@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from app.gallery.errors import SubjectUnknown
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
+from app.gallery.moving import SqlRecords
 from app.identifier import Identifier
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion
@@ -61,3 +63,22 @@ def test_the_templates_of_each_camera_are_compared_as_that_camera_s(
     assert probes == {"door": 2, "gate": 1}
     cameras = [one.camera for one in gallery.templates("ada")]
     assert cameras == [None, "door", "gate", "door"]
+
+
+@pytest.mark.parametrize("replaced", ["ada", "eve"])
+def test_whoever_is_enrolled_anew_after_the_check_is_not_merged(
+    identifier: Identifier, gallery: Gallery, monkeypatch: pytest.MonkeyPatch, replaced: str
+) -> None:
+    enroll(identifier, "ada", [png(50)])
+    enroll(identifier, "eve", [png(50, 1)])
+    merge = SqlRecords.merge
+
+    def replace_first(*given: Any) -> Any:
+        gallery.delete(replaced)
+        enroll(identifier, replaced, [png(60)])
+        return merge(*given)
+
+    monkeypatch.setattr(SqlRecords, "merge", replace_first)
+    with pytest.raises(SubjectUnknown, match=replaced):
+        identifier.enroller.merge("ada", "eve")
+    assert [len(gallery.templates(one)) for one in ("ada", "eve")] == [1, 1]
