@@ -16,7 +16,7 @@ from app.gallery.erasure import Erasure
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery, Once
 from app.gallery.outage import Outage
-from app.gallery.records import FieldValue
+from app.gallery.records import FieldValue, accept
 from app.gallery.searching import Index
 from app.gallery.subject import Hand
 from app.merging import require_one_subject
@@ -149,7 +149,7 @@ class Enroller:
             PalmsUnlike: if they do not show one palm, and `force` is false.
         """
         gallery = self._gallery.within(within)
+        check = accept
         if not force:
-            nets = self._nets_for(UNNAMED)
-            require_one_subject(nets, gallery, self._index, subject_id, other)
-        return gallery.records.merge(subject_id, other)
+            check = require_one_subject(self._nets_for, gallery, self._index, subject_id, other)
+        return gallery.records.merge(subject_id, other, check)

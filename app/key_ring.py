@@ -109,13 +109,11 @@ class KeyRing:
     def _read(self) -> None:
         started, self._failed = self._outage.now(), None
         try:
-            self._known = {stored.key.key_id: stored for stored in self._store.read()}
+            with self._outage.noting():
+                self._known = {stored.key.key_id: stored for stored in self._store.read()}
         except GalleryUnusable as error:
             self._failed = monotonic(), error
-            if isinstance(error, GalleryUnreachable):
-                self._outage.begin(error)
             raise
-        self._outage.end()
         self._read_at = started
 
     def caller(self, token: str | None, *, is_local: bool) -> Caller:

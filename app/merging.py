@@ -1,12 +1,14 @@
 """Checks that two subjects are one palm, by the templates of one as the probe of the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.enrolment import measure_own_palm
 from app.ensemble import Ensemble
+from app.gallery.errors import SubjectUnknown
 from app.gallery.gallery import Gallery
-from app.gallery.records import StoredMap
+from app.gallery.records import Check, StoredMap
 from app.gallery.searching import Index
+from app.gallery.subject import Subject
 from app.matching.maps import VeinMaps
 from app.numbers import show_coarsely
 
@@ -33,30 +35,54 @@ class MergeUnchecked(Exception):
 
 
 def require_one_subject(
-    ensemble: Ensemble,
+    nets_for: Callable[[str], Ensemble],
     gallery: Gallery,
     index: Index,
     subject_id: str,
     other: str,
-) -> None:
+) -> Check:
     """Checks that the templates of another subject show a subject's palm.
 
+    Those of each camera are one probe; it is enough if the palm reaches the threshold of one.
+
+    Args:
+        nets_for: returns the nets with the thresholds for images of a camera.
+        gallery: the subjects.
+        index: the gallery's index.
+        subject_id: the subject.
+        other: the other subject.
+
+    Returns:
+        A check that both are still the subjects that were compared, for `Records.merge`.
+
     Raises:
-        SubjectUnknown: if one of both does not exist.
+        SubjectUnknown: if one of both does not exist; the check likewise, if it was erased since.
         MergeUnchecked: if one has no templates of the nets in service.
         PalmsUnlike: if they do not.
     """
-    gallery.subject(subject_id)
+    kept = gallery.subject(subject_id)
     record = gallery.records.read(other)
-    probes = _as_probes(ensemble, record.maps)
-    if not len(probes[0]):
+    scores: list[tuple[float, float]] = []
+    for camera in dict.fromkeys(one.camera for one in record.maps):
+        ensemble = nets_for(camera)
+        probes = _as_probes(ensemble, [one for one in record.maps if one.camera == camera])
+        if len(probes[0]):
+            measured = measure_own_palm(ensemble, index, subject_id, probes, camera=camera)
+            if measured is None:
+                raise MergeUnchecked(subject_id)
+            scores.append(measured)
+    if not scores:
         raise MergeUnchecked(other)
-    measured = measure_own_palm(ensemble, index, subject_id, probes)
-    if measured is None:
-        raise MergeUnchecked(subject_id)
-    score, least = measured
+    score, least = max(scores, key=lambda one: one[0] - one[1])
     if score < least:
         raise PalmsUnlike(subject_id, other, score, least)
+    created = {one.subject_id: one.created_at for one in (kept, record.subject)}
+
+    def require_same(subject: Subject) -> None:
+        if subject.created_at != created[subject.subject_id]:
+            raise SubjectUnknown(subject.subject_id)  # another one was enrolled under its id
+
+    return require_same
 
 
 def _as_probes(ensemble: Ensemble, maps: Sequence[StoredMap]) -> list[VeinMaps]:

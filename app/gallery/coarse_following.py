@@ -7,13 +7,22 @@ until it is complete, every process searches the former one.
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from app.ensemble import Net
 from app.gallery.cameras import Cameras
-from app.gallery.coarse import CoarseStore, Version, bits_of, rows_of, signature_of, transform_of
+from app.gallery.coarse import (
+    CoarseStore,
+    Replaced,
+    Version,
+    bits_of,
+    rows_of,
+    signature_of,
+    transform_of,
+)
 from app.gallery.coarse_means import pack_means, unpack_means
 from app.gallery.enrolled import next_means
-from app.gallery.errors import GalleryUnreachable, GalleryUnusable
+from app.gallery.errors import GalleryUnusable
 from app.gallery.following import LAST_NUMBER, Position
 from app.gallery.gallery import Gallery
 from app.gallery.outage import Outage
@@ -119,13 +128,8 @@ class CoarseFollower:
 
     def _read_revision(self) -> int:
         """Returns the gallery's revision, and notes whether its store can be reached."""
-        try:
-            revision = self._gallery.revision()
-        except GalleryUnreachable as failure:
-            self._outage.begin(failure)
-            raise
-        self._outage.end()
-        return revision
+        with self._outage.noting():
+            return self._gallery.revision()
 
     def _means_of(self, version: Version) -> Cameras:
         key, renewed, means = self._known
@@ -165,7 +169,7 @@ class CoarseFollower:
     def _rebuild(self) -> None:
         """Builds versions with new mean maps until they fit, unless another process does."""
         try:
-            with self._store.building() as mine:
+            with suppress(Replaced), self._store.building() as mine:
                 while mine and not self._closing.is_set():
                     version = self._store.current(self._signature)
                     if version is None:

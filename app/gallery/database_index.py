@@ -121,7 +121,7 @@ class DatabaseIndex:
             windows = windows_of(probes[self._proposer], mean, transform_of(version))
             numbers = self._store.propose(version, windows, CANDIDATES, within)
             size = self._store.count(version, within)
-            return self._compare(numbers, probes, size, means, camera)
+            return self._compare(numbers, probes, size, means, camera, within)
 
         return self._on_version(propose)
 
@@ -150,7 +150,7 @@ class DatabaseIndex:
             if number is None:
                 return None
             size = self._store.count(version, within)
-            return self._compare([number], probes, size, means, camera)
+            return self._compare([number], probes, size, means, camera, within)
 
         found = self._on_version(compare)
         return found if found and found.subjects else None
@@ -184,16 +184,25 @@ class DatabaseIndex:
         size: int,
         means: Cameras,
         camera: str,
+        within: Within,
     ) -> Found:
-        """Compares with the subjects of some numbers; those erased meanwhile are left out."""
+        """Compares with the subjects of some numbers.
+
+        Those that were erased meanwhile, or moved out of the collections, are left out.
+        """
         changes = self._store.read(numbers, self._formats)
         view = view_of(changes, self._nets, means)
-        among = view.searchable(None)
+        among = view.searchable(within)
         known = np.flatnonzero(among)
         found = replace(search(view, probes, known, among, camera=camera), gallery_size=size)
         if self._gallery.revision() == changes.position.revision:
             return found
-        left = self._store.read(numbers, []).numbers
+        now = self._store.read(numbers, [])
+        left = {
+            number
+            for number, one in zip(now.numbers, now.subjects, strict=True)
+            if within is None or one.collection in within
+        }
         kept = np.array([changes.numbers[slot] in left for slot in known.tolist()], np.bool_)
         return replace(
             found,

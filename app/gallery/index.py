@@ -216,7 +216,7 @@ class GalleryIndex:
     def _newest(self) -> View:
         """Returns the view of the newest revision, and notes whether the store can be reached."""
         asked = self._outage.now()
-        try:
+        with self._outage.noting():
             revision, view = self._gallery.revision(), self._view
             if view is None or self._is_outdated(view, revision):
                 with self._changing:
@@ -224,11 +224,7 @@ class GalleryIndex:
                     # Another caller may have read the changes while this one waited.
                     if view is None or self._is_outdated(view, revision):
                         view = self._read_changes()
-        except GalleryUnreachable as failure:
-            self._outage.begin(failure)
-            raise
-        self._confirmed = asked
-        self._outage.end()
+            self._confirmed = asked
         return view.intact()
 
     def _is_outdated(self, view: View, revision: int) -> bool:

@@ -162,6 +162,7 @@ def _read_maps(connection: Connection, vault: Vault, row: RowMapping) -> list[St
             one.template_id,
             shapes.get((one.net, one.template_id)),
             key.decrypt_map(one.map, one.net, one.template_id, one.number, one.transform),
+            one.camera,
         )
         for one in connection.execute(query.order_by(MAPS.c.number, MAPS.c.net))
     ]

@@ -1,7 +1,8 @@
 """An outage of a gallery's store, and how long its readers may go on with what they last read."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Lock
 from time import monotonic
@@ -64,6 +65,23 @@ class Outage:
     def may_use(self, read_at: Moment | None) -> bool:
         """Tells whether what was read at a moment may be used while the store cannot be reached."""
         return read_at is not None and self._clock() - read_at.elapsed_s < self._allowed_s
+
+    @contextmanager
+    def noting(self) -> Generator[None]:
+        """Notes whether the store can be reached: so it is with any outcome of a block but one.
+
+        A store that refuses, for example because a backup was put back, is no outage. Its readers
+        must be told so at once, and not go on with what they last read.
+        """
+        try:
+            yield
+        except GalleryUnreachable as failure:
+            self.begin(failure)
+            raise
+        except Exception:
+            self.end()
+            raise
+        self.end()
 
     def begin(self, failure: GalleryUnreachable) -> None:
         """Notes that the store cannot be reached; logs it once."""

@@ -29,6 +29,7 @@ class StoredMap:
         template_id: see `app.matching.templates.MapFormat`.
         shape: its shape; None if no enrolled subject had a map of this format before.
         content: as `VeinMaps.to_bytes` wrote it; empty if it is damaged.
+        camera: the camera that took the image.
     """
 
     number: int
@@ -36,6 +37,7 @@ class StoredMap:
     template_id: str
     shape: MapShape | None
     content: bytes
+    camera: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from heapq import heappop, heappush
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,11 +205,12 @@ class Table:
         maps = VeinMaps.from_bytes([stored.maps[i] for i in new.tolist()], self._formats[net].shape)
         scaled = self._nets[net].cohort.scaled(maps)  # an earlier release stored no scales
         owners = slots[stored.owners[new]]
-        cameras = [stored.cameras[i] for i in new.tolist()]
-        for camera in dict.fromkeys(cameras):
-            its = [one == camera for one in cameras]
-            own = slice(None) if all(its) else np.flatnonzero(its)  # a slice copies nothing
+        first = 0
+        # Runs, not cameras: coarse maps are numbered by the order of these rows.
+        for camera, run in groupby(stored.cameras[i] for i in new.tolist()):
+            own = slice(first, first + len(list(run)))
             self._append(net, scaled[own], owners[own], camera)
+            first = own.stop
 
     def _append(self, net: int, maps: VeinMaps, owners: Slots, camera: str) -> None:
         means = self.means

@@ -19,7 +19,7 @@ from app.gallery import (
     postgresql,
 )
 from app.gallery.cameras import UNNAMED, Cameras
-from app.gallery.coarse import rows_of, windows_of
+from app.gallery.coarse import Replaced, rows_of, windows_of
 from app.gallery.coarse_tables import CoarseGallery, CoarseTables
 from app.gallery.comparison import Found
 from app.gallery.database_index import DatabaseIndex
@@ -175,6 +175,16 @@ def test_every_change_by_another_process_is_seen_by_the_next_call(open_gallery: 
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_images_of_cameras_that_take_turns_are_all_added(
+    gallery: Gallery, index: DatabaseIndex, execute: Execute
+) -> None:
+    for seed, camera in enumerate(["gate", "door", "gate"]):
+        gallery.enroll("ada", None, None, palm(seed), add=True, camera=camera)
+        index.refresh()
+        assert len(set(stored_bits(execute))) == seed + 1
+    check(index.search(probe(9)), {"ada": joined(palm(0), palm(1), palm(2))}, probe(9))
+
+
 def test_trained_identities_are_compared_with_shipped_and_added_templates(
     gallery: Gallery, index: DatabaseIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +240,27 @@ def test_whoever_is_erased_during_a_search_is_left_out(
     check(index.search(probe(9)), {f"s{i}": palm(i) for i in (0, 1, 3)}, probe(9))
 
 
+@pytest.mark.parametrize("after", ["propose", "read"])
+def test_whoever_is_moved_during_a_search_is_not_shown_to_callers_of_the_former_collection(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    for i in range(3):
+        enroll(gallery, f"s{i}", seed=i)
+    index = index_of(gallery)
+    index.refresh()
+    asked = getattr(CoarseTables, after)
+
+    def move_then(*given: Any) -> Any:
+        found = asked(*given)
+        monkeypatch.undo()
+        gallery.update("s2", {"collection": "guests"})
+        return found
+
+    monkeypatch.setattr(CoarseTables, after, move_then)
+    found = index.search(probe(9), frozenset({"default"}))
+    check(found, {f"s{i}": palm(i) for i in (0, 1)}, probe(9))
+
+
 def test_another_mean_map_takes_effect_in_every_process_at_once(
     open_gallery: Open, execute: Execute
 ) -> None:
@@ -251,6 +282,30 @@ def test_another_mean_map_takes_effect_in_every_process_at_once(
     assert len(tables(execute)) == 1
     assert tables(execute) != [former]
     assert execute("SELECT count(*) FROM secrets WHERE name LIKE 'coarse %'") == [(1,)]
+
+
+def test_a_mean_map_whose_version_is_replaced_meanwhile_is_no_failure(
+    gallery: Gallery,
+    index: DatabaseIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    index.refresh()
+    for i in range(20):
+        enroll(gallery, f"s{i}", seed=i)
+
+    def begin(*_: Any) -> Any:
+        monkeypatch.undo()
+        raise Replaced
+
+    monkeypatch.setattr(CoarseTables, "begin", begin)
+    index.refresh()
+    index.settle()
+    assert (caplog.messages, index.mean_map.subjects) == ([], 0)
+    index.refresh()
+    index.settle()
+    index.refresh()
+    assert index.mean_map.subjects == 20
 
 
 def test_a_version_that_was_never_completed_is_not_used_and_goes_away(

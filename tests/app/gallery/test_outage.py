@@ -16,7 +16,7 @@ from app import starting
 from app.api.errors import NotReady
 from app.api.service import Broken
 from app.ensemble import Ensemble
-from app.gallery.errors import GalleryUnreachable, SubjectUnknown
+from app.gallery.errors import GalleryUnreachable, GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
 from app.gallery.keys import SqlKeys
@@ -65,7 +65,7 @@ class Store:
     """Makes every use of a gallery fail, as if its database could not be reached."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.is_lost = False
+        self.is_lost = self.is_restored = False
         self.asked = 0
         uses = ((SqlGallery, "_reading"), (SqlGallery, "_writing"), (SqlKeys, "read"))
         for owner, method in uses:
@@ -76,6 +76,8 @@ class Store:
             self.asked += 1
             if self.is_lost:
                 raise GalleryUnreachable("the database cannot be reached")
+            if self.is_restored:
+                raise GalleryUnusable("the gallery was restored")
             return method(*arguments, **options)
 
         return guarded
@@ -161,6 +163,23 @@ def test_an_index_that_may_not_go_on_is_current_again_at_the_next_call(
     assert index.search(probe(1)).as_of is None
 
 
+def test_an_outage_ends_when_the_store_answers_but_cannot_be_used(
+    gallery: Gallery, lost: Store
+) -> None:
+    index = GalleryIndex(gallery, NETS, outage=Outage(600))
+    add(gallery, "ada", 1)
+    index.refresh()
+    lost.is_lost = True
+    assert index.search(probe(1)).as_of is not None
+    lost.is_lost, lost.is_restored = False, True
+    with pytest.raises(GalleryUnusable, match="restored"):
+        index.refresh()
+    with pytest.raises(GalleryUnusable, match="restored"):
+        index.search(probe(1))
+    lost.is_restored = False
+    assert index.search(probe(1)).as_of is None
+
+
 def test_an_index_that_was_never_read_cannot_go_on(gallery: Gallery, lost: Store) -> None:
     lost.is_lost = True
     with pytest.raises(GalleryUnreachable):
@@ -215,6 +234,18 @@ def test_api_keys_are_checked_by_what_was_last_read(gallery: Gallery, lost: Stor
     clock.now_s += 1
     with pytest.raises(GalleryUnreachable):
         ring.refresh()
+
+
+def test_keys_that_can_be_reached_but_not_read_end_the_outage(
+    gallery: Gallery, lost: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    outage = Outage()
+    ring = KeyRing(gallery.keys, gallery.secrets.api_keys, outage=outage)
+    outage.begin(GalleryUnreachable("the database cannot be reached"))
+    lost.is_restored = True
+    with pytest.raises(GalleryUnusable, match="restored"):
+        ring.refresh()
+    assert told(caplog, "can be reached again")
 
 
 def test_a_key_that_was_revoked_here_is_not_let_in_by_an_older_list(
