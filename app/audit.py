@@ -121,6 +121,8 @@ class AuditLog:
     def change(self, event: Event) -> Generator[dict[str, str | int]]:
         """Records a change that no request asks for, before and after it is made.
 
+        A change that fails may have been made: the line names the kind of the error.
+
         Yields:
             What the second line tells besides; to be filled.
 
@@ -131,8 +133,9 @@ class AuditLog:
         outcome: dict[str, str | int] = {}
         try:
             yield outcome
-        except BaseException:
-            self.append({**event, "phase": "failed"}, durable=True)
+        except BaseException as error:
+            failed = {"phase": "failed", "error": type(error).__name__}
+            self.append({**event, **failed}, durable=True)
             raise
         self.append({**event, **outcome, "phase": "done"}, durable=True)
 

@@ -79,6 +79,8 @@ def run_key_command(settings: Settings, chosen: argparse.Namespace) -> int:
             scopes = SCOPES if "all" in chosen.scope else chosen.scope
             refuse_limits(scopes, chosen.collection)
         event = command_event(f"keys {chosen.action}")
+        if chosen.action == "revoke" and chosen.key_id in {one.key_id for one in ring.list()}:
+            event = {**event, "key": chosen.key_id}  # anything else may be a secret
         with AuditLog(settings.audit_file, gallery.secrets.audit).change(event) as outcome:
             if name is not None:
                 until = datetime.now(UTC) + timedelta(days=chosen.days) if chosen.days else None

@@ -17,6 +17,9 @@ ERASE_TEMPLATE = ("DELETE /v1/subjects/{subject_id}/templates/{number}",)
 REVOKE_KEY = ("DELETE /v1/keys/{key_id}", "keys revoke")
 RESET_KEYS = ("keys reset",)
 
+REFUSALS = {"SubjectUnknown", "NotExpired", "KeyUnknown"}
+"""The errors, by name, of commands and of the service's own changes that changed nothing."""
+
 CLOCKS = timedelta(minutes=1)
 """How far the clocks of machines that share a gallery may differ."""
 
@@ -47,7 +50,7 @@ class _Change(NamedTuple):
 
 
 class _Changes:
-    """The changes that logs tell of. One that was begun counts, unless it was refused."""
+    """The changes that logs tell of. One that was begun or failed counts, unless it was refused."""
 
     def __init__(self) -> None:
         self._done: list[_Change] = []
@@ -64,7 +67,7 @@ class _Changes:
         self._open.pop(change, None)
         if entry.get("phase") == "begun":
             self._open[change] = _Change(at, entry)
-        elif entry.get("phase") == "done" and entry.get("status") not in range(400, 500):
+        elif entry.get("phase") in {"done", "failed"} and not _is_refusal(entry):
             self._done.append(_Change(at, entry))
 
     def later(self) -> Later:
@@ -109,6 +112,11 @@ def _before(entry: Mapping[str, Any], names: Sequence[str], after: set[str]) -> 
     is_certain = entry.get("status") == HTTPStatus.OK  # otherwise both may have kept their ids
     found = after - gone if is_certain else after
     return {*found, former} if present in after else found
+
+
+def _is_refusal(entry: Mapping[str, Any]) -> bool:
+    """Tells whether a change's second line says that nothing was changed."""
+    return entry.get("status") in range(400, 500) or entry.get("error") in REFUSALS
 
 
 def _name(entry: Mapping[str, Any]) -> str:

@@ -258,6 +258,7 @@ def test_a_change_that_fails_is_told_twice(file: Path) -> None:
         outcome["key"] = "3f9a1c04"
     told = [json.loads(line) for line in lines(file)]
     assert [one["phase"] for one in told] == ["begun", "failed", "begun", "done"]
+    assert told[1]["error"] == "KeyError"
     assert told[3]["key"] == "3f9a1c04"
 
 
@@ -298,7 +299,7 @@ class TestCommands:
         assert [(one["action"], one["phase"], one.get("key", one.get("keys"))) for one in told] == [
             ("keys create", "begun", None),
             ("keys create", "done", key_id),
-            ("keys revoke", "begun", None),
+            ("keys revoke", "begun", key_id),
             ("keys revoke", "done", key_id),
             ("keys revoke", "begun", None),
             ("keys revoke", "failed", None),

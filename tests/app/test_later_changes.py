@@ -70,7 +70,7 @@ def test_templates_keys_and_retention_count(tmp_path: Path) -> None:
         {**retention, "phase": "begun"},
         {**retention, "phase": "done"},
         {**retention, "subject": "c", "phase": "begun"},
-        {**retention, "subject": "c", "phase": "failed"},
+        {**retention, "subject": "c", "phase": "failed", "error": "NotExpired"},
         *change("DELETE", "/v1/keys/{key_id}", key="3f9a1c04"),
         {"action": "keys revoke", "phase": "done", "key": "00000000"},
     )
@@ -78,6 +78,22 @@ def test_templates_keys_and_retention_count(tmp_path: Path) -> None:
         frozenset({"b"}), frozenset({"a"}), frozenset({"3f9a1c04", "00000000"}), False
     )
     assert later(tmp_path, {"action": "keys reset", "phase": "done"}).are_keys_reset
+
+
+def test_what_a_command_or_the_service_began_and_could_not_finish_counts(tmp_path: Path) -> None:
+    lines: list[Event] = []
+    for change, error in (
+        ({"action": "erased by retention", "subject": "a"}, "GalleryUnusable"),
+        ({"action": "erased by retention", "subject": "b"}, "SubjectUnknown"),
+        ({"action": "keys revoke", "key": "3f9a1c04"}, "GalleryUnusable"),
+        ({"action": "keys revoke", "key": "00000000"}, "KeyUnknown"),
+        ({"action": "keys reset"}, "KeyboardInterrupt"),
+    ):
+        begun: Event = {**change, "phase": "begun"}
+        lines += [begun, {**change, "phase": "failed", "error": error}]
+    assert later(tmp_path, BACKUP, *lines) == Later(
+        frozenset({"a"}), revoked=frozenset({"3f9a1c04"}), are_keys_reset=True
+    )
 
 
 def rename(old: str, new: str, status: int = 200) -> list[Event]:
