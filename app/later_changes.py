@@ -50,7 +50,7 @@ class _Change(NamedTuple):
 
 
 class _Changes:
-    """The changes that logs tell of. One that was begun counts, also if it failed, unless it was refused."""
+    """The changes that logs tell of. One that was begun or failed counts, unless it was refused."""
 
     def __init__(self) -> None:
         self._done: list[_Change] = []

@@ -59,8 +59,8 @@ def restore_gallery(
 ) -> Restored:
     """Replaces the gallery's rows by those of a backup, except what was erased after it.
 
-    Of the same gallery, its receipts and its API keys stay, because they are newer. Of a subject's
-    two retention dates, the earlier one counts.
+    Of the same gallery, its receipts, its API keys and its subjects' retention dates stay, because
+    they are newer.
 
     Args:
         connection: a writer's transaction.
@@ -158,9 +158,8 @@ class _Rows:
             if row["origin"] == "trained" and self._names.of(subject_id) in self._later.erased:
                 self.forbidden.append(subject_id)
             return None
-        own = self._until.get(row["number"])
-        dates = [date for date in (row["retain_until"], own) if date is not None]
-        return {**row, "changed": self._revision, "retain_until": min(dates, default=None)}
+        until = self._until.get(row["number"], row["retain_until"])
+        return {**row, "changed": self._revision, "retain_until": until}
 
     def _secret(self, row: dict[str, Any]) -> dict[str, Any]:
         encrypted = self._vault.encrypt("secrets", row["encrypted"], row["name"])
@@ -190,10 +189,9 @@ def _batches_by_table(source: BinaryIO) -> Iterator[tuple[Table, list[dict[str, 
                 yield METADATA.tables[name], [one.row for one in some]
 
 
-def _retention_dates(connection: Connection) -> dict[int, str]:
-    """Returns the subjects' retention dates, by number; as text, they have the order of time."""
-    query = select(SUBJECTS.c.number, SUBJECTS.c.retain_until)
-    rows = connection.execute(query.where(SUBJECTS.c.retain_until.is_not(None)))
+def _retention_dates(connection: Connection) -> dict[int, str | None]:
+    """Returns the subjects' retention dates, by number."""
+    rows = connection.execute(select(SUBJECTS.c.number, SUBJECTS.c.retain_until))
     return {row.number: row.retain_until for row in rows}
 
 
