@@ -79,12 +79,11 @@ class SqlRecords:
         with self._reading() as connection:
             return read_expired(connection, self._sight.now(), limit)
 
-    def rename(self, subject_id: str, new_id: str, check: Check = accept) -> Erasure:
+    def rename(self, subject_id: str, new_id: str) -> Erasure:
         """See `Records.rename`."""
         with self._writing(purges=True) as (connection, revision):
             row = self._sight.read_row(connection, subject_id)
             subject = read_nameless(connection, row)
-            check(subject)
             if subject.origin == "trained":
                 raise TrainedFixed(subject_id, "be renamed")
             require_free(connection, new_id, self._sight, besides=subject_id)

@@ -72,13 +72,12 @@ class Records(Protocol):
         """
         ...
 
-    def rename(self, subject_id: str, new_id: str, check: Check = accept) -> Erasure:
+    def rename(self, subject_id: str, new_id: str) -> Erasure:
         """Gives a subject another id, number and key, and destroys the former key.
 
         Args:
             subject_id: the subject.
             new_id: its new id.
-            check: called with the subject, without its name; whatever it raises keeps its id.
 
         Returns:
             The receipt of the former id; see `Gallery.delete`.

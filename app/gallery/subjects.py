@@ -50,16 +50,14 @@ def read_key(connection: Connection, vault: Vault, row: RowMapping) -> SubjectKe
     return keys.get(number) or SubjectKey(subject_id, None, vault.template_keys(connection))
 
 
-def read_subject(
-    connection: Connection, vault: Vault, subject_id: str, within: Within = None
-) -> Subject:
+def read_subject(connection: Connection, vault: Vault, subject_id: str) -> Subject:
     """Reads one subject.
 
     Raises:
-        SubjectUnknown: if there is no subject of that id, or it is in none of the collections.
+        SubjectUnknown: if there is no subject of that id.
         GalleryUnusable: if its name or details are damaged.
     """
-    found = _read_subjects(connection, vault, [read_row(connection, subject_id, within)])
+    found = _read_subjects(connection, vault, [read_row(connection, subject_id)])
     if not found:
         raise SubjectUnknown(subject_id)
     return found[0]

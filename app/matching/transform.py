@@ -86,10 +86,6 @@ class Transform:
         """
         return self._move(bits, self.order) ^ self.flips
 
-    def undo_bits(self, bits: Bools) -> Bools:
-        """Returns the bits [..., size] that `apply_bits` transformed."""
-        return self._move(bits ^ self.flips, self._inverse)
-
     def _move(self, values: NDArray[Scalar], order: NDArray[np.int64]) -> NDArray[Scalar]:
         if values.shape[-1] != len(order):
             raise ValueError(

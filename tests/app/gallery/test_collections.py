@@ -73,7 +73,7 @@ ASK: Sequence[Callable[[Gallery, str], object]] = (
     lambda gallery, subject_id: gallery.templates(subject_id),
     lambda gallery, subject_id: gallery.remove_template(subject_id, 1),
     lambda gallery, subject_id: gallery.records.read(subject_id),
-    lambda gallery, subject_id: gallery.records.rename(subject_id, "eva", check=fail),
+    lambda gallery, subject_id: gallery.records.rename(subject_id, "eva"),
     lambda gallery, subject_id: gallery.records.merge(subject_id, "gus"),
     lambda gallery, subject_id: gallery.records.merge("gus", subject_id),
 )

@@ -103,12 +103,8 @@ def test_ids_that_are_taken_or_fixed_are_refused(gallery: Gallery) -> None:
     def refuse(subject: Subject) -> None:
         raise PermissionError(subject.subject_id)
 
-    for attempt in (
-        lambda: gallery.records.rename("ada", "bob", check=refuse),
-        lambda: gallery.records.merge("ada", "Eve", check=refuse),
-    ):
-        with pytest.raises(PermissionError, match="ada"):
-            attempt()
+    with pytest.raises(PermissionError, match="ada"):
+        gallery.records.merge("ada", "Eve", check=refuse)
     assert (gallery.subjects(after=None, limit=9), stored(gallery)) == before
 
 
