@@ -6,6 +6,8 @@ Each has one image: random templates of the shipped nets' formats, encrypted as 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count, islice
 from shutil import disk_usage
 
 import httpx
@@ -59,7 +61,6 @@ def run(options: Options) -> Iterator[Row]:
 
 def measure(place: Place, store: str, subjects: int, changes: int) -> list[Row]:
     """Returns what writing, starting, identifying and changing take."""
-    files = [draw(number) for number in range(changes)]
     started = time.perf_counter()
     fill(place, store, subjects)
     written_s = time.perf_counter() - started
@@ -70,6 +71,7 @@ def measure(place: Place, store: str, subjects: int, changes: int) -> list[Row]:
         start_s = time.perf_counter() - started
         http = server.http
         found = http.get("/health/ready").json()["subjects"]
+        files = list(islice(filter(partial(is_accepted, http), map(draw, count())), changes))
         nets = timed([lambda one=one: identify(http, one[0]) for one in files])
         times, right = change_all(http, files)
         memory = peak_mb(server.process.pid)
@@ -182,6 +184,14 @@ def change_all(http: httpx.Client, files: list[list[bytes]]) -> tuple[dict[str, 
         "DELETE": timed([lambda path=path: http.delete(path) for path in own]),
     }
     return times, right
+
+
+def is_accepted(http: httpx.Client, palm: list[bytes]) -> bool:
+    """Tells whether a palm's images are good enough; some drawn ones are not."""
+    if not enroll(http, "tried", palm).is_success:
+        return False
+    http.delete("/v1/subjects/tried").raise_for_status()
+    return True
 
 
 def is_identified(http: httpx.Client, subject_id: str, file: bytes) -> bool:

@@ -33,6 +33,8 @@ MEMORY_MB = 512.0
 """Most that the memory may rise: the uploads that may be held, and what computing them takes."""
 TIMEOUT_S = 60.0
 
+_NUMBERS = count()  # of subjects, also of clients one after another
+
 
 @dataclass
 class Answers:
@@ -56,7 +58,6 @@ class Client:
         self._port = port
         self._palms = palms
         self._rng = random.Random(SEED)
-        self._numbers = count()
         self._enrolled: list[str] = []
         self.answers = Answers()
 
@@ -93,7 +94,7 @@ class Client:
         palm = self._rng.choice(self._palms)
         kind = self._rng.randrange(10)
         if kind == 0:
-            subject_id = f"o{next(self._numbers)}"
+            subject_id = f"o{next(_NUMBERS)}"
             fields = {"subject_id": subject_id, "force": "true"}
             return upload("/v1/enroll", palm, fields), subject_id
         if kind == 1 and self._enrolled:
