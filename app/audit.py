@@ -91,7 +91,7 @@ class AuditLog:
 
         Args:
             file: the log, created with its folder and its head if missing; None writes nothing.
-            key: 32 bytes that are kept apart from the log; see `app.gallery.gallery.Secrets`.
+            key: 32 bytes that are kept apart from the log; see `app.gallery.secret_keys`.
         """
         self._file = file
         self._key = key

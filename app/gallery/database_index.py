@@ -25,7 +25,6 @@ from app.gallery.outage import Outage
 from app.gallery.subject import Subject
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
-from app.matching.scores import compare_each
 
 ATTEMPTS = 5  # of a search whose version is replaced meanwhile
 
@@ -89,10 +88,6 @@ class DatabaseIndex:
         is_idle = not (self._follower.is_rebuilding or self._running)
         return Forgotten(found, found and is_idle)
 
-    def count_subjects(self) -> int:
-        """Returns how many subjects can be searched."""
-        return self._on_version(lambda version, means: self._store.count(version, None))
-
     def describe(self) -> IndexState:
         """Counts the subjects, also those that cannot be searched."""
         return self._on_version(
@@ -129,11 +124,7 @@ class DatabaseIndex:
         self, probes: Sequence[VeinMaps], *, camera: str = UNNAMED
     ) -> tuple[list[Floats], Impostors | None]:
         """Compares P images with each other; see `GalleryIndex.compare_each_other`."""
-        means = self._on_version(lambda version, means: means).of(camera)
-        scores = [
-            compare_each(maps, maps, mean) for maps, mean in zip(probes, means.maps, strict=True)
-        ]
-        return scores, means.fused_impostors
+        return self._on_version(lambda version, means: means).of(camera).compare_images(probes)
 
     def verify(
         self,

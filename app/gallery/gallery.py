@@ -250,10 +250,6 @@ class Gallery(Protocol):
         """
         ...
 
-    def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
-        """Returns for each format the sum of the unnamed camera; see `sums_by_camera`."""
-        ...
-
     def sums_by_camera(self, formats: Sequence[MapFormat]) -> dict[str, list[MapSum]]:
         """Returns for each camera and format the sum over the subjects of origin "enrolled".
 

@@ -22,7 +22,6 @@ from app.gallery.table import Table
 from app.gallery.view import View
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
-from app.matching.scores import compare_each
 
 logger = logging.getLogger(__name__)
 
@@ -88,10 +87,6 @@ class GalleryIndex:
             forgotten = self._view is not None and self._view.revision >= revision
         return Forgotten(forgotten, self._rebuilding is None)
 
-    def count_subjects(self) -> int:
-        """Returns how many subjects can be searched."""
-        return int((self._current().counts > 0).sum())
-
     def describe(self) -> IndexState:
         """Counts the subjects, also those that cannot be searched."""
         return self._current().describe()
@@ -138,11 +133,7 @@ class GalleryIndex:
             For each net the scores float32 [P, P], and the site's impostors of the fused score;
             None if no mean map is subtracted.
         """
-        means = self._current().means.of(camera)
-        scores = [
-            compare_each(maps, maps, mean) for maps, mean in zip(probes, means.maps, strict=True)
-        ]
-        return scores, means.fused_impostors
+        return self._current().means.of(camera).compare_images(probes)
 
     def verify(
         self,

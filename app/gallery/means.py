@@ -113,6 +113,21 @@ class Means:
             fused_impostors=Impostors.of(fused),
         )
 
+    def compare_images(self, probes: Sequence[VeinMaps]) -> tuple[list[Floats], Impostors | None]:
+        """Compares P images with each other, after the subtraction of these mean maps.
+
+        Args:
+            probes: for each net the maps of the images.
+
+        Returns:
+            For each net the scores float32 [P, P], and the impostors of the fused score; None if no
+            mean map is subtracted.
+        """
+        scores = [
+            compare_each(maps, maps, mean) for maps, mean in zip(probes, self.maps, strict=True)
+        ]
+        return scores, self.fused_impostors
+
 
 def _pair_similarities(net: Net, mean: Floats | None) -> Floats:
     """Returns the similarity of each of a net's test pairs; 0 if it has none."""

@@ -28,10 +28,6 @@ class Index(Protocol):
         """See `GalleryIndex.forget_erased`."""
         ...
 
-    def count_subjects(self) -> int:
-        """See `GalleryIndex.count_subjects`."""
-        ...
-
     def describe(self) -> IndexState:
         """See `GalleryIndex.describe`."""
         ...

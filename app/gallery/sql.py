@@ -31,7 +31,7 @@ from app.gallery.seeding import insert_rows, seed_trained
 from app.gallery.sight import Sight
 from app.gallery.subject import Hand, Origin, Subject, Template
 from app.gallery.subjects import is_incomparable, read_key, read_page, read_row, read_subject
-from app.gallery.sums import read_shares, read_sum, read_sums, replace_shares
+from app.gallery.sums import read_shares, read_sums, replace_shares
 from app.gallery.templates import insert_templates, read_templates
 from app.gallery.transactions import Transactions
 from app.gallery.vault import Vault
@@ -239,11 +239,6 @@ class SqlGallery:
         """See `Gallery.changes`."""
         with self._reading() as connection:
             return read_changes(connection, self._vault, after, formats, limit, self._sight.now())
-
-    def map_sums(self, formats: Sequence[MapFormat]) -> list[MapSum]:
-        """See `Gallery.map_sums`."""
-        with self._reading() as connection:
-            return [read_sum(connection, self._vault, one) for one in formats]
 
     def sums_by_camera(self, formats: Sequence[MapFormat]) -> dict[str, list[MapSum]]:
         """See `Gallery.sums_by_camera`."""

@@ -124,7 +124,7 @@ def test_it_proposes_the_same_subjects_as_the_index_in_memory(
         masked = palm(i, images=1 + i % 3, masked=0.2 * (i % 2))
         gallery.enroll(f"s{i}", None, None, masked, add=False)
     ours, theirs = index_of(gallery, weights), GalleryIndex(gallery, NETS, weights)
-    assert theirs.count_subjects() == ours.count_subjects() == 32
+    assert theirs.describe().searchable == ours.describe().searchable == 32
     assert theirs.mean_map.subjects == ours.mean_map.subjects == 30
     everybody = by_id(theirs.search(probe(3)))
     proposer, view = theirs._proposer, theirs._current()
@@ -158,7 +158,7 @@ def test_every_change_by_another_process_is_seen_by_the_next_call(open_gallery: 
     first, *_ = here.templates("ada")
     here.remove_template("ada", first.number)
     check(index.search(probe(9)), {"ada": palm(3, 2), "eve": palm(2)}, probe(9))
-    assert index.count_subjects() == 2
+    assert index.describe().searchable == 2
     here.delete("ada")
     check(index.search(probe(9)), {"eve": palm(2)}, probe(9))
     assert index.verify("ada", probe(1)) is None
@@ -167,7 +167,7 @@ def test_every_change_by_another_process_is_seen_by_the_next_call(open_gallery: 
     check(index.search(probe(9)), {"ada": palm(5), "eve": palm(2)}, probe(9))
     one = index.verify("ada", probe(5))
     assert one is not None
-    assert one.gallery_size == index.count_subjects() == 2
+    assert one.gallery_size == index.describe().searchable == 2
     memory = GalleryIndex(here, NETS)
     for ours, theirs in zip(
         index.agreement("ada", probe(5)), memory.agreement("ada", probe(5)), strict=True
@@ -221,7 +221,7 @@ def test_whoever_is_erased_between_reading_and_adding_is_not_added(
     hooked: Any = Interfering(gallery, lambda: gallery.delete("ada"))
     index = DatabaseIndex(hooked, store, NETS)
     check(index.search(probe(9)), {"eve": palm(2)}, probe(9))
-    assert len(stored_bits(execute)) == index.count_subjects() == 1
+    assert len(stored_bits(execute)) == index.describe().searchable == 1
 
 
 def test_whoever_is_erased_during_a_search_is_left_out(
@@ -268,7 +268,7 @@ def test_another_mean_map_takes_effect_in_every_process_at_once(
     gallery = open_gallery()
     for i in range(19):
         enroll(gallery, f"s{i:02}", seed=i)
-    assert here.count_subjects() == there.count_subjects() == 19
+    assert here.describe().searchable == there.describe().searchable == 19
     assert here.mean_map.subjects == 0
     (former,) = tables(execute)
     enroll(gallery, "s19", seed=19)
@@ -322,7 +322,7 @@ def test_a_version_that_was_never_completed_is_not_used_and_goes_away(
     with pytest.raises(KeyboardInterrupt):
         DatabaseIndex(hooked, store, NETS).refresh()
     (unfinished,) = tables(execute)
-    assert index_of(gallery).count_subjects() == 3
+    assert index_of(gallery).describe().searchable == 3
     assert len(tables(execute)) == 1
     assert tables(execute) != [unfinished]
 
@@ -385,7 +385,7 @@ def test_a_database_that_was_put_back_gets_new_coarse_maps(
     assert len(tables(execute)) == 1
     assert tables(execute) != [former]
     again.delete("ada")
-    assert later.count_subjects() == 0
+    assert later.describe().searchable == 0
     assert stored_bits(execute) == []
 
 
@@ -465,7 +465,7 @@ def test_no_file_holds_the_coarse_maps_of_the_erased(
     assert not any(one in content for one in gone)
     index.refresh()
     assert len(stored_bits(execute)) == 13
-    assert index.count_subjects() == 7
+    assert index.describe().searchable == 7
 
 
 def test_an_older_transaction_keeps_the_erasure_of_coarse_maps_pending(

@@ -71,7 +71,7 @@ def test_no_file_holds_a_template_or_name_in_plain_bytes(gallery: Gallery, files
     maps = vein_maps(3, seed=51)  # which no other test stores plain on the same server
     gallery.enroll("ada-lovelace", "Ada Byron", "left", {VGG16: maps}, add=False)
     gallery.update("ada-lovelace", {"name": "Countess of Lovelace"})
-    gallery.map_sums([VGG16])
+    gallery.sums_by_camera([VGG16])[""]
     plain = [b"Ada Byron", b"Countess"]
     plain += [one[i : i + 16] for one in maps.to_bytes() for i in (0, 16, 48, 240)]
     assert b"ada-lovelace" in files()  # ids are stored as they are
@@ -287,7 +287,7 @@ def test_an_erasure_outlives_a_backup_of_the_gallery_without_its_keys(
     path.write_bytes(backup)
     gallery = open_gallery()
     assert [one.subject_id for one in gallery.subjects(after=None, limit=9)] == ["eve"]
-    assert gallery.map_sums([VGG16])[0].subjects == 1
+    assert gallery.sums_by_camera([VGG16])[""][0].subjects == 1
 
 
 def test_a_key_that_comes_back_from_a_backup_is_found_and_removed(
@@ -356,13 +356,13 @@ def test_nothing_plain_is_left_of_a_gallery_that_was_not_encrypted(
 ) -> None:
     gallery = open_gallery()
     gallery.enroll("ada", "Ada Byron", None, {VGG16: vein_maps(3, seed=5)}, add=False)
-    before = gallery.map_sums([VGG16])[0].to_bytes()
+    before = gallery.sums_by_camera([VGG16])[""][0].to_bytes()
     make_plain(gallery)
     assert all(trace in files() for trace in PLAIN)
     gallery.close()
     gallery = open_gallery()
     assert gallery.subject("ada").name == "Ada Byron"
-    assert gallery.map_sums([VGG16])[0].to_bytes() == before
+    assert gallery.sums_by_camera([VGG16])[""][0].to_bytes() == before
     if store == "sqlite":
         assert not [trace for trace in PLAIN if trace in files()]
 

@@ -122,7 +122,7 @@ def test_a_search_equals_comparing_every_map(
     probes = probe(50, images=2, masked=masked)
     found = index.search(probes)
     check(found, enrolled, probes)
-    assert (found.gallery_size, index.count_subjects()) == (9, 9)
+    assert (found.gallery_size, index.describe().searchable) == (9, 9)
     assert (found.impostors, found.fused_impostors) == ((None, None), None)
     assert found.by_net[0].dtype == np.float32
     assert found.template_counts.dtype == np.int64
@@ -194,7 +194,7 @@ def test_every_change_by_another_process_is_seen_by_the_next_call(open_gallery: 
     here.delete("ada")
     check(index.search(probe(9)), {"eve": palm(2)}, probe(9))
     assert index.verify("ada", probe(1)) is None
-    assert index.count_subjects() == 1
+    assert index.describe().searchable == 1
     enroll(here, "ada", seed=5)
     check(index.search(probe(9)), {"ada": palm(5), "eve": palm(2)}, probe(9))
 
@@ -292,7 +292,7 @@ def test_of_many_callers_one_reads_the_gallery(gallery: Gallery) -> None:
 
     def count() -> int:
         start.wait()
-        return index.count_subjects()
+        return index.describe().searchable
 
     with ThreadPoolExecutor(8) as pool:
         assert [f.result() for f in [pool.submit(count) for _ in range(8)]] == [5] * 8
@@ -316,7 +316,7 @@ def test_coarse_maps_propose_the_right_subject_of_a_large_gallery(
     for i in range(40):
         enroll(gallery, f"s{i}", seed=i, images=2)
     index = GalleryIndex(gallery, NETS, weights)
-    means = [one.mean() for one in gallery.map_sums([net.format for net in NETS])]
+    means = [one.mean() for one in gallery.sums_by_camera([net.format for net in NETS])[""]]
     for i in (0, 17, 39):
         own = palm(i, images=2)
         probes = [
@@ -493,7 +493,7 @@ def test_a_damaged_template_is_reported_until_its_subject_is_deleted(
     damage = "UPDATE maps SET map = substr(map, 2) WHERE subject_id LIKE 'eve%' AND net = ?"
     execute(path, damage, of.net)
     named = r"'eve0', 'eve1', 'eve2', \.\.\. \(4 in all\)"
-    for call in (index.refresh, index.count_subjects, lambda: index.verify("ada", probe(1))):
+    for call in (index.refresh, index.describe, lambda: index.verify("ada", probe(1))):
         with pytest.raises(GalleryUnusable, match=f"templates of {of} of subject {named}.*read"):
             call()
     for i in range(4):

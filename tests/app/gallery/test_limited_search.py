@@ -93,7 +93,7 @@ def test_candidates_are_proposed_among_the_searched_subjects_only(
         enroll(gallery, f"s{i}", i, "b", 2)
         enroll(gallery, f"twin{i}", i, "a", 2)
     index = GalleryIndex(gallery, NETS)
-    means = [one.mean() for one in gallery.map_sums([net.format for net in NETS])]
+    means = [one.mean() for one in gallery.sums_by_camera([net.format for net in NETS])[""]]
     for i in (0, 7, 14):
         probes = [nearly(palm(i, 2)[net.format][1:], i) for net in NETS]
         found = index.search(probes, frozenset("b"))

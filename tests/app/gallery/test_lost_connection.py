@@ -106,4 +106,4 @@ def test_a_connection_may_be_lost_at_any_step(
     known = {"ada": 1, "bob": 2}
     left = {one.subject_id for one in gallery.subjects(after=None, limit=9)}
     expected = sum_over(VGG16, {one: vein_maps(2, known[one]) for one in left})
-    assert_equal(gallery.map_sums([VGG16])[0], expected)
+    assert_equal(gallery.sums_by_camera([VGG16])[""][0], expected)

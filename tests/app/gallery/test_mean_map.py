@@ -53,7 +53,7 @@ def test_the_sums_follow_random_changes(gallery: Gallery) -> None:
             before = [expected[subject_id]] if subject_id in expected else []
             expected[subject_id] = join_maps([*before, added])
         gallery.enroll("p001", None, None, {VGG16: vein_maps(1, 500 + step)}, add=True)
-        (found,) = gallery.map_sums([VGG16])
+        (found,) = gallery.sums_by_camera([VGG16])[""]
         assert_equal(found, sum_over(VGG16, expected))
 
 
@@ -61,7 +61,7 @@ def test_the_sums_follow_random_changes(gallery: Gallery) -> None:
 def test_each_format_has_its_own_sum(gallery: Gallery) -> None:
     gallery.enroll("ada", None, None, {VGG16: vein_maps(2, 1)}, add=False)
     gallery.enroll("eve", None, None, {ALEXNET: vein_maps(1, 2, ALEXNET)}, add=False)
-    vgg16, alexnet = gallery.map_sums(FORMATS)
+    vgg16, alexnet = gallery.sums_by_camera(FORMATS)[""]
     assert_equal(vgg16, MapSum.of(vein_maps(2, 1)))
     assert_equal(alexnet, MapSum.of(vein_maps(1, 2, ALEXNET)))
 
@@ -72,7 +72,7 @@ def test_nothing_is_left_of_the_last_subject(gallery: Gallery) -> None:
         enroll(gallery, f"s{i}", seed=i)
     for i in range(7):
         gallery.delete(f"s{i}")
-    for found in gallery.map_sums(FORMATS):
+    for found in gallery.sums_by_camera(FORMATS)[""]:
         assert (found.subjects, found.total.any(), found.squares.any()) == (0, False, False)
 
 
@@ -80,10 +80,10 @@ def test_nothing_is_left_of_the_last_subject(gallery: Gallery) -> None:
 def test_trained_subjects_never_count(gallery: Gallery) -> None:
     gallery.seed_trained(["p001"])
     enroll(gallery, "p001", add=True)
-    assert [one.subjects for one in gallery.map_sums(FORMATS)] == [0, 0]
+    assert [one.subjects for one in gallery.sums_by_camera(FORMATS)[""]] == [0, 0]
     enroll(gallery, "ada", seed=3)
     gallery.delete("p001")
-    assert_equal(gallery.map_sums(FORMATS)[0], MapSum.of(vein_maps(2, 3)))
+    assert_equal(gallery.sums_by_camera(FORMATS)[""][0], MapSum.of(vein_maps(2, 3)))
 
 
 @pytest.mark.parametrize("change", ["delete", "add"])
@@ -98,10 +98,10 @@ def test_a_sum_is_computed_anew_without_a_subject_whose_maps_are_damaged(
     else:
         enroll(gallery, "s0", seed=9, add=True)
     expected = sum_over(VGG16, {f"s{i}": vein_maps(2, i) for i in (1, 2)})
-    assert_equal(gallery.map_sums(FORMATS)[0], expected)
+    assert_equal(gallery.sums_by_camera(FORMATS)[""][0], expected)
     if change == "add":
         gallery.delete("s0")
-        assert_equal(gallery.map_sums(FORMATS)[0], expected)
+        assert_equal(gallery.sums_by_camera(FORMATS)[""][0], expected)
 
 
 NET = ToyNet(VGG16)
@@ -178,11 +178,11 @@ def test_mean_maps_are_used_from_the_least_number_of_subjects_and_renewed_at_a_q
     gallery, index = galleries
     add_subjects(gallery, 0, MIN_SUBJECTS - 1)
     assert settled(index) == (0, 0)
-    assert_compared_with(index, 19, gallery.map_sums(FORMATS))
+    assert_compared_with(index, 19, gallery.sums_by_camera(FORMATS)[""])
 
     add_subjects(gallery, 19, 20)
     assert settled(index) == (20, 1)
-    at_20 = gallery.map_sums(FORMATS)
+    at_20 = gallery.sums_by_camera(FORMATS)[""]
     assert_compared_with(index, 20, at_20)
 
     add_subjects(gallery, 20, 24)
@@ -191,18 +191,18 @@ def test_mean_maps_are_used_from_the_least_number_of_subjects_and_renewed_at_a_q
 
     add_subjects(gallery, 24, 25)
     assert settled(index) == (25, 2)
-    assert_compared_with(index, 25, gallery.map_sums(FORMATS))
+    assert_compared_with(index, 25, gallery.sums_by_camera(FORMATS)[""])
 
     for i in range(24, 18, -1):
         gallery.delete(f"s{i}")
     assert settled(index) == (0, 3)
-    assert_compared_with(index, 19, gallery.map_sums(FORMATS))
+    assert_compared_with(index, 19, gallery.sums_by_camera(FORMATS)[""])
 
 
 def test_a_new_index_uses_the_mean_map_at_once(gallery: Gallery) -> None:
     add_subjects(gallery, 0, 21)
     index = GalleryIndex(gallery, (NET, OTHER))
-    assert_compared_with(index, 21, gallery.map_sums(FORMATS))
+    assert_compared_with(index, 21, gallery.sums_by_camera(FORMATS)[""])
     assert (index.mean_map.subjects, index.mean_map.revision) == (21, 1)
 
 
@@ -214,7 +214,7 @@ def test_trained_subjects_do_not_bring_a_mean_map(gallery: Gallery) -> None:
         enroll(gallery, identity, seed=i, add=True)
     index = GalleryIndex(gallery, nets)
     assert settled(index) == (0, 0)
-    assert index.count_subjects() == 30
+    assert index.describe().searchable == 30
 
 
 def test_what_changes_while_mean_maps_are_renewed_is_in_the_renewed_index(

@@ -163,7 +163,7 @@ def test_subjects_that_cannot_be_one_are_refused(gallery: Gallery) -> None:
     assert (gallery.subjects(after=None, limit=9), stored(gallery)) == before
     gallery.records.merge("p001", "ada")
     assert len(gallery.templates("p001")) == 1
-    assert gallery.map_sums([VGG16])[0].subjects == 1  # trained identities are not in it
+    assert gallery.sums_by_camera([VGG16])[""][0].subjects == 1  # trained identities are not in it
 
 
 @BOTH_STORES
@@ -175,7 +175,7 @@ def test_a_damaged_template_stays_damaged_and_sums_stay_right(gallery: Gallery) 
     gallery.records.rename("ada", "ida")
     gallery.records.merge("ida", "eve")
     assert [len(one) for one in stored(gallery)["ida"]] == [7, SHAPE.stored_bytes]
-    assert gallery.map_sums([VGG16])[0].subjects == 1  # without the damaged one
+    assert gallery.sums_by_camera([VGG16])[""][0].subjects == 1  # without the damaged one
 
 
 @BOTH_STORES

@@ -62,7 +62,7 @@ def assert_sums_fit(gallery: Gallery, *seeds: int) -> None:
     expected = MapSum.empty(VGG16.shape)
     for seed in seeds:
         expected += MapSum.of(vein_maps(2, seed))
-    (found,) = gallery.map_sums([VGG16])
+    (found,) = gallery.sums_by_camera([VGG16])[""]
     assert found.subjects == expected.subjects
     assert abs(found.total - expected.total).max() < 1e-6
 

@@ -44,7 +44,7 @@ def stored(gallery: Gallery) -> dict[str, list[bytes]]:
 
 def sums(gallery: Gallery) -> list[Any]:
     """Returns the numbers of the sums of maps, to compare by `numpy.testing`."""
-    totals = gallery.map_sums([VGG16, ALEXNET])
+    totals = gallery.sums_by_camera([VGG16, ALEXNET])[""]
     return [np.concatenate([one.total.ravel(), one.squares, [one.subjects]]) for one in totals]
 
 

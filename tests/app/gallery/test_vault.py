@@ -278,7 +278,7 @@ def test_a_rotation_that_is_interrupted_loses_nothing_and_goes_on(
             gallery.rotate_master_key(new)
     gallery.close()
     without = GALLERIES["sqlite"](url, MasterKeys(old.hex(), file))
-    before = without.map_sums([VGG16])[0].to_bytes()
+    before = without.sums_by_camera([VGG16])[""][0].to_bytes()
     uses: list[Callable[[], object]] = [
         lambda: without.subject("ada"),
         GalleryIndex(without, NETS[:1]).refresh,
@@ -289,7 +289,7 @@ def test_a_rotation_that_is_interrupted_loses_nothing_and_goes_on(
     for use in uses:
         with pytest.raises(GalleryUnusable, match=r"rotation was interrupted; finish it"):
             use()
-    assert without.map_sums([VGG16])[0].to_bytes() == before
+    assert without.sums_by_camera([VGG16])[""][0].to_bytes() == before
     without.close()
     for _ in range(2):
         gallery = GALLERIES["sqlite"](url, masters)
