@@ -227,6 +227,8 @@ def _describe(restored: Restored) -> list[str]:
         "subjects that stay as they are now, because a template of them was erased after the "
         "backup, or they were renamed or merged": restored.kept,
         "subjects removed, because they were enrolled after the backup": restored.dropped,
+        "subjects as they were then, although they were renamed, or merged into others, after the "
+        "backup: the log does not tell their new ids (rename and merge them again)": restored.moved,
         "API keys left out, because they were revoked after the backup": restored.keys_left_out,
     }
     return [f"{what}: {count}" for what, count in counts.items() if count]

@@ -1,4 +1,4 @@
-"""Reads from audit logs what was erased or revoked after a backup was made."""
+"""Reads from audit logs what was erased, renamed, merged or revoked after a backup was made."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -43,9 +43,10 @@ def read_later(logs: Sequence[Sequence[Path]], key: bytes, header: Header) -> La
 
 
 class _Change(NamedTuple):
-    """A line, and when it was written."""
+    """A line, when it was written, and how many were taken before it."""
 
     at: datetime
+    place: int
     entry: Mapping[str, Any]
 
 
@@ -55,6 +56,7 @@ class _Changes:
     def __init__(self) -> None:
         self._done: list[_Change] = []
         self._open: dict[tuple[Any, ...], _Change] = {}
+        self._taken = 0
 
     def take(self, at: datetime, entry: Mapping[str, Any]) -> None:
         """Takes the next line of a log.
@@ -66,9 +68,10 @@ class _Changes:
         change = (_name(entry), entry.get("subject"), entry.get("request_id"))
         self._open.pop(change, None)
         if entry.get("phase") == "begun":
-            self._open[change] = _Change(at, entry)
+            self._open[change] = _Change(at, self._taken, entry)
         elif entry.get("phase") in {"done", "failed"} and not _is_refusal(entry):
-            self._done.append(_Change(at, entry))
+            self._done.append(_Change(at, self._taken, entry))
+        self._taken += 1
 
     def later(self) -> Later:
         """Returns what was erased and revoked.
@@ -78,27 +81,29 @@ class _Changes:
         several subjects, one after the other: so the lines are followed back in time, from who had
         an id at the end to who had it in the backup.
         """
-        changes = sorted([*self._done, *self._open.values()], key=attrgetter("at"))
+        changes = sorted([*self._done, *self._open.values()], key=attrgetter("at", "place"))
         entries = [one.entry for one in changes]
-        erased, thinned = set[str](), set[str]()
+        erased, thinned, moved = set[str](), set[str](), set[str]()
         for entry in reversed(entries):
             erased = _before(entry, ERASE_SUBJECT, erased)
             thinned = _before(entry, ERASE_TEMPLATE, thinned)
+            moved = _before(entry, (), moved) | _moved(entry)
         return Later(
             frozenset(erased),
             frozenset(thinned - erased),
             frozenset(_gather(entries, REVOKE_KEY, "key")),
             any(_name(entry) in RESET_KEYS for entry in entries),
+            frozenset(moved - thinned - erased),
         )
 
 
 def _before(entry: Mapping[str, Any], names: Sequence[str], after: set[str]) -> set[str]:
-    """Returns what subjects that were erased later were called before a line.
+    """Returns what subjects to whom something happened later were called before a line.
 
     Args:
         entry: the line.
-        names: what lines are about that erase.
-        after: what those were called after the line that were erased later.
+        names: what lines are about that tell of it.
+        after: what those were called after the line to whom it happened later.
     """
     subject: str = entry.get("subject", "")
     if subject and _name(entry) in names:
@@ -112,6 +117,12 @@ def _before(entry: Mapping[str, Any], names: Sequence[str], after: set[str]) -> 
     is_certain = entry.get("status") == HTTPStatus.OK  # otherwise both may have kept their ids
     found = after - gone if is_certain else after
     return {*found, former} if present in after else found
+
+
+def _moved(entry: Mapping[str, Any]) -> set[str]:
+    """Returns whose id a line may have freed: of who was renamed, or merged into another one."""
+    former = entry.get("subject") if "new_subject" in entry else entry.get("other_subject")
+    return {former} if former else set()
 
 
 def _is_refusal(entry: Mapping[str, Any]) -> bool:

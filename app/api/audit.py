@@ -1,7 +1,8 @@
 """Writes to the audit log who asked a guarded route for what, and what came of it.
 
 Nothing is changed and nothing is answered that the log does not tell: a change has a line before it
-is made and one after it, every other request one before its answer is sent.
+is made, which names everybody whom it is about, and one after it, every other request one before
+its answer is sent.
 """
 
 import asyncio
@@ -55,6 +56,25 @@ def note(request: Request, **outcome: str | None) -> None:
     _notes(request).update(outcome)
 
 
+def begin(request: Request, **subjects: str) -> None:
+    """Writes another first line of a change, because its body names whom it is about.
+
+    Whoever is killed before the last line has then told it. Call it before the change is made, and
+    not on the event loop.
+
+    Args:
+        request: the request.
+        subjects: pseudonyms, which the last line gets, too.
+
+    Raises:
+        AuditUnusable: if the line cannot be written; then nothing must be changed.
+    """
+    note(request, **subjects)
+    service = cast(Service, request.app.state.service)
+    if not isinstance(service.audit, Broken):
+        service.audit.append(_told(request, _begun(request)), durable=True)
+
+
 def note_subject(request: Request, subject_id: str) -> str:
     """Adds the subject's pseudonym to the request's line in the audit log, and returns it."""
     note(request, subject=(pseudonym := pseudonym_of(request, subject_id)))
@@ -87,13 +107,14 @@ async def answer_audited(
         AuditUnusable: if the audit log cannot be written; then nothing was changed.
     """
     event = {"method": request.method, "route": route, "scope": scope}
+    request.state.event = event
     _note_parameters(request)
     is_change = scope in CHANGING and request.method != "GET"
     begun = False
     try:
         await let_in()
         if is_change:
-            await _append(request, {**event, "phase": "begun", **_notes(request)}, durable=True)
+            await _append(request, _begun(request), durable=True)
             begun = True
         answer = await handle(request)
     except AuditUnusable:
@@ -133,27 +154,38 @@ async def _end(request: Request, event: dict[str, str], status: int, *, begun: b
         _log_failure(request, error)
 
 
+def _begun(request: Request) -> dict[str, str | int | None]:
+    """Returns what a line before a change tells."""
+    return {**request.state.event, "phase": "begun", **_notes(request)}
+
+
 async def _append(request: Request, event: dict[str, str | int | None], *, durable: bool) -> None:
     service = cast(Service, request.app.state.service)
     if isinstance(service.audit, Broken):
         return  # for lack of the master key: then nobody is let in
-    caller: Caller | None = getattr(request.state, "caller", None)
-    who = {
-        "caller": "unknown" if caller is None else caller.key_id or "local",
-        # A proxy on this machine may pass on any text.
-        "address": request.client.host[:_MAX_ADDRESS] if request.client else None,
-    }
-    refused = event.get("status") in _REFUSED and caller is None
+    told = _told(request, event)
+    refused = event.get("status") in _REFUSED and told["caller"] == "unknown"
     if refused or event.get("status") == HTTPStatus.TOO_MANY_REQUESTS:
         refusals: Refusals = request.app.state.refusals
-        if not refusals.may_tell(f"{who['caller']} {who['address'] if refused else ''}"):
+        if not refusals.may_tell(f"{told['caller']} {told['address'] if refused else ''}"):
             return
-    told = {**who, **event, "request_id": request.state.request_id}
     task = asyncio.current_task()
     if task is not None and task.cancelling():  # the service stops, and does not wait for a thread
         service.audit.append(told, durable=durable)
     else:
         await run_in_threadpool(service.audit.append, told, durable=durable)
+
+
+def _told(request: Request, event: dict[str, str | int | None]) -> dict[str, str | int | None]:
+    """Returns what a line tells of a request."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    return {
+        "caller": "unknown" if caller is None else caller.key_id or "local",
+        # A proxy on this machine may pass on any text.
+        "address": request.client.host[:_MAX_ADDRESS] if request.client else None,
+        **event,
+        "request_id": request.state.request_id,
+    }
 
 
 def _notes(request: Request) -> dict[str, str | None]:

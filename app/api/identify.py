@@ -10,7 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
 from app.api.access import Guarded, caller_of, guarded, require
-from app.api.audit import note, note_subject
+from app.api.audit import begin, note, note_subject, pseudonym_of
 from app.api.collections import (
     CollectionField,
     CollectionsField,
@@ -163,7 +163,7 @@ def enroll(
 
     If any image is refused, nothing is stored. Images themselves are never stored.
     """
-    subject = note_subject(request, form.subject_id)
+    begin(request, subject=(subject := pseudonym_of(request, form.subject_id)))
     caller, images = caller_of(request), _read(form.images)
     if form.force:
         require(caller, "force")

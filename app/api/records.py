@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.access import Guarded, caller_of, guarded, require
-from app.api.audit import note, pseudonym_of
+from app.api.audit import begin, pseudonym_of
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.erasures import Receipt, receipt_of
 from app.api.errors import CrossSite
@@ -188,7 +188,7 @@ def rename_subject(
     """
     caller = caller_of(request)
     require(caller, "erase")
-    note(request, new_subject=pseudonym_of(request, wanted.subject_id))
+    begin(request, new_subject=pseudonym_of(request, wanted.subject_id))
     erasure = gallery.records.rename(subject_id, wanted.subject_id)
     subject, receipt = gallery.subject(wanted.subject_id), receipt_of(service, erasure)
     return _moved(caller, subject, receipt, response)
@@ -227,7 +227,7 @@ def merge_subjects(
     require(caller, "erase")
     if wanted.force:
         require(caller, "force")
-    note(request, other_subject=pseudonym_of(request, wanted.other))
+    begin(request, other_subject=pseudonym_of(request, wanted.other))
     erasure = identifier.enroller.merge(
         subject_id, wanted.other, force=wanted.force, within=caller.collections
     )

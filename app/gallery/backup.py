@@ -85,6 +85,8 @@ def read_contents(source: BinaryIO) -> Contents:
             found.revision, found.next_number = row["revision"], row["next_number"]
         elif table == SUBJECTS.name:
             found.subjects[row["number"]] = row["subject_id"]
+            if row["origin"] == "enrolled":
+                found.enrolled_at[row["number"]] = row["created_at"]
         elif table == SUBJECT_KEYS.name:
             found.keys[row["number"]] = row["wrapped"]
         elif table == MAPS.name:

@@ -16,6 +16,7 @@ class Contents:
         next_number: the number that its next subject or template would have had.
         subjects: the subjects' ids, by number.
         keys: the subjects' keys, likewise; each 32 bytes.
+        enrolled_at: when each enrolled subject was enrolled, likewise, as `SUBJECTS` tells it.
         images: the numbers of each subject's templates, by the subject's id.
         receipts: the ids of all erasures before it.
         secrets: the gallery's secrets, by name.
@@ -26,6 +27,7 @@ class Contents:
     next_number: int = 0
     subjects: dict[int, str] = field(default_factory=dict[int, str])
     keys: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    enrolled_at: dict[int, str] = field(default_factory=dict[int, str])
     images: dict[str, set[int]] = field(default_factory=lambda: defaultdict[str, set[int]](set))
     receipts: set[str] = field(default_factory=set[str])
     secrets: dict[str, bytes] = field(default_factory=dict[str, bytes])
@@ -41,12 +43,15 @@ class Later(NamedTuple):
             audit log does not tell.
         revoked: ids of revoked API keys.
         are_keys_reset: whether all API keys were removed.
+        moved: pseudonyms of subjects that were renamed, or merged into others, or may have been. An
+            audit log does not tell their new ids.
     """
 
     erased: frozenset[str] = frozenset()
     thinned: frozenset[str] = frozenset()
     revoked: frozenset[str] = frozenset()
     are_keys_reset: bool = False
+    moved: frozenset[str] = frozenset()
 
 
 class Restored(NamedTuple):
@@ -60,6 +65,8 @@ class Restored(NamedTuple):
             templates of them were erased, or they were renamed or merged.
         dropped: number of subjects that the gallery had, and the backup has not.
         keys_left_out: number of API keys of the backup that were not restored.
+        moved: number of restored subjects that were renamed or merged after the backup, by an audit
+            log that does not tell their new ids.
     """
 
     subjects: int
@@ -68,6 +75,7 @@ class Restored(NamedTuple):
     kept: int
     dropped: int
     keys_left_out: int
+    moved: int
 
 
 class Written(NamedTuple):

@@ -3,13 +3,15 @@
 Numbers of subjects and templates are never used twice, also not after a restore. So whatever number
 is in `REMOVED` or on a receipt stands for a subject that was erased since, or that got another
 number because a template of it was erased, or because it was renamed or merged. The gallery itself
-tells which: if it still has templates of that subject, it stays as it is now.
+tells which: if it still has that subject, by the time of its enrolment, or templates of it, whoever
+has them stays as they are now.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from app.gallery.batches import batches
 from app.gallery.contents import Contents, Later
@@ -25,12 +27,14 @@ class Replay(NamedTuple):
         kept: the gallery's own subjects that stay as they are, by number.
         erased: how many of those that were left out were erased after the backup.
         thinned: of how many single templates were erased, and nobody knows which.
+        moved: how many were renamed or merged after the backup, and are restored as they were.
     """
 
     left_out: frozenset[int]
     kept: dict[int, str]
     erased: int
     thinned: int
+    moved: int
 
 
 def plan_replay(connection: Connection, contents: Contents, later: Later, *, same: bool) -> Replay:
@@ -63,7 +67,13 @@ def plan_replay(connection: Connection, contents: Contents, later: Later, *, sam
     doubles = {
         number for number, one in contents.subjects.items() if number in kept or one in taken
     }
-    return Replay(frozenset(suspects | doubles), kept, len(lost - thinned), len(thinned))
+    left_out = suspects | doubles
+    moved = {
+        number
+        for number, pseudonym in pseudonyms.items()
+        if pseudonym in later.moved and number not in left_out
+    }
+    return Replay(frozenset(left_out), kept, len(lost - thinned), len(thinned), len(moved))
 
 
 def _removed(connection: Connection, contents: Contents) -> tuple[set[int], set[str]]:
@@ -83,17 +93,29 @@ def _removed(connection: Connection, contents: Contents) -> tuple[set[int], set[
 def _holders(
     connection: Connection, contents: Contents, numbers: Collection[int]
 ) -> dict[int, dict[int, str]]:
-    """Returns for each of the backup's subjects, by number, who in the gallery has its templates.
+    """Returns for each of the backup's subjects, by number, who in the gallery it is now.
+
+    That is whoever was enrolled when it was, and whoever has templates of it.
 
     Args:
         connection: the transaction.
         contents: the backup's.
-        numbers: numbers of subjects; those whose templates nobody has are not in the result.
+        numbers: numbers of subjects; those who are nobody now are not in the result.
     """
+    times = Counter(contents.enrolled_at.values())
+    enrolled = {
+        at: number
+        for number, at in contents.enrolled_at.items()
+        if number in numbers and times[at] == 1
+    }
     owners = {
         image: number for number in numbers for image in contents.images[contents.subjects[number]]
     }
     found: dict[int, dict[int, str]] = {}
+    for some in batches(enrolled):
+        same = and_(SUBJECTS.c.origin == "enrolled", SUBJECTS.c.created_at.in_(some))
+        for row in connection.execute(select(SUBJECTS).where(same)):
+            found.setdefault(enrolled[row.created_at], {})[row.number] = row.subject_id
     for some in batches(owners):
         query = (
             select(MAPS.c.number.label("image"), SUBJECTS.c.number, SUBJECTS.c.subject_id)

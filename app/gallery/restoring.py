@@ -103,6 +103,7 @@ def restore_gallery(
         len(replay.kept),
         dropped,
         rows.keys_left_out,
+        replay.moved,
     )
 
 

@@ -24,9 +24,10 @@ Event = dict[str, str | int | None]
 def change(
     method: str, route: str, subject: str | None = None, status: int = 200, **notes: str
 ) -> list[Event]:
-    """Returns both lines about a request."""
+    """Returns the lines about a request: `notes` are in its body."""
     event: Event = {"method": method, "route": route, "subject": subject, "request_id": "1"}
-    return [{**event, "phase": "begun"}, {**event, "phase": "done", "status": status, **notes}]
+    begun: list[Event] = [{**event, **some, "phase": "begun"} for some in ({}, notes)]
+    return [*begun[: 1 + bool(notes)], {**event, "phase": "done", "status": status, **notes}]
 
 
 def erase(subject: str, status: int = 200) -> list[Event]:
@@ -109,6 +110,12 @@ def test_whoever_was_renamed_or_merged_and_then_erased_is_found(tmp_path: Path) 
     assert later(tmp_path, BACKUP, *lines, *erase("d")).erased == {"a", "c"}
 
 
+def test_whoever_was_renamed_or_merged_and_is_still_there_is_told(tmp_path: Path) -> None:
+    lines = [*rename("a", "b"), *rename("b", "c"), *merge("d", "e"), *rename("f", "g", 409)]
+    begun = rename("h", "i")[:2]
+    assert later(tmp_path, BACKUP, *lines, *begun, *erase("d")).moved == {"a", "h"}
+
+
 @pytest.mark.parametrize(
     ("lines", "erased"),
     [
@@ -117,6 +124,7 @@ def test_whoever_was_renamed_or_merged_and_then_erased_is_found(tmp_path: Path) 
         ([*rename("a", "b"), *erase("a"), *erase("b")], {"a"}),
         ([*rename("a", "b", 503), *erase("a")], {"a"}),  # who may have kept that id
         ([*rename("a", "b", 503), *erase("b")], {"a", "b"}),
+        ([*rename("a", "b")[:2], *erase("b")], {"a", "b"}),  # killed before the last line
         ([*merge("a", "b"), *erase("b")], set()),
         ([*erase("a"), *rename("b", "a"), *merge("c", "a")], {"a"}),
     ],

@@ -79,6 +79,26 @@ def test_every_guarded_route_is_audited(settings: Settings, file: Path) -> None:
     assert check_audit(file, secrets_of(settings).audit).findings == []
 
 
+def test_a_change_s_first_lines_name_whomever_its_last_line_names(
+    client: TestClient, settings: Settings, file: Path
+) -> None:
+    enroll(client, "ada", png(50))
+    enroll(client, "eve", png(60))
+    client.post("/v1/subjects/ada/rename", json={"subject_id": "ida"})
+    client.post("/v1/subjects/ida/merge", json={"from": "eve", "force": True})
+    client.patch("/v1/subjects/ida", json={"hand": "left"})
+    client.delete("/v1/subjects/ida")
+    fields = {"subject", "new_subject", "other_subject"}
+    named = [(one["phase"], {of: one[of] for of in fields & one.keys()}) for one in told(file)]
+    before: list[dict[str, str]] = [{}]
+    for phase, subjects in named:
+        if phase == "done":
+            assert subjects
+            assert before[-1] == subjects
+        before.append(subjects)
+    assert [phase for phase, _ in named].count("done") == 6
+
+
 def test_outcomes_are_told_with_pseudonyms(
     client: TestClient, settings: Settings, file: Path
 ) -> None:

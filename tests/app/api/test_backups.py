@@ -1,7 +1,10 @@
 """What the service's own audit log tells a restore."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from app.backup_commands import back_up, restore
@@ -32,6 +35,43 @@ def test_what_the_service_erased_or_revoked_is_left_out(settings: Settings, tmp_
         found = [one["subject_id"] for one in subjects]
         assert found == ["carl", "dora", "p001", "p002", "p003"]
         assert identify(client, png(52)).json()["identity"]["subject_id"] == "carl"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from app.gallery.moving import SqlRecords
+from tests.app.api.conftest import local_client, make_app, make_settings
+
+SqlRecords._purge = lambda *_: os._exit(9)  # after the commit, before the audit log's last line
+with local_client(make_app(make_settings(Path(sys.argv[1])))) as client:
+    client.post("/v1/subjects/ada/rename", json={"subject_id": "ida"})
+"""
+
+
+def test_a_rename_whose_last_line_a_kill_prevents_is_known_to_a_restore(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.palm"
+    with local_client(make_app(settings)) as client:
+        for seed, subject_id in enumerate(("ada", "bob", "eve"), start=50):
+            enroll(client, subject_id, png(seed))
+        back_up(settings, file, None)
+        client.post("/v1/subjects/bob/rename", json={"subject_id": "bobby"})
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert killed.returncode == 9
+    with local_client(make_app(settings)) as client:
+        assert client.delete("/v1/subjects/ida").status_code == 200
+    for lost in tmp_path.glob("gallery.db*"):
+        lost.unlink()
+    bring_back(settings, file)
+    told = capsys.readouterr().out
+    assert "subjects left out, because they were erased after the backup: 1\n" in told
+    assert "subjects as they were then, although they were renamed, or merged" in told
+    assert "(rename and merge them again): 1\n" in told
+    with local_client(make_app(settings)) as client:
+        subjects = client.get("/v1/subjects?origin=enrolled").json()["subjects"]
+        assert [one["subject_id"] for one in subjects] == ["bob", "eve"]
 
 
 def test_a_revoked_key_stays_revoked(settings: Settings, tmp_path: Path) -> None:

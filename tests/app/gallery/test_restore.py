@@ -116,6 +116,30 @@ def test_a_template_that_was_erased_after_the_backup_stays_erased(
 
 
 @BOTH_STORES
+@pytest.mark.parametrize("further", [False, True], ids=["no templates", "others than before"])
+def test_a_renamed_subject_stays_also_without_a_template_of_the_backup(
+    open_gallery: Open, file: Path, *, further: bool
+) -> None:
+    gallery = open_gallery()
+    gallery.enroll("ada", "Ada", None, {VGG16: vein_maps(1, 1)} if further else {}, add=False)
+    gallery.enroll("bob", None, None, {}, add=False)
+    enroll(gallery, "eve", seed=2)
+    back_up(gallery, file)
+    if further:
+        enroll(gallery, "ada", seed=3, add=True)
+        gallery.remove_template("ada", gallery.templates("ada")[0].number)
+    expected = stored(gallery)
+    gallery.records.rename("ada", "ida")
+    gallery.delete("bob")
+    restored = restore(gallery, file, replace=True)
+    again = open_gallery()
+    assert ids(again) == ["eve", "ida"]
+    assert again.subject("ida").name == "Ada"
+    assert sorted(stored(again)) == sorted(expected)
+    assert (restored.erased, restored.kept, restored.dropped) == (1, 1, 0)
+
+
+@BOTH_STORES
 def test_a_kept_subject_s_images_of_a_new_camera_have_a_sum(open_gallery: Open, file: Path) -> None:
     gallery = open_gallery()
     enroll(gallery, "ada")
