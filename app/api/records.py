@@ -33,9 +33,9 @@ from app.merging import MergeUnchecked, PalmsUnlike
 FORMAT = (
     "All that the gallery holds of one person. `subject` has the fields; `templates` what was "
     "computed from each enrolled image, which itself was never stored; `erasures` the receipts of "
-    "templates that were erased. Each `map` is base64 of: int8 values [side, side, channels], row "
-    f"by row, of which {STEPS} are one standard deviation; a bit for each place [side, side], the "
-    "highest bit of a byte first, 1 if the place is usable, filled up to whole bytes; three "
+    "templates that were erased, and of former ids. Each `map` is base64 of: int8 values [side, "
+    f"side, channels], row by row, of which {STEPS} are one standard deviation; a bit for each place [side, side], "
+    "the highest bit of a byte first, 1 if the place is usable, filled up to whole bytes; three "
     "float32, little-endian: mean and deviation of the map's similarity to other palms, and a mark "
     "of these palms. Maps of former releases lack the last three. A map keeps the layout of the "
     "veins: treat it as an image of the palm."
@@ -132,7 +132,8 @@ class Export(BaseModel):
         "subject has from training are a part of the nets, and not listed."
     )
     erasures: list[Erasure] = Field(
-        description="The receipts of templates that were erased under this id, the oldest first."
+        description="The receipts of templates that were erased under this id or a former one, and "
+        "of former ids, the oldest first."
     )
 
     @classmethod

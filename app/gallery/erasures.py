@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, and_, exists, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from app.gallery.cipher import NONCE_BYTES
 from app.gallery.erasure import Erased, Erasure, Found
@@ -69,11 +79,29 @@ def read_erasure(connection: Connection, erasure_id: str) -> Erasure:
     return _erasure(row)
 
 
-def read_erasures_of(connection: Connection, pseudonym: str, since: datetime) -> list[Erasure]:
-    """Reads the receipts of a pseudonym since a time, the oldest first."""
-    query = select(ERASURES).where(ERASURES.c.pseudonym == pseudonym).order_by(ERASURES.c.revision)
-    found = [_erasure(row) for row in connection.execute(query).mappings()]
-    return [one for one in found if one.erased_at >= since]
+def read_erasures_of(
+    connection: Connection, pseudonym: str, since: datetime, renames: Sequence[str]
+) -> list[Erasure]:
+    """Reads the receipts of a subject's templates and former ids, the oldest first.
+
+    Other subjects may have had its ids before or after it, and have the same pseudonyms.
+
+    Args:
+        connection: the transaction.
+        pseudonym: stands for its present id.
+        since: when it was enrolled.
+        renames: the ids of the receipts of its former ids.
+    """
+    query = select(ERASURES).where(ERASURES.c.erasure_id.in_(renames))
+    had, begun = list[ColumnElement[bool]](), 0
+    for one in connection.execute(query.order_by(ERASURES.c.revision)).all():
+        until = ERASURES.c.revision <= one.revision
+        had.append(and_(ERASURES.c.pseudonym == one.pseudonym, ERASURES.c.revision > begun, until))
+        begun = one.revision
+    had.append(and_(ERASURES.c.pseudonym == pseudonym, ERASURES.c.revision > begun))
+    query = select(ERASURES).where(or_(*had), ERASURES.c.erased.in_(("template", "id")))
+    rows = connection.execute(query.order_by(ERASURES.c.revision)).mappings()
+    return [one for one in map(_erasure, rows) if one.erased_at >= since]
 
 
 def pending_numbers(connection: Connection) -> list[int]:

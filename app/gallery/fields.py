@@ -16,6 +16,8 @@ from app.gallery.vault import SubjectKey
 
 DETAILS = ("metadata", "consent")
 """Fields that are stored together, as JSON."""
+RENAMES = "renames"
+"""Stored with them: ids of the receipts of former ids, which nobody sets."""
 FIELDS = frozenset({"name", "hand", "collection", "retain_until", *DETAILS})
 
 
@@ -68,7 +70,29 @@ def write_fields(
     connection.execute(update(SUBJECTS).where(own).values(changed=revision, **stored))
 
 
-def encrypt_texts(row: RowMapping, key: SubjectKey, new: SubjectKey) -> dict[str, str | None]:
+def note_rename(row: RowMapping, key: SubjectKey, erasure_id: str) -> str:
+    """Returns a subject's details, encrypted, with the receipt of an id that it has no more.
+
+    Raises:
+        GalleryUnusable: if its details are damaged.
+    """
+    details = read_details(row["details"], key)
+    renames = [*details.get(RENAMES, []), erasure_id]
+    return key.encrypt_details(json.dumps({**details, RENAMES: renames}))
+
+
+def read_renames(row: RowMapping, key: SubjectKey) -> list[str]:
+    """Returns the ids of the receipts of a subject's former ids.
+
+    Raises:
+        GalleryUnusable: if its details are damaged.
+    """
+    return read_details(row["details"], key).get(RENAMES, [])
+
+
+def encrypt_texts(
+    row: Mapping[Any, Any], key: SubjectKey, new: SubjectKey
+) -> dict[str, str | None]:
     """Returns the encrypted columns of a row of `SUBJECTS`, encrypted anew under another key.
 
     Raises:

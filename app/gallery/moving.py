@@ -12,6 +12,7 @@ from app.gallery.erasing import Eraser
 from app.gallery.erasure import Erasure
 from app.gallery.erasures import read_erasure, read_erasures_of
 from app.gallery.errors import HandsDiffer, SameSubject, TrainedFixed
+from app.gallery.fields import note_rename, read_renames
 from app.gallery.ids import require_free
 from app.gallery.records import Check, Record, StoredMap, accept
 from app.gallery.retention import read_expired
@@ -90,8 +91,9 @@ class SqlRecords:
             # The key that is destroyed encrypted whatever unused parts of the files still hold.
             key = read_key(connection, self._vault, row)
             connection.execute(insert(REMOVED), {"number": row["number"], "revision": revision})
-            renumber(connection, self._vault, row, key, revision, new_id)
             erasure = self._eraser.record(connection, "id", revision, subject_id, row["number"])
+            told = {**row, "details": note_rename(row, key, erasure)}
+            renumber(connection, self._vault, told, key, revision, new_id)
         return self._purge(erasure)
 
     def merge(self, subject_id: str, other: str, check: Check = accept) -> Erasure:
@@ -116,14 +118,13 @@ class SqlRecords:
         with self._reading() as connection:
             row = self._sight.read_row(connection, subject_id)
             subject = read_subject(connection, self._vault, subject_id)
-            # An earlier subject of the same id has the same pseudonym.
+            renames = read_renames(row, read_key(connection, self._vault, row))
             pseudonym = self._pseudonyms.of(subject_id)
-            receipts = read_erasures_of(connection, pseudonym, subject.created_at)
             return Record(
                 subject=subject,
                 templates=read_templates(connection, subject_id),
                 maps=_read_maps(connection, self._vault, row),
-                erasures=[one for one in receipts if one.erased == "template"],
+                erasures=read_erasures_of(connection, pseudonym, subject.created_at, renames),
             )
 
     def _purge(self, erasure_id: str) -> Erasure:

@@ -48,7 +48,7 @@ class Record:
         subject: its fields.
         templates: its enrolled templates, in the order of enrolment.
         maps: their maps, by template and net.
-        erasures: the receipts of its templates that were erased, the oldest first.
+        erasures: the receipts of its templates and former ids, the oldest first.
     """
 
     subject: Subject

@@ -111,7 +111,7 @@ def remove_template(
 def renumber(
     connection: Connection,
     vault: Vault,
-    row: RowMapping,
+    row: Mapping[Any, Any],
     key: SubjectKey,
     revision: int,
     new_id: str | None = None,

@@ -200,6 +200,31 @@ def test_a_record_holds_all_of_one_subject_and_nothing_of_another(gallery: Galle
 
 
 @BOTH_STORES
+def test_a_record_has_the_receipts_of_former_ids_and_none_of_others_who_had_them(
+    gallery: Gallery,
+) -> None:
+    def thin(subject_id: str) -> str:
+        number = gallery.templates(subject_id)[0].number
+        return gallery.remove_template(subject_id, number).erasure_id
+
+    def receipts(subject_id: str) -> list[str]:
+        return [one.erasure_id for one in gallery.records.read(subject_id).erasures]
+
+    gallery.enroll("ada", None, None, {VGG16: vein_maps(4, 1)}, add=False)
+    enroll(gallery, "eve", seed=2)
+    expected = [thin("ada"), gallery.records.rename("ada", "ida").erasure_id]
+    enroll(gallery, "ada", seed=3)  # another one
+    of_other = [thin("ada"), thin("eve")]
+    gallery.delete("eve")
+    expected += [thin("ida"), gallery.records.rename("ida", "eve").erasure_id]
+    gallery.update("eve", {"consent": "form 1", "metadata": {}})
+    gallery.update("eve", {"consent": None})
+    expected.append(thin("eve"))
+    assert receipts("eve") == expected
+    assert receipts("ada") == of_other[:1]
+
+
+@BOTH_STORES
 def test_no_details_are_in_plain_bytes_and_former_keys_are_gone(
     gallery: Gallery,
     files: Files,  # noqa: F811
