@@ -28,7 +28,8 @@ NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 def leave_empty(schema: dict[str, Any]) -> None:
     """Keeps Swagger UI from filling in the field; it invents a value where there is no example."""
     schema.pop("default", None)
-    schema["example"] = ""
+    # It parses the example of a list, and shows no form if it cannot.
+    schema["example"] = [] if schema["type"] == "array" else ""
 
 
 CaptureField = Annotated[
