@@ -12,6 +12,7 @@ from app.gallery.erasures import (
     is_pending,
     judge,
     leave_nothing,
+    pending_marks,
     pending_numbers,
     read_rows,
     record_erasure,
@@ -198,10 +199,11 @@ class Eraser:
             revision, left = connection.execute(
                 select(GALLERY.c.revision, GALLERY.c.leftover)
             ).one()
-            numbers = pending_numbers(connection)
+            numbers, marks = pending_numbers(connection), pending_marks(connection)
         with self._engine.begin() as connection:
             self._vault.wrapped.remove(connection, numbers)
-        purged = self._files.purge(wait=wait, secrets=left is not None)
+        is_thorough = left is not None or scrub == "everything"
+        purged = self._files.purge(marks, wait=wait, secrets=is_thorough)
         with self._engine.begin() as connection:
             if purged.database:
                 set_done(connection, "database", revision)

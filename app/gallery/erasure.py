@@ -77,10 +77,11 @@ class Files(Protocol):
         """Whether `purge` empties the write-ahead log, too."""
         ...
 
-    def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
+    def purge(self, marks: set[str], *, wait: bool, secrets: bool = False) -> Purged:
         """Removes the bytes of removed keys.
 
         Args:
+            marks: those of the removed keys; see `app.gallery.marks`.
             wait: whether to wait a moment for whoever keeps it from that.
             secrets: whether to remove those of the gallery's former secrets, too.
         """

@@ -104,6 +104,12 @@ def read_erasures_of(
     return [one for one in map(_erasure, rows) if one.erased_at >= since]
 
 
+def pending_marks(connection: Connection) -> set[str]:
+    """Returns the marks of erased subjects' keys that may still be there."""
+    query = select(ERASURES.c.mark).where(ERASURES.c.database == "pending", ERASURES.c.mark != "")
+    return set(connection.scalars(query))
+
+
 def pending_numbers(connection: Connection) -> list[int]:
     """Returns the numbers of erased subjects whose keys may still be there."""
     query = select(ERASURES.c.number).where(ERASURES.c.database == "pending")

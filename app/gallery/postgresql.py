@@ -171,7 +171,7 @@ class PostgresqlFiles:
         """Takes the gallery's database."""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
+    def purge(self, marks: set[str], *, wait: bool, secrets: bool = False) -> Purged:
         """See `Files.purge`. The log keeps removed keys until its segments are overwritten.
 
         The rows of coarse maps are not encrypted: those that were erased are removed alike. VACUUM

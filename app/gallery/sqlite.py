@@ -184,14 +184,18 @@ class SqliteFiles:
         self._engine = engine
         self._keys = keys
 
-    def purge(self, *, wait: bool, secrets: bool = False) -> Purged:
+    def purge(self, marks: set[str], *, wait: bool, secrets: bool = False) -> Purged:
         """See `Files.purge`.
 
         secure_delete overwrites a deleted row, but not the stale copies that SQLite leaves in a
-        page when it rebalances its trees. VACUUM writes all pages anew from the remaining rows. The
-        table of secrets needs none: it has one page.
+        page when it rebalances its trees. If a search finds a nonce, without which nobody can
+        decrypt the key, VACUUM writes all pages anew from the remaining rows. That takes time in
+        proportion to the subjects. The table of secrets needs none: it has one page.
         """
-        database = _write_anew(self._keys, wait=wait)
+        database = secrets or _truncate_log(self._keys, wait=wait)
+        file = Path(str(self._keys.url.database))
+        if secrets or (database and find_marks(_read(file), marks)):
+            database = _write_anew(self._keys, wait=wait)
         return Purged(database, database and _truncate_log(self._engine, wait=wait))
 
     def scrub(self) -> bool:

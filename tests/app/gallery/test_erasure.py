@@ -229,6 +229,26 @@ def run_and_die(path: Path, seam: str, act: str) -> None:
     assert died.returncode == 9
 
 
+def test_a_copy_of_a_key_that_sqlite_left_in_its_file_is_removed_too(
+    open_gallery: Open, files: Files, path: Path
+) -> None:
+    gallery = open_gallery()
+    enroll(gallery, "ada")
+    enroll(gallery, "eve")
+    wrapped = key_bytes(gallery, "ada")
+    gallery.close()
+    with closing(sqlite3.connect(f"{path}.keys")) as keys:  # as rebalancing a tree leaves it
+        keys.execute("PRAGMA secure_delete=OFF")
+        keys.execute("INSERT INTO subject_keys VALUES (999, ?)", (wrapped,))
+        keys.commit()
+        keys.execute("DELETE FROM subject_keys WHERE number = 999")
+        keys.commit()
+    gallery = open_gallery()
+    assert files().count(wrapped) == 2
+    assert states(gallery.delete("ada")) == ("done", "done")
+    assert wrapped not in files()
+
+
 SEAMS = {"before": "wrapped.WrappedKeys.remove", "after": "sqlite.SqliteFiles.purge"}
 
 
