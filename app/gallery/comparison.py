@@ -27,6 +27,13 @@ steps."""
 CANDIDATES = 128
 """Subjects that coarse maps propose: three images of each by three nets take about 1 ms."""
 
+SUBJECTS_PER_CANDIDATE = 234
+"""In larger galleries coarse maps propose one of so many: then the palm's own subject is not among
+them in 1 % of the searches of the harshest style; see docs/scaling.md."""
+
+MOST_CANDIDATES = 1024
+"""So that a search ends: each takes about 1 ms if its templates are read from the database."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -55,6 +62,11 @@ class Found:
     as_of: datetime | None = None
 
 
+def count_candidates(subjects: int) -> int:
+    """Returns how many subjects coarse maps propose among so many."""
+    return min(max(CANDIDATES, subjects // SUBJECTS_PER_CANDIDATE), MOST_CANDIDATES)
+
+
 def choose_proposer(weights: Sequence[float], calibrations: Sequence[Calibration]) -> int:
     """Returns the index of the net whose coarse maps propose the candidates of a large gallery.
 
@@ -71,7 +83,7 @@ def search_all(
     *,
     camera: str = UNNAMED,
 ) -> Found:
-    """Compares with all subjects of some collections, or with `CANDIDATES` of them.
+    """Compares with all subjects of some collections, or with `count_candidates` of them.
 
     Args:
         view: the table.
@@ -82,12 +94,13 @@ def search_all(
     """
     among = view.searchable(within)
     known = np.flatnonzero(among)
-    if len(known) > CANDIDATES and _count_bytes(view, among) > MAX_FULL_BYTES:
+    most = count_candidates(len(known))
+    if len(known) > most and _count_bytes(view, among) > MAX_FULL_BYTES:
         mean = view.means.of(camera).maps[proposer]
         of_coarse = coarse_similarity(
             view.rows[proposer], len(view.subjects), probes[proposer], mean
         )[known]
-        known = np.sort(known[np.argpartition(-of_coarse, CANDIDATES)[:CANDIDATES]])
+        known = np.sort(known[np.argpartition(-of_coarse, most)[:most]])
     return search(view, probes, known, among, camera=camera)
 
 

@@ -17,7 +17,13 @@ from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.coarse import CoarseStore, Replaced, Version, transform_of, view_of, windows_of
 from app.gallery.coarse_following import CoarseFollower
 from app.gallery.collection import Within
-from app.gallery.comparison import CANDIDATES, Found, choose_proposer, locate, search
+from app.gallery.comparison import (
+    Found,
+    choose_proposer,
+    count_candidates,
+    locate,
+    search,
+)
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
 from app.gallery.index_state import Forgotten, IndexState, MeanMapState
@@ -103,7 +109,7 @@ class DatabaseIndex:
     def search(
         self, probes: Sequence[VeinMaps], within: Within = None, *, camera: str = UNNAMED
     ) -> Found:
-        """Compares a palm with the `CANDIDATES` subjects whose coarse maps are most alike.
+        """Compares a palm with the `count_candidates` subjects whose coarse maps are most alike.
 
         Args:
             probes: for each net the maps of the probe's images, at least one.
@@ -114,8 +120,8 @@ class DatabaseIndex:
         def propose(version: Version, means: Cameras) -> Found:
             mean = means.of(camera).maps[self._proposer]
             windows = windows_of(probes[self._proposer], mean, transform_of(version))
-            numbers = self._store.propose(version, windows, CANDIDATES, within)
             size = self._store.count(version, within)
+            numbers = self._store.propose(version, windows, count_candidates(size), within)
             return self._compare(numbers, probes, size, means, camera, within)
 
         return self._on_version(propose)

@@ -111,7 +111,7 @@ class GalleryIndex:
     ) -> Found:
         """Compares a palm with all subjects that have templates of every net.
 
-        In a large gallery coarse maps propose `CANDIDATES` subjects, and only these are compared.
+        In a large gallery coarse maps propose `count_candidates` subjects, who alone are compared.
 
         Args:
             probes: for each net the maps of the probe's images, at least one.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.gallery import database_index
+from app.gallery import comparison
 from app.gallery.cameras import Cameras
 from app.gallery.coarse_means import pack_means, unpack_means
 from app.gallery.database_index import DatabaseIndex
@@ -102,7 +102,7 @@ def test_merged_subjects_are_proposed_by_the_templates_of_both(
     gallery.records.rename("s1", "both")
     assert index.describe().searchable == 3
     assert len(stored_bits(execute)) == before
-    monkeypatch.setattr(database_index, "CANDIDATES", 1)
+    monkeypatch.setattr(comparison, "CANDIDATES", 1)
     for i in (1, 2):
         own = [nearly(palm(i, 2)[net.format][1:], i) for net in NETS]
         check(index.search(own), {"both": joined(palm(1, 2), palm(2, 2))}, own)
@@ -113,7 +113,7 @@ def test_candidates_are_proposed_within_the_collections_only(
     index: DatabaseIndex,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(database_index, "CANDIDATES", 1)
+    monkeypatch.setattr(comparison, "CANDIDATES", 1)
     for i in range(10):
         enroll(gallery, f"s{i}", i, "b")
         enroll(gallery, f"twin{i}", i, "a")
@@ -140,7 +140,7 @@ def test_whose_retention_date_has_passed_is_not_found_and_not_counted(
     now.time += HOUR
     assert index.verify("ada", probes)
     now.time += HOUR
-    monkeypatch.setattr(database_index, "CANDIDATES", 1)  # ada, if she were proposed
+    monkeypatch.setattr(comparison, "CANDIDATES", 1)  # ada, if she were proposed
     for within in (None, frozenset({"default"})):
         found = index.search(probes, within)
         assert [one.subject_id for one in found.subjects] == ["eve"]
@@ -181,7 +181,7 @@ def test_maps_are_compared_minus_the_mean_map_of_their_own_camera(
         (scores, alike), (wanted, expected) = pairs
         np.testing.assert_allclose(scores, wanted)
         assert alike == expected
-    monkeypatch.setattr(database_index, "CANDIDATES", 1)
+    monkeypatch.setattr(comparison, "CANDIDATES", 1)
     for seed, camera in ((3, "door"), (3, "gate"), (25, "door"), (25, "gate")):
         found = ours.search(seen_by(camera, seed, noise=1), camera=camera)
         assert best(found) == f"s{seed}"

@@ -15,7 +15,6 @@ from app.gallery import (
     coarse_schema,
     coarse_tables,
     comparison,
-    database_index,
     postgresql,
 )
 from app.gallery.cameras import UNNAMED, Cameras
@@ -130,7 +129,7 @@ def test_it_proposes_the_same_subjects_as_the_index_in_memory(
     proposer, view = theirs._proposer, theirs._current()
     mean = view.means.of(UNNAMED).maps[proposer]
     for images, most in [(1, 1), (1, 12), (3, 5), (3, 20)]:
-        monkeypatch.setattr(database_index, "CANDIDATES", most)
+        monkeypatch.setattr(comparison, "CANDIDATES", most)
         own = [nearly(palm(7, images)[net.format], seed=images) for net in NETS]
         for probes in (probe(90 + most, images), probe(60, images, masked=0.3), own):
             similar = comparison.coarse_similarity(

@@ -306,6 +306,23 @@ def nearly(maps: VeinMaps, seed: int, noise: float = 0.5) -> VeinMaps:
     return VeinMaps.of(moved.astype(np.float32), maps.usable.astype(np.float32))
 
 
+def test_more_candidates_are_proposed_in_a_larger_gallery_up_to_a_limit(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "MAX_FULL_BYTES", 0)
+    for i in range(12):
+        enroll(gallery, f"s{i}", seed=i)
+    index = GalleryIndex(gallery, NETS)
+    probe = [vein_maps(1, 0, net.format) for net in NETS]
+    found: list[int] = []
+    for least, subjects_per_candidate, most in ((2, 4, 9), (5, 4, 9), (2, 2, 4)):
+        monkeypatch.setattr(comparison, "CANDIDATES", least)
+        monkeypatch.setattr(comparison, "SUBJECTS_PER_CANDIDATE", subjects_per_candidate)
+        monkeypatch.setattr(comparison, "MOST_CANDIDATES", most)
+        found.append(len(index.search(probe).subjects))
+    assert found == [3, 5, 4]
+
+
 @pytest.mark.parametrize("weights", [(), (0.2, 0.8)], ids=["first net", "heaviest net"])
 @pytest.mark.parametrize("masked", [0.0, 0.1])
 def test_coarse_maps_propose_the_right_subject_of_a_large_gallery(
