@@ -7,7 +7,7 @@ from functools import partial
 from app import answers
 from app.answers import Identification, Verification
 from app.clock import Clock
-from app.compare import Comparison, Search, compare, warn
+from app.compare import Comparison, Search, compare, compute_maps, warn
 from app.enroller import Enroller
 from app.enrolment import require_one_palm
 from app.ensemble import Ensemble
@@ -211,13 +211,12 @@ class Identifier:
         clock: Clock,
         camera: str,
     ) -> Comparison:
-        """Compares palms of one hand; see `compare`."""
+        """Compares palms that must be one; see `require_one_palm` and `compare`."""
         ensemble = self._nets_for(camera)
-
-        def require_one(probes: Sequence[VeinMaps]) -> None:
-            require_one_palm(ensemble, self._index, probes, camera=camera)
-
-        return compare(ensemble, palms, search, fmr_of, clock, require_one)
+        probes = compute_maps(ensemble, palms)
+        clock.lap("nets")
+        require_one_palm(ensemble, self._index, probes, camera=camera)
+        return compare(ensemble, palms, probes, search, fmr_of, clock)
 
     def _find(
         self, subject_id: str, within: Within, camera: str, probes: Sequence[VeinMaps]
