@@ -155,7 +155,8 @@ def _filled(signs: Signs, every: int) -> Bools:
         every: 1 sets every other channel, 2 every other pair of channels. The two agree in half of
             the channels with each other too.
     """
-    filled = np.where(signs.usable[..., None], signs.positive, _half(signs.shape.channels, every))
+    filled = signs.positive.copy()
+    filled[~signs.usable] = _half(signs.shape.channels, every)
     return np.ascontiguousarray(filled.transpose(0, 3, 1, 2))
 
 
