@@ -202,7 +202,7 @@ class Signs:
             maps: the maps.
             mean: float32 [S, S, C], the mean map to subtract, in deviations; None for none.
         """
-        return cls._of(maps.deviations if mean is None else maps.deviations - mean, maps.usable)
+        return cls._of(_without(maps, mean), maps.usable)
 
     @classmethod
     def coarse(cls, maps: VeinMaps, mean: Floats | None = None) -> Self:
@@ -210,7 +210,7 @@ class Signs:
 
         A coarse place is usable if half of its places are.
         """
-        values = maps.deviations if mean is None else maps.deviations - mean
+        values = _without(maps, mean)
         values[~maps.usable] = 0
         total = _sum_by_two(values)
         count = _sum_by_two(maps.usable[..., None].astype(np.float32))
@@ -239,10 +239,18 @@ class Signs:
         return cls(positive, usable)
 
 
+def _without(maps: VeinMaps, mean: Floats | None) -> Floats:
+    """Returns the values of maps in deviations, minus a mean map."""
+    values = maps.deviations
+    if mean is not None:
+        values -= mean
+    return values
+
+
 def _sum_by_two(grids: Floats) -> Floats:
     """Returns the sums [T, ceil(S / 2), ceil(S / 2), C] over 2 x 2 places of [T, S, S, C]."""
     rim = grids.shape[1] % 2
     if rim:
         grids = np.pad(grids, ((0, 0), (0, rim), (0, rim), (0, 0)))
-    upper, lower = grids[:, ::2], grids[:, 1::2]
-    return (upper[:, :, ::2] + upper[:, :, 1::2]) + (lower[:, :, ::2] + lower[:, :, 1::2])
+    by_row: Floats = np.add(grids[:, :, ::2], grids[:, :, 1::2])
+    return np.add(by_row[:, ::2], by_row[:, 1::2])

@@ -34,7 +34,7 @@ SHIFT = 3
 COARSE_SHIFT = 2
 """Largest shift in places of a coarse map: 14 % of the palm's region of interest."""
 
-MAPS_AT_ONCE = 64
+MAPS_AT_ONCE = 16
 """Maps that are packed at once: their float32 values stay in the processor's cache."""
 
 MIN_OVERLAP = 0.6
