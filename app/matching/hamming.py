@@ -66,7 +66,7 @@ def hamming_to_nearest(rows: Bytes, groups: Bytes) -> NDArray[np.uint32]:
     def compare(parts: Iterator[int]) -> None:
         for first in parts:
             some = slice(first, first + ROWS_AT_ONCE)
-            by_group = hamming(others, rows[some]).reshape(count, size, -1)
+            by_group = hamming(rows[some], others).T.reshape(count, size, -1)
             for group, distances in enumerate(by_group):
                 # This order of the loop takes a quarter of the time of min(axis=0).
                 found[group, some] = reduce(np.minimum, distances)
