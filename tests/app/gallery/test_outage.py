@@ -67,8 +67,8 @@ class Store:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_lost = self.is_restored = False
         self.asked = 0
-        uses = ((SqlGallery, "_reading"), (SqlGallery, "_writing"), (SqlKeys, "read"))
-        for owner, method in uses:
+        uses = [(SqlGallery, name) for name in ("_reading", "_writing", "revision")]
+        for owner, method in (*uses, (SqlKeys, "read")):
             monkeypatch.setattr(owner, method, self._guard(getattr(owner, method)))
 
     def _guard(self, method: Any) -> Any:
