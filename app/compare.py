@@ -57,10 +57,10 @@ class Comparison:
 def compare(
     ensemble: Ensemble,
     palms: Sequence[Palm],
+    probes: list[VeinMaps],
     search: Search,
     fmr_of: Callable[[Found], float],
     clock: Clock,
-    check: Callable[[Sequence[VeinMaps]], None],
 ) -> Comparison:
     """Compares palms; square crops that nobody matches are tried in other probable directions.
 
@@ -70,10 +70,10 @@ def compare(
     Args:
         ensemble: the nets.
         palms: at least one, all of one hand.
+        probes: for each net their maps, from `compute_maps`.
         search: finds the subjects.
         fmr_of: returns the false match rate to hold, given the subjects.
         clock: measures the stages.
-        check: checks the palms' maps before they are compared.
     """
     lowest = ensemble.fusion.calibration.lowest_fmr
     are_crops = not any(palm.region.hand for palm in palms)
@@ -84,16 +84,14 @@ def compare(
     def fmr_upright(found: Found) -> float:
         return fmr_of(found) * (UPRIGHT if may_turn(found) else 1)
 
-    def check_and_search(probes: Sequence[VeinMaps]) -> Found:
-        check(probes)
-        return search(probes)
-
-    upright = _compare(ensemble, palms, check_and_search, fmr_upright, clock)
+    upright = _compare(ensemble, palms, probes, search, fmr_upright, clock)
     if upright.verdict.decision != "no_match" or not may_turn(upright.found):
         return upright
     for quarters in _probable_turns(palms):
         turned = [palm.turned(quarters) for palm in palms]
-        found = _compare(ensemble, turned, search, lambda f: fmr_of(f) * TURNED, clock)
+        maps = compute_maps(ensemble, turned)
+        clock.lap("nets")
+        found = _compare(ensemble, turned, maps, search, lambda f: fmr_of(f) * TURNED, clock)
         if found.matched:
             return found
     return upright
@@ -109,12 +107,11 @@ def _probable_turns(palms: Sequence[Palm]) -> list[int]:
 def _compare(
     ensemble: Ensemble,
     palms: Sequence[Palm],
+    probes: list[VeinMaps],
     search: Search,
     fmr_of: Callable[[Found], float],
     clock: Clock,
 ) -> Comparison:
-    probes = compute_maps(ensemble, palms)
-    clock.lap("nets")
     found = search(probes)
     fmr, fusion = fmr_of(found), ensemble.fusion
     fused = fusion.combine(found.by_net)

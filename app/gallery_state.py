@@ -5,7 +5,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.answers import GalleryAsOf
-from app.gallery.index_state import IndexState, MeanMapState
+from app.gallery.searching import MeanMapState
+from app.gallery.view import IndexState
 from app.matching.impostors import Impostors as Measured
 from app.matching.mean_map import MIN_SUBJECTS
 from app.numbers import Deviation, Fmr, Score

@@ -7,18 +7,19 @@ from functools import partial
 from app import answers
 from app.answers import Identification, Verification
 from app.clock import Clock
-from app.compare import Comparison, Search, compare, warn
+from app.compare import Comparison, Search, compare, compute_maps, warn
 from app.enroller import Enroller
 from app.enrolment import require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
 from app.gallery.cameras import UNNAMED
 from app.gallery.collection import Within
+from app.gallery.comparison import Found
 from app.gallery.errors import TemplatesMissing
 from app.gallery.gallery import Gallery
-from app.gallery.index import Forgotten, Found, GalleryIndex
+from app.gallery.index import GalleryIndex
 from app.gallery.outage import Outage
-from app.gallery.searching import Index
+from app.gallery.searching import Forgotten, Index
 from app.gallery_state import GalleryState
 from app.matching.maps import VeinMaps
 from app.palm.capture import CaptureMode
@@ -211,13 +212,12 @@ class Identifier:
         clock: Clock,
         camera: str,
     ) -> Comparison:
-        """Compares palms of one hand; see `compare`."""
+        """Compares palms that must be one; see `require_one_palm` and `compare`."""
         ensemble = self._nets_for(camera)
-
-        def require_one(probes: Sequence[VeinMaps]) -> None:
-            require_one_palm(ensemble, self._index, probes, camera=camera)
-
-        return compare(ensemble, palms, search, fmr_of, clock, require_one)
+        probes = compute_maps(ensemble, palms)
+        clock.lap("nets")
+        require_one_palm(ensemble, self._index, probes, camera=camera)
+        return compare(ensemble, palms, probes, search, fmr_of, clock)
 
     def _find(
         self, subject_id: str, within: Within, camera: str, probes: Sequence[VeinMaps]

@@ -1,6 +1,7 @@
 """Wires settings, gallery, nets and routes into the application."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -171,8 +172,10 @@ class Starter:
         """Starts the parts that are not started yet. Without one the service is up, not ready."""
         start, settings, outage = self._parts.start, self._settings, self._outage
         models, engine = settings.models_dir, settings.engine
-        ensemble = start("the nets", lambda: self._load_ensemble(models, settings.nets, engine))
-        gallery = start("the gallery", lambda: open_gallery(settings))
+        with ThreadPoolExecutor(1) as pool:  # a large gallery takes as long as the nets
+            opening = pool.submit(start, "the gallery", lambda: open_gallery(settings))
+            ensemble = start("the nets", lambda: self._load_ensemble(models, settings.nets, engine))
+            gallery = opening.result()
         inspector = start(
             "the finder", lambda: make_inspector(settings, self._load_finder(models, engine))
         )

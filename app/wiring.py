@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 
+from app.ensemble import Ensemble
+from app.gallery.coarse_tables import CoarseGallery
+from app.gallery.database_index import DatabaseIndex
+from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
+from app.gallery.index import GalleryIndex
 from app.gallery.outage import Outage
 from app.gallery.postgresql import open_postgresql
+from app.gallery.searching import Index
 from app.gallery.sqlite import open_sqlite
 from app.identifier import Identifier
-from app.indexes import open_index
 from app.inspection import Inspector
 from app.maintenance import Calibrated
 from app.master_key import MasterKeys
@@ -48,6 +53,20 @@ def make_inspector(settings: Settings, finder: Finder) -> Inspector:
     )
     reader = PalmReader(finder, limits=limits, mode=settings.capture)
     return Inspector(reader, settings.quality_enroll)
+
+
+def open_index(settings: Settings, ensemble: Ensemble, gallery: Gallery, outage: Outage) -> Index:
+    """Returns the index of a gallery; in its database if PALM_SEARCH=pgvector.
+
+    Raises:
+        GalleryUnusable: if the gallery's database cannot search.
+    """
+    nets, weights = ensemble.nets, ensemble.fusion.weights
+    if settings.search == "memory":
+        return GalleryIndex(gallery, nets, weights, outage=outage)
+    if not isinstance(gallery, CoarseGallery):
+        raise GalleryUnusable("PALM_SEARCH=pgvector needs a gallery in PostgreSQL")
+    return DatabaseIndex(gallery, gallery.coarse_store(), nets, weights, outage=outage)
 
 
 def start_identifier(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from operator import itemgetter
 
 import numpy as np
 from sqlalchemy import Connection, RowMapping, func, select, tuple_
@@ -101,6 +100,7 @@ def _read_maps(
             MAPS.c.number.label("image"),
             MAPS.c.transform,
             MAPS.c.camera,
+            MAPS.c.map_id,
         )
         .join(MAPS, MAPS.c.subject_id == SUBJECTS.c.subject_id)
         .where(
@@ -108,20 +108,16 @@ def _read_maps(
             MAPS.c.net == of.net,
             MAPS.c.template_id == of.template_id,
         )
-        .order_by(MAPS.c.map_id)
     )
-    rows = [
-        (
-            index[row.number],
-            keys[row.number].decrypt_map(row.map, of.net, of.template_id, row.image, row.transform),
-            row.camera,
-        )
-        for row in connection.execute(query)
-    ]
-    rows.sort(key=itemgetter(0))  # stable
-    owners = np.array([owner for owner, _, _ in rows], np.int64)
+    # Sorted here: a database would sort copies of the maps.
+    rows = sorted(connection.execute(query), key=lambda row: (index[row.number], row.map_id))
     return StoredMaps(
-        owners, tuple(stored for _, stored, _ in rows), tuple(camera for _, _, camera in rows)
+        np.array([index[row.number] for row in rows], np.int64),
+        tuple(
+            keys[row.number].decrypt_map(row.map, of.net, of.template_id, row.image, row.transform)
+            for row in rows
+        ),
+        tuple(row.camera for row in rows),
     )
 
 

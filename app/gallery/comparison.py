@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from app.gallery.rows import RowsView, Slots
 from app.gallery.subject import Subject
 from app.gallery.view import View
 from app.matching.calibration import Calibration
-from app.matching.hamming import hamming
+from app.matching.hamming import hamming_to_nearest
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, Signs, VeinMaps
 from app.matching.scores import NO_SCORE, compare_one
@@ -213,13 +212,10 @@ def coarse_similarity(
     owners = rows.owners.copy()  # rows may be erased meanwhile
     signs = Signs.coarse(probe, mean)
     bits = signs.shape.side**2 * signs.shape.channels
-    of_images: list[Floats] = []
-    for one in signs.each():
-        by_shift = hamming(rows.coarse, probe_codes(one, COARSE_SHIFT).bits).T
-        # This order of the loop takes a quarter of the time of min(axis=0).
-        differing = reduce(np.minimum, by_shift).astype(np.float32)
-        of_images.append((1 - differing * np.float32(2 / bits)) / np.sqrt(rows.coarse_share))
-    return _best_by_slot(of_images, owners, slot_count)
+    windows = np.stack([probe_codes(one, COARSE_SHIFT).bits for one in signs.each()])
+    differing = hamming_to_nearest(rows.coarse, windows).astype(np.float32)
+    similar = (1 - differing * np.float32(2 / bits)) / np.sqrt(rows.coarse_share)
+    return _best_by_slot(list(similar), owners, slot_count)
 
 
 def _best_by_slot(of_images: Sequence[Floats], owners: Slots, slot_count: int) -> Floats:

@@ -26,9 +26,10 @@ from app.gallery.comparison import (
 )
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
-from app.gallery.index_state import Forgotten, IndexState, MeanMapState
 from app.gallery.outage import Outage
+from app.gallery.searching import Forgotten, MeanMapState
 from app.gallery.subject import Subject
+from app.gallery.view import IndexState
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
 

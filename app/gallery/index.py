@@ -15,11 +15,11 @@ from app.gallery.comparison import Found, choose_proposer, locate, search, searc
 from app.gallery.enrolled import next_means
 from app.gallery.errors import GalleryUnreachable, GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
-from app.gallery.index_state import Forgotten, IndexState, MeanMapState
 from app.gallery.outage import Moment, Outage
+from app.gallery.searching import Forgotten, MeanMapState
 from app.gallery.subject import Subject
 from app.gallery.table import Table
-from app.gallery.view import View
+from app.gallery.view import IndexState, View
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
 
@@ -232,8 +232,7 @@ class GalleryIndex:
             )
             self._table = Table(self._nets, means, self._proposer)
         table = self._table
-        while not table.read_page(self._gallery):
-            pass
+        table.read(self._gallery)
         table.drop_expired(self._gallery.records.now())
         self._view = view = table.view()
         if self._rebuilding is None and _needs_rebuild(table) and not self._closing.is_set():
@@ -251,8 +250,7 @@ class GalleryIndex:
                 with self._changing:
                     if rebuilt is not None:
                         # In an outage, an older view would bring back who was erased meanwhile.
-                        while not rebuilt.read_page(self._gallery):
-                            pass
+                        rebuilt.read(self._gallery)
                         self._table = table = rebuilt
                         self._view = table.view()
                     if self._closing.is_set() or not _needs_rebuild(table):
@@ -269,10 +267,7 @@ class GalleryIndex:
             table.means, table.summed = means, means.considered
             return None
         rebuilt = Table(self._nets, means, self._proposer)
-        while not self._closing.is_set():
-            if rebuilt.read_page(self._gallery):
-                return rebuilt
-        return None
+        return rebuilt if rebuilt.read(self._gallery, self._closing.is_set) else None
 
 
 def _needs_rebuild(table: Table) -> bool:

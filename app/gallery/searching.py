@@ -1,15 +1,52 @@
 """What finds whose palm a probe is, wherever the gallery's templates are compared."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self
 
-from app.gallery.cameras import UNNAMED
+from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.collection import Within
 from app.gallery.comparison import Found
-from app.gallery.index_state import Forgotten, IndexState, MeanMapState
+from app.gallery.means import Means
 from app.gallery.subject import Subject
+from app.gallery.view import IndexState
 from app.matching.impostors import Impostors
 from app.matching.maps import Floats, VeinMaps
+
+
+@dataclass(frozen=True, slots=True)
+class MeanMapState:
+    """The mean maps in use.
+
+    Attributes:
+        subjects: number of subjects in those of the unnamed camera; 0 if none is subtracted.
+        revision: rises whenever this process takes other mean maps into use.
+        impostors: the impostors before that camera, of the fused score; None if none is subtracted.
+        cameras: the mean maps of each named camera that has its own.
+    """
+
+    subjects: int
+    revision: int
+    impostors: Impostors | None
+    cameras: Mapping[str, Means]
+
+    @classmethod
+    def of(cls, cameras: Cameras) -> Self:
+        """Returns the state of the mean maps of all cameras."""
+        means = cameras.of(UNNAMED)
+        return cls(means.subjects, cameras.revision, means.fused_impostors, cameras.named())
+
+
+class Forgotten(NamedTuple):
+    """Whether what was erased has left an index.
+
+    Attributes:
+        rows: whether no search finds it any more, and its rows are overwritten.
+        copies: whether no index that is being rebuilt may hold other rows of it.
+    """
+
+    rows: bool
+    copies: bool
 
 
 class Index(Protocol):

@@ -26,7 +26,7 @@ from app.gallery.records import Check, FieldValue, accept
 from app.gallery.renewal import rotate_templates
 from app.gallery.requests import remember, was_done
 from app.gallery.retention import utc_now
-from app.gallery.schema import GALLERY, SITE, SUBJECTS
+from app.gallery.schema import SITE, SUBJECTS
 from app.gallery.seeding import insert_rows, seed_trained
 from app.gallery.sight import Sight
 from app.gallery.subject import Hand, Origin, Subject, Template
@@ -106,8 +106,7 @@ class SqlGallery:
 
     def revision(self) -> int:
         """See `Gallery.revision`."""
-        with self._reading() as connection:
-            return connection.scalars(select(GALLERY.c.revision)).one()
+        return self._transactions.revision()
 
     def seed_trained(self, subject_ids: Sequence[str]) -> None:
         """See `Gallery.seed_trained`."""

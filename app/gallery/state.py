@@ -1,11 +1,27 @@
 """Notices that an opened gallery was restored, or that an earlier state of it was put back."""
 
-from sqlalchemy import Connection, select
+from typing import NamedTuple
+
+from sqlalchemy import Connection
 
 from app.gallery.errors import GalleryUnusable
-from app.gallery.schema import GALLERY
 
 _ADVICE = "stop the service, and start it again"
+
+# Every search asks: as an expression, SQLAlchemy would take several times as long.
+_QUERY = "SELECT master, generation, revision FROM gallery"
+
+
+class State(NamedTuple):
+    """The state of a gallery that a transaction sees.
+
+    Attributes:
+        master: fingerprint of its master key.
+        revision: its revision.
+    """
+
+    master: str
+    revision: int
 
 
 class OpenedState:
@@ -16,8 +32,8 @@ class OpenedState:
         self._generation: tuple[str | None] | None = None  # none before the first check
         self._seen = 0
 
-    def check(self, connection: Connection, *, writes: bool) -> str:
-        """Returns the fingerprint of the gallery's master key.
+    def check(self, connection: Connection, *, writes: bool) -> State:
+        """Returns the state of the gallery.
 
         Args:
             connection: a transaction; of a reader, its first statement.
@@ -28,8 +44,7 @@ class OpenedState:
                 Whatever this process has in memory then belongs to another state.
         """
         seen = self._seen  # before the transaction's snapshot, which may be older than the next
-        query = select(GALLERY.c.master, GALLERY.c.generation, GALLERY.c.revision)
-        row = connection.execute(query).one()
+        row = connection.exec_driver_sql(_QUERY).one()
         if self._generation is None:
             self._generation = (row.generation,)
         if self._generation != (row.generation,):
@@ -45,4 +60,4 @@ class OpenedState:
             )
         if not writes:
             self._seen = max(self._seen, row.revision)
-        return row.master
+        return State(row.master, row.revision)

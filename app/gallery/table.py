@@ -1,6 +1,7 @@
 """The searchable subjects and the rows of every net, changed in place."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import groupby
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from app.ensemble import Net
 from app.gallery.cameras import UNNAMED, Cameras
 from app.gallery.errors import ROTATION_UNFINISHED
-from app.gallery.following import START, Changes, StoredMaps
+from app.gallery.following import START, Changes, Position, StoredMaps
 from app.gallery.gallery import Gallery
 from app.gallery.rows import FREE, Rows, Slots
 from app.gallery.subject import Subject
@@ -65,13 +66,34 @@ class Table:
         rows = self._rows[0]
         return rows.erased > max(MIN_ERASED, len(rows) // 4)
 
-    def read_page(self, gallery: Gallery) -> bool:
-        """Reads some of the gallery's changes; returns whether these were the last.
+    def read(self, gallery: Gallery, stops: Callable[[], bool] = lambda: False) -> bool:
+        """Applies the gallery's changes; reads the next page while it applies one.
+
+        Args:
+            gallery: the gallery.
+            stops: tells, before each page but the first, whether to stop.
+
+        Returns:
+            Whether all changes were applied.
 
         Raises:
             GalleryUnusable: if the gallery cannot be read.
         """
-        return self.apply(gallery.changes(self._position, self._formats, _SUBJECTS_PER_PAGE))
+
+        def read(after: Position) -> Changes:
+            return gallery.changes(after, self._formats, _SUBJECTS_PER_PAGE)
+
+        if self.apply(read(self._position)):  # all of a usual change: it needs no thread
+            return True
+        with ThreadPoolExecutor(1, "gallery-page") as reader:
+            following = reader.submit(read, self._position)
+            while not stops():
+                page = following.result()
+                if not page.complete:
+                    following = reader.submit(read, page.position)
+                if self.apply(page):
+                    return True
+        return False
 
     def apply(self, changes: Changes) -> bool:
         """Applies changes that were read; returns whether these were the last."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, update
 
 from app.gallery.erasing import Eraser
 from app.gallery.errors import GalleryUnusable
@@ -33,9 +33,20 @@ class Transactions:
     @contextmanager
     def reading(self) -> Generator[Connection]:
         """Opens a transaction, in which all reads see one revision."""
-        with named_failures(self._engine), self._snapshots.begin() as connection:
-            _follow_rotation(self._state.check(connection, writes=False), self._vault.know)
+        with self._reading() as (connection, _):
             yield connection
+
+    def revision(self) -> int:
+        """Reads the gallery's revision."""
+        with self._reading() as (_, revision):
+            return revision
+
+    @contextmanager
+    def _reading(self) -> Generator[tuple[Connection, int]]:
+        with named_failures(self._engine), self._snapshots.begin() as connection:
+            state = self._state.check(connection, writes=False)
+            _follow_rotation(state.master, self._vault.know)
+            yield connection, state.revision
 
     @contextmanager
     def writing(self, eraser: Eraser | None) -> Generator[tuple[Connection, int]]:
@@ -51,9 +62,10 @@ class Transactions:
         with named_failures(self._engine):
             with self._engine.begin() as connection:
                 connection.execute(update(GALLERY).values(revision=GALLERY.c.revision + 1))
-                _follow_rotation(self._state.check(connection, writes=True), self._vault.use)
+                state = self._state.check(connection, writes=True)
+                _follow_rotation(state.master, self._vault.use)
                 is_due = eraser is not None and eraser.is_due(connection)
-                yield connection, connection.scalars(select(GALLERY.c.revision)).one()
+                yield connection, state.revision
             if eraser is not None and is_due:
                 eraser.purge(wait=False)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,24 @@ from numpy.typing import NDArray
 from app.gallery.cameras import Cameras
 from app.gallery.collection import Within
 from app.gallery.errors import GalleryUnusable
-from app.gallery.index_state import IndexState
 from app.gallery.rows import RowsView, Slots
 from app.gallery.subject import Subject
 
 Counts = NDArray[np.int32]
+
+
+class IndexState(NamedTuple):
+    """How many subjects the index knows.
+
+    Attributes:
+        searchable: those that can be searched.
+        without_templates: enrolled subjects that cannot, for lack of templates of a net.
+        as_of: see `View`.
+    """
+
+    searchable: int
+    without_templates: int
+    as_of: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

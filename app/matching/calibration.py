@@ -10,6 +10,7 @@ Thresholds then count deviations above that mean (`app.matching.impostors`); wit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log10
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +69,10 @@ class Case:
 
         Outside the measured range it is the nearest measured one, with that one's FMR.
         """
-        measured = np.log10([t.fmr for t in self.thresholds])[::-1]
-        asked = float(np.clip(np.log10(fmr), measured[0], measured[-1]))
-        score = np.interp(asked, measured, [t.score for t in self.thresholds][::-1])
-        return Threshold(float(score), float(10**asked))
+        measured = [log10(one.fmr) for one in reversed(self.thresholds)]
+        asked = min(max(log10(fmr), measured[0]), measured[-1])
+        score = np.interp(asked, measured, [one.score for one in reversed(self.thresholds)])
+        return Threshold(float(score), 10**asked)
 
     @property
     def tail_slope(self) -> float:

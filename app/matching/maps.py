@@ -202,7 +202,7 @@ class Signs:
             maps: the maps.
             mean: float32 [S, S, C], the mean map to subtract, in deviations; None for none.
         """
-        return cls._of(maps.deviations if mean is None else maps.deviations - mean, maps.usable)
+        return cls._of(_without(maps, mean), maps.usable)
 
     @classmethod
     def coarse(cls, maps: VeinMaps, mean: Floats | None = None) -> Self:
@@ -210,9 +210,10 @@ class Signs:
 
         A coarse place is usable if half of its places are.
         """
-        values = maps.deviations if mean is None else maps.deviations - mean
-        weights = maps.usable[..., None].astype(np.float32)
-        total, count = _sum_by_two(values * weights), _sum_by_two(weights)
+        values = _without(maps, mean)
+        values[~maps.usable] = 0
+        total = _sum_by_two(values)
+        count = _sum_by_two(maps.usable[..., None].astype(np.float32))
         mean_values = (total / np.maximum(count, 1)).astype(np.float32)
         return cls._of(mean_values, count[..., 0] >= 2)
 
@@ -228,15 +229,31 @@ class Signs:
 
     @classmethod
     def _of(cls, values: Floats, usable: Bools) -> Self:
-        weights = usable[..., None].astype(np.float32)
-        count = np.maximum(weights.sum(axis=(1, 2), keepdims=True), 1)
-        level = (values * weights).sum(axis=(1, 2), keepdims=True) / count
-        return cls((values > level) & usable[..., None], usable)
+        """Returns the signs of values, which are overwritten at places that are not usable."""
+        beside = ~usable
+        values[beside] = 0
+        count = np.maximum(usable.sum(axis=(1, 2), dtype=np.float32), 1)
+        maps, side, _, channels = values.shape
+        by_place = values.reshape(maps, side * side, channels).swapaxes(0, 1)
+        # A third of the time of values.sum(axis=(1, 2)), which adds in the same order.
+        level = np.ascontiguousarray(by_place).sum(axis=0) / count[:, None]
+        positive = values > level[:, None, None]
+        positive[beside] = False
+        return cls(positive, usable)
+
+
+def _without(maps: VeinMaps, mean: Floats | None) -> Floats:
+    """Returns the values of maps in deviations, minus a mean map."""
+    values = maps.deviations
+    if mean is not None:
+        values -= mean
+    return values
 
 
 def _sum_by_two(grids: Floats) -> Floats:
     """Returns the sums [T, ceil(S / 2), ceil(S / 2), C] over 2 x 2 places of [T, S, S, C]."""
     rim = grids.shape[1] % 2
-    padded = np.pad(grids, ((0, 0), (0, rim), (0, rim), (0, 0)))
-    count, side, _, channels = padded.shape
-    return padded.reshape(count, side // 2, 2, side // 2, 2, channels).sum(axis=(2, 4))
+    if rim:
+        grids = np.pad(grids, ((0, 0), (0, rim), (0, rim), (0, 0)))
+    by_row: Floats = np.add(grids[:, :, ::2], grids[:, :, 1::2])
+    return np.add(by_row[:, ::2], by_row[:, 1::2])

@@ -12,7 +12,7 @@ The transform is revocable, not irreversible: with the key it is undone exactly,
 """
 
 from hashlib import shake_256
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,7 @@ class Transform:
         self.order = np.argsort(words, kind="stable")
         self.flips = np.unpackbits(signs, count=size).astype(bool)
         self._inverse = np.argsort(self.order, kind="stable")
+        self._factors = np.where(self.flips, np.int8(-1), np.int8(1))
 
     def apply(self, values: Int8s) -> Int8s:
         """Returns transformed values.
@@ -68,12 +69,12 @@ class Transform:
         Raises:
             ValueError: if the last axis has another size.
         """
-        moved = self._move(values, self.order)
-        return np.where(self.flips, -moved, moved)
+        return self._move(values, self.order) * self._factors
 
     def undo(self, values: Int8s) -> Int8s:
         """Returns the values [..., size] that `apply` transformed."""
-        return self._move(np.where(self.flips, -values, values), self._inverse)
+        self._require_size(values)
+        return self._move(values * self._factors, self._inverse)
 
     def apply_bits(self, bits: Bools) -> Bools:
         """Returns transformed bits; a change of sign inverts a bit.
@@ -87,12 +88,15 @@ class Transform:
         return self._move(bits, self.order) ^ self.flips
 
     def _move(self, values: NDArray[Scalar], order: NDArray[np.int64]) -> NDArray[Scalar]:
-        if values.shape[-1] != len(order):
+        self._require_size(values)
+        return np.take(values, order, axis=-1)
+
+    def _require_size(self, values: NDArray[Any]) -> None:
+        if values.shape[-1] != len(self.order):
             raise ValueError(
-                f"this transform takes {len(order)} values, not {values.shape[-1]}: they have "
+                f"this transform takes {len(self.order)} values, not {values.shape[-1]}: they have "
                 "another format"
             )
-        return values[..., order]
 
 
 def keystream(key: bytes, size: int, purpose: str) -> bytes:

@@ -27,11 +27,10 @@ from app.gallery.following import START
 from app.gallery.gallery import Gallery
 from app.gallery.index import GalleryIndex
 from app.gallery.outage import Outage
-from app.indexes import open_index
 from app.master_key import MasterKeys
 from app.matching.transform import Transform
 from app.settings import Settings
-from app.wiring import GALLERIES
+from app.wiring import GALLERIES, open_index
 from tests.app.conftest import MASTER_KEYS
 from tests.app.gallery.conftest import Open, change_maps
 from tests.app.gallery.test_erasure import (  # noqa: F401

@@ -1,7 +1,7 @@
 """A gallery that cannot be reached: who may go on for how long, and what happens afterwards."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,8 +67,8 @@ class Store:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_lost = self.is_restored = False
         self.asked = 0
-        uses = ((SqlGallery, "_reading"), (SqlGallery, "_writing"), (SqlKeys, "read"))
-        for owner, method in uses:
+        uses = [(SqlGallery, name) for name in ("_reading", "_writing", "revision")]
+        for owner, method in (*uses, (SqlKeys, "read")):
             monkeypatch.setattr(owner, method, self._guard(getattr(owner, method)))
 
     def _guard(self, method: Any) -> Any:
@@ -190,10 +190,10 @@ def test_a_rebuilt_index_does_not_bring_back_who_was_erased_before_the_outage(
     gallery: Gallery, lost: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built, go_on = threading.Event(), threading.Event()
-    read_page = Table.read_page
+    read = Table.read
 
-    def read_and_wait(table: Table, of: Gallery) -> bool:
-        done = read_page(table, of)
+    def read_and_wait(table: Table, of: Gallery, *stops: Callable[[], bool]) -> bool:
+        done = read(table, of, *stops)
         if threading.current_thread().name == "gallery-index" and not built.is_set():
             built.set()
             assert go_on.wait(20)
@@ -201,7 +201,7 @@ def test_a_rebuilt_index_does_not_bring_back_who_was_erased_before_the_outage(
 
     index = GalleryIndex(gallery, NETS, outage=Outage(60))
     index.refresh()
-    monkeypatch.setattr(Table, "read_page", read_and_wait)
+    monkeypatch.setattr(Table, "read", read_and_wait)
     for i in range(20):  # as many as bring a mean map
         add(gallery, f"s{i}", i)
     index.refresh()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.matching.hamming import hamming
+from app.matching.hamming import hamming, hamming_to_nearest
 from app.matching.maps import MapShape, Signs, VeinMaps
 from app.matching.similarity import (
     COARSE_SHIFT,
@@ -119,6 +119,40 @@ def test_hamming_counts_differing_bits_on_any_number_of_threads() -> None:
     chosen = rng.integers(0, 5000, 40)
     expected = np.bitwise_count(rows[chosen, None] ^ others[None]).sum(axis=-1)
     assert np.array_equal(found[chosen], expected)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 70_001])  # the last are divided among all cores
+def test_the_nearest_of_each_group_is_that_of_every_row_compared_with_all(rows: int) -> None:
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 2**64, (rows, 1), dtype=np.uint64)
+    groups = rng.integers(0, 2**64, (3, 5, 1), dtype=np.uint64)
+    found = hamming_to_nearest(words.view(np.uint8), groups.view(np.uint8))
+    differing = np.bitwise_count(groups[:, :, None] ^ words).sum(axis=-1)
+    assert np.array_equal(found, differing.min(axis=1))
+
+
+def test_an_error_on_one_of_several_threads_is_raised() -> None:
+    with pytest.raises(ValueError, match="4 bytes"):
+        hamming_to_nearest(np.zeros((70_001, 3), np.uint8), np.zeros((1, 2, 4), np.uint8))
+
+
+@pytest.mark.parametrize("side", [7, 8, 12, 14, 28])  # rows that start a byte, or do not
+def test_a_probe_is_packed_at_every_shift(side: int) -> None:
+    rng = np.random.default_rng(side)
+    usable = rng.random((1, side, side)) < 0.9
+    positive = (rng.random((1, side, side, 3)) < 0.5) & usable[..., None]
+    found = probe_codes(Signs(positive, usable), 2)
+    filled = np.where(usable[0, ..., None], positive[0], [True, False, True])
+    for shift, (down, right) in enumerate(np.ndindex(5, 5)):
+        signs = np.tile(np.array([True, False, True]), (side + 4, side + 4, 1))
+        signs[2:-2, 2:-2] = filled
+        seen = np.zeros((side + 4, side + 4), bool)
+        seen[2:-2, 2:-2] = usable[0]
+        cut = np.s_[down : down + side, right : right + side]
+        planes = [np.packbits(signs[cut][..., channel]) for channel in range(3)]
+        assert np.array_equal(found.bits[shift], np.concatenate(planes))
+        assert np.array_equal(found.places[shift], np.packbits(seen[cut]))
+        assert found.whole[shift] == seen[cut].all()
 
 
 def test_hamming_refuses_rows_of_different_length() -> None:
