@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, exists, func, insert, or_, select, update
 
 from app.gallery.cipher import NONCE_BYTES
-from app.gallery.erasure import Erased, Erasure, Found
+from app.gallery.erasure import Erased, Erasure, ErasureCounts, Found
 from app.gallery.errors import ErasureUnknown
 from app.gallery.schema import ERASURES, GALLERY, SUBJECTS
 from app.gallery.wrapped import WrappedKeys
@@ -74,6 +74,14 @@ def read_erasures_of(connection: Connection, pseudonym: str, since: datetime) ->
     query = select(ERASURES).where(ERASURES.c.pseudonym == pseudonym).order_by(ERASURES.c.revision)
     found = [_erasure(row) for row in connection.execute(query).mappings()]
     return [one for one in found if one.erased_at >= since]
+
+
+def count_erasures(connection: Connection) -> ErasureCounts:
+    """Counts all receipts, and those of which a medium is pending."""
+    is_done = and_(ERASURES.c.database == "done", ERASURES.c.log == "done")
+    query = select(func.count(), func.count().filter(is_done)).select_from(ERASURES)
+    total, done = connection.execute(query).one()
+    return ErasureCounts(total, total - done)
 
 
 def pending_numbers(connection: Connection) -> list[int]:
