@@ -5,6 +5,8 @@ or path. The table in docs/monitoring.md says what each metric means.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from typing import get_args
 
 from fastapi import Request
 from prometheus_client import (
@@ -18,11 +20,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from app import answers
+from app.matching.decision import Decision
 from app.numbers import show_coarsely
 from app.palm.errors import PoorQuality
 
 REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STAGE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+# Of histograms with negative bounds, no sum is shown, which would tell each value.
 SCORES = (-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 25, 30)
 MARGINS = (-10, -5, -3, -2, -1, 0, 1, 2, 3, 5, 8, 12, 20)
 
@@ -86,6 +90,8 @@ class Metrics:
             ("component",),
             registry=registry,
         )
+        for operation, decision in product(("identify", "verify"), get_args(Decision)):
+            self._decisions.labels(operation, decision)  # from 0 on, so that the first one counts
 
     def collect(self) -> Iterator[Metric]:
         """Yields the metrics as they are now."""
@@ -124,8 +130,8 @@ class Metrics:
     ) -> None:
         """Counts a decision about a palm.
 
-        The sum of a histogram tells each of its values to whoever reads it between two requests. So
-        scores are as coarse as in answers to callers without the scope `scores`; see `coarsen`.
+        Scores are as coarse as in answers to callers without the scope `scores`, see `coarsen`:
+        whoever reads the metrics between two requests knows the buckets of one score.
         """
         self._decisions.labels(operation, found.decision).inc()
         if found.score is not None:

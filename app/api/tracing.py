@@ -57,7 +57,9 @@ class Tracing:
             self._tracer = self._provider.get_tracer("palm-vein")
             logger.info("traces are sent to %s", ENDPOINT)
         except Exception:  # of the library, about any of its variables
-            logger.exception("no traces are sent: correct the OTEL_* variables, or unset %s", ENDPOINT)
+            logger.exception(
+                "no traces are sent: correct the OTEL_* variables, or unset %s", ENDPOINT
+            )
 
     def close(self) -> None:
         """Sends the last spans, and waits for `FLUSH_S` at most."""
