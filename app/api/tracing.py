@@ -44,6 +44,7 @@ class Tracing:
         """Starts nothing."""
         self._tracer: Tracer = NoOpTracer()
         self._provider: Any = None
+        self._exporter: Any = None
 
     def start(self) -> None:
         """Begins to send spans if `ENDPOINT` is set; other OTEL_* variables are the library's.
@@ -53,7 +54,7 @@ class Tracing:
         if not os.environ.get(ENDPOINT):
             return
         try:
-            self._provider = _provider()
+            self._provider, self._exporter = _provider()
             self._tracer = self._provider.get_tracer("palm-vein")
             logger.info("traces are sent to %s", ENDPOINT)
         except Exception:  # of the library, about any of its variables
@@ -67,6 +68,8 @@ class Tracing:
             last = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
             last.start()
             last.join(FLUSH_S)
+            if last.is_alive():
+                self._exporter.shutdown()  # it would go on trying
 
     def begin(self, headers: Mapping[str, str]) -> Span:
         """Returns the span of a request, which continues the caller's trace if it names one."""
@@ -107,8 +110,11 @@ def end_request(
     span.end()
 
 
-def _provider() -> Any:
-    """Returns what sends spans; here alone the SDK is imported, which takes memory and time."""
+def _provider() -> tuple[Any, Any]:
+    """Returns what makes spans, and what sends them.
+
+    Here alone the SDK is imported, which takes memory and time.
+    """
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -119,5 +125,6 @@ def _provider() -> Any:
     provider = TracerProvider(
         resource=Resource.create({SERVICE_NAME: name}), shutdown_on_exit=False
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider
+    exporter = OTLPSpanExporter()
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider, exporter
