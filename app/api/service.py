@@ -63,8 +63,11 @@ class Admission:
         return self._waiting
 
     @asynccontextmanager
-    async def place(self, request: Request) -> AsyncGenerator[None]:
+    async def place(self, request: Request) -> AsyncGenerator[float]:
         """Waits for a place and holds it.
+
+        Yields:
+            How long it waited, in seconds.
 
         Raises:
             Overloaded: if no place became free in time, or too many others wait.
@@ -78,14 +81,14 @@ class Admission:
             await self._acquire(request)
         finally:
             self._waiting -= 1
+        waited_s = perf_counter() - start
         self._busy += 1
         try:
-            note_wait(request, perf_counter() - start)
             # A body that no form parser wanted is not whole: its request is about to be refused.
             body = getattr(request.state, "body", None)
             if (body is None or body.is_whole) and await request.is_disconnected():
                 raise ClientGone
-            yield
+            yield waited_s
         finally:
             self._busy -= 1
             self._places.release()
@@ -194,7 +197,8 @@ async def _admitted_identifier(
     service: ServiceDep,
     identifier: Annotated[Identifier, Depends(_identifier)],
 ) -> AsyncGenerator[Identifier]:
-    async with service.admission.place(request):
+    async with service.admission.place(request) as waited_s:
+        note_wait(request, waited_s)
         yield identifier
 
 
@@ -205,7 +209,8 @@ async def _inspector(service: ServiceDep) -> Inspector:
 async def _admitted_inspector(
     request: Request, service: ServiceDep, inspector: Annotated[Inspector, Depends(_inspector)]
 ) -> AsyncGenerator[Inspector]:
-    async with service.admission.place(request):
+    async with service.admission.place(request) as waited_s:
+        note_wait(request, waited_s)
         yield inspector
 
 
