@@ -95,6 +95,8 @@ class AuditLog:
         """
         self._file = file
         self._key = key
+        self.is_failing = False
+        """Whether the last line could not be written."""
 
     def append(self, event: Event, *, durable: bool) -> None:
         """Appends a line, whole or not at all.
@@ -112,10 +114,12 @@ class AuditLog:
         try:
             self._append(self._file, event, durable=durable)
         except OSError as error:
+            self.is_failing = True
             raise AuditUnusable(
                 f"audit log {self._file} cannot be written: {error}; make room on its disk, and "
                 "make the file, its .head and its folder writable for the service's user"
             ) from error
+        self.is_failing = False
 
     @contextmanager
     def change(self, event: Event) -> Generator[dict[str, str | int]]:

@@ -23,13 +23,13 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Directs the records of the service and of its server to standard error.
+    """Directs the records of the service, its server and its tracing to standard error.
 
     The server's access log is switched off: `RequestLog` logs every request with its id.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
-    for name in ("app", "uvicorn"):
+    for name in ("app", "uvicorn", "opentelemetry"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False  # a handler of the root logger would write each line again

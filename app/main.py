@@ -15,12 +15,16 @@ from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingType
 from app.api.access import Access, document_access
 from app.api.audit import Refusals
 from app.api.bodies import BodyLimit, CloseUnread
+from app.api.gauges import Gauges
 from app.api.handlers import METHODS, answer_with_problems
+from app.api.measured import Measured
+from app.api.metrics import Metrics
 from app.api.middleware import REQUEST_ID_HEADER, HeadAsGet, RequestLog, WholeForm
 from app.api.origin import OwnSite
 from app.api.problems import document_problems
 from app.api.routers import FORM_LIMITS, ROUTERS, UPLOADS
 from app.api.service import Admission, Broken, Service, working
+from app.api.tracing import NO_TELEMETRY, Tracing
 from app.audit import AuditLog
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
@@ -62,9 +66,11 @@ def create_app(
         threadpool_limits(1, user_api="blas")
         cv2.setNumThreads(1)  # likewise; requests run side by side
         starter = Starter(app, settings, load_ensemble, load_finder)
+        app.state.tracing.start()
         starter.start()
         yield
         starter.close()
+        app.state.tracing.close()
 
     app = FastAPIOffline(
         title="Palm-vein identification",
@@ -74,8 +80,10 @@ def create_app(
         redirect_slashes=False,  # the redirect would lead to whatever host the client named
         lifespan=lifespan,
         form_limits=FORM_LIMITS,
+        telemetry=NO_TELEMETRY,
     )
     app.state.pseudonyms, app.state.refusals = Pseudonyms(None), Refusals()
+    app.state.metrics, app.state.gauges, app.state.tracing = Metrics(), Gauges(), Tracing()
     app.state.access = Access(
         lambda: working(app.state.service.keys),
         limits.parse(settings.rate_limit) if settings.rate_limit else None,
@@ -104,6 +112,7 @@ def create_app(
             expose_headers=[REQUEST_ID_HEADER, "ETag", "Location", "Retry-After"],
         )
     app.add_middleware(CloseUnread)
+    app.add_middleware(Measured)
     app.add_middleware(RequestLog)
     return app
 

@@ -84,6 +84,9 @@ def scope_of(route: APIRoute) -> Scope | None:
 class Guarded(APIRoute):
     """A route for callers with a scope, made with the options that `guarded` returns."""
 
+    only_refusals = False
+    """Whether only requests that are refused are audited."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Returns the route's handler, which first lets the caller in, and is audited."""
         handle = super().get_route_handler()
@@ -92,12 +95,34 @@ class Guarded(APIRoute):
             raise ValueError(f"{self.path} names no scope; give it the options of `guarded`")
 
         async def handle_guarded(request: Request) -> Response:
-            access: Access = request.app.state.access
             return await answer_audited(
-                request, self.path, scope, lambda: access.let_in(request, scope), handle
+                request,
+                self.path,
+                scope,
+                lambda: self._let_in(request, scope),
+                handle,
+                only_refusals=self.only_refusals,
             )
 
         return handle_guarded
+
+    async def _let_in(self, request: Request, scope: Scope) -> None:
+        access: Access = request.app.state.access
+        await access.let_in(request, scope)
+
+
+class Scraped(Guarded):
+    """A route that a monitor asks again and again; of these requests only refusals are audited.
+
+    While nobody's key can be checked, it answers without a caller, what everybody may know: else
+    the monitor would learn nothing when it matters most.
+    """
+
+    only_refusals = True
+
+    async def _let_in(self, request: Request, scope: Scope) -> None:
+        with suppress(NotReady, GalleryUnusable):
+            await super()._let_in(request, scope)
 
 
 class Access:

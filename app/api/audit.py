@@ -91,8 +91,10 @@ async def answer_audited(
     request: Request,
     route: str,
     scope: Scope,
-    let_in: Callable[[], Awaitable[Caller]],
+    let_in: Callable[[], Awaitable[None]],
     handle: Callable[[Request], Awaitable[Response]],
+    *,
+    only_refusals: bool = False,
 ) -> Response:
     """Returns the answer to a request of a guarded route, once the audit log has it.
 
@@ -100,8 +102,9 @@ async def answer_audited(
         request: the request.
         route: the route's path, with the names of its parameters.
         scope: the scope that the route needs.
-        let_in: returns the caller or raises.
+        let_in: raises if the caller is refused.
         handle: answers a caller who was let in.
+        only_refusals: whether only requests that are refused have a line.
 
     Raises:
         AuditUnusable: if the audit log cannot be written; then nothing was changed.
@@ -122,7 +125,8 @@ async def answer_audited(
     except Exception as error:
         await _end(request, event, _status_of(error), begun=begun)
         raise
-    await _end(request, event, answer.status_code, begun=begun)
+    if not only_refusals:
+        await _end(request, event, answer.status_code, begun=begun)
     return answer
 
 

@@ -14,8 +14,10 @@ from starlette.routing import Match, Mount
 from app.api import kinds, problems
 from app.api.errors import NotReady, UploadUnkept
 from app.api.kinds import Kind
+from app.api.metrics import metrics_of
 from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES, guard_headers
 from app.api.problems import FieldError
+from app.palm.errors import PoorQuality
 from app.validation import MAX_ERRORS, complaint, shorten
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ async def answer_known(request: Request, error: Exception) -> JSONResponse:
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_logged:
         fields = {"request_id": request.state.request_id}
         logger.warning("%s: %s", kind.title, error, extra={"fields": fields})
+    if isinstance(error, PoorQuality):
+        metrics_of(request).count_quality(error)
     reasons, headers = problems.reasons_of(error), kinds.headers_of(error)
     return _problem(request, kind, kinds.detail_of(error), reasons, headers)
 
@@ -117,6 +121,7 @@ def _problem(
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     path, request_id = request.url.path, request.state.request_id
+    request.state.problem = kind.slug
     problem = problems.Problem.of(kind, detail, errors or [], instance=path, request_id=request_id)
     return JSONResponse(problem.model_dump(), kind.status, headers, media_type=problems.MEDIA_TYPE)
 

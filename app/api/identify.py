@@ -19,6 +19,7 @@ from app.api.collections import (
 )
 from app.api.details import ConsentField, MetadataField, RetainUntilField, details_of
 from app.api.errors import ExplanationOff
+from app.api.measured import note_decision, note_stages
 from app.api.middleware import SEND_IMAGES
 from app.api.names import Name
 from app.api.once import once_of
@@ -187,6 +188,7 @@ def enroll(
         )
     except PalmKnown as known:
         raise known if "read" in caller.scopes else known.unnamed() from None
+    note_stages(request, enrolled.timings_ms)
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
     _log("enroll", request, subject=subject, images=len(form.images))
@@ -256,6 +258,7 @@ def _log_decision(
 ) -> None:
     as_of = found.gallery_as_of and found.gallery_as_of.isoformat(timespec="seconds")
     note(request, decision=found.decision, gallery_as_of=as_of)
+    note_decision(request, message, found)
     _log(
         message,
         request,

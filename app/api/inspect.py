@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, UploadFile
 from app.api.access import Guarded, guarded
 from app.api.errors import CrossSite, Overloaded
 from app.api.identify import IMAGES_MISSING, MULTIPART
+from app.api.measured import note_stages
 from app.api.palm_problems import IMAGE_ERRORS
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import CaptureField, Inspection, RequestBody, image_files
@@ -42,4 +43,5 @@ def inspect(
     station can call this until `usable` is true.
     """
     found = inspector.inspect(form.images[0].file.read(), mode=form.capture, draw=draw)
+    note_stages(request, found.timings_ms)
     return Inspection.of(found, request.state.request_id)

@@ -95,7 +95,11 @@ class HeadAsGet:
                 message["body"] = b""
             await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_without_body)
+        inner = {**scope, "method": "GET"}
+        try:
+            await self._app(inner, receive, send_without_body)
+        finally:
+            scope["route"] = inner.get("route")  # which is measured
 
 
 class WholeForm:

@@ -13,6 +13,7 @@ ROUTERS = (
     erasures.router,
     keys.router,
     system.about,
+    system.metrics,
     system.health,
 )
 

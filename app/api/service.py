@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
 from app.api.errors import NotReady, Overloaded
+from app.api.measured import note_wait
 from app.audit import AuditLog
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
@@ -43,10 +45,29 @@ class Admission:
         self._max_concurrent = max_concurrent
         self._queue_timeout_s = queue_timeout_s
         self._waiting = 0
+        self._busy = 0
+
+    @property
+    def places(self) -> int:
+        """How many requests may compute at the same time."""
+        return self._max_concurrent
+
+    @property
+    def busy(self) -> int:
+        """How many requests hold a place."""
+        return self._busy
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a place."""
+        return self._waiting
 
     @asynccontextmanager
-    async def place(self, request: Request) -> AsyncGenerator[None]:
+    async def place(self, request: Request) -> AsyncGenerator[float]:
         """Waits for a place and holds it.
+
+        Yields:
+            How long it waited, in seconds.
 
         Raises:
             Overloaded: if no place became free in time, or too many others wait.
@@ -55,17 +76,21 @@ class Admission:
         if self._waiting >= MAX_WAITING:
             raise Overloaded(self._max_concurrent, self._queue_timeout_s, self._waiting)
         self._waiting += 1
+        start = perf_counter()
         try:
             await self._acquire(request)
         finally:
             self._waiting -= 1
+        waited_s = perf_counter() - start
+        self._busy += 1
         try:
             # A body that no form parser wanted is not whole: its request is about to be refused.
             body = getattr(request.state, "body", None)
             if (body is None or body.is_whole) and await request.is_disconnected():
                 raise ClientGone
-            yield
+            yield waited_s
         finally:
+            self._busy -= 1
             self._places.release()
 
     async def _acquire(self, request: Request) -> None:
@@ -172,7 +197,8 @@ async def _admitted_identifier(
     service: ServiceDep,
     identifier: Annotated[Identifier, Depends(_identifier)],
 ) -> AsyncGenerator[Identifier]:
-    async with service.admission.place(request):
+    async with service.admission.place(request) as waited_s:
+        note_wait(request, waited_s)
         yield identifier
 
 
@@ -183,7 +209,8 @@ async def _inspector(service: ServiceDep) -> Inspector:
 async def _admitted_inspector(
     request: Request, service: ServiceDep, inspector: Annotated[Inspector, Depends(_inspector)]
 ) -> AsyncGenerator[Inspector]:
-    async with service.admission.place(request):
+    async with service.admission.place(request) as waited_s:
+        note_wait(request, waited_s)
         yield inspector
 
 

@@ -1,10 +1,14 @@
-"""The routes about the service itself: its nets and its health."""
+"""The routes about the service itself: its nets, its metrics and its health."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from app.api.access import Guarded, guarded
+from app.api.access import Guarded, Scraped, guarded
 from app.api.errors import NotReady
+from app.api.gauges import Gauges, state_for_everybody
+from app.api.metrics import as_text, metrics_of
 from app.api.problems import documented
 from app.api.schemas import Health, Models, Readiness
 from app.api.service import Broken, EnsembleDep, GalleryDep, IdentifierDep, Service, ServiceDep
@@ -15,6 +19,7 @@ from app.maintenance import read_reports
 from app.site import SiteReport
 
 about = APIRouter(prefix="/v1", tags=["models"], route_class=Guarded)
+metrics = APIRouter(tags=["metrics"], route_class=Scraped)
 health = APIRouter(prefix="/health", tags=["health"])
 
 
@@ -69,6 +74,32 @@ def show_site(service: ServiceDep, gallery: GalleryDep) -> Site:
     report = reports.get(UNNAMED)
     is_used = report is not None and report == used.get(UNNAMED)
     return Site(report=report, used=is_used, cameras=named)
+
+
+@metrics.get(
+    "/metrics",
+    summary="Show the metrics",
+    response_class=PlainTextResponse,
+    **guarded("metrics"),
+)
+def show_metrics(request: Request, service: ServiceDep) -> Response:
+    """Shows counts, durations and the present state in Prometheus' text format.
+
+    While no API key can be checked, everybody gets the metrics that tell which part does not work,
+    and nothing else.
+    """
+    gauges: Gauges = request.app.state.gauges
+    is_let_in = hasattr(request.state, "caller")
+    shown = (
+        [*metrics_of(request).collect(), *gauges.of(service)]
+        if is_let_in
+        else state_for_everybody(service)
+    )
+    return Response(
+        as_text(shown),
+        media_type=CONTENT_TYPE_LATEST,
+        headers={"Cache-Control": "no-store"},
+    )
 
 
 @health.get(

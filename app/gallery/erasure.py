@@ -38,6 +38,18 @@ class Erasure(BaseModel):
     log: State = Field(description="The same of the database's write-ahead log.", examples=["done"])
 
 
+class ErasureCounts(NamedTuple):
+    """How many receipts of erasures there are.
+
+    Attributes:
+        total: all.
+        pending: those of which a medium is pending.
+    """
+
+    total: int
+    pending: int
+
+
 class Purged(NamedTuple):
     """What a purge has removed.
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     RowMapping,
     and_,
     exists,
+    func,
     insert,
     or_,
     select,
@@ -18,7 +19,7 @@ from sqlalchemy import (
 )
 
 from app.gallery.cipher import NONCE_BYTES
-from app.gallery.erasure import Erased, Erasure, Found
+from app.gallery.erasure import Erased, Erasure, ErasureCounts, Found
 from app.gallery.errors import ErasureUnknown
 from app.gallery.schema import ERASURES, GALLERY, SUBJECTS
 from app.gallery.wrapped import WrappedKeys
@@ -108,6 +109,14 @@ def pending_marks(connection: Connection) -> set[str]:
     """Returns the marks of erased subjects' keys that may still be there."""
     query = select(ERASURES.c.mark).where(ERASURES.c.database == "pending", ERASURES.c.mark != "")
     return set(connection.scalars(query))
+
+
+def count_erasures(connection: Connection) -> ErasureCounts:
+    """Counts all receipts, and those of which a medium is pending."""
+    is_done = and_(ERASURES.c.database == "done", ERASURES.c.log == "done")
+    query = select(func.count(), func.count().filter(is_done)).select_from(ERASURES)
+    total, done = connection.execute(query).one()
+    return ErasureCounts(total, total - done)
 
 
 def pending_numbers(connection: Connection) -> list[int]:

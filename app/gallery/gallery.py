@@ -5,7 +5,7 @@ from typing import Protocol
 
 from app.gallery.collection import CollectionSize, Within
 from app.gallery.contents import Backups
-from app.gallery.erasure import Erasure
+from app.gallery.erasure import Erasure, ErasureCounts
 from app.gallery.following import Changes, Position
 from app.gallery.once import Once
 from app.gallery.records import Check, FieldValue, Records, accept
@@ -207,6 +207,14 @@ class Gallery(Protocol):
         Raises:
             ErasureUnknown: if there is none of that id.
         """
+        ...
+
+    def count_erasures(self) -> ErasureCounts:
+        """Counts the receipts; cheap, because monitoring asks again and again."""
+        ...
+
+    def count_templates(self) -> int:
+        """Counts the stored maps of all nets, in time that rises with their number."""
         ...
 
     def verify_erasures(self) -> list[Erasure]:

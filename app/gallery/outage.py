@@ -46,6 +46,11 @@ class Outage:
         self._failure: GalleryUnreachable | None = None
         self._changing = Lock()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the store could not be reached last time."""
+        return self._failure is not None
+
     def now(self) -> Moment:
         """Returns the present moment."""
         return Moment(self._clock(), datetime.now(UTC))

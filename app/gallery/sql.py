@@ -14,8 +14,8 @@ from app.gallery.collections import count_by_collection
 from app.gallery.encryption import encrypt_anew, read_secrets
 from app.gallery.enrolling import place_subject
 from app.gallery.erasing import Eraser
-from app.gallery.erasure import Erasure, Files
-from app.gallery.erasures import read_erasure
+from app.gallery.erasure import Erasure, ErasureCounts, Files
+from app.gallery.erasures import count_erasures, read_erasure
 from app.gallery.failures import named_failures
 from app.gallery.fields import check_fields, write_fields
 from app.gallery.following import Changes, Position
@@ -26,7 +26,7 @@ from app.gallery.records import Check, FieldValue, accept
 from app.gallery.renewal import rotate_templates
 from app.gallery.requests import remember, was_done
 from app.gallery.retention import utc_now
-from app.gallery.schema import SITE, SUBJECTS
+from app.gallery.schema import GALLERY, MAPS, SITE, SUBJECTS
 from app.gallery.seeding import insert_rows, seed_trained
 from app.gallery.sight import Sight
 from app.gallery.subject import Hand, Origin, Subject, Template
@@ -198,6 +198,16 @@ class SqlGallery:
         """See `Gallery.erasure`."""
         with self._reading() as connection:
             return read_erasure(connection, erasure_id)
+
+    def count_erasures(self) -> ErasureCounts:
+        """See `Gallery.count_erasures`."""
+        with self._reading() as connection:
+            return count_erasures(connection)
+
+    def count_templates(self) -> int:
+        """See `Gallery.count_templates`."""
+        with self._reading() as connection:
+            return connection.scalars(select(func.count()).select_from(MAPS)).one()
 
     def verify_erasures(self) -> list[Erasure]:
         """See `Gallery.verify_erasures`."""

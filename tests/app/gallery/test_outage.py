@@ -323,6 +323,11 @@ def test_identification_goes_on_without_the_database_and_catches_up_by_itself(
         ready = client.get("/health/ready")
         assert (ready.status_code, ready.json()["subjects"]) == (200, 4)
         assert ready.json()["gallery_as_of"] is not None
+        metrics = client.get("/metrics").text
+        assert "palm_outage 1.0\n" in metrics
+        assert "palm_ready 1.0\n" in metrics  # identification goes on
+        assert 'palm_decisions_total{decision="match",operation="verify"} 1.0\n' in metrics
+        assert "palm_gallery_revision" not in metrics
         for answer in changes(client):
             assert_problem(answer, 503, "cannot be reached")
             assert int(answer.headers["Retry-After"]) > 0
@@ -360,9 +365,11 @@ def test_by_default_nobody_is_identified_without_the_database(
             assert_problem(answer, 503, "cannot be reached")
             assert "Retry-After" in answer.headers
         assert client.get("/health/live").status_code == 200
+        wait_until(lambda: "palm_outage 1.0\npalm" not in (client.get("/metrics").text))
         taken.give_back()
         wait_until(lambda: client.get("/health/ready").is_success)
         wait_until(lambda: identify(client, png(50)).is_success)
+        wait_until(lambda: "palm_outage 0.0\n" in client.get("/metrics").text)
 
 
 class Counted:
