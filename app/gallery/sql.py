@@ -26,7 +26,7 @@ from app.gallery.records import Check, FieldValue, accept
 from app.gallery.renewal import rotate_templates
 from app.gallery.requests import remember, was_done
 from app.gallery.retention import utc_now
-from app.gallery.schema import GALLERY, MAPS, SITE, SUBJECTS
+from app.gallery.schema import MAPS, SITE, SUBJECTS
 from app.gallery.seeding import insert_rows, seed_trained
 from app.gallery.sight import Sight
 from app.gallery.subject import Hand, Origin, Subject, Template
