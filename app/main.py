@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from app.api.access import Access, document_access
+from app.api.admission import Admission
 from app.api.audit import Refusals
 from app.api.bodies import BodyLimit, CloseUnread
 from app.api.handlers import METHODS, answer_with_problems
@@ -19,7 +20,7 @@ from app.api.middleware import REQUEST_ID_HEADER, HeadAsGet, RequestLog, WholeFo
 from app.api.origin import OwnSite
 from app.api.problems import document_problems
 from app.api.routers import FORM_LIMITS, ROUTERS, UPLOADS
-from app.api.service import Admission, Broken, Service, working
+from app.api.service import Broken, Service, working
 from app.audit import AuditLog
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
@@ -134,7 +135,9 @@ class Starter:
         self._load_finder = load_finder
         self._parts = Parts()
         self._outage = Outage(settings.outage_s)
-        self._admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
+        self._admission = Admission(
+            settings.max_concurrent, settings.queue_length, settings.queue_timeout_s
+        )
         self._following: Repeated | None = None
         self._retention: ExitStack | None = None
 

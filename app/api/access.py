@@ -3,13 +3,14 @@
 The check comes before the body is read, so that a stranger cannot make the service read one.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import ip_address
 from math import ceil
 from time import time
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -21,6 +22,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from app.api.audit import answer_audited
 from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
+from app.api.service import Service
 from app.audit import AuditUnusable
 from app.gallery.errors import GalleryBusy, GalleryUnreachable, GalleryUnusable
 from app.key_ring import KeyRing
@@ -92,12 +94,29 @@ class Guarded(APIRoute):
             raise ValueError(f"{self.path} names no scope; give it the options of `guarded`")
 
         async def handle_guarded(request: Request) -> Response:
-            access: Access = request.app.state.access
             return await answer_audited(
-                request, self.path, scope, lambda: access.let_in(request, scope), handle
+                request, self.path, scope, lambda: self.let_in(request, scope), handle
             )
 
         return handle_guarded
+
+    async def let_in(self, request: Request, scope: Scope) -> Caller:
+        """Returns the caller; raises an error if the request must not go on."""
+        access: Access = request.app.state.access
+        return await access.let_in(request, scope)
+
+
+class Computing(Guarded):
+    """A guarded route whose requests take a place to compute in.
+
+    An overload is refused before the body is read: to parse one takes longer than to refuse it.
+    """
+
+    async def let_in(self, request: Request, scope: Scope) -> Caller:
+        """Likewise; an overload is such an error."""
+        caller = await super().let_in(request, scope)
+        cast(Service, request.app.state.service).admission.refuse_overload()
+        return caller
 
 
 class Access:
@@ -114,6 +133,7 @@ class Access:
         self._ring = ring
         self._limit = limit
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._refreshing = asyncio.Lock()  # else all that wait would take a thread each
 
     async def let_in(self, request: Request, scope: Scope) -> Caller:
         """Returns the caller of a request that needs a scope; `caller_of` returns it from then on.
@@ -128,7 +148,9 @@ class Access:
         address = request.client.host if request.client else ""
         ring = self._ring()
         if ring.is_stale:
-            await run_in_threadpool(ring.refresh)
+            async with self._refreshing:
+                if ring.is_stale:
+                    await run_in_threadpool(ring.refresh)
         try:
             caller = ring.caller(_token(request), is_local=_is_local(request))
         except (KeyMissing, KeyRefused):

@@ -1,7 +1,9 @@
 """The bodies that only HTTP knows: answers with a request id, changes, pages, nets, health."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
+from fastapi import Response
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -103,6 +105,15 @@ class Traced(BaseModel):
     def of(cls, answer: BaseModel, request_id: str) -> Self:
         """Returns the answer with its request's id; `cls` must be a subclass of its class."""
         return cls.model_construct(**dict(answer), request_id=request_id)
+
+    def as_response(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """Returns the answer as JSON, made in the route's thread and not in the event loop."""
+        return Response(
+            self.model_dump_json(),
+            status,
+            dict(headers) if headers else None,
+            media_type="application/json",
+        )
 
 
 class Identification(Traced, answers.Identification):

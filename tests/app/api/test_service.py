@@ -10,8 +10,8 @@ from fastapi import Request
 from numpy.typing import NDArray
 from starlette.types import Message
 
-from app.api.problems import Overloaded
-from app.api.service import MAX_WAITING, Admission, ClientGone
+from app.api.admission import Admission, ClientGone
+from app.api.errors import Overloaded
 from app.matching.maps import VeinMaps
 from app.settings import Settings
 from tests.app.api.conftest import ToyNet, load_only, make_app, png
@@ -35,7 +35,7 @@ async def hold(admission: Admission, request: Request) -> None:
 
 def test_a_client_that_leaves_while_it_waits_frees_its_place_in_the_queue() -> None:
     async def run() -> None:
-        admission, gone = Admission(1, 60.0), asyncio.Event()
+        admission, gone = Admission(1, 2, 60.0), asyncio.Event()
         async with admission.place(request_of(asyncio.Event())):
             waiting = asyncio.create_task(hold(admission, request_of(gone)))
             await asyncio.sleep(0)
@@ -49,7 +49,7 @@ def test_a_client_that_leaves_while_it_waits_frees_its_place_in_the_queue() -> N
 
 def test_a_client_that_left_before_gets_no_place() -> None:
     async def run() -> None:
-        admission, gone = Admission(1, 60.0), asyncio.Event()
+        admission, gone = Admission(1, 2, 60.0), asyncio.Event()
         gone.set()
         with pytest.raises(ClientGone):
             await hold(admission, request_of(gone))
@@ -60,7 +60,7 @@ def test_a_client_that_left_before_gets_no_place() -> None:
 
 def test_a_client_that_waits_too_long_is_refused() -> None:
     async def run() -> None:
-        admission = Admission(1, 0.01)
+        admission = Admission(1, 2, 0.01)
         async with admission.place(request_of(asyncio.Event())):
             with pytest.raises(Overloaded):
                 await hold(admission, request_of(asyncio.Event()))
@@ -70,14 +70,13 @@ def test_a_client_that_waits_too_long_is_refused() -> None:
 
 def test_a_client_is_refused_at_once_while_many_others_wait() -> None:
     async def run() -> None:
-        admission = Admission(1, 60.0)
+        admission = Admission(1, 2, 60.0)
         async with admission.place(request_of(asyncio.Event())):
             others = [
-                asyncio.create_task(hold(admission, request_of(asyncio.Event())))
-                for _ in range(MAX_WAITING)
+                asyncio.create_task(hold(admission, request_of(asyncio.Event()))) for _ in range(2)
             ]
             await asyncio.sleep(0)
-            with pytest.raises(Overloaded, match=f"{MAX_WAITING} others wait"):
+            with pytest.raises(Overloaded, match="1 requests are being computed, 2 wait"):
                 await hold(admission, request_of(asyncio.Event()))
         await asyncio.gather(*others)
         await hold(admission, request_of(asyncio.Event()))
