@@ -157,12 +157,22 @@ class Access:
             self._count("address", address)
             raise
         request.state.caller = caller
-        self._count(*(("key", caller.key_id) if caller.key_id else ("address", address)))
+        self.count(request)
         require(caller, scope)
         return caller
 
-    def _count(self, *who: str) -> None:
-        if self._limit and not self._limiter.hit(self._limit, *who):
+    def count(self, request: Request, number: int = 1) -> None:
+        """Counts requests of a caller who was let in.
+
+        Raises:
+            TooManyRequests: if they are more than it may send.
+        """
+        caller, address = caller_of(request), request.client.host if request.client else ""
+        who = ("key", caller.key_id) if caller.key_id else ("address", address)
+        self._count(*who, number=number)
+
+    def _count(self, *who: str, number: int = 1) -> None:
+        if self._limit and number and not self._limiter.hit(self._limit, *who, cost=number):
             reset_at = self._limiter.get_window_stats(self._limit, *who).reset_time
             raise TooManyRequests(str(self._limit), max(ceil(reset_at - time()), 1))
 

@@ -25,7 +25,9 @@ class ClientGone(HTTPException):
 class Admission:
     """Lets a few requests compute at the same time; a few others wait, first come, first served.
 
-    Batches share all places but one, or the only one, so that they keep nobody else out.
+    Attributes:
+        batch_places: how many of the places batches may hold, all together: all but one, or the
+            only one, so that they keep nobody else out.
     """
 
     def __init__(self, places: int, queue_length: int, queue_timeout_s: float) -> None:
@@ -36,18 +38,14 @@ class Admission:
             queue_length: most requests that wait.
             queue_timeout_s: longest wait in seconds.
         """
+        self.batch_places = max(places - 1, 1)
         self._places = asyncio.Semaphore(places)
-        self._for_batches = asyncio.Semaphore(self.batch_places(places))
+        self._for_batches = asyncio.Semaphore(self.batch_places)
         self._number = places
         self._queue_length = queue_length
         self._queue_timeout_s = queue_timeout_s
         self._busy = self._queued = self._of_batches = 0
         self._held_s = 0.0  # for which a request holds a place, on average
-
-    @staticmethod
-    def batch_places(places: int) -> int:
-        """Returns how many of the places batches may hold, all together."""
-        return max(places - 1, 1)
 
     @property
     def busy(self) -> int:

@@ -10,7 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
 from app.api.access import Computing, caller_of, guarded, require
-from app.api.audit import note, note_subject
+from app.api.audit import note, note_subject, pseudonym_of
 from app.api.collections import (
     CollectionField,
     CollectionsField,
@@ -259,16 +259,29 @@ def _read(images: Sequence[UploadFile]) -> list[bytes]:
 def _log_decision(
     message: str, request: Request, found: answers.Identification | answers.Verification
 ) -> None:
-    as_of = found.gallery_as_of and found.gallery_as_of.isoformat(timespec="seconds")
-    note(request, decision=found.decision, gallery_as_of=as_of)
+    note(request, **log_decision(message, request, found))
+
+
+def log_decision(
+    message: str,
+    request: Request,
+    found: answers.Identification | answers.Verification,
+    **of: int,
+) -> dict[str, str | None]:
+    """Logs a decision, and which part `of` the request it is; returns what is to be audited."""
+    subject = found.identity and pseudonym_of(request, found.identity.subject_id)
     _log(
         message,
         request,
+        **of,
         decision=found.decision,
-        subject=found.identity and note_subject(request, found.identity.subject_id),
+        subject=subject,
         confidence=show_confidence(found.confidence),
         score=None if found.score is None else show_score(found.score),
     )
+    as_of = found.gallery_as_of and found.gallery_as_of.isoformat(timespec="seconds")
+    known = {"subject": subject} if subject else {}  # a claimed one stays noted
+    return {"decision": found.decision, "gallery_as_of": as_of, **known}
 
 
 def _log(message: str, request: Request, **outcome: str | float | None) -> None:

@@ -55,9 +55,9 @@ CameraField = Annotated[
 ]
 
 
-def image_files(limit: int, advice: str = "") -> Any:
+def image_files(limit: int, advice: str = "", *, of: str = "of one palm") -> Any:
     """Returns the field of a form that holds 1 to `limit` image files."""
-    few = f"1 to {limit} images of one palm" if limit > 1 else "One image"
+    few = f"1 to {limit} images {of}" if limit > 1 else "One image"
     return Field(
         min_length=1,
         max_length=limit,
