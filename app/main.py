@@ -1,5 +1,6 @@
 """Wires settings, gallery, nets and routes into the application."""
 
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -37,6 +38,11 @@ from app.site import SiteReport
 from app.starting import Parts, Repeated, follow, log_start
 from app.wiring import make_inspector, open_gallery, start_identifier
 
+SWITCH_S = 0.0005
+"""Seconds after which a thread that computes in Python lets another one go on. The event loop needs
+such a turn for everything it does; by Python's 0.005, two threads keep it waiting 10 ms each time
+(`benchmarks.loop_latency`)."""
+
 LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
 LoadFinder = Callable[[Path, str], Finder]
 
@@ -60,6 +66,7 @@ def create_app(
         # BLAS's threads keep spinning for 0.1 s after every search. On two cores, that doubles the
         # time that the nets take for the next image.
         threadpool_limits(1, user_api="blas")
+        sys.setswitchinterval(SWITCH_S)
         cv2.setNumThreads(1)  # likewise; requests run side by side
         starter = Starter(app, settings, load_ensemble, load_finder)
         starter.start()
