@@ -174,11 +174,13 @@ def test_the_work_of_a_client_that_left_is_not_begun(
     caplog.set_level(logging.INFO, "app")
     net = SlowNet()
     patient = settings.model_copy(update={"max_concurrent": 1, "queue_timeout_s": 60})
-    with live(make_app(patient, load_only(net))) as server, connect(server) as first:
+    app = make_app(patient, load_only(net))
+    with live(app) as server, connect(server) as first:
         first.sendall(upload())
         wait_until(lambda: net.asked)
         with connect(server) as second:
             second.sendall(upload())
+            wait_until(lambda: app.state.service.admission.waiting)
         wait_until(lambda: 400 in [line.get("status") for line in lines(caplog)])
         net.leave.set()
         assert status_of(first) == 200
