@@ -1,5 +1,6 @@
 """Wires settings, gallery, nets and routes into the application."""
 
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from app.api.access import Access, document_access
+from app.api.admission import Admission
 from app.api.audit import Refusals
 from app.api.bodies import BodyLimit, CloseUnread
 from app.api.gauges import Gauges
@@ -23,7 +25,7 @@ from app.api.middleware import REQUEST_ID_HEADER, HeadAsGet, RequestLog, WholeFo
 from app.api.origin import OwnSite
 from app.api.problems import document_problems
 from app.api.routers import FORM_LIMITS, ROUTERS, UPLOADS
-from app.api.service import Admission, Broken, Service, working
+from app.api.service import Broken, Service, working
 from app.api.tracing import NO_TELEMETRY, Tracing
 from app.audit import AuditLog
 from app.ensemble import Ensemble
@@ -40,6 +42,11 @@ from app.settings import Settings, read_settings
 from app.site import SiteReport
 from app.starting import Parts, Repeated, follow, log_start
 from app.wiring import make_inspector, open_gallery, start_identifier
+
+SWITCH_S = 0.0005
+"""Seconds after which a thread that computes in Python lets another one go on. The event loop needs
+such a turn for everything it does; by Python's 0.005, two threads keep it waiting 10 ms each time
+(`benchmarks.loop_latency`)."""
 
 LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
 LoadFinder = Callable[[Path, str], Finder]
@@ -64,6 +71,7 @@ def create_app(
         # BLAS's threads keep spinning for 0.1 s after every search. On two cores, that doubles the
         # time that the nets take for the next image.
         threadpool_limits(1, user_api="blas")
+        sys.setswitchinterval(SWITCH_S)
         cv2.setNumThreads(1)  # likewise; requests run side by side
         starter = Starter(app, settings, load_ensemble, load_finder)
         app.state.tracing.start()
@@ -144,7 +152,9 @@ class Starter:
         self._load_finder = load_finder
         self._parts = Parts()
         self._outage = Outage(settings.outage_s)
-        self._admission = Admission(settings.max_concurrent, settings.queue_timeout_s)
+        self._admission = Admission(
+            settings.max_concurrent, settings.queue_length, settings.queue_timeout_s
+        )
         self._following: Repeated | None = None
         self._retention: ExitStack | None = None
 

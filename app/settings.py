@@ -210,10 +210,18 @@ class Settings(BaseSettings):
         le=32,  # plain `def` endpoints share Starlette's pool of 40 threads; the rest stay free
         description="Requests that run the nets at the same time; about one for each core.",
     )
+    queue_length: int = Field(
+        default=2,
+        ge=0,
+        le=1000,
+        description="Further requests that wait for their turn; more get 503 at once. About as "
+        "many as PALM_MAX_CONCURRENT keep waits short; more spare bursts of requests a refusal.",
+    )
     queue_timeout_s: float = Field(
         default=5.0,
         ge=0,
-        description="How long a further request waits for its turn, in seconds; then it gets 503.",
+        description="Longest wait for a turn, in seconds; a request that would wait longer gets "
+        "503 at once.",
     )
     explain: bool = Field(
         default=False,

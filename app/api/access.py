@@ -3,13 +3,14 @@
 The check comes before the body is read, so that a stranger cannot make the service read one.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import ip_address
 from math import ceil
 from time import time
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -21,6 +22,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from app.api.audit import answer_audited
 from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
+from app.api.service import Service
 from app.audit import AuditUnusable
 from app.gallery.errors import GalleryBusy, GalleryUnreachable, GalleryUnusable
 from app.key_ring import KeyRing
@@ -99,14 +101,15 @@ class Guarded(APIRoute):
                 request,
                 self.path,
                 scope,
-                lambda: self._let_in(request, scope),
+                lambda: self.let_in(request, scope),
                 handle,
                 only_refusals=self.only_refusals,
             )
 
         return handle_guarded
 
-    async def _let_in(self, request: Request, scope: Scope) -> None:
+    async def let_in(self, request: Request, scope: Scope) -> None:
+        """Raises an error if the request must not go on."""
         access: Access = request.app.state.access
         await access.let_in(request, scope)
 
@@ -120,9 +123,22 @@ class Scraped(Guarded):
 
     only_refusals = True
 
-    async def _let_in(self, request: Request, scope: Scope) -> None:
+    async def let_in(self, request: Request, scope: Scope) -> None:
+        """Likewise, but for what hinders the check itself."""
         with suppress(NotReady, GalleryUnusable):
-            await super()._let_in(request, scope)
+            await super().let_in(request, scope)
+
+
+class Computing(Guarded):
+    """A guarded route whose requests take a place to compute in.
+
+    An overload is refused before the body is read: to parse one takes longer than to refuse it.
+    """
+
+    async def let_in(self, request: Request, scope: Scope) -> None:
+        """Likewise; an overload is such an error."""
+        await super().let_in(request, scope)
+        cast(Service, request.app.state.service).admission.refuse_overload()
 
 
 class Access:
@@ -139,6 +155,7 @@ class Access:
         self._ring = ring
         self._limit = limit
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._refreshing = asyncio.Lock()  # else all that wait would take a thread each
 
     async def let_in(self, request: Request, scope: Scope) -> Caller:
         """Returns the caller of a request that needs a scope; `caller_of` returns it from then on.
@@ -153,19 +170,31 @@ class Access:
         address = request.client.host if request.client else ""
         ring = self._ring()
         if ring.is_stale:
-            await run_in_threadpool(ring.refresh)
+            async with self._refreshing:
+                if ring.is_stale:
+                    await run_in_threadpool(ring.refresh)
         try:
             caller = ring.caller(_token(request), is_local=_is_local(request))
         except (KeyMissing, KeyRefused):
             self._count("address", address)
             raise
         request.state.caller = caller
-        self._count(*(("key", caller.key_id) if caller.key_id else ("address", address)))
+        self.count(request)
         require(caller, scope)
         return caller
 
-    def _count(self, *who: str) -> None:
-        if self._limit and not self._limiter.hit(self._limit, *who):
+    def count(self, request: Request, number: int = 1) -> None:
+        """Counts requests of a caller who was let in.
+
+        Raises:
+            TooManyRequests: if they are more than it may send.
+        """
+        caller, address = caller_of(request), request.client.host if request.client else ""
+        who = ("key", caller.key_id) if caller.key_id else ("address", address)
+        self._count(*who, number=number)
+
+    def _count(self, *who: str, number: int = 1) -> None:
+        if self._limit and number and not self._limiter.hit(self._limit, *who, cost=number):
             reset_at = self._limiter.get_window_stats(self._limit, *who).reset_time
             raise TooManyRequests(str(self._limit), max(ceil(reset_at - time()), 1))
 

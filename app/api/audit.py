@@ -8,7 +8,7 @@ its answer is sent.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -51,7 +51,7 @@ class Refusals:
         return self._limiter.hit(REFUSALS, who)
 
 
-def note(request: Request, **outcome: str | None) -> None:
+def note(request: Request, **outcome: str | int | None) -> None:
     """Adds to the request's line in the audit log; never an image, a template or a name."""
     _notes(request).update(outcome)
 
@@ -130,6 +130,24 @@ async def answer_audited(
     return answer
 
 
+def audit_part(request: Request, route: str, scope: Scope, **event: str | int | None) -> None:
+    """Writes a line about a part of a request; blocks, so call it in a thread.
+
+    Args:
+        request: the request, whose own line is written already.
+        route: see `answer_audited`.
+        scope: likewise.
+        event: what the line tells besides; never an image, a template or a name.
+
+    Raises:
+        AuditUnusable: if the audit log cannot be written; then the part must not be answered.
+    """
+    audit = cast(Service, request.app.state.service).audit
+    if not isinstance(audit, Broken):
+        told = {"method": request.method, "route": route, "scope": scope, **event}
+        audit.append(_told(request, told), durable=False)
+
+
 async def audit_refusal(request: Request, status: int) -> None:
     """Writes a line about a request that was refused before its route was looked for."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
@@ -180,8 +198,8 @@ async def _append(request: Request, event: dict[str, str | int | None], *, durab
         await run_in_threadpool(service.audit.append, told, durable=durable)
 
 
-def _told(request: Request, event: dict[str, str | int | None]) -> dict[str, str | int | None]:
-    """Returns what a line tells of a request."""
+def _told(request: Request, event: Mapping[str, str | int | None]) -> dict[str, str | int | None]:
+    """Returns what a line tells: who asks, the event, and the request's id."""
     caller: Caller | None = getattr(request.state, "caller", None)
     return {
         "caller": "unknown" if caller is None else caller.key_id or "local",
@@ -192,7 +210,7 @@ def _told(request: Request, event: dict[str, str | int | None]) -> dict[str, str
     }
 
 
-def _notes(request: Request) -> dict[str, str | None]:
+def _notes(request: Request) -> dict[str, str | int | None]:
     state: dict[str, Any] = request.scope["state"]
     return state.setdefault("notes", {})
 

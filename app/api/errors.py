@@ -60,13 +60,14 @@ class TooManyRequests(Exception):
 
 
 class Overloaded(Exception):
-    """No place to compute became free in time, or too many others wait for one."""
+    """As many requests wait for a place to compute in as may, or for as long."""
 
-    def __init__(self, max_concurrent: int, queue_timeout_s: float, waiting: int = 0) -> None:
-        reason = f"none finished within {queue_timeout_s} s"
-        if waiting:
-            reason = f"{waiting} others wait, the most that may"
-        super().__init__(f"{max_concurrent} requests are being computed and {reason}; try again")
+    def __init__(self, places: int, waiting: int, retry_after_s: int) -> None:
+        super().__init__(
+            f"{places} requests are being computed, {waiting} wait, and no more may; wait for "
+            f"{retry_after_s} s and try again"
+        )
+        self.retry_after_s = retry_after_s
 
 
 class UploadUnkept(Exception):

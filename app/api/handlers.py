@@ -16,7 +16,7 @@ from app.api.errors import NotReady, UploadUnkept
 from app.api.kinds import Kind
 from app.api.metrics import metrics_of
 from app.api.middleware import REQUEST_ID_HEADER, SEND_IMAGES, guard_headers
-from app.api.problems import FieldError
+from app.api.problems import FieldError, Problem
 from app.palm.errors import PoorQuality
 from app.validation import MAX_ERRORS, complaint, shorten
 
@@ -40,16 +40,23 @@ def answer_with_problems(app: FastAPI) -> None:
 
 async def answer_known(request: Request, error: Exception) -> JSONResponse:
     """Answers an error whose class, or a base of it, is a key of `app.api.kinds.KINDS`."""
-    kind = next(kinds.KINDS[cls] for cls in type(error).__mro__ if cls in kinds.KINDS)
+    return _answer(problem_of(request, error), kinds.headers_of(error))
+
+
+def problem_of(request: Request, error: Exception) -> Problem:
+    """Returns the problem that an error of a request is; logs those that are not the caller's."""
+    kind = next((kinds.KINDS[cls] for cls in type(error).__mro__ if cls in kinds.KINDS), None)
+    fields = {"request_id": request.state.request_id}
+    if kind is None:
+        logger.error("an unexpected error", exc_info=error, extra={"fields": fields})
+        return _problem(request, kinds.plain(500), _unexpected(request))
     # The reason for not being ready was logged at the start.
     is_logged = isinstance(error, NotReady) or getattr(error, "is_logged", False)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_logged:
-        fields = {"request_id": request.state.request_id}
         logger.warning("%s: %s", kind.title, error, extra={"fields": fields})
     if isinstance(error, PoorQuality):
         metrics_of(request).count_quality(error)
-    reasons, headers = problems.reasons_of(error), kinds.headers_of(error)
-    return _problem(request, kind, kinds.detail_of(error), reasons, headers)
+    return _problem(request, kind, kinds.detail_of(error), problems.reasons_of(error))
 
 
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
@@ -58,7 +65,7 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     refused = [item for item in error.errors() if item["type"] != "none_required"]
     errors = [_field_error(item) for item in refused[:MAX_ERRORS]]
     detail = problems.describe(errors, further=len(refused) - len(errors))
-    return _problem(request, kinds.INVALID, detail, errors)
+    return _answer(_problem(request, kinds.INVALID, detail, errors))
 
 
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
@@ -69,13 +76,13 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     if isinstance(
         cause, UnicodeDecodeError | RecursionError
     ):  # of a body that is no JSON, likewise
-        return _problem(request, kinds.INVALID, problems.describe([_NO_OBJECT]), [_NO_OBJECT])
+        detail = problems.describe([_NO_OBJECT])
+        return _answer(_problem(request, kinds.INVALID, detail, [_NO_OBJECT]))
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
-    return _problem(
-        request, kinds.plain(error.status_code), _advised(request, error), headers=headers
-    )
+    kind = kinds.plain(error.status_code)
+    return _answer(_problem(request, kind, _advised(request, error)), headers)
 
 
 def _allowed_methods(request: Request) -> list[str]:
@@ -106,24 +113,29 @@ def _advised(request: Request, error: HTTPException) -> str:
 
 async def _answer_unexpected(request: Request, error: Exception) -> JSONResponse:
     # The server logs the exception; the caller learns nothing of it.
-    request_id = request.state.request_id
-    detail = f"an unexpected error; look for request {request_id} in the service's log"
     # Starlette sends this answer from outside all middleware.
-    headers = {REQUEST_ID_HEADER: request_id, "Connection": "close", **guard_headers(request.scope)}
-    return _problem(request, kinds.plain(500), detail, headers=headers)
+    own = {REQUEST_ID_HEADER: request.state.request_id, "Connection": "close"}
+    headers = {**own, **guard_headers(request.scope)}
+    return _answer(_problem(request, kinds.plain(500), _unexpected(request)), headers)
+
+
+def _unexpected(request: Request) -> str:
+    request_id = request.state.request_id
+    return f"an unexpected error; look for request {request_id} in the service's log"
 
 
 def _problem(
-    request: Request,
-    kind: Kind,
-    detail: str,
-    errors: list[FieldError] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
+    request: Request, kind: Kind, detail: str, errors: list[FieldError] | None = None
+) -> Problem:
     path, request_id = request.url.path, request.state.request_id
     request.state.problem = kind.slug
-    problem = problems.Problem.of(kind, detail, errors or [], instance=path, request_id=request_id)
-    return JSONResponse(problem.model_dump(), kind.status, headers, media_type=problems.MEDIA_TYPE)
+    return Problem.of(kind, detail, errors or [], instance=path, request_id=request_id)
+
+
+def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(
+        problem.model_dump(), problem.status, headers, media_type=problems.MEDIA_TYPE
+    )
 
 
 def _field_error(item: Mapping[str, Any]) -> FieldError:

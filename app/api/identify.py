@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
-from app.api.access import Guarded, caller_of, guarded, require
+from app.api.access import Computing, caller_of, guarded, require
 from app.api.audit import begin, note, note_subject, pseudonym_of
 from app.api.collections import (
     CollectionField,
@@ -122,11 +122,12 @@ class VerifyForm(RequestBody):
 
 MULTIPART = Form(media_type="multipart/form-data")
 IMAGES_MISSING = {"images": f"is required; {SEND_IMAGES}"}
-router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Guarded)
+router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Computing)
 
 
 @router.post(
     "/enroll",
+    response_model=Enrollment,
     status_code=status.HTTP_201_CREATED,
     summary="Add a palm to the gallery",
     **guarded(
@@ -148,7 +149,6 @@ router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], rou
 def enroll(
     identifier: AdmittedIdentifierDep,
     request: Request,
-    response: Response,
     form: Annotated[EnrollForm, MULTIPART],
     idempotency_key: Annotated[
         str | None,
@@ -159,7 +159,7 @@ def enroll(
             "request that is repeated with it within a day is done once.",
         ),
     ] = None,
-) -> Enrollment:
+) -> Response:
     """Adds one palm; it is identified from then on, without any training.
 
     If any image is refused, nothing is stored. Images themselves are never stored.
@@ -190,13 +190,15 @@ def enroll(
         raise known if "read" in caller.scopes else known.unnamed() from None
     note_stages(request, enrolled.timings_ms)
     path = request.app.url_path_for("show_subject", subject_id=form.subject_id)
-    response.headers["Location"] = f"{request.scope.get('root_path', '')}{path}"
     _log("enroll", request, subject=subject, images=len(form.images))
-    return enrollment_for(caller, Enrollment.of(enrolled, request.state.request_id))
+    answer = enrollment_for(caller, Enrollment.of(enrolled, request.state.request_id))
+    location = {"Location": f"{request.scope.get('root_path', '')}{path}"}
+    return answer.as_response(status.HTTP_201_CREATED, location)
 
 
 @router.post(
     "/identify",
+    response_model=Identification,
     summary="Identify a palm",
     **guarded("identify", ExplanationOff, CollectionMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
@@ -209,7 +211,7 @@ def identify(
         bool,
         Query(description="Whether to draw which veins agree with a match; needs PALM_EXPLAIN."),
     ] = False,
-) -> Identification:
+) -> Response:
     """Compares one palm with every subject. That nobody matches is a result, not an error."""
     if explain:
         require(caller_of(request), "explain")
@@ -223,11 +225,13 @@ def identify(
         camera=form.camera,
     )
     _log_decision("identify", request, found)
-    return decision_for(caller_of(request), Identification.of(found, request.state.request_id))
+    answer = Identification.of(found, request.state.request_id)
+    return decision_for(caller_of(request), answer).as_response()
 
 
 @router.post(
     "/verify",
+    response_model=Verification,
     summary="Verify a claimed identity",
     **guarded("verify", SubjectUnknown, TemplatesMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
@@ -235,7 +239,7 @@ def verify(
     identifier: AdmittedIdentifierDep,
     request: Request,
     form: Annotated[VerifyForm, MULTIPART],
-) -> Verification:
+) -> Response:
     """Compares one palm with the templates of one subject only."""
     note_subject(request, form.subject_id)
     found = identifier.verify(
@@ -246,7 +250,8 @@ def verify(
         camera=form.camera,
     )
     _log_decision("verify", request, found)
-    return decision_for(caller_of(request), Verification.of(found, request.state.request_id))
+    answer = Verification.of(found, request.state.request_id)
+    return decision_for(caller_of(request), answer).as_response()
 
 
 def _read(images: Sequence[UploadFile]) -> list[bytes]:
@@ -256,17 +261,34 @@ def _read(images: Sequence[UploadFile]) -> list[bytes]:
 def _log_decision(
     message: str, request: Request, found: answers.Identification | answers.Verification
 ) -> None:
-    as_of = found.gallery_as_of and found.gallery_as_of.isoformat(timespec="seconds")
-    note(request, decision=found.decision, gallery_as_of=as_of)
+    note(request, **log_decision(message, request, found))
+
+
+def log_decision(
+    message: str,
+    request: Request,
+    found: answers.Identification | answers.Verification,
+    **of: int,
+) -> dict[str, str | None]:
+    """Logs and counts a decision, and which part `of` the request it is.
+
+    Returns:
+        What is to be audited.
+    """
     note_decision(request, message, found)
+    subject = found.identity and pseudonym_of(request, found.identity.subject_id)
     _log(
         message,
         request,
+        **of,
         decision=found.decision,
-        subject=found.identity and note_subject(request, found.identity.subject_id),
+        subject=subject,
         confidence=show_confidence(found.confidence),
         score=None if found.score is None else show_score(found.score),
     )
+    as_of = found.gallery_as_of and found.gallery_as_of.isoformat(timespec="seconds")
+    known = {"subject": subject} if subject else {}  # a claimed one stays noted
+    return {"decision": found.decision, "gallery_as_of": as_of, **known}
 
 
 def _log(message: str, request: Request, **outcome: str | float | None) -> None:

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, UploadFile
+from fastapi import APIRouter, Query, Request, Response, UploadFile
 
-from app.api.access import Guarded, guarded
+from app.api.access import Computing, guarded
 from app.api.errors import CrossSite, Overloaded
 from app.api.identify import IMAGES_MISSING, MULTIPART
 from app.api.measured import note_stages
@@ -21,11 +21,12 @@ class InspectForm(RequestBody):
     capture: CaptureField = None
 
 
-router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Guarded)
+router = APIRouter(prefix="/v1", tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Computing)
 
 
 @router.post(
     "/inspect",
+    response_model=Inspection,
     summary="Show what the service sees in an image",
     **guarded("inspect", *IMAGE_ERRORS, CrossSite, Overloaded, invalid=IMAGES_MISSING),
 )
@@ -36,7 +37,7 @@ def inspect(
     draw: Annotated[
         bool, Query(description="Whether to draw the palm's square and the finger gaps.")
     ] = False,
-) -> Inspection:
+) -> Response:
     """Finds the palm and measures its quality; compares and stores nothing.
 
     That no palm is found, or that its quality is too low, is a result, not an error: a capture
@@ -44,4 +45,4 @@ def inspect(
     """
     found = inspector.inspect(form.images[0].file.read(), mode=form.capture, draw=draw)
     note_stages(request, found.timings_ms)
-    return Inspection.of(found, request.state.request_id)
+    return Inspection.of(found, request.state.request_id).as_response()

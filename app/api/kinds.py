@@ -91,11 +91,11 @@ def detail_of(error: Exception) -> str:
 
 def headers_of(error: Exception) -> dict[str, str]:
     """Returns the headers of the answer to an error."""
-    if isinstance(error, GalleryBusy | UploadRefused | Overloaded):  # they pass by themselves
+    if isinstance(error, GalleryBusy | UploadRefused):  # they pass by themselves
         return {"Retry-After": "1"}  # seconds
     if isinstance(error, GalleryUnreachable) or (isinstance(error, NotReady) and error.is_retried):
         return {"Retry-After": "5"}
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, TooManyRequests | Overloaded):
         return {"Retry-After": str(error.retry_after_s)}
     return {"WWW-Authenticate": "Bearer"} if isinstance(error, KeyMissing | KeyRefused) else {}
 

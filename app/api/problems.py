@@ -126,7 +126,7 @@ _EXAMPLES = [
     AuditUnusable(),
     UploadUnkept("No space left on device"),
     UploadRefused("the service stops"),
-    Overloaded(2, 5.0),
+    Overloaded(2, 2, 1),
 ]
 _DETAILS = {KINDS[type(error)]: detail_of(error) for error in _EXAMPLES}
 

@@ -2,10 +2,11 @@
 
 from fastapi.routing import APIRoute
 
-from app.api import collections, erasures, identify, inspect, keys, records, subjects, system
+from app.api import batch, collections, erasures, identify, inspect, keys, records, subjects, system
 
 ROUTERS = (
     identify.router,
+    batch.router,
     inspect.router,
     subjects.router,
     collections.router,
@@ -19,7 +20,7 @@ ROUTERS = (
 
 UPLOADS = {
     route.path
-    for router in (identify.router, inspect.router)
+    for router in (identify.router, batch.router, inspect.router)
     for route in router.routes
     if isinstance(route, APIRoute)
 }

@@ -1,7 +1,9 @@
 """The bodies that only HTTP knows: answers with a request id, changes, pages, nets, health."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
+from fastapi import Response
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -54,9 +56,9 @@ CameraField = Annotated[
 ]
 
 
-def image_files(limit: int, advice: str = "") -> Any:
+def image_files(limit: int, advice: str = "", *, of: str = "of one palm") -> Any:
     """Returns the field of a form that holds 1 to `limit` image files."""
-    few = f"1 to {limit} images of one palm" if limit > 1 else "One image"
+    few = f"1 to {limit} images {of}" if limit > 1 else "One image"
     return Field(
         min_length=1,
         max_length=limit,
@@ -104,6 +106,15 @@ class Traced(BaseModel):
     def of(cls, answer: BaseModel, request_id: str) -> Self:
         """Returns the answer with its request's id; `cls` must be a subclass of its class."""
         return cls.model_construct(**dict(answer), request_id=request_id)
+
+    def as_response(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """Returns the answer as JSON, made in the route's thread and not in the event loop."""
+        return Response(
+            self.model_dump_json(),
+            status,
+            dict(headers) if headers else None,
+            media_type="application/json",
+        )
 
 
 class Identification(Traced, answers.Identification):

@@ -1,16 +1,13 @@
 """The parts of the service, as dependencies that FastAPI passes to the routes."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Request
-from starlette.exceptions import HTTPException
 
-from app.api.errors import NotReady, Overloaded
+from app.api.admission import Admission
+from app.api.errors import NotReady
 from app.api.measured import note_wait
 from app.audit import AuditLog
 from app.ensemble import Ensemble
@@ -23,97 +20,6 @@ from app.keys import Caller
 from app.site import SiteReport
 
 Part = TypeVar("Part")
-
-
-MAX_WAITING = 64
-"""Most requests that wait for a place. Each holds a connection; if they took all of them, nobody
-else could connect (`app.connections`)."""
-
-
-class ClientGone(HTTPException):
-    """The client disconnected while it waited; nobody reads this answer, but the log."""
-
-    def __init__(self) -> None:
-        super().__init__(400, "the client disconnected before its request was computed")
-
-
-class Admission:
-    """Lets a few requests compute at the same time; the others wait for a while."""
-
-    def __init__(self, max_concurrent: int, queue_timeout_s: float) -> None:
-        self._places = asyncio.Semaphore(max_concurrent)
-        self._max_concurrent = max_concurrent
-        self._queue_timeout_s = queue_timeout_s
-        self._waiting = 0
-        self._busy = 0
-
-    @property
-    def places(self) -> int:
-        """How many requests may compute at the same time."""
-        return self._max_concurrent
-
-    @property
-    def busy(self) -> int:
-        """How many requests hold a place."""
-        return self._busy
-
-    @property
-    def waiting(self) -> int:
-        """How many requests wait for a place."""
-        return self._waiting
-
-    @asynccontextmanager
-    async def place(self, request: Request) -> AsyncGenerator[float]:
-        """Waits for a place and holds it.
-
-        Yields:
-            How long it waited, in seconds.
-
-        Raises:
-            Overloaded: if no place became free in time, or too many others wait.
-            ClientGone: if the client disconnected meanwhile.
-        """
-        if self._waiting >= MAX_WAITING:
-            raise Overloaded(self._max_concurrent, self._queue_timeout_s, self._waiting)
-        self._waiting += 1
-        start = perf_counter()
-        try:
-            await self._acquire(request)
-        finally:
-            self._waiting -= 1
-        waited_s = perf_counter() - start
-        self._busy += 1
-        try:
-            # A body that no form parser wanted is not whole: its request is about to be refused.
-            body = getattr(request.state, "body", None)
-            if (body is None or body.is_whole) and await request.is_disconnected():
-                raise ClientGone
-            yield waited_s
-        finally:
-            self._busy -= 1
-            self._places.release()
-
-    async def _acquire(self, request: Request) -> None:
-        gone = False
-        try:
-            async with asyncio.timeout(self._queue_timeout_s) as patience:
-
-                async def leave() -> None:
-                    nonlocal gone
-                    while (await request.receive())["type"] != "http.disconnect":
-                        pass
-                    gone = True
-                    patience.reschedule(0)  # in the past: the wait ends now
-
-                watcher = asyncio.create_task(leave())
-                try:
-                    await self._places.acquire()
-                finally:
-                    watcher.cancel()
-        except TimeoutError:
-            if gone:
-                raise ClientGone from None
-            raise Overloaded(self._max_concurrent, self._queue_timeout_s) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def run(options: Options) -> Iterator[Row]:
 def torment(place: Place, store: str, files: list[list[bytes]], options: Options) -> Row:
     """Kills the service, or its database, again and again."""
     kills, changes = options.sized(KILLS), options.sized(CHANGES)
-    settings = place.settings | {"PALM_MAX_CONCURRENT": "4"}
+    settings = place.settings | {"PALM_MAX_CONCURRENT": "4", "PALM_QUEUE_LENGTH": str(CLIENTS)}
     ledger, wrong = Ledger(), Counter[str]()
     for kill in tqdm(range(kills), f"kills, {store}"):
         target = changes * (kill + 1) // kills

@@ -25,7 +25,7 @@ SECONDS = 600
 CAPACITY_S = 10
 """Seconds for which the capacity is measured before."""
 FACTOR = 2.0
-CLIENTS = 8  # while the capacity is measured
+CLIENTS = 4  # while the capacity is measured: as many as compute and wait by default
 PALMS = 20
 RECOVERY_S = 10.0
 """Most that may pass after the last arrival until an identification is as fast as before, in s."""

@@ -183,3 +183,26 @@ def test_a_large_body_is_read_in_small_pieces_so_that_others_are_served_in_betwe
 def test_the_garbage_collector_does_not_search_what_the_start_made() -> None:
     with live(answer):
         wait_until(gc.get_freeze_count)
+
+
+def test_a_request_whose_client_has_left_is_not_begun() -> None:
+    begun: list[str] = []
+    holds, release = threading.Event(), threading.Event()
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        begun.append(scope["path"])
+        if scope["path"] == "/hold":
+            holds.set()
+            assert release.wait(PATIENCE_S)  # in the event loop: nothing is read meanwhile
+        await answer(scope, receive, send)
+
+    with live(note) as server, connect(server) as first:
+        first.sendall(head("GET /hold"))
+        assert holds.wait(PATIENCE_S)
+        with connect(server) as second:
+            second.sendall(head("DELETE /left"))
+        release.set()
+        assert status_of(first) == 200
+        assert is_served(first)
+    assert begun == ["/hold", "/"]

@@ -107,7 +107,7 @@ def test_optional_form_fields_are_not_prefilled(document: Document) -> None:
         for kind, content in operation.get("requestBody", {}).get("content", {}).items()
         if kind == "multipart/form-data"
     ]
-    assert sorted(forms) == ["EnrollForm", "IdentifyForm", "InspectForm", "VerifyForm"]
+    assert sorted(forms) == ["BatchForm", "EnrollForm", "IdentifyForm", "InspectForm", "VerifyForm"]
     for form in forms:
         model = document["components"]["schemas"][form]
         assert not {"example", "examples"} & model.keys()
@@ -122,6 +122,12 @@ def test_optional_form_fields_are_not_prefilled(document: Document) -> None:
 def test_images_are_documented_as_files(document: Document) -> None:
     images = document["components"]["schemas"]["IdentifyForm"]["properties"]["images"]
     assert images["items"] == {"type": "string", "format": "binary"}
+
+
+def test_a_batch_s_answer_is_documented_line_by_line(document: Document) -> None:
+    answer = document["paths"]["/v1/identify/batch"]["post"]["responses"]["200"]["content"]
+    line = {"$ref": "#/components/schemas/BatchLine"}
+    assert answer == {"application/x-ndjson": {"schema": line}}
 
 
 def test_the_document_names_no_host(document: Document) -> None:
