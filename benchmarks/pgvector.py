@@ -33,7 +33,7 @@ from app.gallery.coarse_schema import (
 from app.gallery.coarse_search import asking, candidates_of
 from app.gallery.coarse_tables import CoarseGallery
 from app.gallery.collection import Within
-from app.gallery.comparison import CANDIDATES, coarse_similarity
+from app.gallery.comparison import coarse_similarity, count_candidates
 from app.gallery.database_index import DatabaseIndex
 from app.gallery.following import START
 from app.gallery.index import GalleryIndex
@@ -107,14 +107,14 @@ def measure_tables(maps: int, repeats: int) -> dict[str, float]:
             for workers in (0, 2):
                 connection.execute(text(f"SET max_parallel_workers_per_gather = {workers}"))
                 found[f"pgvector ms, {1 + workers} processes"] = median(
-                    searching(connection, version, windows), repeats
+                    searching(connection, version, windows, maps), repeats
                 )
             found["in a half of them ms, 3 processes"] = median(
-                searching(connection, version, windows, frozenset({"0"})), repeats
+                searching(connection, version, windows, maps, frozenset({"0"})), repeats
             )
             event.listen(connection, "before_cursor_execute", by_own_functions, retval=True)
             found["PostgreSQL's own ms, 3 processes"] = median(
-                searching(connection, version, windows), 3
+                searching(connection, version, windows, maps), 3
             )
             event.remove(connection, "before_cursor_execute", by_own_functions)
             partition = partitions_of(connection, [7])[0]
@@ -135,12 +135,13 @@ def searching(
     connection: Connection,
     version: Version,
     windows: Sequence[Sequence[str]],
+    maps: int,
     within: Within = None,
 ) -> Callable[[], object]:
-    """Returns a search for the candidates in some collections."""
+    """Returns a search for the candidates among so many maps, or those in some collections."""
     with asking(version) as coarse:
         sight = Sight(within, utc_now)
-        query, values = candidates_of(coarse, BITS, windows, CANDIDATES, sight)
+        query, values = candidates_of(coarse, BITS, windows, count_candidates(maps), sight)
     return lambda: connection.execute(query, values).all()
 
 

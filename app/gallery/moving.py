@@ -117,7 +117,7 @@ class SqlRecords:
         """See `Records.read`."""
         with self._reading() as connection:
             row = self._sight.read_row(connection, subject_id)
-            subject = read_subject(connection, self._vault, subject_id)
+            subject = read_subject(connection, self._vault, row)
             renames = read_renames(row, read_key(connection, self._vault, row))
             pseudonym = self._pseudonyms.of(subject_id)
             return Record(

@@ -136,8 +136,8 @@ class SqlGallery:
         with self._writing() as (connection, revision):
             if once is not None:
                 if was_done(connection, once):
-                    self._sight.read_row(connection, subject_id)
-                    subject = read_subject(connection, self._vault, subject_id)
+                    row = self._sight.read_row(connection, subject_id)
+                    subject = read_subject(connection, self._vault, row)
                     connection.rollback()
                     return subject
                 remember(connection, once)
@@ -148,7 +148,7 @@ class SqlGallery:
             write_fields(connection, revision, row, key, changes)
             before = read_shares(connection, subject_id, key, templates)
             insert_templates(connection, subject_id, key, templates, captures, camera=camera)
-            subject = read_subject(connection, self._vault, subject_id)
+            subject = read_subject(connection, self._vault, read_row(connection, subject_id))
             if subject.origin == "enrolled":
                 after = read_shares(connection, subject_id, key, templates)
                 replace_shares(connection, self._vault, before, after)
@@ -157,8 +157,9 @@ class SqlGallery:
     def subject(self, subject_id: str) -> Subject:
         """See `Gallery.subject`."""
         with self._reading() as connection:
-            self._sight.read_row(connection, subject_id)
-            return read_subject(connection, self._vault, subject_id)
+            return read_subject(
+                connection, self._vault, self._sight.read_row(connection, subject_id)
+            )
 
     def subjects(
         self,
@@ -181,10 +182,10 @@ class SqlGallery:
         check_fields(changes)
         with self._writing() as (connection, revision):
             row = self._sight.read_row(connection, subject_id)
-            check(read_subject(connection, self._vault, subject_id))
+            check(read_subject(connection, self._vault, row))
             key = read_key(connection, self._vault, row)
             write_fields(connection, revision, row, key, changes)
-            return read_subject(connection, self._vault, subject_id)
+            return read_subject(connection, self._vault, read_row(connection, subject_id))
 
     def delete(self, subject_id: str, check: Check = accept) -> Erasure:
         """See `Gallery.delete`."""

@@ -50,16 +50,16 @@ def read_key(connection: Connection, vault: Vault, row: RowMapping) -> SubjectKe
     return keys.get(number) or SubjectKey(subject_id, None, vault.template_keys(connection))
 
 
-def read_subject(connection: Connection, vault: Vault, subject_id: str) -> Subject:
-    """Reads one subject.
+def read_subject(connection: Connection, vault: Vault, row: RowMapping) -> Subject:
+    """Reads the subject in a row of `SUBJECTS`.
 
     Raises:
-        SubjectUnknown: if there is no subject of that id.
+        SubjectUnknown: if it is erased meanwhile.
         GalleryUnusable: if its name or details are damaged.
     """
-    found = _read_subjects(connection, vault, [read_row(connection, subject_id)])
+    found = _read_subjects(connection, vault, [row])
     if not found:
-        raise SubjectUnknown(subject_id)
+        raise SubjectUnknown(row["subject_id"])
     return found[0]
 
 

@@ -20,12 +20,7 @@ from app.palm.capture import Capture
 
 
 def read_templates(connection: Connection, subject_id: str) -> list[Template]:
-    """Reads the enrolled templates of a subject, in the order of enrolment.
-
-    Raises:
-        SubjectUnknown: if there is no subject of that id.
-    """
-    read_row(connection, subject_id)
+    """Reads the enrolled templates of a subject, in the order of enrolment."""
     columns = (MAPS.c.number, MAPS.c.net, MAPS.c.template_id, MAPS.c.capture, MAPS.c.added_at)
     query = select(*columns, MAPS.c.camera).where(MAPS.c.subject_id == subject_id)
     found: dict[int, dict[str, Any]] = {}  # fields of each template, by number
