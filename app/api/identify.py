@@ -32,6 +32,7 @@ from app.api.schemas import (
     Identification,
     RequestBody,
     Verification,
+    as_json,
     image_files,
     leave_empty,
 )
@@ -196,6 +197,7 @@ def enroll(
 @router.post(
     "/identify",
     summary="Identify a palm",
+    response_model=Identification,
     **guarded("identify", ExplanationOff, CollectionMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
 def identify(
@@ -207,7 +209,7 @@ def identify(
         bool,
         Query(description="Whether to draw which veins agree with a match; needs PALM_EXPLAIN."),
     ] = False,
-) -> Identification:
+) -> Response:
     """Compares one palm with every subject. That nobody matches is a result, not an error."""
     if explain:
         require(caller_of(request), "explain")
@@ -221,19 +223,21 @@ def identify(
         camera=form.camera,
     )
     _log_decision("identify", request, found)
-    return decision_for(caller_of(request), Identification.of(found, request.state.request_id))
+    found = Identification.of(found, request.state.request_id)
+    return as_json(decision_for(caller_of(request), found))
 
 
 @router.post(
     "/verify",
     summary="Verify a claimed identity",
+    response_model=Verification,
     **guarded("verify", SubjectUnknown, TemplatesMissing, *OF_ALL, invalid=IMAGES_MISSING),
 )
 def verify(
     identifier: AdmittedIdentifierDep,
     request: Request,
     form: Annotated[VerifyForm, MULTIPART],
-) -> Verification:
+) -> Response:
     """Compares one palm with the templates of one subject only."""
     note_subject(request, form.subject_id)
     found = identifier.verify(
@@ -244,7 +248,8 @@ def verify(
         camera=form.camera,
     )
     _log_decision("verify", request, found)
-    return decision_for(caller_of(request), Verification.of(found, request.state.request_id))
+    found = Verification.of(found, request.state.request_id)
+    return as_json(decision_for(caller_of(request), found))
 
 
 def _read(images: Sequence[UploadFile]) -> list[bytes]:

@@ -12,6 +12,7 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
+from starlette.responses import Response
 
 from app import answers, inspection
 from app.ensemble import Ensemble, Net
@@ -89,6 +90,14 @@ def _with_suggestion(item: Any, model: type[BaseModel]) -> InitErrorDetails:
     # Without the value: it may be a whole file.
     kind = PydanticCustomError("unknown_field", "is unknown; {advice}", {"advice": advice})
     return InitErrorDetails(type=kind, loc=item["loc"], input=None)
+
+
+def as_json(answer: BaseModel) -> Response:
+    """Writes an answer in the thread that computed it.
+
+    FastAPI would check and write it in another thread and in the event loop's.
+    """
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 class Traced(BaseModel):
