@@ -8,12 +8,14 @@ import asyncio
 import os
 import random
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPResponse
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
@@ -81,7 +83,7 @@ def closed(port: int, requests: Sequence[bytes], clients: int, seconds: float, p
         seconds: how long.
         pid: the service's process, whose processor time is counted with that of its children.
     """
-    return _in_own_process(_closed, port, requests, clients, seconds, pid)
+    return _in_own_process(_closed, pid, port, requests, clients, seconds)
 
 
 def arriving(port: int, requests: Sequence[bytes], rate: float, seconds: float, pid: int) -> Load:
@@ -94,7 +96,18 @@ def arriving(port: int, requests: Sequence[bytes], rate: float, seconds: float, 
         seconds: how long.
         pid: see `closed`.
     """
-    return _in_own_process(_arriving, port, requests, rate, seconds, pid)
+    return _in_own_process(_arriving, pid, port, requests, rate, seconds)
+
+
+def ask(port: int, request: bytes) -> tuple[int, bytes]:
+    """Sends one request; returns the status and the body of its answer, 0 if there is none."""
+    with suppress(OSError, HTTPException), socket.create_connection(("127.0.0.1", port)) as sent:
+        sent.settimeout(TIMEOUT_S)
+        sent.sendall(request)
+        answer = HTTPResponse(sent)
+        answer.begin()
+        return answer.status, answer.read()
+    return 0, b""
 
 
 def post(path: str, content_type: str, body: bytes) -> bytes:
@@ -120,8 +133,7 @@ def _in_own_process(run: Callable[..., Coroutine[Any, Any, Load]], *arguments: A
         return pool.submit(_run, run, *arguments).result()
 
 
-def _run(run: Callable[..., Coroutine[Any, Any, Load]], *arguments: Any) -> Load:
-    *arguments, pid = arguments
+def _run(run: Callable[..., Coroutine[Any, Any, Load]], pid: int, *arguments: Any) -> Load:
     cpu_s, cores_s, began = time.process_time(), cpu_s_of(pid), time.monotonic()
     load = asyncio.run(run(*arguments))
     load.seconds, load.began = time.monotonic() - began, began

@@ -3,8 +3,8 @@
     BENCHMARK_LOOP=FILE [BENCHMARK_CANNED=IMAGE] python -m benchmarks.instrumented
 
 Started as `python -m app` is. When it stops, FILE holds the delays of the event loop: for each,
-when it was measured, by `time.monotonic`, and the ms. With BENCHMARK_CANNED, that image is identified
-once, and every identification gets a copy of that answer, so that what remains is HTTP alone.
+when it was measured, by `time.monotonic`, and the ms. With BENCHMARK_CANNED, that image is
+identified once, and every identification gets a copy of that answer: what remains is HTTP alone.
 """
 
 import asyncio
