@@ -27,8 +27,8 @@ class Net:
 
     def decode(self, file: bytes) -> np.ndarray:
         """Returns the pixels of an image file, uint8 [S, S, 3]."""
-        image = Image.open(BytesIO(file)).convert("RGB")
-        return np.asarray(image.resize((self._side_px,) * 2, Image.Resampling.BILINEAR))
+        image, side = Image.open(BytesIO(file)).convert("RGB"), self._side_px
+        return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
 
     def labels(self, images: Sequence[np.ndarray]) -> list[str]:
         """Returns the most probable identity of each image."""
