@@ -67,7 +67,7 @@ def start_server(
     Raises:
         ServerFailed: if the process ends or does not answer 200 there in time.
     """
-    port = _free_port()
+    port = free_port()
     settings = {"PALM_PORT": str(port), **settings}
     limit = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh"] if open_files else []
     with log.open("ab") as output:
@@ -102,7 +102,8 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, **shipped, **settings}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a TCP port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,0 +1,1 @@
+"""Compares the service with peers that serve the same net."""
