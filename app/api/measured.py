@@ -46,7 +46,7 @@ class Measured:
         finally:
             method = scope["method"] if scope["method"] in METHODS else OTHER
             route = route_of(scope)
-            problem = "none" if status < 400 else state.get("problem", str(status))
+            problem = "none" if status < 400 else state.get("problem") or str(status)
             metrics.count_request(method, route, status, problem, perf_counter() - start)
             end_request(span, method, route, status, problem, state["request_id"])
 
