@@ -141,7 +141,7 @@ def searching(
     """Returns a search for the candidates among so many maps, or those in some collections."""
     with asking(version) as coarse:
         sight = Sight(within, utc_now)
-        query, values = candidates_of(coarse, BITS, windows, count_candidates(maps), sight)
+        query, values = candidates_of(coarse, BITS, windows, count_candidates(maps // IMAGES), sight)
     return lambda: connection.execute(query, values).all()
 
 
