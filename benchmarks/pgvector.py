@@ -141,7 +141,8 @@ def searching(
     """Returns a search for the candidates among so many maps, or those in some collections."""
     with asking(version) as coarse:
         sight = Sight(within, utc_now)
-        query, values = candidates_of(coarse, BITS, windows, count_candidates(maps), sight)
+        most = count_candidates(maps // IMAGES)
+        query, values = candidates_of(coarse, BITS, windows, most, sight)
     return lambda: connection.execute(query, values).all()
 
 

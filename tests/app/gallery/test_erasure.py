@@ -355,7 +355,7 @@ def test_without_room_to_purge_an_erasure_is_pending_until_there_is_room(
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite, "_write_anew", fail)
+        patch.setattr(sqlite, "_truncate_log", fail)
         erasure = gallery.delete("ada")
         assert states(erasure) == ("pending", "pending")
         assert wrapped in files()
