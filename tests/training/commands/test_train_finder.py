@@ -78,7 +78,6 @@ def test_every_epoch_reports_figures_of_hands_crops_and_nothing(run: Path) -> No
     assert {f"{name}_loss" for name in OUTPUTS} <= rows[0].keys()
 
 
-@pytest.mark.usefixtures("eager")
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(run: Path, tmp_path: Path) -> None:
     cut = configure(tmp_path / "cut")
     with pytest.raises(InterruptedError):
