@@ -88,8 +88,11 @@ def _rows(precision: str) -> list[Row]:
         Row("shipped recipe, float32", shipped, "float32"),
         Row(f"shipped recipe, {precision}", shipped, precision),
         # The normalization alone: same input, same head.
-        Row("224 px, BatchNorm", replace(rescaled, normalization="batch"), precision),
-        Row("224 px, weight standardisation", rescaled, precision),
+        Row(f"224 px, BatchNorm, {precision}", replace(rescaled, normalization="batch"), precision),
+        *(
+            Row(f"224 px, weight standardisation, {kind}", rescaled, kind)
+            for kind in dict.fromkeys(("float32", "mixed_bfloat16", precision))
+        ),
     ]
 
 

@@ -21,6 +21,7 @@ UNLIMITED = ConnectionLimits(1000, 60.0)
 @contextmanager
 def live(app: ASGIApp, limits: ConnectionLimits = UNLIMITED) -> Iterator[Server]:
     """Serves an application; the address is `server.config.host` and `.port`."""
+    gc.freeze()  # else the server's start searches all of TensorFlow, for seconds
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
             app,
@@ -41,7 +42,7 @@ def live(app: ASGIApp, limits: ConnectionLimits = UNLIMITED) -> Iterator[Server]
             server.should_exit = True
             thread.join(PATIENCE_S)
             assert not thread.is_alive()
-            gc.unfreeze()  # what this server's start made
+            gc.unfreeze()
 
 
 def wait_until(is_so: Callable[[], object]) -> None:

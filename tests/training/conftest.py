@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,19 @@ from training.versions.read import Version
 def palm_maker() -> Callable[..., Palms]:
     """Returns `make_palms`."""
     return make_palms
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Runs a test's few steps without compiling them, which would take most of its time.
+
+    Fixtures of a wider scope, such as `pretrained`, still train compiled.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 TOY = ["--monitor", "4", "--precision", "float32"]

@@ -96,6 +96,7 @@ def test_a_finished_finetuning_is_not_trained_again(tuned: Path, configure: Conf
         finetune(configure(tuned, epochs=2, may_rise=1.0, seed=7))
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_finetuning_that_ruins_the_net_says_that_nothing_was_kept(
     configure: Configure, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_finetuning_that_ruins_the_net_says_that_nothing_was_kept(
     assert verdict.startswith(f"{tmp_path}/report.html: Before fine-tuning: test accuracy")
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_split_by_identity_is_tested_on_strangers(configure: Configure, tmp_path: Path) -> None:
     synthesize(SynthesizeConfig(out=tmp_path / "palms", identities=6, sessions=2, shots=2))
     config = configure(tmp_path / "run", data=tmp_path / "palms", split="identity")

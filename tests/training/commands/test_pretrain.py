@@ -81,6 +81,7 @@ def test_vein_maps_are_trained(configure: Configure) -> None:
     assert second < first - 0.1
 
 
+@pytest.mark.usefixtures("eager")
 def test_each_of_several_nets_has_a_folder_and_figures_of_its_own(configure: Configure) -> None:
     config = configure(nets=("alexnet", "vgg16"))
     verdict = str(pretrain(config))
@@ -99,6 +100,7 @@ def test_each_of_several_nets_has_a_folder_and_figures_of_its_own(configure: Con
     assert verdict.startswith(f"{config.out}: equal error rates on synthetic strangers: alexnet ")
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("start", ["a run", "a version"])
 def test_a_run_that_was_stopped_twice_ends_as_one_that_was_not(
     start: str, pretrained: Path, exported: Path, configure: Configure, tmp_path: Path
@@ -173,6 +175,7 @@ def test_a_pretraining_starts_from_a_runs_weights(pretrained: Path, second: Pret
     np.testing.assert_array_equal(*kernels)
 
 
+@pytest.mark.usefixtures("eager")
 def test_every_stage_has_images_of_its_own(second: PretrainConfig, tmp_path: Path) -> None:
     """The weights are the same in both stages, so only other images change the loss."""
     third = replace(second, start=second.out, out=tmp_path)
@@ -205,6 +208,7 @@ def test_prototypes_start_as_mean_embeddings_of_a_pair_of_each_palm(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_pretraining_may_go_on_from_a_version(exported: Path, configure: Configure) -> None:
     version = exported / "alexnet/1"
     config = configure(start=version, learning_rate=NO_CHANGE)

@@ -101,6 +101,7 @@ def test_the_question_as_posted_is_refused_before_its_first_epoch(configure: Con
     assert epochs_done(config.out) == 0
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_run_that_was_refused_may_be_mended_in_the_same_folder(configure: Configure) -> None:
     posted = asdict(PRESETS["as-posted"]) | {"head": "embedding", "epochs": 1}
     with pytest.raises(NetIsDead):
@@ -126,6 +127,7 @@ def test_senseless_settings_are_refused_before_anything_is_read(
         train(configure(data=tmp_path / "nowhere", **changes))
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_split_by_identity_is_tested_on_strangers(configure: Configure, tmp_path: Path) -> None:
     synthesize(SynthesizeConfig(out=tmp_path / "palms", identities=10, sessions=2, shots=2))
     config = configure(data=tmp_path / "palms", split="identity", epochs=1)

@@ -89,6 +89,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(run: Path, tmp_path: Pa
         np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-4)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_run_starts_from_the_weights_of_another(run: Path, tmp_path: Path) -> None:
     train_finder(configure(tmp_path / "next", start=run, epochs=1, learning_rate=1e-9))
     for found, expected in zip(weights(tmp_path / "next"), weights(run), strict=True):
