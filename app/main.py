@@ -1,6 +1,6 @@
 """Wires settings, gallery, nets and routes into the application."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from app.api.problems import document_problems
 from app.api.routers import FORM_LIMITS, ROUTERS, UPLOADS
 from app.api.service import Admission, Broken, Service, working
 from app.audit import AuditLog
-from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.gallery.outage import Outage
 from app.guards import enforce_retention, start_audit, start_keys
@@ -34,9 +33,14 @@ from app.pseudonyms import Pseudonyms
 from app.settings import Settings, read_settings
 from app.site import SiteReport
 from app.starting import Parts, Repeated, follow, log_start
-from app.wiring import make_inspector, open_gallery, start_identifier
+from app.wiring import (
+    LoadEnsemble,
+    make_inspector,
+    open_ensemble,
+    open_gallery,
+    start_identifier,
+)
 
-LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
 LoadFinder = Callable[[Path, str], Finder]
 
 DESCRIPTION = """Tells whose palm a near-infrared image shows, with a confidence, or that nobody
@@ -171,7 +175,7 @@ class Starter:
         """Starts the parts that are not started yet. Without one the service is up, not ready."""
         start, settings, outage = self._parts.start, self._settings, self._outage
         models, engine = settings.models_dir, settings.engine
-        ensemble = start("the nets", lambda: self._load_ensemble(models, settings.nets, engine))
+        ensemble = start("the nets", lambda: open_ensemble(settings, self._load_ensemble))
         gallery = start("the gallery", lambda: open_gallery(settings))
         inspector = start(
             "the finder", lambda: make_inspector(settings, self._load_finder(models, engine))
