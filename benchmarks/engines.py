@@ -25,7 +25,7 @@ from training.database.palms import DataOptions
 from training.database.split import Split, load_split
 from training.nets.recipe import NETS
 from training.report.files import write_text
-from training.versions.gate import Gate, test_part
+from training.versions.gate import Gate, trained_part
 from training.versions.read import Version, open_highest_of_split
 
 BATCHES = (1, 32)
@@ -106,7 +106,7 @@ def compare_decisions(
     store: Path, nets: Sequence[Version], split: Split, variants: Variants
 ) -> dict[str, dict[str, Any]]:
     """Returns the gate's counts of all nets fused, on the test part, by precision."""
-    gate = Gate(store, nets, [test_part(nets, split.test, [])])
+    gate = Gate(store, nets, [trained_part(nets, split.test, [])])
     processor, _ = describe_processor()
     found: dict[str, dict[str, Any]] = {}
     for (name, way), run in variants.items():

@@ -1,5 +1,6 @@
 """OpenVINO: runs TensorFlow SavedModels without TensorFlow, several nets in one compiled model."""
 
+import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -66,7 +67,7 @@ class OpenvinoNets:
         if precision == "bf16":
             head, model = _split(model)
             self._head = _Compiled(head, "f32")
-        self._body = _Compiled(model, "bf16" if precision == "bf16" else "f32")
+        self._body = _Body(model, "bf16" if precision == "bf16" else "f32")
 
     def maps(self, images: NDArray[np.uint8]) -> list[tuple[Floats, Floats]]:
         """Maps uint8 [B, H, W, 3] to each net's maps [B, S, S, C] and masks [B, S, S], float32."""
@@ -78,11 +79,38 @@ class OpenvinoNets:
         return list(zip(ordered[0::2], ordered[1::2], strict=True))
 
 
+class _Body:
+    """A model compiled twice: one image alone has all cores, images side by side have one each.
+
+    With one core each, no thread waits for another one at the end of every layer.
+    """
+
+    def __init__(self, model: Any, precision: str) -> None:
+        cores = len(os.sched_getaffinity(0))
+        self._alone = _Compiled(model.clone(), precision)
+        self._beside = _Compiled(model, precision, NUM_STREAMS=cores, INFERENCE_NUM_THREADS=cores)
+        self._lock = threading.Lock()
+        self._running = 0
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[str, Floats]:
+        with self._lock:
+            compiled = self._beside if self._running else self._alone
+            self._running += 1
+        try:
+            return compiled.run(inputs, names)
+        finally:
+            with self._lock:
+                self._running -= 1
+
+
 class _Compiled:
     """A compiled model, with an inference request for each thread."""
 
-    def __init__(self, model: Any, precision: str) -> None:
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    def __init__(self, model: Any, precision: str, **parallel: int) -> None:
+        options = {
+            "INFERENCE_PRECISION_HINT": precision,
+            **(parallel or {"PERFORMANCE_HINT": "LATENCY"}),
+        }
         self._compiled = openvino().Core().compile_model(model, "CPU", options)
         self._requests = threading.local()  # an inference request serves one thread at a time
         self.outputs: list[str] = [output.any_name for output in self._compiled.outputs]

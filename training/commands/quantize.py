@@ -58,14 +58,14 @@ def quantize(config: QuantizeConfig) -> Verdict:
     target = target_folder(config.store, PRECISIONS, config.version)
     _require_nncf()
     # Imported here, so that --help does not load OpenVINO.
-    from training.versions.gate import Gate, enrolled_part, test_part
+    from training.versions.gate import Gate, enrolled_part, trained_part
     from training.versions.quantize import write_precisions
 
     split = load_split(config)
     nets = open_highest_of_split(config.store, config.nets, split)
     strangers = load_strangers(config.strangers, split, config)
     enrolled = choose_strangers(config.enrolled, split, config) if config.enrolled else []
-    parts = [test_part(nets, split.test, strangers)]
+    parts = [trained_part(nets, split.test, strangers)]
     parts += [enrolled_part(nets, palms) for palms in enrolled]
     gate = Gate(config.store, nets, parts)
     calibration = _spread(split.train, config.images)

@@ -52,7 +52,7 @@ class Part:
     galleries: Sequence[TrainedTemplates]
 
 
-def test_part(nets: Sequence[Version], test: Palms, strangers: Sequence[Palms]) -> Part:
+def trained_part(nets: Sequence[Version], test: Palms, strangers: Sequence[Palms]) -> Part:
     """Returns the test images and strangers, to compare with the trained identities."""
     nobody = np.full(sum(map(len, strangers)), NOBODY)
     return Part(
