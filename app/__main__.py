@@ -46,7 +46,7 @@ from app.protection_commands import (
     verify_erasures,
 )
 from app.settings import Settings, read_settings, variable
-from app.wiring import make_inspector, open_gallery
+from app.wiring import make_inspector, open_ensemble, open_gallery
 
 logger = logging.getLogger("app")
 
@@ -141,7 +141,7 @@ def _serve(settings: Settings, listener: socket.socket, limits: ConnectionLimits
 
 def _list_outdated(settings: Settings) -> int:
     """Prints the ids of the subjects that must be enrolled again, one on each line."""
-    ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
+    ensemble = open_ensemble(settings, load_ensemble)
     with closing(open_gallery(settings)) as gallery:
         for subject_id in list_outdated(gallery, ensemble.formats):
             print(subject_id)
@@ -150,7 +150,7 @@ def _list_outdated(settings: Settings) -> int:
 
 def _calibrate(settings: Settings, *, write: bool, force: bool, camera: str) -> int:
     """Prints stated against observed false match rates at the site, and stores them if asked to."""
-    ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
+    ensemble = open_ensemble(settings, load_ensemble)
     with closing(open_gallery(settings)) as gallery:
         report, suspects = calibrate_site(gallery, ensemble, may_lower=force, camera=camera)
         print(describe_report(report, suspects))

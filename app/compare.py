@@ -131,12 +131,11 @@ def compute_maps(ensemble: Ensemble, palms: Sequence[Palm]) -> list[VeinMaps]:
         ArithmeticError: if a map is not finite; every answer would be wrong.
     """
     # One image at a time: an engine keeps memory for the largest batch that it has seen.
-    found = [
-        join_maps(
-            [net.maps(palm.pixels[np.newaxis]).within(palm.skin[np.newaxis]) for palm in palms]
-        )
-        for net in ensemble.nets
+    of_palms = [
+        [one.within(palm.skin[np.newaxis]) for one in ensemble.maps(palm.pixels[np.newaxis])]
+        for palm in palms
     ]
+    found = [join_maps(maps) for maps in zip(*of_palms, strict=True)]
     # Only after all nets have run: an engine's threads go on spinning for a moment, and would take
     # the cores that scaling needs.
     return [net.cohort.scaled(maps) for net, maps in zip(ensemble.nets, found, strict=True)]

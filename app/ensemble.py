@@ -1,6 +1,6 @@
 """The nets that vote together, and the protocol of a net."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,6 +77,9 @@ class Ensemble:
     Attributes:
         nets: at least one; all have the same identities and the same input size.
         fusion: with one weight for each net, in their order.
+        together: computes all nets' maps of uint8 [B, H, W, 3], in their order, as `Net.maps` does;
+            None runs net after net.
+        precision: in which the engine computes: f32, bf16 or int8.
 
     Raises:
         NetsDisagree: if the nets differ in identities or image size.
@@ -84,6 +87,8 @@ class Ensemble:
 
     nets: tuple[Net, ...]
     fusion: Fusion
+    together: Callable[[NDArray[np.uint8]], Sequence[VeinMaps]] | None = None
+    precision: str = "f32"
 
     def __post_init__(self) -> None:
         """Compares the nets with the first."""
@@ -99,6 +104,16 @@ class Ensemble:
                     f"{net.key} takes {net.input_px} px, {first.key} {first.input_px} px: "
                     "serve nets of one size"
                 )
+
+    def maps(self, images: NDArray[np.uint8]) -> Sequence[VeinMaps]:
+        """Computes each net's vein maps of uint8 [B, H, W, 3], not scaled yet; thread-safe.
+
+        Raises:
+            ArithmeticError: if a map is not finite.
+        """
+        if self.together:
+            return self.together(images)
+        return [net.maps(images) for net in self.nets]
 
     @property
     def identities(self) -> Sequence[str]:

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple, TextIO
 from app.audit import AuditLog
 from app.audit_commands import command_event
 from app.enrolment import HandDiffers, PalmKnown
-from app.ensemble import Ensemble
 from app.gallery.errors import (
     GalleryBusy,
     GalleryUnusable,
@@ -34,7 +33,13 @@ from app.palm.finder import Finder
 from app.palm.limits import MIB
 from app.pseudonyms import Pseudonyms
 from app.settings import Settings
-from app.wiring import make_inspector, open_gallery, start_identifier
+from app.wiring import (
+    LoadEnsemble,
+    make_inspector,
+    open_ensemble,
+    open_gallery,
+    start_identifier,
+)
 
 MAX_IMAGES = 10
 """Images of a subject, as many as a request may enroll."""
@@ -156,7 +161,7 @@ def run_import(
     settings: Settings,
     chosen: argparse.Namespace,
     *,
-    load_ensemble: Callable[[Path, Sequence[str], str], Ensemble] = load_ensemble,
+    load_ensemble: LoadEnsemble = load_ensemble,
     load_finder: Callable[[Path, str], Finder] = load_finder,
 ) -> int:
     """Imports people, and writes a line of the report for each.
@@ -179,7 +184,7 @@ def run_import(
     """
     with open_source(chosen.path) as source:
         plan = make_plan(source)
-        ensemble = load_ensemble(settings.models_dir, settings.nets, settings.engine)
+        ensemble = open_ensemble(settings, load_ensemble)
         inspector = make_inspector(settings, load_finder(settings.models_dir, settings.engine))
         with closing(open_gallery(settings)) as gallery, _report(chosen.report) as report:
             calibrated = calibrated_at_site(ensemble, gallery)

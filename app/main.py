@@ -1,7 +1,7 @@
 """Wires settings, gallery, nets and routes into the application."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -28,7 +28,6 @@ from app.api.routers import FORM_LIMITS, ROUTERS, UPLOADS
 from app.api.service import Broken, Service, working
 from app.api.tracing import NO_TELEMETRY, Tracing
 from app.audit import AuditLog
-from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.gallery.outage import Outage
 from app.guards import enforce_retention, start_audit, start_keys
@@ -41,14 +40,19 @@ from app.pseudonyms import Pseudonyms
 from app.settings import Settings, read_settings
 from app.site import SiteReport
 from app.starting import Parts, Repeated, follow, log_start
-from app.wiring import make_inspector, open_gallery, start_identifier
+from app.wiring import (
+    LoadEnsemble,
+    make_inspector,
+    open_ensemble,
+    open_gallery,
+    start_identifier,
+)
 
 SWITCH_S = 0.0005
 """Seconds after which a thread that computes in Python lets another one go on. The event loop needs
 such a turn for everything it does; by Python's 0.005, two threads keep it waiting 10 ms each time
 (`benchmarks.loop_latency`)."""
 
-LoadEnsemble = Callable[[Path, Sequence[str], str], Ensemble]
 LoadFinder = Callable[[Path, str], Finder]
 
 DESCRIPTION = """Tells whose palm a near-infrared image shows, with a confidence, or that nobody
@@ -193,7 +197,7 @@ class Starter:
         models, engine = settings.models_dir, settings.engine
         with ThreadPoolExecutor(1) as pool:  # a large gallery takes as long as the nets
             opening = pool.submit(start, "the gallery", lambda: open_gallery(settings))
-            ensemble = start("the nets", lambda: self._load_ensemble(models, settings.nets, engine))
+            ensemble = start("the nets", lambda: open_ensemble(settings, self._load_ensemble))
             gallery = opening.result()
         inspector = start(
             "the finder", lambda: make_inspector(settings, self._load_finder(models, engine))

@@ -95,6 +95,7 @@ def log_start(settings: Settings, service: Service) -> None:
     served = {
         "nets": [str(net.key) for net in working(service.ensemble).nets],
         "engine": settings.engine,
+        "precision": working(service.ensemble).precision,
         "gallery": without_password(settings.gallery_url),
         "subjects": state.subjects,
         "without_templates": state.without_templates,

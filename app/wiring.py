@@ -1,6 +1,7 @@
 """Builds the parts of the service, and of the commands, from the settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from app.ensemble import Ensemble
 from app.gallery.coarse_tables import CoarseGallery
@@ -16,6 +17,7 @@ from app.identifier import Identifier
 from app.inspection import Inspector
 from app.maintenance import Calibrated
 from app.master_key import MasterKeys
+from app.nets.precision import CACHE, PrecisionChoice
 from app.palm.decode import ImageLimits
 from app.palm.finder import Finder
 from app.palm.reader import PalmReader
@@ -36,6 +38,25 @@ def open_gallery(settings: Settings) -> Gallery:
     """
     scheme, _, _ = settings.gallery_url.partition(":")
     return GALLERIES[scheme](settings.gallery_url, master_keys(settings))
+
+
+LoadEnsemble = Callable[[Path, Sequence[str], str, PrecisionChoice], Ensemble]
+
+
+def open_ensemble(settings: Settings, load: LoadEnsemble) -> Ensemble:
+    """Loads the nets of the settings, with `app.nets.store.load_ensemble` or a test's nets.
+
+    What auto measures of precisions is kept beside the gallery's file or, if the gallery is a
+    server's, beside the master key.
+
+    Raises:
+        app.nets.files.NetUnusable: if a net cannot be used.
+        app.ensemble.NetsDisagree: if the nets cannot vote together.
+    """
+    scheme, _, file = settings.gallery_url.partition(":///")
+    beside = Path(file) if scheme == "sqlite" else settings.master_key_file
+    choice = PrecisionChoice(settings.precision, beside.with_name(CACHE))
+    return load(settings.models_dir, settings.nets, settings.engine, choice)
 
 
 def master_keys(settings: Settings) -> MasterKeys:

@@ -28,6 +28,7 @@ COMMANDS = {
     "ablate": "Trains nets with many recipes and compares them.",
     "export": "Writes a trained net as a new version for the service.",
     "fuse": "Weighs and calibrates exported nets together.",
+    "quantize": "Writes fused nets in int8, and proves which precisions decide alike.",
     "evaluate": "Measures exported nets on the test part of their database and on strangers.",
     "benchmark": "Measures exported nets on any database, by ISO/IEC 19795-1.",
     "train-finder": "Trains the net that finds the palm in a photograph of a hand.",

@@ -242,6 +242,9 @@ class Models(BaseModel):
     """The nets that vote, how their scores are fused, and the gallery that they search."""
 
     nets: list[Model] = Field(description="The nets, in the order of PALM_NETS.")
+    precision: str = Field(
+        description="In which the nets are computed: f32, bf16 or int8.", examples=["int8"]
+    )
     weights: list[float] = Field(
         description="Weights of the nets' scores in the fused one, in the same order, each "
         "0 to 1; their sum is 1.",
@@ -257,6 +260,7 @@ class Models(BaseModel):
         """Describes the nets, their fusion and the gallery."""
         return cls(
             nets=[Model.of(net) for net in ensemble.nets],
+            precision=ensemble.precision,
             weights=list(ensemble.fusion.weights),
             cases=CalibratedCase.all_of(ensemble.fusion.calibration),
             gallery=gallery,

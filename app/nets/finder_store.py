@@ -7,15 +7,15 @@ import numpy as np
 
 from app.nets.finder_manifest import FINDER, NEEDED, FinderManifest, read_finder_manifest
 from app.nets.manifest import GOLDEN, verify_listed
-from app.nets.store import (
+from app.nets.running import (
     ENGINES,
     MIN_GOLDEN_CORRELATION,
     Engine,
     NetMismatch,
     correlate,
-    find_version,
     named_failures,
 )
+from app.nets.store import find_version
 from app.palm.finder import Finder
 from app.palm.landmarks import OUTPUTS
 
@@ -28,7 +28,7 @@ def load_finder(models_dir: Path, engine: str = "openvino", version: int | None 
 
     Args:
         models_dir: the store, `finder/<version>/` inside.
-        engine: a key of `app.nets.store.ENGINES`.
+        engine: a key of `app.nets.running.ENGINES`.
         version: its version; None is the highest.
 
     Raises:

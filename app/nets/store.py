@@ -2,11 +2,9 @@
 
 import logging
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +12,10 @@ from numpy.typing import NDArray
 from app.ensemble import Ensemble
 from app.matching.calibration import Calibration
 from app.matching.fusion import Fusion
-from app.matching.maps import Floats, VeinMaps
+from app.matching.maps import VeinMaps
 from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey, TrainedTemplates
-from app.nets.files import NetCorrupt, NetMissing, NetUnusable
+from app.nets.files import NetMissing
 from app.nets.fusion_manifest import FUSION_MANIFEST, FusionEntry, read_fusion_manifest
 from app.nets.manifest import (
     GOLDEN,
@@ -28,36 +26,11 @@ from app.nets.manifest import (
     verify_files,
     versions,
 )
-from app.nets.openvino_engine import OpenvinoEngine
-from app.nets.tensorflow_engine import TensorflowEngine
+from app.nets.precision import F32, Nets, PrecisionChoice
+from app.nets.running import Version, run_nets, run_together
 from app.nets.trained import read_trained
 
 logger = logging.getLogger(__name__)
-
-MIN_GOLDEN_CORRELATION = 0.999
-"""Least correlation of an engine's map with the recorded one."""
-
-
-class NetMismatch(NetUnusable):
-    """The engine does not reproduce the outputs that training recorded."""
-
-
-class Engine(Protocol):
-    """Runs one SavedModel."""
-
-    def maps(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """Maps uint8 [B, H, W, 3] to float32 [B, S, S, C] and [B, S, S]; thread-safe."""
-        ...
-
-    def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> dict[str, Floats]:
-        """Maps images uint8 [B, H, W, C] to outputs by name, float32; thread-safe."""
-        ...
-
-
-ENGINES: dict[str, Callable[[Path], Engine]] = {
-    "openvino": OpenvinoEngine,
-    "tensorflow": TensorflowEngine,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +42,7 @@ class LoadedNet:
     trained: TrainedTemplates
     cohort: Cohort
     test_pairs: VeinMaps
-    engine: Engine
+    run: Callable[[NDArray[np.uint8]], VeinMaps]
 
     @property
     def key(self) -> NetKey:
@@ -93,10 +66,15 @@ class LoadedNet:
 
     def maps(self, images: NDArray[np.uint8]) -> VeinMaps:
         """Computes the vein maps of uint8 [B, input_px, input_px, 3], not scaled yet."""
-        return VeinMaps.of(*self.engine.maps(images))
+        return self.run(images)
 
 
-def load_ensemble(models_dir: Path, names: Sequence[str], engine: str) -> Ensemble:
+def load_ensemble(
+    models_dir: Path,
+    names: Sequence[str],
+    engine: str,
+    precision: PrecisionChoice = F32,
+) -> Ensemble:
     """Loads the nets that vote together, and their fusion.
 
     Of several nets, those without a pinned version take the versions of the first entry in
@@ -106,26 +84,34 @@ def load_ensemble(models_dir: Path, names: Sequence[str], engine: str) -> Ensemb
     Args:
         models_dir: the store, `<net>/<version>/` inside.
         names: at least one; `vgg16`, or `vgg16:8` to pin version 8.
-        engine: a key of `ENGINES`.
+        engine: a key of `app.nets.running.ENGINES`.
+        precision: how the precision is chosen; TensorFlow computes in float32.
 
     Raises:
-        NetUnusable: see `load_nets`.
+        NetUnusable: see `load_nets`; or if the precision cannot be served.
         NetMissing: if fusion.json has no entry of these nets and versions.
         NetCorrupt: if fusion.json is damaged.
         app.ensemble.NetsDisagree: if the nets are not of one training.
     """
     wanted = _parse(names)
-    if len(wanted) == 1:
-        (net,) = load_nets(models_dir, names, engine)
-        return Ensemble((net,), Fusion((1.0,), net.calibration))
     newest = [find_version(models_dir, net, version) for net, version in wanted.items()]
-    entry = _find_fusion(models_dir, wanted)
-    folders = [find_version(models_dir, net, entry.versions[net]) for net in wanted]
+    if len(wanted) == 1:
+        folders, fusion = newest, None
+    else:
+        entry = _find_fusion(models_dir, wanted)
+        folders = [find_version(models_dir, net, entry.versions[net]) for net in wanted]
+        fusion = entry.fusion(tuple(wanted))
     for folder in newest:
         if folder not in folders and not any(wanted.values()):
             logger.warning("%s is not served until `python -m training fuse` has run", folder)
-    nets = tuple(_load_net(folder, engine) for folder in folders)
-    return Ensemble(nets, entry.fusion(tuple(wanted)))
+    opened = [_read(folder) for folder in folders]
+    served, running = run_together(models_dir, opened, engine, precision)
+    nets = tuple(_load(one, running, place) for place, one in enumerate(opened))
+
+    def together(images: NDArray[np.uint8]) -> list[VeinMaps]:
+        return [VeinMaps.of(*outputs) for outputs in running.maps(images)]
+
+    return Ensemble(nets, fusion or Fusion((1.0,), nets[0].calibration), together, served)
 
 
 def load_nets(models_dir: Path, names: Sequence[str], engine: str) -> list[LoadedNet]:
@@ -143,7 +129,8 @@ def load_nets(models_dir: Path, names: Sequence[str], engine: str) -> list[Loade
         NetUnusable: if the engine is not installed, or a net's folder cannot be read.
     """
     folders = [find_version(models_dir, *wanted) for wanted in _parse(names).items()]
-    return [_load_net(folder, engine) for folder in folders]
+    opened = [_read(folder) for folder in folders]
+    return [_load(one, run_nets([one], engine), 0) for one in opened]
 
 
 def _parse(names: Sequence[str]) -> dict[str, int | None]:
@@ -188,61 +175,21 @@ def _find_fusion(models_dir: Path, wanted: Mapping[str, int | None]) -> FusionEn
     return entry
 
 
-def _load_net(folder: Path, engine: str) -> LoadedNet:
+def _read(folder: Path) -> Version:
+    """Opens a version and compares every file with its checksum."""
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    trained = read_trained(folder, manifest)
-    with named_failures(folder, engine):
-        running = ENGINES[engine](folder)
-        _compare_with_golden(folder, manifest, running, engine)
-    with np.load(folder / GOLDEN) as golden:
+    return Version(folder, manifest)
+
+
+def _load(version: Version, nets: Nets, place: int) -> LoadedNet:
+    """Returns the net that has this place among those that run together."""
+    trained = read_trained(version.folder, version.manifest)
+
+    def run(images: NDArray[np.uint8]) -> VeinMaps:
+        return VeinMaps.of(*nets.maps(images)[place])
+
+    with np.load(version.folder / GOLDEN) as golden:
         pairs = VeinMaps.of(golden["map"], golden["mask"])
-    cohort = Cohort.of(trained)
-    return LoadedNet(manifest, manifest.calibration, trained, cohort, pairs, running)
-
-
-@contextmanager
-def named_failures(folder: Path, engine: str) -> Generator[None]:
-    """Turns what an engine raises while it loads and tries a net into `NetUnusable`."""
-    try:
-        yield
-    except NetMismatch:
-        raise
-    except ImportError as error:
-        raise NetUnusable(
-            f"the {engine} engine is not installed ({error}): install it or choose another"
-        ) from error
-    except Exception as error:  # every engine raises errors of its own
-        why = " ".join(str(error).split())
-        raise NetCorrupt(f"{folder} cannot be run by {engine}: {why}; export it again") from error
-
-
-def _compare_with_golden(folder: Path, manifest: Manifest, engine: Engine, name: str) -> None:
-    """Compares the engine's maps with the recorded ones, all images at once and one by one."""
-    with np.load(folder / GOLDEN) as golden:
-        images, expected, mask = golden["images"], golden["map"], golden["mask"]
-    side, channels = manifest.map_format.shape
-    shapes = (len(images), side, side, channels), (len(images), side, side)
-    if (expected.shape, mask.shape) != shapes:
-        raise ValueError(f"{GOLDEN} holds {expected.shape} and {mask.shape}, not {shapes}")
-    one_by_one = [engine.maps(image[None]) for image in images]
-    for maps, masks in (
-        engine.maps(images),
-        (np.concatenate([m for m, _ in one_by_one]), np.concatenate([m for _, m in one_by_one])),
-    ):
-        if (maps.shape, masks.shape) != shapes:
-            raise ValueError(f"the net computes {maps.shape} and {masks.shape}, not {shapes}")
-        correlation = float(np.min([*map(correlate, maps, expected)]))  # NaN if one is NaN
-        same_mask = bool(((masks > 0.5) == (mask > 0.5)).all())
-        if not (correlation >= MIN_GOLDEN_CORRELATION and same_mask):
-            raise NetMismatch(
-                f"{name} does not reproduce {folder / GOLDEN}: correlation {correlation:.5f}, at "
-                f"least {MIN_GOLDEN_CORRELATION} is needed; same mask: {same_mask}; choose another "
-                "engine or export the net again"
-            )
-
-
-def correlate(found: Floats, expected: Floats) -> float:
-    """Returns the correlation of two arrays about 0; NaN if one holds NaN."""
-    lengths = np.linalg.norm(found) * np.linalg.norm(expected)
-    return float((found * expected).sum() / max(lengths, 1e-12))
+    manifest = version.manifest
+    return LoadedNet(manifest, manifest.calibration, trained, Cohort.of(trained), pairs, run)

@@ -1,6 +1,6 @@
 """The whole application with toy nets of 32 px and a real gallery file."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from app.matching.scores import Cohort
 from app.matching.templates import MapFormat, NetKey, TrainedTemplates
 from app.palm.finder import Finder
 from app.settings import Settings
+from app.wiring import LoadEnsemble
 from tests.app.conftest import encode
 from tests.app.palm.toy_net import SIDE, see_hands_or_crops
 
@@ -93,13 +94,13 @@ class ToyNet:
         return VeinMaps.of(standardised(features @ self._mix), np.ones(places.shape, np.float32))
 
 
-Load = Callable[[Path, Sequence[str], str], Ensemble]
+Load = LoadEnsemble
 
 
 def load_only(net: ToyNet) -> Load:
     """Returns a loader of an ensemble of one net."""
     ensemble = Ensemble((net,), Fusion((1.0,), ToyNet.calibration))
-    return lambda _models_dir, _names, _engine: ensemble
+    return lambda *_: ensemble
 
 
 @cache
@@ -121,7 +122,7 @@ def verify(client: TestClient, subject_id: str, *files: bytes) -> Any:
     return client.post("/v1/verify", data={"subject_id": subject_id}, files=images(*files))
 
 
-def load_toy_ensemble(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+def load_toy_ensemble(*_: object) -> Ensemble:
     return toy_ensemble()
 
 

@@ -34,7 +34,7 @@ TOO_LOW = Calibration((Case(False, 1, 1, 0.05, (Threshold(0.05, 1e-1), Threshold
 def loader(calibration: Calibration) -> Load:
     """Returns a loader of the toy nets, fused with a calibration."""
     ensemble = Ensemble(toy_ensemble().nets, Fusion((0.25, 0.25, 0.5), calibration))
-    return lambda _models_dir, _names, _engine: ensemble
+    return lambda *_: ensemble
 
 
 def calibrate(settings: Settings, load: Load) -> SiteReport:

@@ -1,7 +1,6 @@
 """The start: what is logged, and a service with broken parts."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from tests.app.api.conftest import (
 from tests.app.conftest import execute
 
 
-def load_broken(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+def load_broken(*_: object) -> Ensemble:
     raise NetCorrupt("models_store/vgg16/1/saved_model.pb has another checksum")
 
 
@@ -66,6 +65,7 @@ def test_the_start_logs_what_is_served(
     assert line.fields == {
         "nets": ["alexnet/1", "vgg16/1", "vgg19/1"],
         "engine": "openvino",
+        "precision": "f32",
         "gallery": settings.gallery_url,
         "subjects": 3,
         "without_templates": 0,
@@ -165,7 +165,7 @@ def test_a_damaged_template_keeps_everybody_from_a_wrong_answer_until_it_is_dele
         assert identify(client, png(1)).json()["decision"] == "match"
 
 
-def renamed(_models_dir: Path, _names: Sequence[str], _engine: str) -> Ensemble:
+def renamed(*_: object) -> Ensemble:
     """Loads nets whose maps cannot be compared with those of the toy ensemble."""
     nets = tuple(ToyNet(name, seed) for name, seed in (("alexnet", 7), ("vgg16", 8)))
     return Ensemble(nets, Fusion((0.5, 0.5), ToyNet.calibration))

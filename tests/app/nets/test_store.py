@@ -13,7 +13,8 @@ from app.matching.calibration import Threshold
 from app.matching.maps import MapShape
 from app.matching.templates import MapFormat, NetKey
 from app.nets.files import NetCorrupt, NetMissing, NetUnusable
-from app.nets.store import LoadedNet, NetMismatch, load_ensemble, load_nets
+from app.nets.running import NetMismatch
+from app.nets.store import LoadedNet, load_ensemble, load_nets
 from app.settings import Settings
 from tests.app.nets.conftest import add_version, fusion_cases, seal, write_fusions
 
