@@ -50,7 +50,12 @@ class OpenvinoNets:
     """
 
     def __init__(
-        self, folders: Mapping[str, Path], precision: str = "f32", quantised: Path | None = None
+        self,
+        folders: Mapping[str, Path],
+        precision: str = "f32",
+        quantised: Path | None = None,
+        *,
+        side_by_side: bool = True,
     ) -> None:
         """Reads and compiles the nets.
 
@@ -59,6 +64,8 @@ class OpenvinoNets:
             precision: f32, bf16 or int8. bf16 computes preprocessing, mask and standardisation in
                 float32: local contrast is a small difference of large numbers.
             quantised: the model of `merge`, quantised, which may hold further nets; for int8.
+            side_by_side: whether images that come while another one is computed have a core each;
+                False gives every image all cores, one image after the other.
         """
         self._names = [f"{net}/{output}" for net in folders for output in OUTPUTS]
         model = openvino().Core().read_model(quantised) if quantised else merge(folders)
@@ -67,7 +74,8 @@ class OpenvinoNets:
         if precision == "bf16":
             head, model = _split(model)
             self._head = _Compiled(head, "f32")
-        self._body = _Body(model, "bf16" if precision == "bf16" else "f32")
+        body = _Body if side_by_side else _Compiled
+        self._body = body(model, "bf16" if precision == "bf16" else "f32")
 
     def maps(self, images: NDArray[np.uint8]) -> list[tuple[Floats, Floats]]:
         """Maps uint8 [B, H, W, 3] to each net's maps [B, S, S, C] and masks [B, S, S], float32."""
