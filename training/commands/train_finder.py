@@ -15,8 +15,8 @@ from training.finder.runs import read_run
 from training.fit.options import require_at_least
 from training.fit.verdict import Verdict
 
-AVERAGED = 0.998
-"""Share of the weights' running mean that a step keeps: a mean over about 500 steps."""
+AVERAGED = 0.995
+"""Share of the weights' running mean that a step keeps: a mean over about 200 steps."""
 
 LEAST_CERTAINTY = 0.5
 """Certainty from which a hand counts as found while the net is trained; `export-finder` measures

@@ -6,6 +6,7 @@ that only draw start faster and need less memory.
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from training.fit.augmentation import degrade
 from training.synthetic.anatomy import LAYERS
 from training.synthetic.cameras import draw_camera
 from training.synthetic.canvas import CANVAS_PX, Layers
+from training.synthetic.canvas import PX_PER_MM as PX_PER_MM_OF_CANVAS
 from training.synthetic.capture import shoot
 from training.synthetic.hands import PALM_WIDTH_MM, TUNING_HANDS, HandStyle, draw_masked_hand
 from training.synthetic.pairs import Pixels
@@ -38,6 +40,10 @@ TEXTURES = 3
 
 SHEET = 20
 """Samples on a sheet: four views of each hand, four crops, and four views of neither."""
+
+VEINS = tuple(LAYERS.index(name) for name in ("deep_veins", "shallow_veins"))
+LINES = tuple(LAYERS.index(name) for name in ("principal_lines", "wrinkles"))
+MIDDLE = (CANVAS_PX / 2, CANVAS_PX / 2)
 
 HANDS = replace(
     TUNING_HANDS,
@@ -91,13 +97,13 @@ def draw_sheet(
     samples: list[Sample] = []
     for index in range(PHOTOS):
         style = TILTED_HANDS if index == PHOTOS - 1 else HANDS
-        photo = draw_photo(_take(palms, rng), seed, PHOTOS * number + index, rng, style)
+        photo = draw_photo(_mix(palms, rng), seed, PHOTOS * number + index, rng, style)
         samples += view_hand(photo, rng, side_px)
         if index == 0:
             samples.append(cut_crop(photo, rng, side_px))
         if index == 1:
             samples.append(look_away(photo, rng, side_px))
-    samples += [draw_crop(_take(palms, rng), rng, side_px) for _ in range(CROPS)]
+    samples += [draw_crop(_mix(palms, rng), rng, side_px) for _ in range(CROPS)]
     samples += [draw_nothing(rng, side_px) for _ in range(TEXTURES)]
     views = np.stack([relight(sample.view, rng) for sample in samples])[..., None]
     return views, np.stack([sample.target() for sample in samples])
@@ -223,10 +229,24 @@ def draw_nothing(rng: np.random.Generator, side_px: int) -> Sample:
     return turn_randomly(nothing, rng)
 
 
-def _take(palms: ImageFile, rng: np.random.Generator) -> Layers:
-    """Returns the layers of one of the palms."""
-    chosen = palms[rng.integers(palms.shape[0], size=1)]
-    return chosen.reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
+def _mix(palms: ImageFile, rng: np.random.Generator) -> Layers:
+    """Returns the veins of one palm with the skin of another, each turned, enlarged and moved.
+
+    A few hundred palms show the net too few veins beside a gap, which it then takes for its end.
+    """
+    chosen = palms[rng.integers(palms.shape[0], size=2)]
+    veins, skin = chosen.reshape(2, len(LAYERS), CANVAS_PX, CANVAS_PX)
+    mixed = skin.copy()
+    for source, numbers in ((veins, VEINS), (skin, LINES)):
+        mirrored = rng.random() < 0.5
+        move = cv2.getRotationMatrix2D(MIDDLE, rng.normal(0, 8), np.exp(rng.normal(0, 0.08)))
+        move[:, 2] += rng.normal(0, 4 * PX_PER_MM_OF_CANVAS, 2)
+        for number in numbers:
+            layer = source[number, :, ::-1].copy() if mirrored else source[number]
+            mixed[number] = cv2.warpAffine(
+                layer, move, (CANVAS_PX, CANVAS_PX), borderMode=cv2.BORDER_REFLECT_101
+            )
+    return mixed
 
 
 def _anywhere(photo: Photo, rng: np.random.Generator, side_px: int, spread: float = 0.3) -> Square:
