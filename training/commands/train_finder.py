@@ -102,7 +102,7 @@ def train_finder(config: TrainFinderConfig, callbacks: Sequence[Any] = ()) -> Ve
         net = build_finder(config.side_px)
         averaged = build_finder(config.side_px)
     if config.start and not epochs_done(config.out):
-        _load_start(net, config.start, config.side_px)
+        load_start(net, config.start, config.side_px)
     palms = draw_palms(config.palms, config.seed, config.scratch)
     images = draw_images(config.monitor)
     write_settings(settings, config.out)
@@ -132,8 +132,18 @@ def train_finder(config: TrainFinderConfig, callbacks: Sequence[Any] = ()) -> Ve
     return _verdict(config, rows[-1])
 
 
-def _load_start(net: Any, start: Path, side_px: int) -> None:
-    """Sets the weights of a net to those of a run or of a version."""
+def load_start(net: Any, start: Path, side_px: int) -> None:
+    """Sets the weights of a finder's net to those of a run or of a version.
+
+    Args:
+        net: a net from `training.finder.net.build_finder`, not folded.
+        start: folder of a run of `train-finder`, or of a version.
+        side_px: side of the net's views.
+
+    Raises:
+        ValueError: if it is neither, or its views have another side.
+        app.nets.files.NetCorrupt: if a file of the version is damaged.
+    """
     from training.fit.checkpoint import load_best
     from training.fit.start import is_version
     from training.versions.finder import read_finder_net

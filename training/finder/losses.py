@@ -40,7 +40,7 @@ class _Weighted(keras.losses.Loss):
 
 
 class LandmarkLoss(_Weighted):
-    """Cross-entropy between the places of landmarks and `place_targets`, and `far_off`, of hands."""
+    """Cross-entropy of the landmarks' places with `place_targets`, and `far_off`, of hands."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Maps targets [B, T] and logits [B, G, G, 4] to losses [B]."""

@@ -97,13 +97,13 @@ def draw_sheet(
     samples: list[Sample] = []
     for index in range(PHOTOS):
         style = TILTED_HANDS if index == PHOTOS - 1 else HANDS
-        photo = draw_photo(_mix(palms, rng), seed, PHOTOS * number + index, rng, style)
+        photo = draw_photo(mix(palms, rng), seed, PHOTOS * number + index, rng, style)
         samples += view_hand(photo, rng, side_px)
         if index == 0:
             samples.append(cut_crop(photo, rng, side_px))
         if index == 1:
             samples.append(look_away(photo, rng, side_px))
-    samples += [draw_crop(_mix(palms, rng), rng, side_px) for _ in range(CROPS)]
+    samples += [draw_crop(mix(palms, rng), rng, side_px) for _ in range(CROPS)]
     samples += [draw_nothing(rng, side_px) for _ in range(TEXTURES)]
     views = np.stack([relight(sample.view, rng) for sample in samples])[..., None]
     return views, np.stack([sample.target() for sample in samples])
@@ -229,7 +229,7 @@ def draw_nothing(rng: np.random.Generator, side_px: int) -> Sample:
     return turn_randomly(nothing, rng)
 
 
-def _mix(palms: ImageFile, rng: np.random.Generator) -> Layers:
+def mix(palms: ImageFile, rng: np.random.Generator) -> Layers:
     """Returns the veins of one palm with the skin of another, each turned, enlarged and moved.
 
     A few hundred palms show the net too few veins beside a gap, which it then takes for its end.

@@ -75,9 +75,7 @@ def require_divisible(batch_size: int, devices: int) -> None:
         )
 
 
-def adam(
-    learning_rate: Any, clip_norm: float, averaged: float = 0.0
-) -> keras.optimizers.Optimizer:
+def adam(learning_rate: Any, clip_norm: float, averaged: float = 0.0) -> keras.optimizers.Optimizer:
     """Returns an Adam optimizer that clips each weight's gradient of the whole batch.
 
     Args:
