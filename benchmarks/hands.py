@@ -1,6 +1,7 @@
 """Measures how well hands are found on drawn hands that the finder was not tuned on.
 
     python -m benchmarks.hands [--hands 2000] [--crops 500] [--nothing 500] [--seed 901]
+        [--photos DIR]
 
 The hands are of the style `JUDGE_HANDS`, with backgrounds and sensors of their own.
 """
@@ -9,7 +10,7 @@ import argparse
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from app.palm.landmarks import DIRECTIONS
 from app.palm.reader import TURNED, PalmReader
 from app.settings import Settings
 from benchmarks.machine import as_sentence, describe_machine
-from benchmarks.no_palms import NO_PALMS
+from benchmarks.no_palms import NO_PALMS, kinds_in
 from training.metrics.rates import wilson_interval
 from training.report.files import write_text
 from training.synthetic.hands import JUDGE_HANDS, HandGeometry, draw_hand
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--hands", type=int, default=2000)
     parser.add_argument("--crops", type=int, default=500, help="drawn crops, of all styles in turn")
     parser.add_argument("--nothing", type=int, default=500, help="images that show no palm")
+    parser.add_argument("--photos", type=Path, help="folder of other photographs without a palm")
     parser.add_argument("--seed", type=int, default=901)
     parser.add_argument("--repeats", type=int, default=10, help="images timed in each size")
     parser.add_argument("--json", type=Path, help="where to write the figures")
@@ -83,6 +85,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     machine = describe_machine()
     finder = load_finder(options.models)
+    others = {**NO_PALMS, **(kinds_in(options.photos) if options.photos else {})}
     palms = [draw_identity(options.seed, i) for i in range(PALMS)]
     outcomes = [
         judge(options.seed, i, palms[i % PALMS], finder)
@@ -94,7 +97,7 @@ def main() -> None:
         "hands": {name: share(chosen) for name, chosen in conditions(outcomes).items()},
         "crops": count_kinds(draw_crops(options.crops, options.seed), finder),
         "directions": tell_directions(draw_crops(options.crops, options.seed), finder),
-        "nothing": count_kinds(draw_others(options.nothing, options.seed), finder),
+        "nothing": count_kinds(draw_others(options.nothing, options.seed, others), finder),
         "enroll from": Settings.model_fields["quality_enroll"].default,
         "ms": {name: time_size(size, options, finder) for name, size in SIZES.items()},
     }
@@ -176,9 +179,11 @@ def draw_crops(count: int, seed: int) -> Iterator[tuple[str, NDArray[np.uint8]]]
         yield name, photograph(number, seed=seed, style=style, sessions=1, shots=1)[0][0]
 
 
-def draw_others(count: int, seed: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def draw_others(
+    count: int, seed: int, others: Mapping[str, Callable[[np.random.Generator], NDArray[np.uint8]]]
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Draws images that show no palm, of all kinds in turn."""
-    kinds = list(NO_PALMS.items())
+    kinds = list(others.items())
     for number in tqdm(range(count), "no palms"):
         name, draw = kinds[number % len(kinds)]
         yield name, draw(np.random.default_rng([seed, number]))

@@ -6,8 +6,9 @@ scikit-learn (a building, a flower).
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import matplotlib.font_manager
@@ -20,6 +21,8 @@ from sklearn.datasets import load_sample_image
 
 Pixels = NDArray[np.uint8]
 Generator = np.random.Generator
+
+PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
 
 SIDES_PX = (96, 640)
 """Least and greatest side of the images that are drawn."""
@@ -160,6 +163,25 @@ NO_PALMS: Mapping[str, Callable[[Generator], Pixels]] = {
     "foot": foot,
 }
 """What draws one image of each kind, uint8 [H, W] or RGB [H, W, 3]."""
+
+
+def kinds_in(folder: Path) -> dict[str, Callable[[Generator], Pixels]]:
+    """Returns what cuts a part out of each photograph of a folder, by the names of the files.
+
+    Raises:
+        ValueError: if the folder holds none.
+    """
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in PHOTOGRAPHS)
+    if not files:
+        raise ValueError(
+            f"--photos {folder} holds no {', '.join(PHOTOGRAPHS)}: name another folder"
+        )
+    return {path.name: partial(_part_of, path) for path in files}
+
+
+def _part_of(path: Path, rng: Generator) -> Pixels:
+    photo = np.asarray(Image.open(path).convert("RGB"), np.uint8)
+    return _cut(rng, photo, least=0.2)
 
 
 @cache

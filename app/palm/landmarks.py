@@ -17,7 +17,7 @@ DIRECTIONS = ("up", "right", "down", "left")
 
 OUTPUTS = ("landmarks", "skin", "kind", "left", "direction")
 
-_REACH = 3
+REACH = 3
 """Places around a peak that its position is the mean of: three deviations of the targets."""
 
 Floats = NDArray[np.float32]
@@ -90,8 +90,8 @@ def decode(logits: Floats, size_px: int) -> tuple[NDArray[np.float64], NDArray[n
     points, mass = np.empty((count, 2)), np.empty(count)
     for k, peak in enumerate(odds.argmax(axis=1).tolist()):
         row, column = divmod(peak, grid)
-        top, left = max(row - _REACH, 0), max(column - _REACH, 0)
-        near = np.s_[top : row + _REACH + 1, left : column + _REACH + 1]
+        top, left = max(row - REACH, 0), max(column - REACH, 0)
+        near = np.s_[top : row + REACH + 1, left : column + REACH + 1]
         around = odds[k].reshape(grid, grid)[near]
         mass[k] = around.sum()
         points[k] = left + _mean_place(around.sum(axis=0)), top + _mean_place(around.sum(axis=1))

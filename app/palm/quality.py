@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from app.palm.errors import PoorQuality
 from app.palm.hand import Region
-from app.palm.roi import vein_channel
 
 ENOUGH = 50
 """Score of the middle point of every scale."""
@@ -220,7 +219,7 @@ def assess(
     """Measures the quality of a palm's square.
 
     Args:
-        image: uint8 [H, W] or RGB [H, W, 3], from which the square was cut.
+        image: uint8 [H, W], from which the square was cut: one channel.
         region: where the palm lies in it.
         square: uint8 [S, S], the palm's square.
         skin: share of the square that lies on the hand.
@@ -272,14 +271,17 @@ def _around(image: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
     """Returns the part of the image around the square, in its own pixels, uint8 [h, w]."""
     ends = np.ceil([region.square.corners.min(axis=0), region.square.corners.max(axis=0)])
     (left, top), (right, bottom) = np.clip(ends, 0, image.shape[1::-1]).astype(int)
-    return vein_channel(image[top:bottom, left:right])
+    return image[top:bottom, left:right]
 
 
 def _blocks(grey: NDArray[np.uint8]) -> float:
     """Returns how much larger the steps between blocks are than those within, at least 1."""
     found = [1.0]
-    for rows in (grey, grey.T) if grey.size else ():
-        steps = np.abs(np.diff(rows.astype(np.int16), axis=1)).mean(axis=0)
+    if min(grey.shape) < 2:
+        return 1.0
+    across, down = cv2.absdiff(grey[:, 1:], grey[:, :-1]), cv2.absdiff(grey[1:], grey[:-1])
+    for beside, axis in ((across, 0), (down, 1)):
+        steps = np.asarray(cv2.reduce(beside, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F)).ravel()
         whole = len(steps) // BLOCK_PX * BLOCK_PX
         if not whole:
             continue

@@ -92,13 +92,14 @@ class PalmReader:
     def find(self, image: NDArray[np.uint8], size_px: int, mode: CaptureMode | None = None) -> Palm:
         """Finds the palm in an image that is decoded; see `read`."""
         region = locate(image, self._finder, mode or self._mode)
+        veins = vein_channel(image)
         if region.hand is None:
-            pixels = prepare(image, size_px)
+            pixels = prepare(veins, size_px)
             skin = np.ones((size_px, size_px), np.bool_)
         else:
-            square, skin = cut(vein_channel(image), region.hand, size_px)
+            square, skin = cut(veins, region.hand, size_px)
             pixels = as_input(square)
-        quality = assess(image, region, pixels[..., 0], float(skin.mean()))
+        quality = assess(veins, region, pixels[..., 0], float(skin.mean()))
         return Palm((image.shape[0], image.shape[1]), region, pixels, skin, quality)
 
 

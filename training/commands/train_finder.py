@@ -9,10 +9,14 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from app.nets.finder_manifest import read_finder_manifest
 from training.database.image_files import default_scratch
 from training.finder.runs import read_run
 from training.fit.options import require_at_least
 from training.fit.verdict import Verdict
+
+AVERAGED = 0.995
+"""Share of the weights' running mean that a step keeps: a mean over about 200 steps."""
 
 LEAST_CERTAINTY = 0.5
 """Certainty from which a hand counts as found while the net is trained; `export-finder` measures
@@ -28,7 +32,8 @@ class TrainFinderConfig:
 
     Attributes:
         out: folder of the run, created if missing. The same command resumes the run in it.
-        start: folder of a run to start from, trained on other images: give another seed.
+        start: folder of a run to start from, trained on other images: give another seed. Or of a
+            version, such as models_store/finder/4.
         epochs: number of epochs, at least 1. The learning rate falls to 0 over all of them.
         images: views in an epoch, at least one batch; every view is new.
         batch_size: views in a training step, a multiple of 20.
@@ -79,7 +84,8 @@ def train_finder(config: TrainFinderConfig, callbacks: Sequence[Any] = ()) -> Ve
     from training.finder.losses import losses
     from training.finder.net import build_finder, require_side
     from training.finder.stream import SampleStream
-    from training.fit.checkpoint import Checkpoint, epochs_done, load_best, read_history
+    from training.fit.average import RunningMean
+    from training.fit.checkpoint import Checkpoint, epochs_done, read_history
     from training.fit.devices import use_precision
     from training.fit.loop import fit
     from training.fit.plan import Plan
@@ -94,10 +100,9 @@ def train_finder(config: TrainFinderConfig, callbacks: Sequence[Any] = ()) -> Ve
     keras.utils.set_random_seed(config.seed)
     with use_precision(settings["precision"]):
         net = build_finder(config.side_px)
+        averaged = build_finder(config.side_px)
     if config.start and not epochs_done(config.out):
-        if (side := read_run(config.start, "--from")["side_px"]) != config.side_px:
-            raise ValueError(f"--from {config.start} has --side-px {side}, not {config.side_px}")
-        load_best(net, config.start)
+        load_start(net, config.start, config.side_px)
     palms = draw_palms(config.palms, config.seed, config.scratch)
     images = draw_images(config.monitor)
     write_settings(settings, config.out)
@@ -115,12 +120,46 @@ def train_finder(config: TrainFinderConfig, callbacks: Sequence[Any] = ()) -> Ve
             {"finder": net},
             batches,
             losses(),
-            Plan(epochs=config.epochs, learning_rate=config.learning_rate),
+            Plan(epochs=config.epochs, learning_rate=config.learning_rate, averaged=AVERAGED),
             seed=config.seed,
-            callbacks=[*callbacks, FinderMonitor(net, images, LEAST_CERTAINTY)],
-            checkpoint=Checkpoint(config.out),
+            callbacks=[
+                *callbacks,
+                RunningMean(averaged),
+                FinderMonitor(averaged, images, LEAST_CERTAINTY),
+            ],
+            checkpoint=Checkpoint(config.out, parts={config.out: averaged}),
         )
     return _verdict(config, rows[-1])
+
+
+def load_start(net: Any, start: Path, side_px: int) -> None:
+    """Sets the weights of a finder's net to those of a run or of a version.
+
+    Args:
+        net: a net from `training.finder.net.build_finder`, not folded.
+        start: folder of a run of `train-finder`, or of a version.
+        side_px: side of the net's views.
+
+    Raises:
+        ValueError: if it is neither, or its views have another side.
+        app.nets.files.NetCorrupt: if a file of the version is damaged.
+    """
+    from training.fit.checkpoint import load_best
+    from training.fit.start import is_version
+    from training.versions.finder import read_finder_net
+    from training.versions.read import copy_body
+
+    version = is_version(start)
+    settings = read_finder_manifest(start).training if version else read_run(start, "--from")
+    if settings["side_px"] != side_px:
+        raise ValueError(
+            f"--from {start} has --side-px {settings['side_px']}, not {side_px}: give "
+            f"--side-px {settings['side_px']}"
+        )
+    if version:
+        copy_body(read_finder_net(start), net)
+    else:
+        load_best(net, start)
 
 
 def _require_sensible(config: TrainFinderConfig) -> None:

@@ -12,6 +12,10 @@ OTHER_BACKGROUND = 0.35
 """Probability that a texture replaces the background of a hand."""
 
 
+LIKE_SKIN = 0.5
+"""Probability that such a texture is about as bright as the hand, whose outline is hard to see."""
+
+
 def change_background(view: Pixels, mask: Pixels, rng: np.random.Generator) -> Pixels:
     """Replaces the background of a hand by a texture, or inverts it, or leaves it as it is.
 
@@ -22,7 +26,10 @@ def change_background(view: Pixels, mask: Pixels, rng: np.random.Generator) -> P
     """
     chance = rng.random()
     if chance < OTHER_BACKGROUND:
-        other = np.clip(255 * draw_texture(rng, view.shape[0]), 0, 255)
+        other = 255 * draw_texture(rng, view.shape[0])
+        if rng.random() < LIKE_SKIN and (mask > 127).any():
+            other += np.float32(view[mask > 127].mean() + rng.normal(0, 12)) - other.mean()
+        other = np.clip(other, 0, 255)
     elif chance < OTHER_BACKGROUND + 0.08:
         other = 255 - view.astype(np.float32)
     else:

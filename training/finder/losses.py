@@ -5,11 +5,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from app.palm.landmarks import DIRECTIONS, KINDS, LANDMARKS
+from app.palm.landmarks import DIRECTIONS, KINDS, LANDMARKS, REACH
 from training.finder.targets import CROP, DIRECTION_AT, HAND, KIND_AT, LEFT_AT, SKIN_AT, STRIDE
 
 SPREAD = 1.0
 """Standard deviation of a landmark's target, in places of the grid."""
+
+FAR_OFF = 1.0
+"""Weight of `far_off` beside the cross-entropy of the landmarks."""
+
+QUADRATIC = 0.25
+"""Distance of a mean place from its landmark up to which the loss is quadratic, in places."""
 
 WEIGHTS = {"landmarks": 1.0, "skin": 1.0, "kind": 0.5, "left": 0.5, "direction": 0.5}
 """Weights of the losses in their sum."""
@@ -34,15 +40,17 @@ class _Weighted(keras.losses.Loss):
 
 
 class LandmarkLoss(_Weighted):
-    """Cross-entropy between the places of landmarks and `place_targets`, of hands alone."""
+    """Cross-entropy of the landmarks' places with `place_targets`, and `far_off`, of hands."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Maps targets [B, T] and logits [B, G, G, 4] to losses [B]."""
         grid, count = y_pred.shape[1], len(LANDMARKS)
-        wanted = ops.reshape(place_targets(y_true[:, :KIND_AT], grid), (-1, grid * grid, count))
+        points = y_true[:, :KIND_AT]
+        wanted = ops.reshape(place_targets(points, grid), (-1, grid * grid, count))
         found: Any = ops.log_softmax(ops.reshape(y_pred, (-1, grid * grid, count)), axis=1)
-        likelihood: Any = ops.mean(ops.sum(wanted * found, axis=1), axis=1)
-        return -self.weight * _is(HAND, y_true) * likelihood
+        entropy: Any = -ops.mean(ops.sum(wanted * found, axis=1), axis=1)
+        odds = ops.reshape(ops.exp(found), (-1, grid, grid, count))
+        return self.weight * _is(HAND, y_true) * (entropy + FAR_OFF * far_off(points, odds))
 
 
 class SkinLoss(_Weighted):
@@ -102,6 +110,34 @@ def place_targets(points: Any, grid: int) -> Any:
     across: Any = ops.softmax(-((middles - x) ** 2) / width, axis=1)
     down: Any = ops.softmax(-((middles - y) ** 2) / width, axis=1)
     return down[:, :, None] * across[:, None]
+
+
+def far_off(points: Any, odds: Any) -> Any:
+    """Returns how far from the landmarks the mean places around them are.
+
+    Args:
+        points: float32 [B, 2 K], x and y in px of the view.
+        odds: float32 [B, G, G, K], probabilities of places; those within `REACH` of a landmark
+            count, as `app.palm.landmarks.decode` counts those around the most probable one.
+
+    Returns:
+        float32 [B], mean over the landmarks and axes of Huber's function of the distance in places:
+        quadratic below `QUADRATIC`, then linear.
+    """
+    places: Any = ops.arange(odds.shape[1], dtype="float32")
+    total: Any = 0.0
+    true = (points + 0.5) / STRIDE - 0.5
+    x, y = true[:, None, 0::2], true[:, None, 1::2]
+    across, down = places[None, :, None] - x, places[None, :, None] - y
+    near = ops.cast(ops.abs(down) <= REACH, "float32")[:, :, None]
+    near = near * ops.cast(ops.abs(across) <= REACH, "float32")[:, None]
+    near = near * odds
+    mass = ops.sum(near, axis=(1, 2)) + 1e-6
+    for away in (across[:, None], down[:, :, None]):
+        off: Any = ops.abs(ops.sum(near * away, axis=(1, 2)) / mass)
+        bent = ops.minimum(off, QUADRATIC)
+        total = total + ops.mean(bent * (off - bent / 2) / QUADRATIC, axis=-1)
+    return total / 2
 
 
 def _is(kind: int, y_true: Any) -> Any:

@@ -6,6 +6,7 @@ that only draw start faster and need less memory.
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,9 +21,11 @@ from training.fit.augmentation import degrade
 from training.synthetic.anatomy import LAYERS
 from training.synthetic.cameras import draw_camera
 from training.synthetic.canvas import CANVAS_PX, Layers
+from training.synthetic.canvas import PX_PER_MM as PX_PER_MM_OF_CANVAS
 from training.synthetic.capture import shoot
-from training.synthetic.hands import PALM_WIDTH_MM, TUNING_HANDS, draw_masked_hand
+from training.synthetic.hands import PALM_WIDTH_MM, TUNING_HANDS, HandStyle, draw_masked_hand
 from training.synthetic.pairs import Pixels
+from training.synthetic.scenes import rectangles
 from training.synthetic.sessions import draw_session
 from training.synthetic.styles import TRAINING
 
@@ -38,11 +41,20 @@ TEXTURES = 3
 SHEET = 20
 """Samples on a sheet: four views of each hand, four crops, and four views of neither."""
 
+VEINS = tuple(LAYERS.index(name) for name in ("deep_veins", "shallow_veins"))
+LINES = tuple(LAYERS.index(name) for name in ("principal_lines", "wrinkles"))
+MIDDLE = (CANVAS_PX / 2, CANVAS_PX / 2)
+
 HANDS = replace(
     TUNING_HANDS,
+    scenes=(*TUNING_HANDS.scenes, rectangles),
     sizes=((512, 384), (512, 384), (320, 240), (384, 512), (448, 336), (400, 400), (480, 270)),
 )
-"""The hands to tune with, smaller: a view of 160 px shows no more, and they take half the time."""
+"""The hands to tune with, smaller: a view of 160 px shows no more, and they take half the time. Two
+in seven lie on clutter."""
+
+TILTED_HANDS = replace(HANDS, tilt_deg=(15.0, 45.0))
+"""Hands that look narrower or shorter: one on each sheet."""
 
 PX_PER_MM = (0.32, 1.4)
 """Least and greatest scale of a free view of 160 px: a palm that fills 17 to 74 % of its side."""
@@ -84,21 +96,24 @@ def draw_sheet(
     rng = np.random.default_rng([seed, number, 8])
     samples: list[Sample] = []
     for index in range(PHOTOS):
-        photo = draw_photo(_take(palms, rng), seed, PHOTOS * number + index, rng)
+        style = TILTED_HANDS if index == PHOTOS - 1 else HANDS
+        photo = draw_photo(mix(palms, rng), seed, PHOTOS * number + index, rng, style)
         samples += view_hand(photo, rng, side_px)
         if index == 0:
             samples.append(cut_crop(photo, rng, side_px))
         if index == 1:
             samples.append(look_away(photo, rng, side_px))
-    samples += [draw_crop(_take(palms, rng), rng, side_px) for _ in range(CROPS)]
+    samples += [draw_crop(mix(palms, rng), rng, side_px) for _ in range(CROPS)]
     samples += [draw_nothing(rng, side_px) for _ in range(TEXTURES)]
     views = np.stack([relight(sample.view, rng) for sample in samples])[..., None]
     return views, np.stack([sample.target() for sample in samples])
 
 
-def draw_photo(palm: Layers, seed: int, number: int, rng: np.random.Generator) -> Photo:
+def draw_photo(
+    palm: Layers, seed: int, number: int, rng: np.random.Generator, style: HandStyle = HANDS
+) -> Photo:
     """Draws one hand; colours become grey by any mixture."""
-    image, truth, mask = draw_masked_hand(seed, number, HANDS, palm)
+    image, truth, mask = draw_masked_hand(seed, number, style, palm)
     if image.ndim == 3 and rng.random() < 0.5:
         image = (image @ rng.dirichlet(np.ones(3)).astype(np.float32)).astype(np.uint8)
     return Photo(
@@ -111,10 +126,10 @@ def draw_photo(palm: Layers, seed: int, number: int, rng: np.random.Generator) -
 
 
 def view_hand(photo: Photo, rng: np.random.Generator, side_px: int) -> list[Sample]:
-    """Returns four views of a hand: of all of the image, another one, and two closer ones."""
-    wide = view_whole(photo, rng, side_px), view_freely(photo, rng, side_px)
-    samples = [turn_randomly(sample, rng) for sample in wide]
-    for _ in range(2):
+    """Returns four views of a hand: of all of the image or from any side, and three closer ones."""
+    wide = view_whole if rng.random() < 0.5 else view_freely
+    samples = [turn_randomly(wide(photo, rng, side_px), rng)]
+    for _ in range(3):
         close = view_closely(photo, rng, side_px)
         samples.append(close.mirrored() if rng.random() < 0.5 else close)
     return [replace(s, view=change_background(s.view, s.mask, rng)) for s in samples]
@@ -160,12 +175,13 @@ def view_freely(photo: Photo, rng: np.random.Generator, side_px: int) -> Sample:
 
 
 def view_closely(photo: Photo, rng: np.random.Generator, side_px: int) -> Sample:
-    """Views a palm as the finder does at last, about upright."""
+    """Views a palm as the finder does at last, about upright: in half of the views as exactly."""
     exact = close_view(photo.points[:3])
-    spread = 10.0 if rng.random() < 0.85 else 40.0
-    angle = np.radians(exact.rotation_deg + rng.normal(0, spread))
-    side = exact.side_px * float(np.exp(rng.normal(0, 0.1)))
-    middle = exact.corners.mean(axis=0) + rng.normal(0, 0.05, 2) * exact.side_px
+    doubt = rng.choice([0.3, 1.0, 4.0], p=[0.5, 0.4, 0.1])
+    angle = np.radians(exact.rotation_deg + rng.normal(0, 10 * doubt))
+    spread = min(doubt, 1.0)
+    side = exact.side_px * float(np.exp(rng.normal(0, 0.1 * spread)))
+    middle = exact.corners.mean(axis=0) + rng.normal(0, 0.05 * spread, 2) * exact.side_px
     return _hand_in(photo, square_around(middle, side, float(angle)), side_px)
 
 
@@ -213,10 +229,24 @@ def draw_nothing(rng: np.random.Generator, side_px: int) -> Sample:
     return turn_randomly(nothing, rng)
 
 
-def _take(palms: ImageFile, rng: np.random.Generator) -> Layers:
-    """Returns the layers of one of the palms."""
-    chosen = palms[rng.integers(palms.shape[0], size=1)]
-    return chosen.reshape(len(LAYERS), CANVAS_PX, CANVAS_PX)
+def mix(palms: ImageFile, rng: np.random.Generator) -> Layers:
+    """Returns the veins of one palm with the skin of another, each turned, enlarged and moved.
+
+    A few hundred palms show the net too few veins beside a gap, which it then takes for its end.
+    """
+    chosen = palms[rng.integers(palms.shape[0], size=2)]
+    veins, skin = chosen.reshape(2, len(LAYERS), CANVAS_PX, CANVAS_PX)
+    mixed = skin.copy()
+    for source, numbers in ((veins, VEINS), (skin, LINES)):
+        mirrored = rng.random() < 0.5
+        move = cv2.getRotationMatrix2D(MIDDLE, rng.normal(0, 8), np.exp(rng.normal(0, 0.08)))
+        move[:, 2] += rng.normal(0, 4 * PX_PER_MM_OF_CANVAS, 2)
+        for number in numbers:
+            layer = source[number, :, ::-1].copy() if mirrored else source[number]
+            mixed[number] = cv2.warpAffine(
+                layer, move, (CANVAS_PX, CANVAS_PX), borderMode=cv2.BORDER_REFLECT_101
+            )
+    return mixed
 
 
 def _anywhere(photo: Photo, rng: np.random.Generator, side_px: int, spread: float = 0.3) -> Square:

@@ -75,16 +75,22 @@ def require_divisible(batch_size: int, devices: int) -> None:
         )
 
 
-def adam(learning_rate: Any, clip_norm: float) -> keras.optimizers.Optimizer:
+def adam(learning_rate: Any, clip_norm: float, averaged: float = 0.0) -> keras.optimizers.Optimizer:
     """Returns an Adam optimizer that clips each weight's gradient of the whole batch.
 
     Args:
         learning_rate: a rate or a schedule.
         clip_norm: largest norm of a gradient; 0 for no limit.
+        averaged: share of the weights' running mean that a step keeps, below 1; 0 for no mean.
     """
     several = keras.backend.backend() == "tensorflow" and device_count() > 1
     kind = ClipsTheSum if several and clip_norm else keras.optimizers.Adam
-    return kind(learning_rate, clipnorm=clip_norm or None)
+    return kind(
+        learning_rate,
+        clipnorm=clip_norm or None,
+        use_ema=averaged > 0,
+        ema_momentum=averaged,
+    )
 
 
 class ClipsTheSum(keras.optimizers.Adam):

@@ -68,7 +68,7 @@ def fit(
         epoch_batches = _shared(batches(epoch=first), names)
         _set_frozen(nets.values(), phase.frozen)
         model.compile(
-            optimizer=adam(plan.rates(phase, len(epoch_batches)), plan.clip_norm),
+            optimizer=adam(plan.rates(phase, len(epoch_batches)), plan.clip_norm, plan.averaged),
             loss=_losses(loss, nets),
             weighted_metrics=_metrics(nets) if accuracy else None,
         )

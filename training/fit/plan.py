@@ -40,6 +40,8 @@ class Plan:
         freeze_epochs: number of first epochs in which the convolutions keep their weights; in the
             other epochs all weights are trained at a tenth of the learning rate. None: all weights
             are trained in every epoch.
+        averaged: share of the weights' running mean that a step keeps; 0 for no mean. The trained
+            net itself gets the mean when the training ends; `RunningMean` copies it before.
     """
 
     epochs: int
@@ -47,6 +49,7 @@ class Plan:
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"
     clip_norm: float = 1.0
     freeze_epochs: int | None = None
+    averaged: float = 0.0
 
     @classmethod
     def of(cls, recipe: Recipe, epochs: int) -> Self:

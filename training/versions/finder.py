@@ -16,8 +16,10 @@ from app.nets.manifest import GOLDEN, MANIFEST, highest_version, seal_manifest, 
 from app.palm.finder import Finder
 from app.palm.landmarks import OUTPUTS
 from training.finder.figures import NEAR, Trial
+from training.finder.net import build_finder
 from training.report.files import replacing
 from training.synthetic.pairs import Pixels
+from training.versions.read import set_stored_weights
 from training.versions.write import ExportMismatch, code_revision, save_halves
 
 FEWEST, MOST = 0.5, 0.95
@@ -102,6 +104,24 @@ def read_finder(store: Path) -> tuple[Finder, str]:
         return {name: np.asarray(outputs[name], np.float32) for name in OUTPUTS}
 
     return Finder(run, manifest.side_px, manifest.least_certainty), manifest.sha256
+
+
+def read_finder_net(folder: Path) -> keras.Model:
+    """Builds the net of a version in Keras, with plain convolutions and the version's weights.
+
+    Args:
+        folder: models_store/finder/<version>.
+
+    Raises:
+        app.nets.files.NetCorrupt: if a file is missing or differs from its checksum, or the weights
+            are those of another net.
+    """
+    manifest = read_finder_manifest(folder)
+    verify_listed(folder, manifest.files, NEEDED)
+    saved: Any = tf.saved_model.load(str(folder))
+    net = build_finder(manifest.side_px, folded=True)
+    set_stored_weights(net, saved.weights, folder)
+    return net
 
 
 def _write_golden(net: keras.Model, folder: Path, images: Pixels) -> None:

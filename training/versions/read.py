@@ -4,7 +4,7 @@ Keras and TensorFlow are imported only where a net is run or built, so that othe
 fast.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -167,20 +167,7 @@ class Version:
         )
         random = net.get_layer("similarity").weights if identities else []
         names = {variable.path for variable in random}
-        variables = net.trainable_variables + net.non_trainable_variables
-        pairs = [
-            (variable, np.asarray(stored))
-            for variable, stored in zip(variables, self._saved_model.weights, strict=False)
-            if variable.path not in names
-        ]
-        same_count = len(variables) == len(self._saved_model.weights)
-        if not same_count or any(v.shape != stored.shape for v, stored in pairs):
-            raise NetCorrupt(
-                f"the weights in {self.folder} are not those of the net in its manifest: another "
-                "release of this package exported it, so train and export the net again"
-            )
-        for variable, stored in pairs:
-            variable.assign(stored.astype(variable.dtype))
+        set_stored_weights(net, self._saved_model.weights, self.folder, except_for=names)
         return net
 
     @cached_property
@@ -188,6 +175,39 @@ class Version:
         import tensorflow as tf
 
         return tf.saved_model.load(str(self.folder))
+
+
+def set_stored_weights(
+    net: "keras.Model",
+    weights: Sequence[Any],
+    folder: Path,
+    *,
+    except_for: Collection[str] = (),
+) -> None:
+    """Sets the weights of a net with plain convolutions to those of a SavedModel.
+
+    Args:
+        net: the net.
+        weights: the SavedModel's variables, in the order of `training.versions.write.save_halves`.
+        folder: folder of the version, for the message.
+        except_for: paths of variables that keep their values.
+
+    Raises:
+        app.nets.manifest.NetCorrupt: if the weights are not those of this net.
+    """
+    variables = net.trainable_variables + net.non_trainable_variables
+    pairs = [
+        (variable, np.asarray(stored))
+        for variable, stored in zip(variables, weights, strict=False)
+        if variable.path not in except_for
+    ]
+    if len(variables) != len(weights) or any(v.shape != stored.shape for v, stored in pairs):
+        raise NetCorrupt(
+            f"the weights in {folder} are not those of the net in its manifest: another release "
+            "of this package exported it, so train and export the net again"
+        )
+    for variable, stored in pairs:
+        variable.assign(stored.astype(variable.dtype))
 
 
 def copy_body(source: "keras.Model", target: "keras.Model") -> None:

@@ -3,13 +3,29 @@
 import numpy as np
 import pytest
 
-from app.palm.roi import prepare
+from app.palm.roi import prepare, vein_channel
 
 
 def test_the_red_channel_of_an_image_of_the_wanted_size_keeps_its_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
 
     np.testing.assert_array_equal(prepare(image, 224), image[..., [0, 0, 0]])
+
+
+def test_of_an_image_in_shades_of_green_or_blue_that_channel_counts() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for channel in range(3):
+        other = [one for one in range(3) if one != channel]
+        shades = image.copy()
+        shades[..., other] //= 4
+        np.testing.assert_array_equal(vein_channel(shades), image[..., channel])
+
+
+def test_red_counts_before_a_background_of_another_colour() -> None:
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[...] = (20, 60, 230)  # blue cloth
+    image[10:35, 8:32] = (200, 150, 120)  # skin on two fifths
+    np.testing.assert_array_equal(vein_channel(image), image[..., 0])
 
 
 def test_grey_fills_the_three_channels() -> None:

@@ -17,7 +17,7 @@ from app.palm.errors import PalmNotFound
 from app.palm.hand import locate
 from app.palm.landmarks import OUTPUTS
 from training.commands.export_finder import ExportFinderConfig, export_finder
-from training.commands.train_finder import TrainFinderConfig, train_finder
+from training.commands.train_finder import TrainFinderConfig, load_start, train_finder
 from training.finder.figures import Trial
 from training.finder.net import build_finder
 from training.fit.checkpoint import epochs_done, read_history
@@ -96,9 +96,30 @@ def test_a_run_starts_from_the_weights_of_another(run: Path, tmp_path: Path) -> 
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_run_does_not_start_from_one_of_another_side(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--side-px 32, not 64"):
-        train_finder(configure(tmp_path / "next", start=run, side_px=64))
+def test_a_net_that_starts_from_a_version_has_its_outputs(exported: Path) -> None:
+    """Up to the rounding of the stored kernels, whose means are then not exactly 0."""
+    net = build_finder(32)
+    load_start(net, exported / "finder/1", 32)
+    with np.load(exported / "finder/1/golden.npz") as golden:
+        outputs = net(golden["images"], training=False)
+        for name in OUTPUTS:
+            largest = max(np.abs(golden[name]).max(), 1)
+            assert np.abs(np.asarray(outputs[name]) - golden[name]).max() < 3e-3 * largest
+
+
+@pytest.mark.parametrize("kind", ["run", "version"])
+def test_a_run_does_not_start_from_one_of_another_side(
+    kind: str, run: Path, exported: Path, tmp_path: Path
+) -> None:
+    start = run if kind == "run" else exported / "finder/1"
+    with pytest.raises(ValueError, match="--side-px 32, not 64: give --side-px 32"):
+        train_finder(configure(tmp_path / "next", start=start, side_px=64))
+
+
+def test_a_run_does_not_start_from_a_damaged_version(store: Path, tmp_path: Path) -> None:
+    cut_weights(store / "finder/1")
+    with pytest.raises(NetCorrupt, match=r"variables\.data.*has SHA-256"):
+        train_finder(configure(tmp_path / "next", start=store / "finder/1"))
 
 
 def test_a_run_does_not_start_from_what_is_none(tmp_path: Path) -> None:

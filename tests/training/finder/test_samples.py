@@ -14,6 +14,8 @@ from training.finder.samples import SHEET, Photo, draw_photo, draw_sheet
 from training.finder.stream import SampleStream
 from training.finder.targets import CROP, HAND, KIND_AT, NOTHING, SKIN_AT, Sample
 from training.finder.textures import TEXTURES, Texture
+from training.synthetic.anatomy import LAYERS
+from training.synthetic.canvas import CANVAS_PX
 from training.synthetic.palms import draw_identity, draw_palms
 
 SIDE = 64
@@ -91,6 +93,34 @@ def test_another_background_leaves_the_hand_as_it_is(photo: Photo) -> None:
         assert np.abs(view[inner].astype(int) - sample.view[inner]).max() <= 1
         changed += bool((view[outer] != sample.view[outer]).mean() > 0.5)
     assert 2 <= changed <= 10
+
+
+def test_some_other_backgrounds_are_as_bright_as_the_hand(photo: Photo) -> None:
+    sample = samples.view_closely(photo, np.random.default_rng(0), 160)
+    outside = sample.mask == 0
+    skin = sample.view[sample.mask > 127].mean()
+    views = [
+        change_background(sample.view, sample.mask, np.random.default_rng(seed))
+        for seed in range(60)
+    ]
+    changed = [
+        v[outside].mean() for v in views if (v[outside] != sample.view[outside]).mean() > 0.5
+    ]
+    near = sum(abs(mean - skin) < 20 for mean in changed)
+    assert 0.3 * len(changed) < near < 0.8 * len(changed)
+
+
+def test_a_hand_has_the_veins_of_one_palm_and_the_skin_of_another(palms: ImageFile) -> None:
+    """Each layer that is not moved is one of the two palms'; veins, lines and wrinkles are not."""
+    drawn = palms[np.arange(2)].reshape(2, len(LAYERS), CANVAS_PX, CANVAS_PX)
+    rng = np.random.default_rng(0)
+    mixtures = [samples.mix(palms, rng) for _ in range(6)]
+    for mixed in mixtures:
+        own = [any((mixed[layer] == palm[layer]).all() for palm in drawn) for layer in range(8)]
+        assert own == [False, False, False, False, True, True, True, True]
+    veins = np.array([mixed[:2].mean() for mixed in mixtures])
+    assert (veins > 1).all()
+    assert len(np.unique(veins)) == len(veins)
 
 
 def test_relighting_keeps_the_shape() -> None:

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from app.palm.landmarks import DIRECTIONS, decode
-from training.finder.losses import DirectionLoss, LandmarkLoss, LeftLoss, SkinLoss, place_targets
+from training.finder.losses import (
+    QUADRATIC,
+    DirectionLoss,
+    LandmarkLoss,
+    LeftLoss,
+    SkinLoss,
+    far_off,
+    place_targets,
+)
 from training.finder.targets import (
     CROP,
     DIRECTION_AT,
@@ -15,6 +23,7 @@ from training.finder.targets import (
     LEFT_AT,
     NOTHING,
     SKIN_AT,
+    STRIDE,
     Sample,
 )
 
@@ -76,6 +85,22 @@ def test_the_loss_of_landmarks_is_least_where_they_are(sample: Sample) -> None:
     exact = float(loss(row, right))
     assert exact < float(loss(row, np.roll(right, 1, axis=2))) - 0.3
     assert exact < float(loss(row, np.zeros_like(right))) - 1
+
+
+@pytest.mark.parametrize("away", [0.0, 0.1, 1.5])
+def test_the_loss_of_places_is_hubers_function_of_how_far_decode_is_from_them(
+    away: float, sample: Sample
+) -> None:
+    """The reference: the points that the finder would read, and Huber's function of each axis."""
+    points = sample.points.ravel()[None].astype(np.float32)
+    moved = points + np.float32(away * STRIDE)
+    odds = np.asarray(place_targets(moved, SIDE // STRIDE))
+    found, _ = decode(np.log(odds[0] + 1e-30), SIDE)
+    off = np.abs(found - sample.points) / STRIDE
+    small = np.minimum(off, QUADRATIC)
+    huber = (small * (off - small / 2) / QUADRATIC).mean()
+    assert float(far_off(points, odds)[0]) == pytest.approx(huber, abs=0.12 * away + 1e-4)
+    assert (huber > 0.01) == (away > 0)
 
 
 def test_the_direction_turns_with_the_sample_and_is_mirrored_with_it(sample: Sample) -> None:
