@@ -26,6 +26,7 @@ from app.gallery.sqlite import open_sqlite
 from app.gallery.table import Table
 from app.key_ring import KeyRing
 from app.keys import SCOPES, KeyRefused
+from app.nets.precision import PrecisionChoice
 from app.settings import Settings
 from app.starting import Parts
 from app.wiring import open_gallery
@@ -378,9 +379,11 @@ class Counted:
     def __init__(self) -> None:
         self.loads: list[str] = []
 
-    def ensemble(self, folder: Path, names: Sequence[str], engine: str) -> Ensemble:
+    def ensemble(
+        self, folder: Path, names: Sequence[str], engine: str, choice: PrecisionChoice
+    ) -> Ensemble:
         self.loads.append("nets")
-        return load_toy_ensemble(folder, names, engine)
+        return load_toy_ensemble(folder, names, engine, choice)
 
     def finder(self, folder: Path, engine: str) -> Any:
         self.loads.append("finder")
