@@ -35,6 +35,8 @@ nets: $(VENV)/.dev data/palms $(STRANGERS) data/others data/polarized data/held-
 	set -e; for net in alexnet vgg16 vgg19; do \
 		$(BIN)/python -m training export --run runs/nets/$$net $(CALIBRATE); done
 	$(BIN)/python -m training fuse $(CALIBRATE)
+	$(BIN)/python -m training quantize --data data/palms --strangers data/others \
+		--enrolled data/polarized data/held-out
 	$(BIN)/python -m training evaluate $(MEASURE) --out runs/evaluation.json
 	set -e; for style in held-out polarized; do \
 		$(BIN)/python -m training benchmark --data data/$$style --out runs/benchmark/$$style; done

@@ -3,15 +3,12 @@
 python -m benchmarks.engines --data DIR [--speed-only] [--rounds 40] [--json PATH]
 
 Every round runs every variant once, so that what else the machine does slows all of them alike.
-It also compares what callers get who send images side by side: all cores for one image after the
-other, or a core for each.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +29,6 @@ from training.versions.gate import Gate, trained_part
 from training.versions.read import Version, open_highest_of_split
 
 BATCHES = (1, 32)
-CALLERS = (1, 2, 4)
-WINDOW_S = 0.4
 
 Images = NDArray[np.uint8]
 Run = Callable[[Images], Sequence[tuple[Floats, Floats]]]
@@ -58,7 +53,6 @@ def main() -> None:
     variants = load_variants(arguments.models, nets)
     images = np.repeat(split.test.images(slice(0, max(BATCHES)))[..., None], 3, axis=-1)
     report["ms"] = time_variants(variants, images, arguments.rounds)
-    report["side_by_side"] = time_callers(arguments.models, nets, images[:1], arguments.rounds)
     if not arguments.speed_only:
         report["decisions"] = compare_decisions(arguments.models, nets, split, variants)
     print(as_markdown(report))
@@ -108,45 +102,6 @@ def time_variants(
     return ms
 
 
-def time_callers(
-    store: Path, nets: Sequence[Version], image: Images, rounds: int
-) -> dict[str, dict[str, float]]:
-    """Returns images/s, the median over windows, by precision and way and by number of callers."""
-    folders = {net.key.net: net.folder for net in nets}
-    found = find_precisions(store, [net.manifest for net in nets])
-    quantised = found[0] / QUANTISED if found else None
-    ways: dict[str, Run] = {}
-    for precision in ("f32", "int8") if quantised else ("f32",):
-        source = quantised if precision == "int8" else None
-        for way, beside in (("one after another", False), ("side by side", True)):
-            model = OpenvinoNets(folders, precision, source, side_by_side=beside)
-            ways[f"{precision} {way}"] = model.maps
-    rates: dict[str, dict[str, list[float]]] = {}
-    for _ in tqdm(range(max(rounds // 4, 1)), "callers", unit="round"):
-        for callers in CALLERS:
-            for way, run in ways.items():
-                rate = _images_per_s(run, image, callers)
-                rates.setdefault(way, {}).setdefault(str(callers), []).append(rate)
-    return {
-        way: {callers: round(float(np.median(found)), 1) for callers, found in by_callers.items()}
-        for way, by_callers in rates.items()
-    }
-
-
-def _images_per_s(run: Run, image: Images, callers: int) -> float:
-    stop = time.perf_counter() + WINDOW_S
-
-    def call(_: int) -> int:
-        done = 0
-        while time.perf_counter() < stop:
-            run(image)
-            done += 1
-        return done
-
-    with ThreadPoolExecutor(callers) as pool:
-        return sum(pool.map(call, range(callers))) / WINDOW_S
-
-
 def compare_decisions(
     store: Path, nets: Sequence[Version], split: Split, variants: Variants
 ) -> dict[str, dict[str, Any]]:
@@ -185,10 +140,6 @@ def as_markdown(report: Mapping[str, Any]) -> str:
             f"int8 / f32, together, batch 1: {int8['least'] / whole['least']:.2f} of the least "
             f"times, {int8['p50'] / whole['p50']:.2f} of the medians.",
         ]
-    lines += ["", f"| images/s, by callers | {' | '.join(map(str, CALLERS))} |"]
-    lines.append("|---" * (1 + len(CALLERS)) + "|")
-    for way, rates in report["side_by_side"].items():
-        lines.append(f"| {way} | {' | '.join(str(rates[str(c)]) for c in CALLERS)} |")
     if decisions := report.get("decisions"):
         lines += [
             "",

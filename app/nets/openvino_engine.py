@@ -1,6 +1,5 @@
 """OpenVINO: runs TensorFlow SavedModels without TensorFlow, several nets in one compiled model."""
 
-import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -54,8 +53,6 @@ class OpenvinoNets:
         folders: Mapping[str, Path],
         precision: str = "f32",
         quantised: Path | None = None,
-        *,
-        side_by_side: bool = True,
     ) -> None:
         """Reads and compiles the nets.
 
@@ -64,8 +61,6 @@ class OpenvinoNets:
             precision: f32, bf16 or int8. bf16 computes preprocessing, mask and standardisation in
                 float32: local contrast is a small difference of large numbers.
             quantised: the model of `merge`, quantised, which may hold further nets; for int8.
-            side_by_side: whether images that come while another one is computed have a core each;
-                False gives every image all cores, one image after the other.
         """
         self._names = [f"{net}/{output}" for net in folders for output in OUTPUTS]
         model = openvino().Core().read_model(quantised) if quantised else merge(folders)
@@ -74,8 +69,7 @@ class OpenvinoNets:
         if precision == "bf16":
             head, model = _split(model)
             self._head = _Compiled(head, "f32")
-        body = _Body if side_by_side else _Compiled
-        self._body = body(model, "bf16" if precision == "bf16" else "f32")
+        self._body = _Compiled(model, "bf16" if precision == "bf16" else "f32")
 
     def maps(self, images: NDArray[np.uint8]) -> list[tuple[Floats, Floats]]:
         """Maps uint8 [B, H, W, 3] to each net's maps [B, S, S, C] and masks [B, S, S], float32."""
@@ -87,38 +81,11 @@ class OpenvinoNets:
         return list(zip(ordered[0::2], ordered[1::2], strict=True))
 
 
-class _Body:
-    """A model compiled twice: one image alone has all cores, images side by side have one each.
-
-    With one core each, no thread waits for another one at the end of every layer.
-    """
-
-    def __init__(self, model: Any, precision: str) -> None:
-        cores = len(os.sched_getaffinity(0))
-        self._alone = _Compiled(model.clone(), precision)
-        self._beside = _Compiled(model, precision, NUM_STREAMS=cores, INFERENCE_NUM_THREADS=cores)
-        self._lock = threading.Lock()
-        self._running = 0
-
-    def run(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[str, Floats]:
-        with self._lock:
-            compiled = self._beside if self._running else self._alone
-            self._running += 1
-        try:
-            return compiled.run(inputs, names)
-        finally:
-            with self._lock:
-                self._running -= 1
-
-
 class _Compiled:
     """A compiled model, with an inference request for each thread."""
 
-    def __init__(self, model: Any, precision: str, **parallel: int) -> None:
-        options = {
-            "INFERENCE_PRECISION_HINT": precision,
-            **(parallel or {"PERFORMANCE_HINT": "LATENCY"}),
-        }
+    def __init__(self, model: Any, precision: str) -> None:
+        options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         self._compiled = openvino().Core().compile_model(model, "CPU", options)
         self._requests = threading.local()  # an inference request serves one thread at a time
         self.outputs: list[str] = [output.any_name for output in self._compiled.outputs]

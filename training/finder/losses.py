@@ -130,13 +130,14 @@ def far_off(points: Any, odds: Any) -> Any:
     x, y = true[:, None, 0::2], true[:, None, 1::2]
     across: Any = places[None, :, None] - x
     down: Any = places[None, :, None] - y
-    rows: Any = ops.cast(ops.abs(down) <= REACH, "float32")
-    columns: Any = ops.cast(ops.abs(across) <= REACH, "float32")
+    rows: Any = ops.cast(ops.less_equal(ops.abs(down), REACH), "float32")
+    columns: Any = ops.cast(ops.less_equal(ops.abs(across), REACH), "float32")
     near = rows[:, :, None] * columns[:, None] * odds
     mass: Any = ops.sum(near, axis=(1, 2))
     for away in (across[:, None], down[:, :, None]):
-        off: Any = ops.abs(ops.sum(near * away, axis=(1, 2)) / (mass + 1e-6))
-        bent = ops.minimum(off, QUADRATIC)
+        moment: Any = ops.sum(near * away, axis=(1, 2))
+        off: Any = ops.abs(moment / (mass + 1e-6))
+        bent: Any = ops.minimum(off, QUADRATIC)
         total = total + ops.mean(bent * (off - bent / 2) / QUADRATIC, axis=-1)
     return total / 2
 
