@@ -13,9 +13,19 @@ from pathlib import Path
 
 import uvicorn
 
-from app.audit import AuditLog, AuditUnusable
-from app.audit_commands import add_audit_commands, command_event, run_audit_command
-from app.backup_commands import add_backup_commands, back_up, restore
+from app.access.keys import KeyUnknown
+from app.audit.log import AuditLog, AuditUnusable
+from app.commands.audit import add_audit_commands, command_event, run_audit_command
+from app.commands.backups import add_backup_commands, back_up, restore
+from app.commands.importing import add_import_command, run_import
+from app.commands.keys import add_key_commands, run_key_command
+from app.commands.protection import (
+    add_protection_commands,
+    erase_all_expired,
+    rotate_master_key,
+    rotate_templates,
+    verify_erasures,
+)
 from app.connections import (
     BACKLOG,
     ConnectionLimits,
@@ -24,13 +34,10 @@ from app.connections import (
     limit_connections,
 )
 from app.ensemble import NetsDisagree
-from app.gallery.cameras import UNNAMED
+from app.gallery.backup.sealing import BackupUnusable
 from app.gallery.errors import GalleryUnusable
-from app.gallery.sealing import BackupUnusable
-from app.import_commands import add_import_command, run_import
+from app.gallery.index.cameras import UNNAMED
 from app.inspection import Inspection, write_drawings
-from app.key_commands import add_key_commands, run_key_command
-from app.keys import KeyUnknown
 from app.logs import configure_logging
 from app.main import create_app
 from app.maintenance import calibrate_site, describe_report, list_outdated, write_report
@@ -38,13 +45,6 @@ from app.master_key import MasterKeyUnusable
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.errors import PalmImageError
-from app.protection_commands import (
-    add_protection_commands,
-    erase_all_expired,
-    rotate_master_key,
-    rotate_templates,
-    verify_erasures,
-)
 from app.settings import Settings, read_settings, variable
 from app.wiring import make_inspector, open_ensemble, open_gallery
 

@@ -9,7 +9,7 @@ import numpy as np
 from app.answers import Vote
 from app.clock import Clock
 from app.ensemble import Ensemble
-from app.gallery.comparison import Found
+from app.gallery.index.comparison import Found
 from app.gallery.subject import Subject
 from app.matching.maps import Floats, VeinMaps, join_maps
 from app.palm.landmarks import DIRECTIONS

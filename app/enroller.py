@@ -10,14 +10,14 @@ from app.clock import Clock
 from app.compare import compute_maps
 from app.enrolment import Checks
 from app.ensemble import Ensemble
-from app.gallery.cameras import UNNAMED
 from app.gallery.collection import Within
 from app.gallery.erasure import Erasure
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery, Once
+from app.gallery.index.cameras import UNNAMED
+from app.gallery.index.searching import Index
 from app.gallery.outage import Outage
-from app.gallery.records import FieldValue, accept
-from app.gallery.searching import Index
+from app.gallery.sql.records import FieldValue, accept
 from app.gallery.subject import Hand
 from app.merging import require_one_subject
 from app.palm.capture import Capture, CaptureMode

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ensemble import Ensemble
-from app.gallery.cameras import UNNAMED
 from app.gallery.collection import DEFAULT
 from app.gallery.errors import CollectionDiffers, SubjectExists, SubjectUnknown
 from app.gallery.gallery import Gallery
+from app.gallery.index.cameras import UNNAMED
+from app.gallery.index.searching import Index
 from app.gallery.once import Once
-from app.gallery.searching import Index
 from app.gallery.subject import Hand, Subject
 from app.matching.impostors import Impostors
 from app.matching.maps import VeinMaps

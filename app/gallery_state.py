@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.answers import GalleryAsOf
-from app.gallery.searching import MeanMapState
-from app.gallery.view import IndexState
+from app.gallery.index.searching import MeanMapState
+from app.gallery.index.view import IndexState
 from app.matching.impostors import Impostors as Measured
 from app.matching.mean_map import MIN_SUBJECTS
 from app.numbers import Deviation, Fmr, Score

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from app.access.key_ring import KeyRing
 from app.api.access import is_loopback
 from app.api.service import Broken, Service
-from app.audit import AuditLog, AuditUnusable
+from app.audit.log import AuditLog, AuditUnusable
 from app.gallery.gallery import Gallery
 from app.gallery.outage import Outage
-from app.key_ring import KeyRing
 from app.retention import RetentionTask
 from app.settings import Settings
 

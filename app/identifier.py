@@ -12,14 +12,14 @@ from app.enroller import Enroller
 from app.enrolment import require_one_palm
 from app.ensemble import Ensemble
 from app.explanation import draw_explanation
-from app.gallery.cameras import UNNAMED
 from app.gallery.collection import Within
-from app.gallery.comparison import Found
 from app.gallery.errors import TemplatesMissing
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index.cameras import UNNAMED
+from app.gallery.index.comparison import Found
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.index.searching import Forgotten, Index
 from app.gallery.outage import Outage
-from app.gallery.searching import Forgotten, Index
 from app.gallery_state import GalleryState
 from app.matching.maps import VeinMaps
 from app.palm.capture import CaptureMode

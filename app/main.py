@@ -27,7 +27,8 @@ from app.api.problems import document_problems
 from app.api.routers import FORM_LIMITS, ROUTERS, UPLOADS
 from app.api.service import Broken, Service, working
 from app.api.tracing import NO_TELEMETRY, Tracing
-from app.audit import AuditLog
+from app.audit.log import AuditLog
+from app.audit.pseudonyms import Pseudonyms
 from app.gallery.gallery import Gallery
 from app.gallery.outage import Outage
 from app.guards import enforce_retention, start_audit, start_keys
@@ -36,7 +37,6 @@ from app.maintenance import calibrated_at_site
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.finder import Finder
-from app.pseudonyms import Pseudonyms
 from app.settings import Settings, read_settings
 from app.site import SiteReport
 from app.starting import Parts, Repeated, follow, log_start

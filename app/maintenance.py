@@ -9,10 +9,10 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from app.ensemble import Ensemble
-from app.gallery.cameras import UNNAMED, Cameras
-from app.gallery.enrolled import next_means, read_enrolled
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
+from app.gallery.index.cameras import UNNAMED, Cameras
+from app.gallery.index.enrolled import next_means, read_enrolled
 from app.matching.mean_map import MIN_SUBJECTS, MapSum
 from app.matching.templates import MapFormat
 from app.site import Enrolled, SiteReport, Suspect, digest, measure_site

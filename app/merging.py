@@ -6,8 +6,8 @@ from app.enrolment import measure_own_palm
 from app.ensemble import Ensemble
 from app.gallery.errors import SubjectUnknown
 from app.gallery.gallery import Gallery
-from app.gallery.records import Check, StoredMap
-from app.gallery.searching import Index
+from app.gallery.index.searching import Index
+from app.gallery.sql.records import Check, StoredMap
 from app.gallery.subject import Subject
 from app.matching.maps import VeinMaps
 from app.numbers import show_coarsely

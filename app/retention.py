@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
-from app.audit import AuditLog, AuditUnusable, Event
+from app.audit.log import AuditLog, AuditUnusable, Event
+from app.audit.pseudonyms import Pseudonyms
 from app.gallery.erasure import Erasure
 from app.gallery.errors import GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
 from app.gallery.subject import Subject
-from app.pseudonyms import Pseudonyms
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from app.api.errors import NotReady
 from app.api.service import Broken, Service, working
-from app.audit import AuditUnusable
+from app.audit.log import AuditUnusable
 from app.ensemble import NetsDisagree
 from app.gallery.errors import GalleryBusy, GalleryUnreachable, GalleryUnusable
 from app.master_key import MasterKeyUnusable

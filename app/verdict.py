@@ -5,7 +5,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from app.answers import Candidate, Threshold, Vote
-from app.gallery.comparison import Found
+from app.gallery.index.comparison import Found
 from app.matching.calibration import Calibration
 from app.matching.decision import Answers, Decision, decide
 from app.matching.impostors import Impostors

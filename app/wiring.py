@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.ensemble import Ensemble
-from app.gallery.coarse_tables import CoarseGallery
-from app.gallery.database_index import DatabaseIndex
 from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.index.searching import Index
 from app.gallery.outage import Outage
-from app.gallery.postgresql import open_postgresql
-from app.gallery.searching import Index
-from app.gallery.sqlite import open_sqlite
+from app.gallery.pgvector.index import DatabaseIndex
+from app.gallery.pgvector.tables import CoarseGallery
+from app.gallery.sql.postgresql import open_postgresql
+from app.gallery.sql.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.inspection import Inspector
 from app.maintenance import Calibrated

@@ -22,12 +22,12 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from tqdm import tqdm
 
-from app.gallery.carried import read_rows, write_row
-from app.gallery.migrations import newest_revision
-from app.gallery.sealing import SealedWriter, new_header
-from app.gallery.sqlite import open_sqlite
-from app.gallery.template_keys import NAME, TemplateKey, TemplateKeys
-from app.gallery.vault import SubjectKey
+from app.gallery.backup.carried import read_rows, write_row
+from app.gallery.backup.sealing import SealedWriter, new_header
+from app.gallery.encryption.template_keys import NAME, TemplateKey, TemplateKeys
+from app.gallery.encryption.vault import SubjectKey
+from app.gallery.sql.migrations import newest_revision
+from app.gallery.sql.sqlite import open_sqlite
 from app.master_key import MasterKeys
 from benchmarks.machine import as_sentence, describe_machine
 from benchmarks.postgresql import run_postgresql

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.ensemble import Ensemble
-from app.gallery.cameras import CameraScales
+from app.gallery.index.cameras import CameraScales
 from app.matching.calibration import lowest_reached
 from app.matching.cohort import compare_cohort, compare_cohorts
 from app.matching.fusion import weighted_sum

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.gallery.comparison import CANDIDATES, choose_proposer, coarse_similarity
-from app.gallery.rows import Rows
+from app.gallery.index.comparison import CANDIDATES, choose_proposer, coarse_similarity
+from app.gallery.index.rows import Rows
 from app.matching.calibration import FPIR_TARGET
 from app.matching.cohort import compare_cohort
 from app.matching.fusion import Fusion, weighted_sum

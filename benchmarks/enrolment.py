@@ -34,9 +34,9 @@ from app.enrolment import (
     require_own_palm,
 )
 from app.ensemble import Ensemble
-from app.gallery.cameras import UNNAMED
 from app.gallery.collection import DEFAULT
-from app.gallery.index import GalleryIndex
+from app.gallery.index.cameras import UNNAMED
+from app.gallery.index.memory import GalleryIndex
 from app.matching.intervals import wilson_interval
 from app.matching.maps import join_maps
 from app.nets.store import load_ensemble

@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from app.ensemble import TrainedTemplates
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
-from app.gallery.sql import SqlGallery
-from app.gallery.sqlite import open_sqlite
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.sql.gallery import SqlGallery
+from app.gallery.sql.sqlite import open_sqlite
 from app.master_key import MasterKeys
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps

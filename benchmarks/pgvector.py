@@ -21,8 +21,14 @@ import numpy as np
 from sqlalchemy import Connection, create_engine, event, make_url, text
 from tqdm import tqdm
 
-from app.gallery.coarse import Version, bits_of, transform_of, windows_of
-from app.gallery.coarse_schema import (
+from app.gallery.collection import Within
+from app.gallery.following import START
+from app.gallery.index.comparison import coarse_similarity, count_candidates
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.index.rows import Rows
+from app.gallery.pgvector.coarse import Version, bits_of, transform_of, windows_of
+from app.gallery.pgvector.index import DatabaseIndex
+from app.gallery.pgvector.schema import (
     VERSIONS,
     analyze,
     create_version,
@@ -30,17 +36,11 @@ from app.gallery.coarse_schema import (
     prepare_schema,
     table_of,
 )
-from app.gallery.coarse_search import asking, candidates_of
-from app.gallery.coarse_tables import CoarseGallery
-from app.gallery.collection import Within
-from app.gallery.comparison import coarse_similarity, count_candidates
-from app.gallery.database_index import DatabaseIndex
-from app.gallery.following import START
-from app.gallery.index import GalleryIndex
-from app.gallery.postgresql import open_postgresql
+from app.gallery.pgvector.search import asking, candidates_of
+from app.gallery.pgvector.tables import CoarseGallery
 from app.gallery.retention import utc_now
-from app.gallery.rows import Rows
 from app.gallery.sight import Sight
+from app.gallery.sql.postgresql import open_postgresql
 from app.master_key import MasterKeys
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.templates import NetKey

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.gallery.template_keys import TemplateKey
+from app.gallery.encryption.template_keys import TemplateKey
 from app.matching.intervals import wilson_interval
 from app.matching.maps import SCALE_BYTES, Signs, VeinMaps
 from app.matching.mean_map import MapSum

@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.gallery.cameras import Cameras
-from app.gallery.comparison import CANDIDATES, coarse_similarity, search_all
-from app.gallery.means import Means
-from app.gallery.rows import RowsView
+from app.gallery.index.cameras import Cameras
+from app.gallery.index.comparison import CANDIDATES, coarse_similarity, search_all
+from app.gallery.index.means import Means
+from app.gallery.index.rows import RowsView
+from app.gallery.index.view import View
 from app.gallery.subject import Subject
-from app.gallery.view import View
 from app.matching.maps import Signs
 from app.matching.similarity import COARSE_SHIFT, Codes, probe_codes
 from benchmarks.gallery import IMAGES, NETS, SHAPE, random_maps, time_ms

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.ensemble import Ensemble
-from app.gallery.index import GalleryIndex
+from app.gallery.index.memory import GalleryIndex
 from app.identifier import Identifier
 from app.matching.maps import VeinMaps, join_maps
 from app.nets.finder_store import load_finder

@@ -19,14 +19,14 @@ from limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from app.access.key_ring import KeyRing
+from app.access.keys import Caller, KeyMissing, KeyRefused, Scope, ScopeMissing
 from app.api.audit import answer_audited
 from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
 from app.api.service import Service
-from app.audit import AuditUnusable
+from app.audit.log import AuditUnusable
 from app.gallery.errors import GalleryBusy, GalleryUnreachable, GalleryUnusable
-from app.key_ring import KeyRing
-from app.keys import Caller, KeyMissing, KeyRefused, Scope, ScopeMissing
 
 SECURITY = "api-key"
 """Name of the security scheme in the OpenAPI document."""

@@ -20,11 +20,11 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.exceptions import HTTPException
 
+from app.access.keys import Caller, Scope
 from app.api.kinds import INVALID, KINDS
 from app.api.service import Broken, Service
-from app.audit import AuditUnusable
-from app.keys import Caller, Scope
-from app.pseudonyms import Pseudonyms
+from app.audit.log import AuditUnusable
+from app.audit.pseudonyms import Pseudonyms
 
 logger = logging.getLogger(__name__)
 

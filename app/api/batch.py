@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
+from app.access.keys import CollectionMissing, Scope
 from app.api.access import Access, Computing, caller_of, guarded
 from app.api.admission import Admission
 from app.api.audit import audit_part, note
@@ -22,10 +23,9 @@ from app.api.query import KNOWN_QUERY
 from app.api.schemas import CameraField, CaptureField, Identification, RequestBody, image_files
 from app.api.service import IdentifierDep, ServiceDep
 from app.api.shown import decision_for
-from app.audit import AuditUnusable
+from app.audit.log import AuditUnusable
 from app.gallery.collection import Within
 from app.identifier import Identifier
-from app.keys import CollectionMissing, Scope
 
 MAX_PALMS = 256
 PATH = "/v1/identify/batch"

@@ -7,12 +7,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from app.access.keys import Caller, CollectionUnnamed
 from app.api.access import Guarded, guarded
 from app.api.query import KNOWN_QUERY
 from app.api.schemas import leave_empty
 from app.api.service import GalleryDep
 from app.gallery.collection import COLLECTION_RULE, CollectionName, CollectionSize, Within
-from app.keys import Caller, CollectionUnnamed
 
 MAX_SEARCHED = 20
 """Most collections that a search may name."""

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from app.api.names import Name
 from app.api.schemas import RequestBody, leave_empty
 from app.gallery.collection import COLLECTION_RULE, DEFAULT, CollectionName
-from app.gallery.records import FieldValue
+from app.gallery.sql.records import FieldValue
 from app.gallery.subject import Hand
 
 METADATA_KEY = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from app import answers
+from app.access.keys import CollectionMissing, CollectionUnnamed
 from app.api.access import Computing, caller_of, guarded, require
 from app.api.audit import begin, note, note_subject, pseudonym_of
 from app.api.collections import (
@@ -49,7 +50,6 @@ from app.gallery.errors import (
     TrainedFixed,
 )
 from app.gallery.subject import Hand
-from app.keys import CollectionMissing, CollectionUnnamed
 from app.numbers import show_confidence, show_score
 
 logger = logging.getLogger(__name__)

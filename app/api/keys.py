@@ -10,6 +10,7 @@ from pydantic import (
     field_validator,
 )
 
+from app.access.keys import Key, KeyUnknown, Scope, refuse_limits
 from app.api.access import Guarded, guarded
 from app.api.audit import note
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
@@ -20,7 +21,6 @@ from app.api.query import KNOWN_QUERY
 from app.api.schemas import RequestBody
 from app.api.service import KeyRingDep
 from app.gallery.collection import COLLECTION_RULE, CollectionName
-from app.keys import Key, KeyUnknown, Scope, refuse_limits
 
 MAX_KEY_ID_LENGTH = 64
 """Longest id that is looked up."""

@@ -6,6 +6,14 @@ from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 
+from app.access.keys import (
+    CollectionMissing,
+    CollectionUnnamed,
+    KeyMissing,
+    KeyRefused,
+    KeyUnknown,
+    ScopeMissing,
+)
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import (
     CrossSite,
@@ -19,7 +27,7 @@ from app.api.errors import (
     UploadUnkept,
 )
 from app.api.middleware import FormIncomplete
-from app.audit import AuditUnusable
+from app.audit.log import AuditUnusable
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
     CollectionDiffers,
@@ -36,14 +44,6 @@ from app.gallery.errors import (
     TemplatesMissing,
     TemplateUnknown,
     TrainedFixed,
-)
-from app.keys import (
-    CollectionMissing,
-    CollectionUnnamed,
-    KeyMissing,
-    KeyRefused,
-    KeyUnknown,
-    ScopeMissing,
 )
 from app.merging import MergeUnchecked, PalmsUnlike
 from app.palm.errors import (

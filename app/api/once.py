@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
+from app.access.keys import Caller
 from app.gallery.once import Once
-from app.keys import Caller
 
 
 def once_of(

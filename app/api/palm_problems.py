@@ -1,5 +1,6 @@
 """Problems that the routes may answer with that compare palms or read images."""
 
+from app.access.keys import CollectionMissing, CollectionUnnamed, KeyUnknown
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import ExplanationOff, NotConfirmed, SubjectChanged, UploadUnkept
 from app.api.kinds import KINDS, OF_RECORDS
@@ -15,7 +16,6 @@ from app.gallery.errors import (
     TemplatesMissing,
     TemplateUnknown,
 )
-from app.keys import CollectionMissing, CollectionUnnamed, KeyUnknown
 from app.palm.errors import ImageTooLarge, UnreadableImage, UnsuitableImage, UnsupportedFormat
 
 _OF_SOME = (  # KINDS but those of each route that compares palms

@@ -6,6 +6,14 @@ from typing import Any, Self
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
+from app.access.keys import (
+    CollectionMissing,
+    CollectionUnnamed,
+    KeyMissing,
+    KeyRefused,
+    KeyUnknown,
+    ScopeMissing,
+)
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import (
     CrossSite,
@@ -20,7 +28,7 @@ from app.api.errors import (
 )
 from app.api.kinds import INVALID, KINDS, Kind, detail_of
 from app.api.middleware import FormIncomplete
-from app.audit import AuditUnusable
+from app.audit.log import AuditUnusable
 from app.enrolment import HandDiffers, OtherPalm, PalmKnown, PalmsDiffer
 from app.gallery.errors import (
     CollectionDiffers,
@@ -37,14 +45,6 @@ from app.gallery.errors import (
     TemplatesMissing,
     TemplateUnknown,
     TrainedFixed,
-)
-from app.keys import (
-    CollectionMissing,
-    CollectionUnnamed,
-    KeyMissing,
-    KeyRefused,
-    KeyUnknown,
-    ScopeMissing,
 )
 from app.merging import MergeUnchecked, PalmsUnlike
 from app.palm.errors import (

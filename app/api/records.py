@@ -6,6 +6,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from app.access.keys import Caller
 from app.api.access import Guarded, caller_of, guarded, require
 from app.api.audit import begin, pseudonym_of
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
@@ -24,9 +25,8 @@ from app.gallery.errors import (
     SubjectUnknown,
     TrainedFixed,
 )
-from app.gallery.records import Record, StoredMap
+from app.gallery.sql.records import Record, StoredMap
 from app.gallery.subject import Subject, Template
-from app.keys import Caller
 from app.matching.maps import STEPS
 from app.merging import MergeUnchecked, PalmsUnlike
 

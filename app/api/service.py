@@ -6,17 +6,17 @@ from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Request
 
+from app.access.key_ring import KeyRing
+from app.access.keys import Caller
 from app.api.admission import Admission
 from app.api.errors import NotReady
 from app.api.measured import note_wait
-from app.audit import AuditLog
+from app.audit.log import AuditLog
 from app.ensemble import Ensemble
 from app.gallery.gallery import Gallery
 from app.gallery.outage import Outage
 from app.identifier import Identifier
 from app.inspection import Inspector
-from app.key_ring import KeyRing
-from app.keys import Caller
 from app.site import SiteReport
 
 Part = TypeVar("Part")

@@ -2,9 +2,9 @@
 
 from typing import Any, TypeVar
 
+from app.access.keys import Caller
 from app.api.schemas import Enrollment, Identification, Verification
 from app.gallery.subject import Subject
-from app.keys import Caller
 from app.numbers import coarsen
 
 Decided = TypeVar("Decided", Identification, Verification)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response, status
 
+from app.access.keys import CollectionMissing
 from app.api.access import Guarded, caller_of, guarded, require
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.details import SubjectChanges
@@ -16,7 +17,6 @@ from app.api.service import Broken, GalleryDep, ServiceDep
 from app.gallery.collection import CollectionName
 from app.gallery.errors import LastTemplate, SubjectUnknown, TemplateUnknown, TrainedFixed
 from app.gallery.subject import Origin, Subject
-from app.keys import CollectionMissing
 
 MAX_SUBJECT_ID_LENGTH = 255
 """Longest id that is looked up: an identity from training is the name of a folder."""

@@ -12,8 +12,8 @@ from app.api.metrics import as_text, metrics_of
 from app.api.problems import documented
 from app.api.schemas import Health, Models, Readiness
 from app.api.service import Broken, EnsembleDep, GalleryDep, IdentifierDep, Service, ServiceDep
-from app.gallery.cameras import UNNAMED
 from app.gallery.errors import GalleryUnreachable, GalleryUnusable
+from app.gallery.index.cameras import UNNAMED
 from app.gallery_state import GalleryState
 from app.maintenance import read_reports
 from app.site import SiteReport

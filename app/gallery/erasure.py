@@ -93,7 +93,7 @@ class Files(Protocol):
         """Removes the bytes of removed keys.
 
         Args:
-            marks: those of the removed keys; see `app.gallery.marks`.
+            marks: those of the removed keys; see `app.gallery.encryption.marks`.
             wait: whether to wait a moment for whoever keeps it from that.
             secrets: whether to remove those of the gallery's former secrets, too.
         """

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from app.access.keys import KeyStore
+from app.gallery.backup.contents import Backups
 from app.gallery.collection import CollectionSize, Within
-from app.gallery.contents import Backups
+from app.gallery.encryption.secret_keys import Secrets
 from app.gallery.erasure import Erasure, ErasureCounts
 from app.gallery.following import Changes, Position
 from app.gallery.once import Once
-from app.gallery.records import Check, FieldValue, Records, accept
-from app.gallery.secret_keys import Secrets
+from app.gallery.sql.records import Check, FieldValue, Records, accept
 from app.gallery.subject import Hand, Origin, Subject, Template
-from app.keys import KeyStore
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum
 from app.matching.templates import MapFormat

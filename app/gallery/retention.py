@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, or_, select
 
-from app.gallery.schema import SUBJECTS
+from app.gallery.sql.schema import SUBJECTS
 
 
 def utc_now() -> datetime:

@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_
 
 from app.gallery.collection import Within, narrowed
-from app.gallery.collections import is_within
 from app.gallery.errors import SubjectUnknown
 from app.gallery.retention import has_expired, is_retained
-from app.gallery.subjects import read_row
+from app.gallery.sql.collections import is_within
+from app.gallery.sql.subjects import read_row
 
 
 @dataclass(frozen=True, slots=True)

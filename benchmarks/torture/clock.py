@@ -13,7 +13,7 @@ from subprocess import run as execute
 import httpx
 from tqdm import tqdm
 
-from app.keys import SCOPES
+from app.access.keys import SCOPES
 from benchmarks.server import environment, start_server
 from benchmarks.torture.outcome import Options, Row, counted
 from benchmarks.torture.palms import draw, enroll, identify

@@ -20,7 +20,7 @@ def write_former(path: Path, subjects: int) -> None:
     settings = Settings()
     formats = [net.format for net in load_nets(settings.models_dir, settings.nets, "openvino")]
     config = Config()
-    config.set_main_option("script_location", "app.gallery:migrations")
+    config.set_main_option("script_location", "app.gallery.sql:migrations")
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection

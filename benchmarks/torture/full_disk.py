@@ -16,7 +16,7 @@ import httpx
 from tqdm import tqdm
 
 from app.gallery.errors import GalleryUnusable
-from app.gallery.sqlite import open_sqlite
+from app.gallery.sql.sqlite import open_sqlite
 from app.master_key import MasterKeys
 from benchmarks.postgresql import PostgresqlServer
 from benchmarks.server import start_server

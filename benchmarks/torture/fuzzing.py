@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.keys import SCOPES
+from app.access.keys import SCOPES
 from benchmarks.server import start_server
 from benchmarks.torture.outcome import Options, Row, counted
 from benchmarks.torture.palms import draw, enroll

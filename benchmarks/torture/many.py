@@ -15,13 +15,13 @@ import numpy as np
 from sqlalchemy import Connection, insert, select
 from tqdm import tqdm
 
-from app.gallery.cameras import UNNAMED
-from app.gallery.numbers import take_numbers
-from app.gallery.schema import MAPS, SUBJECTS
-from app.gallery.seeding import insert_subjects
-from app.gallery.sql import SqlGallery
-from app.gallery.sums import Summed, replace_shares
-from app.gallery.vault import Vault
+from app.gallery.encryption.vault import Vault
+from app.gallery.index.cameras import UNNAMED
+from app.gallery.sql.gallery import SqlGallery
+from app.gallery.sql.numbers import take_numbers
+from app.gallery.sql.schema import MAPS, SUBJECTS
+from app.gallery.sql.seeding import insert_subjects
+from app.gallery.sql.sums import Summed, replace_shares
 from app.master_key import MasterKeys
 from app.matching.maps import VeinMaps
 from app.matching.mean_map import MapSum

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.gallery.gallery import Gallery
-from app.gallery.sqlite import open_sqlite
+from app.gallery.sql.sqlite import open_sqlite
 from app.master_key import MasterKeys
 
 MASTER_KEYS = MasterKeys("11" * 32, Path("no-file"))

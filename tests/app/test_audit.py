@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from app.audit import AuditLog, AuditUnusable, Mark, head_of, seal
-from app.audit_check import Checked, check_audit
-from app.pseudonyms import Pseudonyms
+from app.audit.check import Checked, check_audit
+from app.audit.log import AuditLog, AuditUnusable, Mark, head_of, seal
+from app.audit.pseudonyms import Pseudonyms
 from app.settings import read_settings
 from app.wiring import open_gallery
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from app.__main__ import main
-from app.audit import AuditLog, head_of
-from app.gallery import sealing
+from app.audit.log import AuditLog, head_of
+from app.audit.pseudonyms import Pseudonyms
+from app.gallery.backup import sealing
+from app.gallery.encryption.wrapped import WrappedKeys
 from app.gallery.errors import GalleryUnusable
-from app.gallery.wrapped import WrappedKeys
-from app.pseudonyms import Pseudonyms
 from app.settings import read_settings
 from app.wiring import open_gallery
 from tests.app.gallery.conftest import enroll
@@ -251,7 +251,7 @@ def test_backups_of_another_kind_are_refused(
     assert main(["restore", "missing", "--replace"]) == 2
     assert "missing" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr("app.backup_commands.newest_revision", lambda: "0003")
+        patch.setattr("app.commands.backups.newest_revision", lambda: "0003")
         assert main(["backup", "old.palm"]) == 0
         patch.setattr(sealing, "MAGIC", b"palm backup 9\n")
         assert main(["backup", "newer.palm"]) == 0
@@ -276,7 +276,7 @@ def test_a_restore_that_fails_is_told_in_one_line(
     def fail(*_: object, **__: object) -> None:
         raise GalleryUnusable("no room")
 
-    monkeypatch.setattr("app.gallery.backups.restore_gallery", fail)
+    monkeypatch.setattr("app.gallery.backup.sql.restore_gallery", fail)
     assert main(["restore", "a.palm", "--replace"]) == 2
     assert capsys.readouterr().err == "python -m app: no room\n"
     assert ids() == ["ada", "eve"]

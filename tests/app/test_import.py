@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from app.__main__ import main
+from app.commands.import_plan import make_plan
+from app.commands.import_sources import open_source
+from app.commands.importing import run_import
 from app.gallery.errors import GalleryUnusable
-from app.gallery.sql import SqlGallery
-from app.import_commands import run_import
-from app.import_plan import make_plan
-from app.import_sources import open_source
+from app.gallery.sql.gallery import SqlGallery
 from app.settings import Settings
 from app.wiring import open_gallery
 from tests.app.api.conftest import (

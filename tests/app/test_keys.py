@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from app.key_ring import DIGEST_BYTES, issue
-from app.keys import SCOPES
+from app.access.key_ring import DIGEST_BYTES, issue
+from app.access.keys import SCOPES
 from app.master_key import MasterKeys, MasterKeyUnusable
 from tests.app.conftest import largest_file
 

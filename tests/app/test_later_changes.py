@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from app import audit
-from app.audit import AuditLog, AuditUnusable
-from app.gallery.contents import Later
-from app.gallery.sealing import Header
-from app.later_changes import read_later
+from app.audit import log as audit
+from app.audit.later_changes import read_later
+from app.audit.log import AuditLog, AuditUnusable
+from app.gallery.backup.contents import Later
+from app.gallery.backup.sealing import Header
 
 KEY = bytes(32)
 NOW = datetime.now(UTC)

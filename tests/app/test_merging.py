@@ -8,8 +8,8 @@ import pytest
 
 from app.gallery.errors import SubjectUnknown
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
-from app.gallery.moving import SqlRecords
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.sql.moving import SqlRecords
 from app.identifier import Identifier
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.fusion import Fusion

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from app.gallery import sqlite
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import START
-from app.gallery.sql import SqlGallery
+from app.gallery.sql import sqlite
+from app.gallery.sql.gallery import SqlGallery
 from app.settings import read_settings
 from app.wiring import open_gallery
 from tests.app.gallery.conftest import VGG16, enroll

@@ -12,10 +12,10 @@ import pytest
 
 from app import guards
 from app.__main__ import main
-from app.audit import AuditLog, AuditUnusable
+from app.audit.log import AuditLog, AuditUnusable
 from app.gallery.errors import GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
-from app.gallery.sqlite import open_sqlite
+from app.gallery.sql.sqlite import open_sqlite
 from app.retention import RetentionTask, erase_expired
 from app.settings import read_settings
 from app.wiring import GALLERIES, open_gallery

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.gallery.gallery import Gallery
-from app.gallery.sqlite import open_sqlite
+from app.gallery.sql.sqlite import open_sqlite
 from app.identifier import Identifier
 from app.matching import scores
 from app.matching.templates import NetKey

@@ -11,11 +11,11 @@ import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from app import key_ring
+from app.access import key_ring
+from app.access.key_ring import KeyRing
+from app.access.keys import SCOPES, Scope
 from app.api.access import Guarded, scope_of
 from app.api.routers import ROUTERS
-from app.key_ring import KeyRing
-from app.keys import SCOPES, Scope
 from app.settings import Settings
 from benchmarks.server import REPOSITORY
 from tests.app.api.conftest import (

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.audit import head_of
-from app.audit_check import check_audit
-from app.gallery.secret_keys import Secrets
-from app.key_ring import KeyRing
-from app.keys import Scope
-from app.pseudonyms import Pseudonyms
+from app.access.key_ring import KeyRing
+from app.access.keys import Scope
+from app.audit.check import check_audit
+from app.audit.log import head_of
+from app.audit.pseudonyms import Pseudonyms
+from app.gallery.encryption.secret_keys import Secrets
 from app.settings import Settings
 from app.wiring import open_gallery
 from tests.app.api.conftest import (

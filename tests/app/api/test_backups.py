@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.backup_commands import back_up, restore
+from app.commands.backups import back_up, restore
 from app.settings import Settings
 from tests.app.api.conftest import assert_problem, enroll, identify, local_client, make_app, png
 
@@ -40,7 +40,7 @@ def test_what_the_service_erased_or_revoked_is_left_out(settings: Settings, tmp_
 KILLED = """
 import os, sys
 from pathlib import Path
-from app.gallery.moving import SqlRecords
+from app.gallery.sql.moving import SqlRecords
 from tests.app.api.conftest import local_client, make_app, make_settings
 
 SqlRecords._purge = lambda *_: os._exit(9)  # after the commit, before the audit log's last line

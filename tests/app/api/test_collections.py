@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.keys import SCOPES, Scope
+from app.access.keys import SCOPES, Scope
 from tests.app.api.conftest import assert_problem, enroll, identify, images, png, verify
 from tests.app.api.test_access import bearer, ring_of
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.gallery import index, sqlite
 from app.gallery.errors import GalleryUnusable
+from app.gallery.index import memory as index
+from app.gallery.sql import sqlite
 from app.settings import Settings
 from tests.app.api.conftest import assert_problem, enroll, local_client, make_app, png
 from tests.app.gallery.test_erasure import reading

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app.keys import SCOPES
+from app.access.keys import SCOPES
 from app.matching.maps import VeinMaps
 from app.matching.templates import MapFormat
 from tests.app.api.conftest import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.gallery import sqlite
+from app.gallery.sql import sqlite
 from app.settings import Settings
 from tests.app.api.conftest import assert_problem, enroll, identify, local_client, make_app, png
 

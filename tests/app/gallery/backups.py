@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from app.gallery.backup import read_contents
-from app.gallery.contents import Contents, Later, Restored
+from app.gallery.backup.contents import Contents, Later, Restored
+from app.gallery.backup.rows import read_contents
+from app.gallery.backup.sealing import SealedReader, SealedWriter, new_header
 from app.gallery.gallery import Gallery
-from app.gallery.sealing import SealedReader, SealedWriter, new_header
 
 KEY = b"\x44" * 32
 NOTHING_LATER = Later()

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import Engine, delete, select, update
 
 from app.ensemble import TrainedTemplates
+from app.gallery.encryption.vault import Vault
 from app.gallery.gallery import Gallery
-from app.gallery.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
-from app.gallery.sql import SqlGallery
-from app.gallery.sums import decrypt_sum, is_sum
-from app.gallery.vault import Vault
+from app.gallery.sql.gallery import SqlGallery
+from app.gallery.sql.schema import GALLERY, MAP_SUMS, MAPS, SECRETS, SUBJECTS
+from app.gallery.sql.sums import decrypt_sum, is_sum
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import MapShape, VeinMaps
 from app.matching.scores import Cohort

@@ -9,14 +9,15 @@ from typing import Any, BinaryIO, cast
 import pytest
 from sqlalchemy import select
 
-from app.gallery import backup, sealing
-from app.gallery.backup import read_contents
+from app.access.key_ring import KeyRing
+from app.gallery.backup import rows as backup
+from app.gallery.backup import sealing
+from app.gallery.backup.rows import read_contents
+from app.gallery.backup.sealing import BackupUnusable, SealedReader, SealedWriter, new_header
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
-from app.gallery.schema import MAPS, SUBJECTS
-from app.gallery.sealing import BackupUnusable, SealedReader, SealedWriter, new_header
-from app.key_ring import KeyRing
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.sql.schema import MAPS, SUBJECTS
 from app.matching.maps import VeinMaps
 from tests.app.gallery.backups import KEY, back_up, restore
 from tests.app.gallery.conftest import (

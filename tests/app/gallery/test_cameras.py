@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.gallery.comparison import Found
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index.comparison import Found
+from app.gallery.index.memory import GalleryIndex
 from app.master_key import MasterKeys
 from app.matching.cohort import compare_cohort
 from app.matching.impostors import Impostors

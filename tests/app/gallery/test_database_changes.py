@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.gallery import comparison
-from app.gallery.cameras import Cameras
-from app.gallery.coarse_means import pack_means, unpack_means
-from app.gallery.database_index import DatabaseIndex
 from app.gallery.errors import GalleryUnreachable, GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index import comparison
+from app.gallery.index.cameras import Cameras
+from app.gallery.index.memory import GalleryIndex
 from app.gallery.outage import Outage
+from app.gallery.pgvector.index import DatabaseIndex
+from app.gallery.pgvector.means import pack_means, unpack_means
 from app.matching.maps import VeinMaps
 from tests.app.gallery.backups import back_up, contents, restore
 from tests.app.gallery.conftest import Open, open_by_scheme

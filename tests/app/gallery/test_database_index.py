@@ -10,23 +10,21 @@ import psycopg
 import pytest
 from numpy.typing import NDArray
 
-from app.gallery import (
-    coarse_following,
-    coarse_schema,
-    coarse_tables,
-    comparison,
-    postgresql,
-)
-from app.gallery.cameras import UNNAMED, Cameras
-from app.gallery.coarse import Replaced, rows_of, windows_of
-from app.gallery.coarse_tables import CoarseGallery, CoarseTables
-from app.gallery.comparison import Found
-from app.gallery.database_index import DatabaseIndex
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index import comparison
+from app.gallery.index.cameras import UNNAMED, Cameras
+from app.gallery.index.comparison import Found
+from app.gallery.index.memory import GalleryIndex
 from app.gallery.outage import Outage
+from app.gallery.pgvector import following as coarse_following
+from app.gallery.pgvector import schema as coarse_schema
+from app.gallery.pgvector import tables as coarse_tables
+from app.gallery.pgvector.coarse import Replaced, rows_of, windows_of
+from app.gallery.pgvector.index import DatabaseIndex
+from app.gallery.pgvector.tables import CoarseGallery, CoarseTables
+from app.gallery.sql import postgresql
 from app.master_key import MasterKeys
 from app.matching.transform import Transform
 from app.settings import Settings

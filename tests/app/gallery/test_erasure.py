@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from app.gallery import postgresql, sqlite
 from app.gallery.erasure import Erasure
 from app.gallery.errors import ErasureUnknown, GalleryUnusable, NotPurged, SubjectUnknown
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.gallery.schema import SUBJECTS
+from app.gallery.sql import postgresql, sqlite
+from app.gallery.sql.schema import SUBJECTS
 from app.matching.maps import MapShape
 from app.matching.templates import MapFormat
 from tests.app.conftest import execute, largest_file
@@ -217,7 +217,10 @@ def run_and_die(path: Path, seam: str, act: str) -> None:
     """Opens a gallery in another process, which dies when it comes to a function."""
     script = (
         "import os, sys\n"
-        "from app.gallery import moving, sql, sqlite, wrapped\n"
+        "from app.gallery.sql import moving\n"
+        "from app.gallery.sql import gallery as sql\n"
+        "from app.gallery.sql import sqlite\n"
+        "from app.gallery.encryption import wrapped\n"
         "from app.wiring import GALLERIES\n"
         "from tests.app.conftest import MASTER_KEYS\n"
         "from tests.app.gallery.conftest import enroll\n"

@@ -15,9 +15,9 @@ from app.gallery.errors import (
 )
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index.memory import GalleryIndex
 from app.gallery.once import Once
-from app.gallery.schema import SUBJECTS
+from app.gallery.sql.schema import SUBJECTS
 from app.matching.maps import VeinMaps
 from app.wiring import GALLERIES
 from tests.app.conftest import MASTER_KEYS

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.gallery import comparison, rows, table
-from app.gallery.comparison import Found
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import Changes, Position
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index import comparison, rows, table
+from app.gallery.index.comparison import Found
+from app.gallery.index.memory import GalleryIndex
 from app.matching.calibration import Calibration, Case, Threshold
 from app.matching.maps import Signs, VeinMaps, join_maps
 from app.matching.similarity import (

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.key_ring import issue
-from app.keys import KeyUnknown, StoredKey
+from app.access.key_ring import issue
+from app.access.keys import KeyUnknown, StoredKey
 from tests.app.gallery.conftest import BOTH_STORES, Open
 
 pytestmark = BOTH_STORES

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pytest
 
-from app.gallery import comparison
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index import comparison
+from app.gallery.index.memory import GalleryIndex
 from tests.app.gallery.conftest import Open
 from tests.app.gallery.test_index import NETS, check, nearly, palm, probe, shipped
 

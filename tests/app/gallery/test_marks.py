@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.gallery.marks import find_marks
+from app.gallery.encryption.marks import find_marks
 
 
 @pytest.mark.parametrize("count", [2, 50])

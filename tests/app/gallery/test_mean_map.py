@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.gallery import means
-from app.gallery.comparison import Found
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index import means
+from app.gallery.index.comparison import Found
+from app.gallery.index.memory import GalleryIndex
 from app.matching.cohort import compare_cohort
 from app.matching.impostors import Impostors
 from app.matching.maps import VeinMaps, join_maps

@@ -4,7 +4,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from app.gallery.schema import METADATA, SUBJECT_KEYS
+from app.gallery.sql.schema import METADATA, SUBJECT_KEYS
 from tests.app.gallery.conftest import BOTH_STORES, Open
 
 pytestmark = BOTH_STORES

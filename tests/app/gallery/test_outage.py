@@ -13,19 +13,19 @@ from fastapi.testclient import TestClient
 from sqlalchemy import make_url
 
 from app import starting
+from app.access.key_ring import KeyRing
+from app.access.keys import SCOPES, KeyRefused
 from app.api.errors import NotReady
 from app.api.service import Broken
 from app.ensemble import Ensemble
 from app.gallery.errors import GalleryUnreachable, GalleryUnusable, SubjectUnknown
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
-from app.gallery.keys import SqlKeys
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.index.table import Table
 from app.gallery.outage import Outage
-from app.gallery.sql import SqlGallery
-from app.gallery.sqlite import open_sqlite
-from app.gallery.table import Table
-from app.key_ring import KeyRing
-from app.keys import SCOPES, KeyRefused
+from app.gallery.sql.gallery import SqlGallery
+from app.gallery.sql.keys import SqlKeys
+from app.gallery.sql.sqlite import open_sqlite
 from app.nets.precision import PrecisionChoice
 from app.settings import Settings
 from app.starting import Parts

@@ -11,14 +11,14 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url
 
-from app.gallery import postgresql
 from app.gallery.errors import GalleryUnusable
-from app.gallery.failures import named_failures
 from app.gallery.following import START
-from app.gallery.migrations import migrate
-from app.gallery.postgresql import open_postgresql
-from app.gallery.schema import MAPS
-from app.gallery.sql import SqlGallery
+from app.gallery.sql import postgresql
+from app.gallery.sql.failures import named_failures
+from app.gallery.sql.gallery import SqlGallery
+from app.gallery.sql.migrations import migrate
+from app.gallery.sql.postgresql import open_postgresql
+from app.gallery.sql.schema import MAPS
 from tests.app.conftest import MASTER_KEYS
 from tests.app.gallery.conftest import VGG16, Open, enroll
 

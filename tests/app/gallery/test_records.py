@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.gallery import sqlite
 from app.gallery.errors import (
     GalleryUnusable,
     HandsDiffer,
@@ -19,7 +18,8 @@ from app.gallery.errors import (
     TrainedFixed,
 )
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.sql import sqlite
 from app.gallery.subject import Subject
 from tests.app.conftest import largest_file
 from tests.app.gallery.conftest import (

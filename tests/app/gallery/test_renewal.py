@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, select, text, update
 
-from app.gallery import postgresql, renewal, sqlite
+from app.gallery.encryption import renewal
+from app.gallery.encryption.template_keys import NAME
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
-from app.gallery.schema import MAPS, SECRETS, SUBJECTS
-from app.gallery.template_keys import NAME
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.sql import postgresql, sqlite
+from app.gallery.sql.schema import MAPS, SECRETS, SUBJECTS
 from tests.app.gallery.backups import back_up, restore
 from tests.app.gallery.conftest import (
     ALEXNET,

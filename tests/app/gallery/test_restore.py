@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
-from app.gallery.contents import Later
+from app.access.key_ring import KeyRing
+from app.audit.pseudonyms import Pseudonyms
+from app.gallery.backup.contents import Later
+from app.gallery.backup.sealing import BackupUnusable
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.gallery.schema import GALLERY
-from app.gallery.sealing import BackupUnusable
-from app.key_ring import KeyRing
+from app.gallery.sql.schema import GALLERY
 from app.matching.mean_map import MapSum
-from app.pseudonyms import Pseudonyms
 from tests.app.conftest import largest_file
 from tests.app.gallery.backups import back_up, contents, restore, rows
 from tests.app.gallery.conftest import (

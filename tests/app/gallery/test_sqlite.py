@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy import create_engine
 
-from app.gallery import sqlite
 from app.gallery.errors import GalleryBusy, GalleryUnusable, SubjectUnknown
-from app.gallery.failures import named_failures
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.gallery.migrations import former as former_releases
-from app.gallery.sqlite import open_sqlite
+from app.gallery.sql import sqlite
+from app.gallery.sql.failures import named_failures
+from app.gallery.sql.migrations import former as former_releases
+from app.gallery.sql.sqlite import open_sqlite
 from app.matching.maps import MapShape
 from app.matching.templates import MapFormat
 from tests.app.conftest import MASTER_KEYS, execute
@@ -40,7 +40,7 @@ def test_what_was_committed_survives_a_killed_process(open_gallery: Open, path: 
 def kill_after_enrolment(path: Path) -> None:
     script = (
         "import os, sys\n"
-        "from app.gallery.sqlite import open_sqlite\n"
+        "from app.gallery.sql.sqlite import open_sqlite\n"
         "from tests.app.conftest import MASTER_KEYS\n"
         "from tests.app.gallery.conftest import enroll\n"
         "enroll(open_sqlite(f'sqlite:///{sys.argv[1]}', MASTER_KEYS), 'ada')\n"

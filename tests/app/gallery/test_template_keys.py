@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.gallery.template_keys import TemplateKey, TemplateKeys
+from app.gallery.encryption.template_keys import TemplateKey, TemplateKeys
 from app.matching.maps import SCALE_BYTES, VeinMaps
 from tests.app.gallery.conftest import VGG16, vein_maps
 

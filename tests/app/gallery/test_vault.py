@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from app.gallery import encryption, enrolling, sqlite
-from app.gallery.cipher import Cipher, NotAuthentic, derive_key
+from app.gallery.encryption import reencryption as encryption
+from app.gallery.encryption.cipher import Cipher, NotAuthentic, derive_key
 from app.gallery.errors import GalleryUnusable
 from app.gallery.following import START
 from app.gallery.gallery import Gallery
-from app.gallery.index import GalleryIndex
-from app.gallery.schema import GALLERY
-from app.gallery.transactions import Transactions
+from app.gallery.index.memory import GalleryIndex
+from app.gallery.sql import enrolling, sqlite
+from app.gallery.sql.schema import GALLERY
+from app.gallery.sql.transactions import Transactions
 from app.master_key import MasterKeys, MasterKeyUnusable
 from app.matching.maps import VeinMaps
 from app.wiring import GALLERIES

@@ -1,0 +1,1 @@
+"""Backups of a gallery, and how they are restored."""

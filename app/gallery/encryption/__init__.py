@@ -1,0 +1,1 @@
+"""What is stored is encrypted under subjects' keys, and they under the master key."""

@@ -1,0 +1,1 @@
+"""The index: finds whose palm a probe is, in memory."""

@@ -1,0 +1,1 @@
+"""The index in PostgreSQL: pgvector proposes the candidates of a large gallery."""

@@ -1,0 +1,1 @@
+"""The gallery in an SQL database: SQLite or PostgreSQL."""
