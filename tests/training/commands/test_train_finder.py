@@ -12,7 +12,7 @@ import pytest
 
 from app.nets.files import NetCorrupt, NetMissing
 from app.nets.finder_store import load_finder
-from app.nets.store import NetMismatch
+from app.nets.running import NetMismatch
 from app.palm.errors import PalmNotFound
 from app.palm.hand import locate
 from app.palm.landmarks import OUTPUTS
