@@ -3,7 +3,7 @@
     python -m benchmarks.identify [--images samples] [--repeats 200] [--json PATH]
 
 Starts the service as `make run` does, with a gallery of its own. The bare nets are the compiled
-nets alone, one after another, on pixels that are already decoded. Both are measured
+nets alone, in the precision of the service, on pixels that are already decoded. Both are measured
 in turns in one run, so that other load on the machine slows both. Square crops that nobody matches
 are compared in other directions, too, so palms with a match and palms without one are told apart.
 """
@@ -23,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.nets.store import LoadedNet, load_nets
+from app.ensemble import Ensemble
+from app.nets.precision import PrecisionChoice
+from app.nets.store import load_ensemble
 from app.palm.decode import ImageLimits, decode
 from app.palm.roi import prepare
 from app.settings import Settings
@@ -64,16 +66,16 @@ def main() -> None:
 
 def measure(files: list[bytes], models: Path, nets: Sequence[str], repeats: int) -> dict[str, Any]:
     """Alternates one HTTP identification and one pass of the bare nets, over all files in turn."""
-    bare = load_nets(models, nets, "openvino")
-    images = [prepare(decode(file, ImageLimits()), bare[0].input_px) for file in files]
-    pixels = [image[np.newaxis] for image in images]
     settings = {"PALM_MODELS_DIR": str(models.resolve()), "PALM_NETS": ",".join(nets)}
     samples: dict[str, list[dict[str, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         settings["PALM_GALLERY_URL"] = f"sqlite:///{folder}/gallery.db"
         settings["PALM_LOG_LEVEL"] = "WARNING"
         with serve(settings, Path(folder) / "log", until="/health/ready") as http:
-            subjects = len(bare[0].identities)
+            precision = http.get("/v1/models").raise_for_status().json()["precision"]
+            bare = load_ensemble(models, nets, "openvino", PrecisionChoice(precision))
+            images = [prepare(decode(file, ImageLimits()), bare.input_px) for file in files]
+            pixels = [image[np.newaxis] for image in images]
             turns = itertools.islice(
                 itertools.cycle(zip(files, pixels, strict=True)),
                 WARM_UP_ROUNDS + repeats,
@@ -85,8 +87,9 @@ def measure(files: list[bytes], models: Path, nets: Sequence[str], repeats: int)
                 if turn >= WARM_UP_ROUNDS:
                     samples[decision].append(timings)
     return {
-        "nets": [str(net.key) for net in bare],
-        "subjects": subjects,
+        "nets": [str(net.key) for net in bare.nets],
+        "precision": precision,
+        "subjects": len(bare.identities),
         "images": len(files),
         "repeats": repeats,
         "requests": {decision: len(timings) for decision, timings in samples.items()},
@@ -107,10 +110,9 @@ def _time_request(http: httpx.Client, file: bytes) -> tuple[str, dict[str, float
     return body["decision"], {**{stage: timings[stage] for stage in STAGES}, "wall": wall}
 
 
-def _time_nets(nets: list[LoadedNet], image: NDArray[np.uint8]) -> float:
+def _time_nets(nets: Ensemble, image: NDArray[np.uint8]) -> float:
     start = time.perf_counter()
-    for net in nets:
-        net.maps(image)
+    nets.maps(image)
     return (time.perf_counter() - start) * 1e3
 
 
@@ -122,7 +124,8 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 def as_markdown(report: dict[str, Any]) -> str:
     """Returns the figures as a table, with what each stage takes beyond the bare nets' median."""
     lines = [
-        f"{', '.join(report['nets'])}; {report['subjects']} subjects; {report['repeats']} requests "
+        f"{', '.join(report['nets'])} in {report['precision']}; {report['subjects']} subjects; "
+        f"{report['repeats']} requests "
         f"of one image, one after another.",
         f"{as_sentence(report['machine'])}.",
         "",

@@ -1,7 +1,8 @@
 """The index of the gallery in its database: it finds whose palm a probe is without a copy of all.
 
 The database proposes candidates by coarse maps, see `app.gallery.pgvector.coarse`. Only their
-templates are read and compared. Every process adds what has changed to the coarse maps before it searches.
+templates are read and compared. Every process adds what has changed to the coarse maps before it
+searches.
 """
 
 import threading
