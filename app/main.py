@@ -1,6 +1,5 @@
 """Wires settings, gallery, nets and routes into the application."""
 
-import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
@@ -48,11 +47,6 @@ from app.wiring import (
     start_identifier,
 )
 
-SWITCH_S = 0.0005
-"""Seconds after which a thread that computes in Python lets another one go on. The event loop needs
-such a turn for everything it does; by Python's 0.005, two threads keep it waiting 10 ms each time
-(`benchmarks.loop_latency`)."""
-
 LoadFinder = Callable[[Path, str], Finder]
 
 DESCRIPTION = """Tells whose palm a near-infrared image shows, with a confidence, or that nobody
@@ -75,7 +69,6 @@ def create_app(
         # BLAS's threads keep spinning for 0.1 s after every search. On two cores, that doubles the
         # time that the nets take for the next image.
         threadpool_limits(1, user_api="blas")
-        sys.setswitchinterval(SWITCH_S)
         cv2.setNumThreads(1)  # likewise; requests run side by side
         starter = Starter(app, settings, load_ensemble, load_finder)
         app.state.tracing.start()

@@ -217,7 +217,7 @@ class Settings(BaseSettings):
         description="Requests that run the nets at the same time; about one for each core.",
     )
     queue_length: int = Field(
-        default=2,
+        default=64,
         ge=0,
         le=1000,
         description="Further requests that wait for their turn; more get 503 at once. About as "
