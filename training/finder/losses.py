@@ -48,9 +48,9 @@ class LandmarkLoss(_Weighted):
         points = y_true[:, :KIND_AT]
         wanted = ops.reshape(place_targets(points, grid), (-1, grid * grid, count))
         found: Any = ops.log_softmax(ops.reshape(y_pred, (-1, grid * grid, count)), axis=1)
-        entropy: Any = -ops.mean(ops.sum(wanted * found, axis=1), axis=1)
+        likelihood: Any = ops.mean(ops.sum(wanted * found, axis=1), axis=1)
         odds = ops.reshape(ops.exp(found), (-1, grid, grid, count))
-        return self.weight * _is(HAND, y_true) * (entropy + FAR_OFF * far_off(points, odds))
+        return self.weight * _is(HAND, y_true) * (FAR_OFF * far_off(points, odds) - likelihood)
 
 
 class SkinLoss(_Weighted):
@@ -129,15 +129,20 @@ def far_off(points: Any, odds: Any) -> Any:
     true = (points + 0.5) / STRIDE - 0.5
     x, y = true[:, None, 0::2], true[:, None, 1::2]
     across, down = places[None, :, None] - x, places[None, :, None] - y
-    near = ops.cast(ops.abs(down) <= REACH, "float32")[:, :, None]
-    near = near * ops.cast(ops.abs(across) <= REACH, "float32")[:, None]
-    near = near * odds
-    mass = ops.sum(near, axis=(1, 2)) + 1e-6
+    rows, columns = (_within_reach(one) for one in (down, across))
+    near: Any = rows[:, :, None] * columns[:, None] * odds
+    mass: Any = ops.sum(near, axis=(1, 2))
     for away in (across[:, None], down[:, :, None]):
-        off: Any = ops.abs(ops.sum(near * away, axis=(1, 2)) / mass)
-        bent = ops.minimum(off, QUADRATIC)
+        off: Any = ops.abs(ops.sum(near * away, axis=(1, 2)) / (mass + 1e-6))
+        bent: Any = ops.minimum(off, QUADRATIC)
         total = total + ops.mean(bent * (off - bent / 2) / QUADRATIC, axis=-1)
     return total / 2
+
+
+def _within_reach(distance: Any) -> Any:
+    """Returns 1 where a distance in places is at most `REACH`, else 0."""
+    length: Any = ops.abs(distance)
+    return ops.cast(length <= REACH, "float32")
 
 
 def _is(kind: int, y_true: Any) -> Any:
