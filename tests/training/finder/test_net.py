@@ -48,9 +48,8 @@ def test_a_net_that_is_unfolded_has_the_same_outputs(views: np.ndarray) -> None:
     copy_body(folded, other)
     for name, output in other(views, training=False).items():
         expected = np.asarray(folded(views, training=False)[name])
-        assert np.asarray(output) == pytest.approx(
-            expected, abs=1e-4 * max(np.abs(expected).max(), 1)
-        )
+        largest = max(float(np.abs(expected).max()), 1.0)
+        assert np.asarray(output) == pytest.approx(expected, abs=1e-4 * largest)
 
 
 def test_a_bottom_that_does_not_divide_the_side_is_refused() -> None:
