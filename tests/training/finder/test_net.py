@@ -5,6 +5,7 @@ import pytest
 
 from app.palm.landmarks import OUTPUTS
 from training.finder.net import GreyAndContrast, build_finder, fold_finder
+from training.versions.read import copy_body
 
 SIDE = 32
 
@@ -35,6 +36,20 @@ def test_a_folded_net_has_the_same_outputs(views: np.ndarray) -> None:
     assert not any(type(layer).__name__ == "ScaledConv2D" for layer in folded.layers)
     for name, output in folded(views, training=False).items():
         assert np.asarray(output) == pytest.approx(np.asarray(expected[name]), abs=1e-4)
+
+
+def test_a_net_that_is_unfolded_has_the_same_outputs(views: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    trained, other = build_finder(SIDE), build_finder(SIDE)
+    for weight in trained.weights:
+        if weight.path.endswith("gain"):
+            weight.assign(rng.uniform(0.5, 2, weight.shape))
+    folded = fold_finder(trained)
+    copy_body(folded, other)
+    for name, output in other(views, training=False).items():
+        expected = np.asarray(folded(views, training=False)[name])
+        largest = max(float(np.abs(expected).max()), 1.0)
+        assert np.asarray(output) == pytest.approx(expected, abs=1e-4 * largest)
 
 
 def test_a_bottom_that_does_not_divide_the_side_is_refused() -> None:
