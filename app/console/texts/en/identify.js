@@ -1,0 +1,5 @@
+/** Texts of the page Identify. */
+
+export const texts = {
+  title: "Identify",
+};
