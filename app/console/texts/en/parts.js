@@ -1,8 +1,75 @@
 /** Texts of the components that several pages share. */
 
+const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+
 export const texts = {
   problem: {
     retryAfter: (seconds) => `Try again in ${seconds} ${seconds === 1 ? "second" : "seconds"}.`,
     requestId: (id) => `Request ${id}`,
+  },
+  input: {
+    label: "Image of a palm",
+    drop: "Drop an image of a palm here, or paste one",
+    dropSeveral: "Drop images of one palm here, or paste them",
+    dropFolder: "Drop a folder, or many images, here",
+    choose: "Choose an image",
+    chooseSeveral: "Choose images",
+    chooseFolder: "Choose a folder",
+    camera: "Use the camera",
+    hint: "Near-infrared, as PNG, JPEG, BMP, TIFF or WebP: a whole open hand, or a square crop of a palm.",
+  },
+  picture: {
+    alt: "The image that was sent",
+    cannotShow: "This browser cannot show the file. The service may still read it.",
+  },
+  camera: {
+    title: "The camera cannot be used",
+    live: "Picture of the camera",
+    device: "Camera",
+    take: "Take the photograph",
+    close: "Close the camera",
+    starting: "The camera starts …",
+    looking: "Looking for a palm …",
+    usable: "Good. Hold still.",
+    unusable: "Not yet.",
+    noGuidance: "This key lacks the scope inspect, so there is no guidance.",
+    veins:
+      "Ordinary phone and web cameras do not show veins. Use a near-infrared camera (850 to 940 nm).",
+    failures: {
+      InsecureContext:
+        "Browsers allow a camera only over HTTPS, or on localhost. Open this page in one of these ways.",
+      NotAllowedError:
+        "The browser does not allow this page to use it. Allow the camera beside the address, then try again.",
+      NotFoundError: "No camera is connected. Connect one, then try again.",
+      NotReadableError: "Another program uses it. Close that program, then try again.",
+    },
+    failed: (message) => `The browser says: ${message || "no reason"}.`,
+  },
+  quality: {
+    title: "Image quality",
+    score: (score) => `${score} of 100`,
+    details: "What was measured",
+    components: {
+      palm: "Certainty of a palm",
+      palm_px: "Width of the palm",
+      sharpness: "Sharpness",
+      veins: "Contrast of the veins",
+      brightness: "Brightness",
+      saturated: "Too bright",
+      blocks: "JPEG blocks",
+      skin: "Palm within the image",
+      pose: "Facing the camera",
+    },
+    shown: {
+      palm: (value) => percent(value, 1),
+      palm_px: (value) => `${Math.round(value)} pixels`,
+      sharpness: (value) => value.toFixed(2),
+      veins: (value) => `${value.toFixed(1)} grey levels`,
+      brightness: (value) => percent(value),
+      saturated: (value) => percent(value, 1),
+      blocks: (value) => value.toFixed(2),
+      skin: (value) => percent(value),
+      pose: (value) => percent(value),
+    },
   },
 };
