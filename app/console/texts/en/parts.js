@@ -45,6 +45,20 @@ export const texts = {
     },
     failed: (message) => `The browser says: ${message || "no reason"}.`,
   },
+  options: {
+    title: "Options",
+    collections: "Collections to search",
+    collectionsHint: "None ticked means all that you may search.",
+    capture: "What the image shows",
+    captures: {
+      "": "As the service is set",
+      auto: "Either; the service decides",
+      hand: "A whole hand",
+      roi: "A square crop of a palm",
+    },
+    camera: "Name of the camera",
+    cameraHint: "Only if the service knows several cameras, such as front-door.",
+  },
   quality: {
     title: "Image quality",
     score: (score) => `${score} of 100`,
