@@ -40,7 +40,7 @@ function Verdict({ answer }) {
     <span class="sign" aria-hidden="true">${SIGNS[decision]}</span>
     <div>
       <h2>${text.verdicts[decision](known)}</h2>
-      ${identity && html`<p><${Id} id=${identity.subject_id} />${text.about(identity)}</p>`}
+      ${identity?.name && html`<p><${Id} id=${identity.subject_id} />${text.about(identity)}</p>`}
       <p>${text.sure(decision, confidence, searched)}</p>
     </div>
   </div>`;

@@ -28,7 +28,6 @@ export default function Identify() {
       <fieldset class="segments"><legend class="visually-hidden">${text.what}</legend>
         ${choice("one")}${choice("folder")}</fieldset>
     </div>
-    <p class="notice veins-notice">${text.veins}</p>
     ${mode === "one"
       ? html`<${OnePalm} options=${options} setOptions=${setOptions} />`
       : html`<${Folder} options=${options} setOptions=${setOptions} />`}`;
@@ -47,7 +46,8 @@ function OnePalm({ options, setOptions }) {
     setFiles([]);
     reset();
   };
-  return html`<div class="identify">
+  const state = files.length ? "identify-asked" : "identify-empty";
+  return html`<div class=${`identify ${state}`}>
     <section class="card" aria-label=${text.image}>
       ${files.length === 0
         ? html`<${PalmInput} several capture=${options.capture} onFiles=${take} />`
@@ -60,7 +60,7 @@ function OnePalm({ options, setOptions }) {
           <${Renewed} give=${take} />`}
       <${SearchOptions} options=${options} onChange=${setOptions} />
     </section>
-    <section class="card" aria-label=${text.answer} aria-busy=${busy ? "true" : "false"}>
+    <section class="card answer" aria-label=${text.answer} aria-busy=${busy ? "true" : "false"}>
       <p class="visually-hidden" role="status">${body && text.summary(body)}</p>
       ${busy && html`<p class="busy">${text.busy}</p>`}
       ${!busy && problem && html`<${ProblemNotice} problem=${problem} />`}

@@ -49,7 +49,7 @@ export function Camera({ onPhoto, onClose, capture = "" }) {
           ${devices.map(({ deviceId, label }) => html`<option value=${deviceId}>${label}</option>`)}
         </select></label>`}
     </div>
-    <p class="hint">${text.veins}</p>
+    <p class="hint">${texts.input.veins}</p>
   </div>`;
 }
 
@@ -61,7 +61,7 @@ function Guidance({ running, found }) {
   const kind = found.usable ? "good" : "warning";
   return html`<div class=${`guidance guidance-${kind}`} role="status">
     <strong>${found.usable ? text.usable : text.unusable}</strong>
-    ${found.advice.length > 0 && html`<span>${found.advice[0]}</span>`}
+    ${found.advice.length > 0 && html`<p>${found.advice[0]}</p>`}
   </div>`;
 }
 

@@ -51,7 +51,7 @@ export function PalmInput({ onFiles, several = false, folder = false, camera = t
       ${camera && !folder && html`<button type="button" disabled=${disabled}
         onClick=${() => setFilming(true)}>${text.camera}</button>`}
     </div>
-    <p class="hint">${text.hint}</p>
+    <div class="hint"><p>${text.hint}</p><p>${text.veins}</p></div>
   </div>`;
 }
 

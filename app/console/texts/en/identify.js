@@ -21,8 +21,6 @@ export const texts = {
   title: "Identify",
   what: "What to identify",
   modes: { one: "One palm", folder: "A folder" },
-  veins:
-    "Ordinary phone and web cameras do not show veins. Use photographs of a near-infrared camera (850 to 940 nm).",
   image: "Image",
   images: "Images",
   imageNumber: (n) => `Image ${n}`,

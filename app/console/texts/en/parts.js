@@ -16,7 +16,9 @@ export const texts = {
     chooseSeveral: "Choose images",
     chooseFolder: "Choose a folder",
     camera: "Use the camera",
-    hint: "Near-infrared, as PNG, JPEG, BMP, TIFF or WebP: a whole open hand, or a square crop of a palm.",
+    hint: "A whole open hand, or a square crop of a palm, as PNG, JPEG, BMP, TIFF or WebP.",
+    veins:
+      "Ordinary phone and web cameras do not show veins: use a near-infrared camera (850 to 940 nm).",
   },
   picture: {
     alt: "The image that was sent",
@@ -33,8 +35,6 @@ export const texts = {
     usable: "Good. Hold still.",
     unusable: "Not yet.",
     noGuidance: "This key lacks the scope inspect, so there is no guidance.",
-    veins:
-      "Ordinary phone and web cameras do not show veins. Use a near-infrared camera (850 to 940 nm).",
     failures: {
       InsecureContext:
         "Browsers allow a camera only over HTTPS, or on localhost. Open this page in one of these ways.",

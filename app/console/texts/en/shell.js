@@ -5,7 +5,7 @@ export const texts = {
     title: "Palm veins",
     skip: "Skip to the content",
     navigation: "Pages",
-    noKeyNeeded: "No key needed on this machine",
+    noKeyNeeded: "No key needed here",
     signOut: "Sign out",
     nothingAllowed: "This key opens no page",
     nothingAllowedAdvice: (scopes) =>
