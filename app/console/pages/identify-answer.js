@@ -1,6 +1,7 @@
 /** The answer to an identification, in plain words and in full. */
 
 import { QualityView } from "../parts/quality.js";
+import { Scroll } from "../parts/scroll.js";
 import { may } from "../session.js";
 import { texts } from "../texts.js";
 import { html } from "../ui.js";
@@ -11,11 +12,12 @@ export function NoAnswer() {
   return html`<div class="empty"><h2>${texts.identify.nothingYet}</h2><p>${texts.identify.nothingYetAdvice}</p></div>`;
 }
 
-/** @param {{answer: object}} props the answer of POST /v1/identify */
-export function Answer({ answer }) {
+/** @param {{answer: object, next: any}} props the answer of POST /v1/identify, and what can be done then */
+export function Answer({ answer, next }) {
   const text = texts.identify;
   return html`
     <${Verdict} answer=${answer} />
+    ${next}
     ${answer.warnings.map((one) => html`<div class="notice notice-warning"><strong>${text.warning}</strong><p>${one}</p></div>`)}
     ${answer.gallery_as_of && html`<div class="notice notice-warning"><strong>${text.outage}</strong>
       <p>${text.outageSince(answer.gallery_as_of)}</p></div>`}
@@ -55,20 +57,20 @@ function Id({ id }) {
 function Candidates({ answer }) {
   const text = texts.identify;
   if (answer.candidates.length === 0) return html`<p class="lead">${text.noCandidates}</p>`;
-  return html`<div class="scroll"><table>
+  return html`<${Scroll} label=${text.candidates}><table>
     <caption>${text.candidates}</caption>
     <thead><tr><th>${text.subject}</th><th class="number">${text.confidence}</th><th class="number">${text.score}</th></tr></thead>
     <tbody>${answer.candidates.map((one) => html`<tr key=${one.subject_id}>
       <th scope="row"><${Id} id=${one.subject_id} /></th>
       <td class="number">${text.percent(one.confidence)}</td>
       <td class="number">${text.number(one.score)}</td></tr>`)}</tbody>
-  </table></div>
+  </table><//>
   <p class="hint">${text.thresholdHint(answer.threshold)}</p>`;
 }
 
 function Votes({ nets }) {
   const text = texts.identify;
-  return html`<div class="scroll"><table>
+  return html`<${Scroll} label=${text.votes}><table>
     <caption>${text.votes}</caption>
     <thead><tr><th>${text.net}</th><th>${text.says}</th><th class="number">${text.confidence}</th>
       <th class="number">${text.scoreOfNeeded}</th></tr></thead>
@@ -78,5 +80,5 @@ function Votes({ nets }) {
       <td class="number">${text.percent(vote.confidence)}</td>
       <td class="number">${vote.score === null ? "–" : text.number(vote.score)} / ${text.number(vote.threshold.score)}</td>
     </tr>`)}</tbody>
-  </table></div>`;
+  </table><//>`;
 }

@@ -3,6 +3,7 @@
 import { PalmInput } from "../parts/palm-input.js";
 import { useFileUrl } from "../parts/palm-picture.js";
 import { ProblemNotice } from "../parts/problem.js";
+import { Scroll } from "../parts/scroll.js";
 import { SearchOptions } from "../parts/search-options.js";
 import { texts } from "../texts.js";
 import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
@@ -53,11 +54,11 @@ function Results({ rows }) {
   return html`
     <fieldset class="segments filters"><legend class="visually-hidden">${text.show}</legend>
       ${choice("", rows.length)}${OUTCOMES.filter((one) => counts[one]).map((one) => choice(one, counts[one]))}</fieldset>
-    <div class="scroll" tabindex="0" role="region" aria-label=${text.results}><table class="results">
+    <${Scroll} label=${text.results}><table class="results">
       <thead><tr><th>${text.file}</th><th>${text.outcome}</th><th>${texts.identify.subject}</th>
         <th class="number">${texts.identify.confidence}</th><th class="number">${text.quality}</th></tr></thead>
       <tbody>${found.slice(0, most).map((row) => html`<${Row} key=${row.index} row=${row} version=${row.version} />`)}</tbody>
-    </table></div>
+    </table><//>
     ${found.length > most && html`<button type="button" onClick=${() => setMost(most + ROWS_AT_ONCE)}>
       ${text.more(Math.min(ROWS_AT_ONCE, found.length - most))}</button>`}`;
 }

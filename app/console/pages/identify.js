@@ -46,6 +46,7 @@ function OnePalm({ options, setOptions }) {
     setFiles([]);
     reset();
   };
+  const another = html`<div><button type="button" class="primary" onClick=${clear}>${text.another}</button></div>`;
   const state = files.length ? "identify-asked" : "identify-empty";
   return html`<div class=${`identify ${state}`}>
     <section class="card" aria-label=${text.image}>
@@ -54,7 +55,6 @@ function OnePalm({ options, setOptions }) {
         : html`<${Shots} files=${files} regions=${body?.regions ?? []} />
           <div id="image-problem">${problem && html`<${FieldError} problem=${problem} name="images" />`}</div>
           <div class="row">
-            <button type="button" class="primary" onClick=${clear}>${text.another}</button>
             <button type="button" disabled=${busy} onClick=${() => identify(files)}>${text.again}</button>
           </div>
           <${Renewed} give=${take} />`}
@@ -63,8 +63,8 @@ function OnePalm({ options, setOptions }) {
     <section class="card answer" aria-label=${text.answer} aria-busy=${busy ? "true" : "false"}>
       <p class="visually-hidden" role="status">${body && text.summary(body)}</p>
       ${busy && html`<p class="busy">${text.busy}</p>`}
-      ${!busy && problem && html`<${ProblemNotice} problem=${problem} />`}
-      ${!busy && body && html`<${Answer} answer=${body} />`}
+      ${!busy && problem && html`<${ProblemNotice} problem=${problem} />${another}`}
+      ${!busy && body && html`<${Answer} answer=${body} next=${another} />`}
       ${!busy && !body && !problem && html`<${NoAnswer} />`}
     </section>
   </div>`;
