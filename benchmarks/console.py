@@ -3,10 +3,10 @@
     python -m benchmarks.console [--opened 20] [--json PATH]
 
 The page is opened on the service's own machine, where no key is needed: first by a browser that
-knows nothing of it, then once more, when the browser has all files and only asks whether they still
-hold. The time runs from the start of the navigation to the page's own mark `console-ready`, when its
-first page is shown. /docs (Swagger UI, which ships with the service) is opened by the same browser in
-the same run, for comparison; its time is that of its first operation's appearance.
+knows nothing of it, then once more, when the browser has all files and only asks whether they are
+the newest. The time runs from the start of the navigation to the page's own mark `console-ready`,
+when its first page is shown. /docs (Swagger UI, which ships with the service) is opened by the same
+browser in the same run, for comparison; its time ends when its first operation appears.
 
 Needs the dev group, and Chromium: CHROMIUM names it, if it is not on the path.
 """

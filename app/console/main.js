@@ -103,7 +103,8 @@ function App() {
       ${caller && !page && pages.length > 0 && html`<section class="card empty">
         <h1>${texts.app.pageHidden}</h1></section>`}
       ${caller && pages.length === 0 && html`<${NothingAllowed} caller=${caller} />`}
-    </main>`;
+    </main>
+    <footer><a href="docs">${texts.app.documentation}</a></footer>`;
 }
 
 async function start() {

@@ -21,7 +21,8 @@ export function Answer({ answer, next }) {
     ${answer.warnings.map((one) => html`<div class="notice notice-warning"><strong>${text.warning}</strong><p>${one}</p></div>`)}
     ${answer.gallery_as_of && html`<div class="notice notice-warning"><strong>${text.outage}</strong>
       <p>${text.outageSince(answer.gallery_as_of)}</p></div>`}
-    ${answer.quality.map((one, i) => html`<${QualityView} key=${i} quality=${one} />`)}
+    ${answer.quality.map((one, i, all) => html`<${QualityView} key=${i} quality=${one}
+      title=${all.length > 1 ? text.qualityOf(i + 1) : texts.quality.title} />`)}
     ${answer.explanation && html`<figure class="explanation">
       <img src=${`data:image/png;base64,${answer.explanation}`} alt=${text.explanationAlt} />
       <figcaption><h2>${text.explanation}</h2><p class="hint">${text.explanationHint}</p></figcaption>

@@ -12,6 +12,7 @@ import { Folder } from "./identify-folder.js";
 import { Shots } from "./identify-shots.js";
 
 const MOST_IMAGES = 5; // of one palm
+const NOT_FOUND = "urn:palm:problem:palm-not-found";
 
 /** Whether the service has switched explanations off, which is known once it has said so. */
 let explanationsOff = false;
@@ -63,7 +64,8 @@ function OnePalm({ options, setOptions }) {
     <section class="card answer" aria-label=${text.answer} aria-busy=${busy ? "true" : "false"}>
       <p class="visually-hidden" role="status">${body && text.summary(body)}</p>
       ${busy && html`<p class="busy">${text.busy}</p>`}
-      ${!busy && problem && html`<${ProblemNotice} problem=${problem} />${another}`}
+      ${!busy && problem && html`<${ProblemNotice} problem=${problem} />
+        ${problem.type === NOT_FOUND && html`<p class="hint">${text.otherCapture}</p>`}${another}`}
       ${!busy && body && html`<${Answer} answer=${body} next=${another} />`}
       ${!busy && !body && !problem && html`<${NoAnswer} />`}
     </section>

@@ -23,6 +23,8 @@ export const texts = {
   modes: { one: "One palm", folder: "A folder" },
   image: "Image",
   images: "Images",
+  qualityOf: (n) => `Quality of image ${n}`,
+  otherCapture: "If the image is right, say under Options what it shows.",
   imageNumber: (n) => `Image ${n}`,
   answer: "Answer",
   another: "Another palm",

@@ -1,6 +1,6 @@
 /** Texts of the components that several pages share. */
 
-const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+const percent = (share) => `${Math.floor(100 * share)} %`;
 
 export const texts = {
   problem: {
@@ -75,12 +75,12 @@ export const texts = {
       pose: "Facing the camera",
     },
     shown: {
-      palm: (value) => percent(value, 1),
+      palm: (value) => percent(value),
       palm_px: (value) => `${Math.round(value)} pixels`,
       sharpness: (value) => value.toFixed(2),
       veins: (value) => `${value.toFixed(1)} grey levels`,
       brightness: (value) => percent(value),
-      saturated: (value) => percent(value, 1),
+      saturated: (value) => percent(value),
       blocks: (value) => value.toFixed(2),
       skin: (value) => percent(value),
       pose: (value) => percent(value),

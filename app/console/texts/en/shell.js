@@ -6,6 +6,7 @@ export const texts = {
     skip: "Skip to the content",
     navigation: "Pages",
     noKeyNeeded: "No key needed here",
+    documentation: "For programs: the API's documentation",
     signOut: "Sign out",
     nothingAllowed: "This key opens no page",
     nothingAllowedAdvice: (scopes) =>
