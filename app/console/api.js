@@ -70,7 +70,7 @@ async function send(method, path, { json, form, query, headers = {}, signal, key
   const answer = await reading(fetch(address(path, query), request));
   if (answer.ok) return answer;
   const problem = await problemOf(answer);
-  if (problem.status === 401 && key === undefined) end(problem.detail);
+  if (problem.status === 401 && key === undefined) end(problem);
   throw problem;
 }
 

@@ -111,7 +111,11 @@ async function start() {
   document.documentElement.lang = language;
   // Elsewhere a key is always needed, and a request without one would only be logged as refused.
   if (LOOPBACK.test(location.hostname)) {
-    await call("GET", "/v1/caller").then(({ body }) => begin(null, body), () => end());
+    const asked = call("GET", "/v1/caller");
+    await asked.then(
+      ({ body }) => begin(null, body),
+      (problem) => end(problem.status === 401 ? null : problem),
+    );
   }
   const app = document.getElementById("app");
   app.replaceChildren();

@@ -9,11 +9,10 @@ import { useEffect, useState } from "./ui.js";
  */
 
 /**
- * `caller` is null until someone is signed in; `ended` is the service's sentence about why a
- * session ended.
- * @type {{key: ?string, caller: ?Caller, ended: string}}
+ * `caller` is null until someone is signed in; `ended` is why a session ended, or could not begin.
+ * @type {{key: ?string, caller: ?Caller, ended: ?import("./api.js").Problem}}
  */
-let session = { key: null, caller: null, ended: "" };
+let session = { key: null, caller: null, ended: null };
 const listeners = new Set();
 
 function change(next) {
@@ -23,12 +22,12 @@ function change(next) {
 
 /** Starts a session; `key` is null where none is needed. */
 export function begin(key, caller) {
-  change({ key, caller, ended: "" });
+  change({ key, caller, ended: null });
 }
 
-/** Forgets the key; `reason` is told on the page for signing in. */
-export function end(reason = "") {
-  change({ key: null, caller: null, ended: reason });
+/** Forgets the key; `problem` is told on the page for signing in. */
+export function end(problem = null) {
+  change({ key: null, caller: null, ended: problem });
 }
 
 /** Returns the key; null if there is none. */

@@ -164,6 +164,7 @@ def test_the_camera_guides_and_takes_a_photograph(opened: Any) -> None:
     opened.get_by_role("button", name="Use the camera").click()
     expect(opened.locator(".guidance")).to_have_text("Good. Hold still.")
     expect(opened.locator(".picture-live polygon.halo")).to_be_attached()
+    assert serious_findings(opened) == []
     opened.get_by_role("button", name="Take the photograph").click()
     expect(heading(opened)).to_have_text("This is p014")
 
@@ -207,6 +208,14 @@ def test_every_text_that_a_module_uses_exists(opened: Any) -> None:
     used = sorted(texts_used())
     assert len(used) > 80
     assert opened.evaluate(script, used) == []
+
+
+def test_a_service_that_does_not_work_says_so(service: httpx.Client, browser: Any) -> None:
+    page = browser.new_page()
+    page.route("**/v1/caller", lambda route: route.abort())
+    page.goto(str(service.base_url))
+    expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -32,9 +32,7 @@ export default function SignIn() {
   return html`
     <form class="card sign-in" onSubmit=${submit} novalidate>
       <h1>${texts.signIn.title}</h1>
-      ${ended && !state.problem && html`<div class="notice notice-warning" role="alert">
-        <strong>${texts.signIn.ended}</strong><p>${ended}</p>
-      </div>`}
+      ${!state.problem && html`<${ProblemNotice} problem=${ended} />`}
       <p class="lead">${texts.signIn.lead}</p>
       <div class="field">
         <label for="key">${texts.signIn.key}</label>

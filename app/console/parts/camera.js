@@ -115,7 +115,7 @@ function useGuidance(video, running, capture) {
         const began = performance.now();
         let pause = GUIDE_EVERY_MS;
         try {
-          await look();
+          if (!document.hidden) await look();
         } catch (problem) {
           if (signal.aborted) return;
           setState({ found: null, problem });

@@ -28,7 +28,6 @@ export const texts = {
     submit: "Sign in",
     busy: "Signing in …",
     where: "Whoever runs the service makes keys:",
-    ended: "You were signed out",
     empty: "enter a key",
   },
   api: {
