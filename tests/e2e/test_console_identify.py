@@ -169,6 +169,16 @@ def test_the_camera_guides_and_takes_a_photograph(opened: Any) -> None:
     expect(heading(opened)).to_have_text("This is p014")
 
 
+def test_the_camera_can_be_used_hands_free_palm_after_palm(opened: Any) -> None:
+    opened.get_by_role("button", name="Use the camera").click()
+    opened.get_by_label("Take it as soon as it is good").check()
+    expect(heading(opened)).to_have_text("This is p014")
+    opened.get_by_role("button", name="Another palm").click()
+    expect(opened.locator(".guidance")).to_have_text("Good. Hold still.")
+    opened.get_by_role("button", name="Close the camera").click()
+    expect(opened.get_by_text("Choose images")).to_be_visible()
+
+
 def test_without_a_secure_context_the_page_says_what_the_camera_needs(opened: Any) -> None:
     opened.evaluate("Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")
     opened.get_by_role("button", name="Use the camera").click()

@@ -38,7 +38,9 @@ function OnePalm({ options, setOptions }) {
   const [files, setFiles] = useState([]);
   const { busy, body, problem, identify, reset } = useIdentification(options);
   const text = texts.identify;
-  const take = (given) => {
+  const [film, setFilm] = useState(false); // whoever used the camera uses it for the next palm, too
+  const take = (given, fromCamera = false) => {
+    setFilm(fromCamera);
     const next = given.slice(0, MOST_IMAGES);
     setFiles(next);
     identify(next);
@@ -52,7 +54,7 @@ function OnePalm({ options, setOptions }) {
   return html`<div class=${`identify ${state}`}>
     <section class="card" aria-label=${text.image}>
       ${files.length === 0
-        ? html`<${PalmInput} several capture=${options.capture} onFiles=${take} />`
+        ? html`<${PalmInput} several film=${film} capture=${options.capture} onFiles=${take} />`
         : html`<${Shots} files=${files} regions=${body?.regions ?? []} />
           <div id="image-problem">${problem && html`<${FieldError} problem=${problem} name="images" />`}</div>
           <div class="row">

@@ -10,6 +10,7 @@ import { ProblemNotice } from "./problem.js";
 const GUIDE_EVERY_MS = 300;
 const GUIDE_PX = 1280; // longer side of what is inspected: enough to measure sharpness
 const IDEAL = { width: { ideal: 1920 }, height: { ideal: 1080 } };
+const GOOD_IN_A_ROW = 2; // of a hand that moves through the picture, one may be good by chance
 const RETRY_MS = 2000;
 
 /**
@@ -20,6 +21,7 @@ export function Camera({ onPhoto, onClose, capture = "" }) {
   const [device, setDevice] = useState("");
   const { devices, failure, running } = useStream(video, device);
   const { found, problem } = useGuidance(video, running, capture);
+  const [byItself, setByItself] = useState(false);
   const shutter = useRef(null);
   useEffect(() => running && shutter.current?.focus(), [running]);
 
@@ -28,6 +30,15 @@ export function Camera({ onPhoto, onClose, capture = "" }) {
     const name = `camera-${new Date().toISOString().replace(/[:.]/g, "-")}.jpg`;
     onPhoto(new File([blob], name, { type: blob.type }));
   }
+
+  const good = useRef(0); // answers in a row that call the palm usable
+  useEffect(() => {
+    good.current = found?.usable ? good.current + 1 : 0;
+    if (byItself && good.current >= GOOD_IN_A_ROW) {
+      good.current = 0;
+      take();
+    }
+  }, [found, byItself]);
 
   const text = texts.camera;
   if (failure) {
@@ -49,6 +60,8 @@ export function Camera({ onPhoto, onClose, capture = "" }) {
           ${devices.map(({ deviceId, label }) => html`<option value=${deviceId}>${label}</option>`)}
         </select></label>`}
     </div>
+    ${may("inspect") && html`<label class="check"><input type="checkbox" checked=${byItself}
+      onChange=${({ target }) => setByItself(target.checked)} />${text.byItself}</label>`}
     <p class="hint">${texts.input.veins}</p>
   </div>`;
 }

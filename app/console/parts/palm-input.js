@@ -7,19 +7,20 @@ import { Camera } from "./camera.js";
 export const ACCEPTED = "image/png,image/jpeg,image/bmp,image/tiff,image/webp";
 
 /**
- * @param {{onFiles: (files: File[]) => void, several?: boolean, folder?: boolean, camera?: boolean,
- *   stay?: boolean, disabled?: boolean, capture?: string, describedby?: string}} props
+ * @param {{onFiles: (files: File[], fromCamera: boolean) => void, several?: boolean, folder?: boolean, camera?: boolean,
+ *   stay?: boolean, film?: boolean, disabled?: boolean, capture?: string, describedby?: string}} props
  *   `onFiles` gets one file or more, in any format: the service says what it does not accept.
  *   `several` allows more than one at a time; `folder` offers folders and no camera; `stay` keeps
- *   the camera open after a photograph; `capture` is sent with what the camera's guidance asks;
+ *   the camera open after a photograph; `film` opens it at once; `capture` is sent with what the camera's guidance asks;
  *   `describedby` is the id of what is wrong with the images.
  */
 export function PalmInput({ onFiles, several = false, folder = false, camera = true, stay = false,
-  disabled = false, capture = "", describedby = null }) {
+  film = false, disabled = false, capture = "", describedby = null }) {
   const [over, setOver] = useState(false);
-  const [filming, setFilming] = useState(false);
-  const give = (files) => {
-    if (!disabled && files.length) onFiles(several || folder ? files : files.slice(0, 1));
+  const [filming, setFilming] = useState(film);
+  const give = (files, fromCamera = false) => {
+    if (disabled || files.length === 0) return;
+    onFiles(several || folder ? files : files.slice(0, 1), fromCamera);
   };
   usePaste(give);
   const drop = {
@@ -38,7 +39,7 @@ export function PalmInput({ onFiles, several = false, folder = false, camera = t
     return html`<${Camera} capture=${capture} onClose=${() => setFilming(false)}
       onPhoto=${(photo) => {
         if (!stay) setFilming(false);
-        give([photo]);
+        give([photo], true);
       }} />`;
   }
   const text = texts.input;

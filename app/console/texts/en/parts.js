@@ -30,6 +30,7 @@ export const texts = {
     device: "Camera",
     take: "Take the photograph",
     close: "Close the camera",
+    byItself: "Take it as soon as it is good",
     starting: "The camera starts …",
     looking: "Looking for a palm …",
     usable: "Good. Hold still.",
