@@ -95,7 +95,8 @@ function App() {
     <header>
       <a class="brand" href="#/"><img src="console/icon.svg" alt="" width="28" height="28" />
         <span>${texts.app.title}</span></a>
-      ${caller && html`<${Navigation} pages=${pages} current=${page?.name} /><${Who} caller=${caller} />`}
+      ${caller && html`<${Navigation} pages=${pages} current=${page?.name} />
+        <${Who} caller=${caller} />`}
     </header>
     <main id="main" ref=${main} tabindex="-1">
       ${!caller && html`<${SignIn} />`}

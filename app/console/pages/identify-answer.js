@@ -9,23 +9,32 @@ import { html } from "../ui.js";
 const SIGNS = { match: "✓", no_match: "–", inconclusive: "?" };
 
 export function NoAnswer() {
-  return html`<div class="empty"><h2>${texts.identify.nothingYet}</h2><p>${texts.identify.nothingYetAdvice}</p></div>`;
+  return html`<div class="empty">
+    <h2>${texts.identify.nothingYet}</h2><p>${texts.identify.nothingYetAdvice}</p>
+  </div>`;
 }
 
-/** @param {{answer: object, next: any}} props the answer of POST /v1/identify, and what can be done then */
+/**
+ * @param {{answer: object, next: any}} props the answer of POST /v1/identify, and what can be done
+ *   then
+ */
 export function Answer({ answer, next }) {
   const text = texts.identify;
   return html`
     <${Verdict} answer=${answer} />
     ${next}
-    ${answer.warnings.map((one) => html`<div class="notice notice-warning"><strong>${text.warning}</strong><p>${one}</p></div>`)}
-    ${answer.gallery_as_of && html`<div class="notice notice-warning"><strong>${text.outage}</strong>
+    ${answer.warnings.map((one) => html`<div class="notice notice-warning">
+      <strong>${text.warning}</strong><p>${one}</p></div>`)}
+    ${answer.gallery_as_of && html`<div class="notice notice-warning">
+      <strong>${text.outage}</strong>
       <p>${text.outageSince(answer.gallery_as_of)}</p></div>`}
     ${answer.quality.map((one, i, all) => html`<${QualityView} key=${i} quality=${one}
       title=${all.length > 1 ? text.qualityOf(i + 1) : texts.quality.title} />`)}
     ${answer.explanation && html`<figure class="explanation">
       <img src=${`data:image/png;base64,${answer.explanation}`} alt=${text.explanationAlt} />
-      <figcaption><h2>${text.explanation}</h2><p class="hint">${text.explanationHint}</p></figcaption>
+      <figcaption>
+        <h2>${text.explanation}</h2><p class="hint">${text.explanationHint}</p>
+      </figcaption>
     </figure>`}
     <${Candidates} answer=${answer} />
     <${Votes} nets=${answer.nets} />
@@ -60,7 +69,8 @@ function Candidates({ answer }) {
   if (answer.candidates.length === 0) return html`<p class="lead">${text.noCandidates}</p>`;
   return html`<${Scroll} label=${text.candidates}><table>
     <caption>${text.candidates}</caption>
-    <thead><tr><th>${text.subject}</th><th class="number">${text.confidence}</th><th class="number">${text.score}</th></tr></thead>
+    <thead><tr><th>${text.subject}</th><th class="number">${text.confidence}</th>
+      <th class="number">${text.score}</th></tr></thead>
     <tbody>${answer.candidates.map((one) => html`<tr key=${one.subject_id}>
       <th scope="row"><${Id} id=${one.subject_id} /></th>
       <td class="number">${text.percent(one.confidence)}</td>
@@ -79,7 +89,7 @@ function Votes({ nets }) {
       <th scope="row">${vote.net} <span class="hint">${vote.version}</span></th>
       <td>${text.vote(vote)}</td>
       <td class="number">${text.percent(vote.confidence)}</td>
-      <td class="number">${vote.score === null ? "–" : text.number(vote.score)} / ${text.number(vote.threshold.score)}</td>
+      <td class="number">${text.scoreAndNeeded(vote)}</td>
     </tr>`)}</tbody>
   </table><//>`;
 }

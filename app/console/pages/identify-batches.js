@@ -90,7 +90,8 @@ const COLUMNS = {
 
 /** Returns the results as CSV (RFC 4180), in UTF-8 with a mark for spreadsheets. */
 export function asCsv(rows) {
-  const table = [Object.keys(COLUMNS), ...rows.map((row) => Object.values(COLUMNS).map((of) => of(row)))];
+  const values = rows.map((row) => Object.values(COLUMNS).map((of) => of(row)));
+  const table = [Object.keys(COLUMNS), ...values];
   return `\ufeff${table.map((line) => line.map(quoted).join(",")).join("\r\n")}\r\n`;
 }
 

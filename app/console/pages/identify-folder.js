@@ -12,7 +12,13 @@ import { asCsv, identifyAll, isImage, outcomeOf, pathOf } from "./identify-batch
 const ROWS_AT_ONCE = 200;
 const REDRAW_MS = 150;
 const OUTCOMES = ["match", "no_match", "inconclusive", "problem", "waiting"];
-const BADGES = { match: "good", no_match: "", inconclusive: "warning", problem: "error", waiting: "" };
+const BADGES = {
+  match: "good",
+  no_match: "plain",
+  inconclusive: "warning",
+  problem: "error",
+  waiting: "plain",
+};
 
 export function Folder({ options, setOptions }) {
   const { rows, leftOut, busy, problem, start, stop, clear } = useBatches(options);
@@ -31,12 +37,14 @@ export function Folder({ options, setOptions }) {
         ${leftOut > 0 && html` <span class="hint">${text.leftOut(leftOut)}</span>`}</p>
       <div class="row">
         ${busy && html`<button type="button" onClick=${stop}>${text.stop}</button>`}
-        ${!busy && waiting.length > 0 && html`<button type="button" class="primary" onClick=${() => start()}>${text.resume}</button>`}
+        ${!busy && waiting.length > 0 && html`<button type="button" class="primary"
+          onClick=${() => start()}>${text.resume}</button>`}
         ${!busy && html`<button type="button" onClick=${clear}>${text.another}</button>`}
         ${!busy && html`<${CsvLink} rows=${rows} />`}
       </div>
     </div>
-    <progress class=${busy ? "" : "over"} max=${rows.length} value=${rows.length - waiting.length} aria-label=${text.progress} />
+    <progress class=${busy ? "" : "over"} max=${rows.length} value=${rows.length - waiting.length}
+      aria-label=${text.progress} />
     <${ProblemNotice} problem=${problem} />
     <${Results} rows=${rows} />
   </section>`;
@@ -50,16 +58,21 @@ function Results({ rows }) {
   rows.forEach((row) => (counts[outcomeOf(row)] += 1));
   const found = only ? rows.filter((row) => outcomeOf(row) === only) : rows;
   const choice = (name, count) => html`<label key=${name}><input type="radio" name="only"
-    checked=${only === name} onChange=${() => setOnly(name)} />${text.outcomes[name]}\u00a0<span>${count}</span></label>`;
+    checked=${only === name} onChange=${() => setOnly(name)} />${text.outcomes[name]}\u00a0<span>
+      ${count}</span></label>`;
   return html`
     <fieldset class="segments filters"><legend class="visually-hidden">${text.show}</legend>
-      ${choice("", rows.length)}${OUTCOMES.filter((one) => counts[one]).map((one) => choice(one, counts[one]))}</fieldset>
+      ${choice("", rows.length)}
+      ${OUTCOMES.filter((one) => counts[one]).map((one) => choice(one, counts[one]))}</fieldset>
     <${Scroll} label=${text.results}><table class="results">
       <thead><tr><th>${text.file}</th><th>${text.outcome}</th><th>${texts.identify.subject}</th>
-        <th class="number">${texts.identify.confidence}</th><th class="number">${text.quality}</th></tr></thead>
-      <tbody>${found.slice(0, most).map((row) => html`<${Row} key=${row.index} row=${row} version=${row.version} />`)}</tbody>
+        <th class="number">${texts.identify.confidence}</th>
+        <th class="number">${text.quality}</th></tr></thead>
+      <tbody>${found.slice(0, most).map((row) => html`<${Row} key=${row.index}
+        row=${row} />`)}</tbody>
     </table><//>
-    ${found.length > most && html`<button type="button" onClick=${() => setMost(most + ROWS_AT_ONCE)}>
+    ${found.length > most && html`<button type="button"
+      onClick=${() => setMost(most + ROWS_AT_ONCE)}>
       ${text.more(Math.min(ROWS_AT_ONCE, found.length - most))}</button>`}`;
 }
 
@@ -70,7 +83,7 @@ function Row({ row }) {
   const badge = BADGES[outcome];
   return html`<tr>
     <th scope="row" class="path">${pathOf(row.file)}</th>
-    <td><span class=${`badge ${badge && `badge-${badge}`}`}>${text.folder.outcomes[outcome]}</span></td>
+    <td><span class=${`badge badge-${badge}`}>${text.folder.outcomes[outcome]}</span></td>
     ${row.problem
       ? html`<td colspan="3" class="why">${row.problem.detail}</td>`
       : html`<td>${identity && html`<code>${identity.subject_id}</code> ${identity.name}`}</td>
@@ -100,7 +113,9 @@ function useBatches(options) {
       problem = signal.aborted ? null : error;
     }
     clearInterval(redraw);
-    if (running.current?.signal === signal) setState({ rows: [...rows], leftOut, busy: false, problem });
+    if (running.current?.signal === signal) {
+      setState({ rows: [...rows], leftOut, busy: false, problem });
+    }
   }
   const stop = () => running.current.abort();
   return { ...state, start, stop, clear: () => setState(nothing) };
@@ -109,5 +124,6 @@ function useBatches(options) {
 function CsvLink({ rows }) {
   const file = useMemo(() => new Blob([asCsv(rows)], { type: "text/csv" }), [rows]);
   const url = useFileUrl(file);
-  return html`<a class="button primary" download="palms.csv" href=${url}>${texts.identify.folder.csv}</a>`;
+  return html`<a class="button primary" download="palms.csv" href=${url}>
+    ${texts.identify.folder.csv}</a>`;
 }

@@ -16,7 +16,8 @@ export function Shots({ files, regions }) {
       ${regions[shown] && html`<span class="hint">${text.seenAs(regions[shown])}</span>`}
     </figcaption>
     ${files.length > 1 && html`<div class="row" role="group" aria-label=${text.images}>
-      ${files.map((file, i) => html`<button type="button" key=${i} aria-pressed=${i === shown ? "true" : "false"}
+      ${files.map((file, i) => html`<button type="button" key=${i}
+        aria-pressed=${i === shown ? "true" : "false"}
         onClick=${() => setAt(i)}>${text.imageNumber(i + 1)}</button>`)}
     </div>`}
   </figure>`;

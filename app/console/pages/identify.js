@@ -49,16 +49,19 @@ function OnePalm({ options, setOptions }) {
     setFiles([]);
     reset();
   };
-  const another = html`<div><button type="button" class="primary" onClick=${clear}>${text.another}</button></div>`;
+  const another = html`<div>
+    <button type="button" class="primary" onClick=${clear}>${text.another}</button></div>`;
   const state = files.length ? "identify-asked" : "identify-empty";
   return html`<div class=${`identify ${state}`}>
     <section class="card" aria-label=${text.image}>
       ${files.length === 0
         ? html`<${PalmInput} several film=${film} capture=${options.capture} onFiles=${take} />`
         : html`<${Shots} files=${files} regions=${body?.regions ?? []} />
-          <div id="image-problem">${problem && html`<${FieldError} problem=${problem} name="images" />`}</div>
+          <div id="image-problem">${problem && html`<${FieldError} problem=${problem}
+            name="images" />`}</div>
           <div class="row">
-            <button type="button" disabled=${busy} onClick=${() => identify(files)}>${text.again}</button>
+            <button type="button" disabled=${busy} onClick=${() => identify(files)}>
+              ${text.again}</button>
           </div>
           <${Renewed} give=${take} />`}
       <${SearchOptions} options=${options} onChange=${setOptions} />

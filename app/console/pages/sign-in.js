@@ -37,7 +37,8 @@ export default function SignIn() {
       <div class="field">
         <label for="key">${texts.signIn.key}</label>
         <input id="key" ref=${field} type="password" autocomplete="off" spellcheck="false"
-          aria-describedby="key-hint key-problem" aria-invalid=${state.empty || state.problem ? "true" : "false"} />
+          aria-describedby="key-hint key-problem"
+            aria-invalid=${state.empty || state.problem ? "true" : "false"} />
         <p id="key-hint" class="hint">${texts.signIn.hint}</p>
         <div id="key-problem" aria-live="assertive">
           ${state.empty && html`<p class="field-error">${texts.signIn.empty}</p>`}

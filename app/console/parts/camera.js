@@ -43,19 +43,23 @@ export function Camera({ onPhoto, onClose, capture = "" }) {
   const text = texts.camera;
   if (failure) {
     return html`<div class="stack">
-      <div class="notice notice-warning" role="alert"><strong>${text.title}</strong><p>${failure}</p></div>
+      <div class="notice notice-warning" role="alert">
+        <strong>${text.title}</strong><p>${failure}</p></div>
       <div><button type="button" onClick=${onClose}>${text.close}</button></div>
     </div>`;
   }
   return html`<div class="camera stack">
     <div class="picture picture-live"><video ref=${video} autoplay playsinline muted
-      aria-label=${text.live}></video><${PalmOverlay} region=${found?.region} usable=${found?.usable} /></div>
+      aria-label=${text.live}></video><${PalmOverlay} region=${found?.region}
+        usable=${found?.usable} /></div>
     <${Guidance} running=${running} found=${found} />
     <${ProblemNotice} problem=${problem} />
     <div class="row">
-      <button type="button" class="primary" ref=${shutter} disabled=${!running} onClick=${take}>${text.take}</button>
+      <button type="button" class="primary" ref=${shutter} disabled=${!running} onClick=${take}>
+        ${text.take}</button>
       <button type="button" onClick=${onClose}>${text.close}</button>
-      ${devices.length > 1 && html`<label class="device"><span class="visually-hidden">${text.device}</span>
+      ${devices.length > 1 && html`<label class="device"><span class="visually-hidden">
+        ${text.device}</span>
         <select value=${device} onChange=${({ target }) => setDevice(target.value)}>
           ${devices.map(({ deviceId, label }) => html`<option value=${deviceId}>${label}</option>`)}
         </select></label>`}

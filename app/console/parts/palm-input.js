@@ -7,12 +7,13 @@ import { Camera } from "./camera.js";
 export const ACCEPTED = "image/png,image/jpeg,image/bmp,image/tiff,image/webp";
 
 /**
- * @param {{onFiles: (files: File[], fromCamera: boolean) => void, several?: boolean, folder?: boolean, camera?: boolean,
- *   stay?: boolean, film?: boolean, disabled?: boolean, capture?: string, describedby?: string}} props
+ * @param {{onFiles: (files: File[], fromCamera: boolean) => void, several?: boolean,
+ *   folder?: boolean, camera?: boolean, stay?: boolean, film?: boolean, disabled?: boolean,
+ *   capture?: string, describedby?: string}} props
  *   `onFiles` gets one file or more, in any format: the service says what it does not accept.
  *   `several` allows more than one at a time; `folder` offers folders and no camera; `stay` keeps
- *   the camera open after a photograph; `film` opens it at once; `capture` is sent with what the camera's guidance asks;
- *   `describedby` is the id of what is wrong with the images.
+ *   the camera open after a photograph; `film` opens it at once; `capture` is sent with what the
+ *   camera's guidance asks; `describedby` is the id of what is wrong with the images.
  */
 export function PalmInput({ onFiles, several = false, folder = false, camera = true, stay = false,
   film = false, disabled = false, capture = "", describedby = null }) {
@@ -43,11 +44,14 @@ export function PalmInput({ onFiles, several = false, folder = false, camera = t
       }} />`;
   }
   const text = texts.input;
-  return html`<div class=${`drop ${over ? "drop-over" : ""}`} role="group" aria-label=${text.label} ...${drop}>
+  return html`<div class=${`drop ${over ? "drop-over" : ""}`} role="group"
+    aria-label=${text.label} ...${drop}>
     <p class="drop-lead">${folder ? text.dropFolder : several ? text.dropSeveral : text.drop}</p>
     <div class="row">
-      ${folder && html`<${FileButton} folder label=${text.chooseFolder} primary ...${{ give, disabled, describedby }} />`}
-      <${FileButton} several=${several || folder} primary=${!folder} ...${{ give, disabled, describedby }}
+      ${folder && html`<${FileButton} folder
+        label=${text.chooseFolder} primary ...${{ give, disabled, describedby }} />`}
+      <${FileButton} several=${several || folder} primary=${!folder}
+        ...${{ give, disabled, describedby }}
         label=${several || folder ? text.chooseSeveral : text.choose} />
       ${camera && !folder && html`<button type="button" disabled=${disabled}
         onClick=${() => setFilming(true)}>${text.camera}</button>`}
@@ -56,7 +60,8 @@ export function PalmInput({ onFiles, several = false, folder = false, camera = t
   </div>`;
 }
 
-function FileButton({ label, give, folder = false, several = false, primary, disabled, describedby }) {
+function FileButton({ label, give, folder = false, several = false, ...look }) {
+  const { primary, disabled, describedby } = look;
   const field = useRef(null);
   useEffect(() => {
     field.current.webkitdirectory = folder;

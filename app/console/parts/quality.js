@@ -16,13 +16,16 @@ export function QualityView({ quality, reasons = [], title = texts.quality.title
   return html`<div class="quality stack">
     <div class="meter-row">
       <span>${title}</span>
-      <meter min="0" max="100" low=${ENOUGH} optimum="100" value=${quality.score} aria-label=${title} />
+      <meter min="0" max="100" low=${ENOUGH} optimum="100" value=${quality.score}
+        aria-label=${title} />
       <span class=${`badge badge-${kind}`}>${text.score(quality.score)}</span>
     </div>
-    ${reasons.length > 0 && html`<ul class="reasons">${reasons.map((one) => html`<li>${one}</li>`)}</ul>`}
+    ${reasons.length > 0 && html`<ul class="reasons">
+      ${reasons.map((one) => html`<li>${one}</li>`)}</ul>`}
     <details><summary>${text.details}</summary>
       <dl class="pairs">${components.map((name) => html`
-        <div key=${name}><dt>${text.components[name]}</dt><dd>${text.shown[name](quality[name])}</dd></div>`)}
+        <div key=${name}><dt>${text.components[name]}</dt>
+          <dd>${text.shown[name](quality[name])}</dd></div>`)}
       </dl>
     </details>
   </div>`;

@@ -24,8 +24,10 @@ export function useCollections() {
   const [names, setNames] = useState(collectionsInSight() ?? []);
   useEffect(() => {
     if (!may("read")) return;
-    const found = call("GET", "/v1/collections");
-    found.then(({ body }) => setNames(body.collections.map(({ collection }) => collection)), () => {});
+    call("GET", "/v1/collections").then(
+      ({ body }) => setNames(body.collections.map(({ collection }) => collection)),
+      () => {}, // then those of the key can be chosen from
+    );
   }, []);
   return names;
 }
@@ -43,14 +45,18 @@ export function SearchOptions({ options, onChange }) {
   return html`<details class="options"><summary>${text.title}</summary><div class="stack">
     ${names.length > 1 && html`<fieldset class="field"><legend>${text.collections}</legend>
       <div class="row">${names.map((name) => html`<label class="check" key=${name}>
-        <input type="checkbox" checked=${options.collections.includes(name)} onChange=${() => toggle(name)} />${name}</label>`)}</div>
+        <input type="checkbox" checked=${options.collections.includes(name)}
+          onChange=${() => toggle(name)} />${name}</label>`)}</div>
       <p class="hint">${text.collectionsHint}</p></fieldset>`}
     <div class="field"><label for="capture">${text.capture}</label>
-      <select id="capture" value=${options.capture} onChange=${({ target }) => change({ capture: target.value })}>
-        ${CAPTURES.map((one) => html`<option key=${one} value=${one}>${text.captures[one]}</option>`)}
+      <select id="capture" value=${options.capture}
+        onChange=${({ target }) => change({ capture: target.value })}>
+        ${CAPTURES.map((one) => html`<option key=${one} value=${one}>
+          ${text.captures[one]}</option>`)}
       </select></div>
     <div class="field"><label for="camera">${text.camera}</label>
-      <input id="camera" value=${options.camera} autocomplete="off" spellcheck="false" aria-describedby="camera-hint"
+      <input id="camera" value=${options.camera} autocomplete="off" spellcheck="false"
+        aria-describedby="camera-hint"
         onInput=${({ target }) => change({ camera: target.value })} />
       <p id="camera-hint" class="hint">${text.cameraHint}</p></div>
   </div></details>`;

@@ -14,7 +14,8 @@ const verdicts = {
 const sure = (decision, confidence, searched) => ({
   match: `${percent(confidence)} sure, among ${people(searched)}.`,
   no_match: `${percent(confidence)} sure that none of ${people(searched)} fits.`,
-  inconclusive: `The palm resembles someone among ${people(searched)}, but not clearly enough. Take another photograph.`,
+  inconclusive: `The palm resembles someone among ${people(searched)}, ` +
+    "but not clearly enough. Take another photograph.",
 })[decision];
 
 export const texts = {
@@ -39,26 +40,34 @@ export const texts = {
   sure,
   /** What is read out once the answer is there. */
   summary: ({ decision, identity, confidence, searched }) =>
-    `${verdicts[decision](identity?.name || identity?.subject_id)}. ${sure(decision, confidence, searched)}`,
+    `${verdicts[decision](identity?.name || identity?.subject_id)}. ` +
+    sure(decision, confidence, searched),
   about: ({ hand, collection }) =>
-    [hand && ` · ${hand} hand`, collection !== "default" && ` · collection ${collection}`].filter(Boolean).join(""),
+    (hand ? ` · ${hand} hand` : "") +
+    (collection === "default" ? "" : ` · collection ${collection}`),
   warning: "This answer may be less reliable",
   outage: "The gallery's database cannot be reached",
   outageSince: (time) => `People are as they were on ${new Date(time).toLocaleString("en")}.`,
   explanation: "Why",
-  explanationAlt: "The palm's vein map, green where it agrees with the match and red where it does not",
-  explanationHint: "The vein map of the first image: green where it agrees with this person's, red where it does not.",
+  explanationAlt:
+    "The palm's vein map, green where it agrees with the match and red where it does not",
+  explanationHint:
+    "The vein map of the first image: green where it agrees with this person's, red where it " +
+    "does not.",
   candidates: "Most similar",
   noCandidates: "Nobody is enrolled yet.",
   subject: "Person",
   confidence: "Confidence",
   score: "Score",
   thresholdHint: ({ score, fmr }) =>
-    `A match needs a score of ${number(score)}. A stranger's palm reaches it in ${number(fmr * 1e6)} of a million comparisons.`,
+    `A match needs a score of ${number(score)}. ` +
+    `A stranger's palm reaches it in ${number(fmr * 1e6)} of a million comparisons.`,
   votes: "What each net says",
   net: "Net",
   says: "Answer",
   scoreOfNeeded: "Score / needed",
+  scoreAndNeeded: ({ score, threshold }) =>
+    `${score === null ? "–" : number(score)} / ${number(threshold.score)}`,
   vote: ({ decision, subject_id }) =>
     ({ match: subject_id, no_match: "nobody", inconclusive: "not sure" })[decision],
   timings: "Durations",
@@ -77,7 +86,9 @@ export const texts = {
   folder: {
     done: (done, all) => `${done.toLocaleString("en")} of ${all.toLocaleString("en")} palms`,
     leftOut: (count) => `${count} other ${count === 1 ? "file" : "files"} left out`,
-    noImages: (count) => `None of ${count} ${count === 1 ? "file is" : "files is"} an image: PNG, JPEG, BMP, TIFF or WebP`,
+    noImages: (count) =>
+      `None of ${count} ${count === 1 ? "file" : "files"} is an image: ` +
+      "PNG, JPEG, BMP, TIFF or WebP",
     stop: "Stop",
     resume: "Identify the rest",
     another: "Another folder",

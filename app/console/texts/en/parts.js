@@ -18,7 +18,8 @@ export const texts = {
     camera: "Use the camera",
     hint: "A whole open hand, or a square crop of a palm, as PNG, JPEG, BMP, TIFF or WebP.",
     veins:
-      "Ordinary phone and web cameras do not show veins: use a near-infrared camera (850 to 940 nm).",
+      "Ordinary phone and web cameras do not show veins: use a near-infrared camera " +
+      "(850 to 940 nm).",
   },
   picture: {
     alt: "The image that was sent",
@@ -38,9 +39,11 @@ export const texts = {
     noGuidance: "This key lacks the scope inspect, so there is no guidance.",
     failures: {
       InsecureContext:
-        "Browsers allow a camera only over HTTPS, or on localhost. Open this page in one of these ways.",
+        "Browsers allow a camera only over HTTPS, or on localhost. Open this page in one of " +
+        "these ways.",
       NotAllowedError:
-        "The browser does not allow this page to use it. Allow the camera beside the address, then try again.",
+        "The browser does not allow this page to use it. Allow the camera beside the address, " +
+        "then try again.",
       NotFoundError: "No camera is connected. Connect one, then try again.",
       NotReadableError: "Another program uses it. Close that program, then try again.",
     },

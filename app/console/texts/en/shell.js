@@ -10,7 +10,8 @@ export const texts = {
     signOut: "Sign out",
     nothingAllowed: "This key opens no page",
     nothingAllowedAdvice: (scopes) =>
-      `It has the scopes ${scopes}. Sign in with a key that may identify, enroll, read, or operate.`,
+      `It has the scopes ${scopes}. ` +
+      "Sign in with a key that may identify, enroll, read, or operate.",
     pageHidden: "This key may not open this page",
     starting: "Starting …",
   },
@@ -24,7 +25,9 @@ export const texts = {
     title: "Sign in",
     lead: "An API key tells the service who asks, and what they may do.",
     key: "API key",
-    hint: "It starts with palm_. It stays in this page's memory only: reload the page to forget it.",
+    hint:
+      "It starts with palm_. It stays in this page's memory only: " +
+      "reload the page to forget it.",
     submit: "Sign in",
     busy: "Signing in …",
     where: "Whoever runs the service makes keys:",
