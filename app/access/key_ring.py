@@ -146,6 +146,8 @@ class KeyRing:
             stored.key.key_id,
             frozenset(stored.key.scopes),
             None if within is None else frozenset(within),
+            stored.key.name,
+            stored.key.expires_at,
         )
 
     def list(self) -> list[Key]:

@@ -27,6 +27,9 @@ Scope = Literal[
 ]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
+Need = Scope | Literal["any"]
+"""What a route needs of a key: a scope, or only that the key works."""
+
 
 class Key(BaseModel):
     """An API key, without the key itself."""
@@ -82,11 +85,15 @@ class Caller:
         key_id: id of the key; None for a caller on this machine while there are no keys.
         scopes: what the caller may do.
         collections: names of the collections that the caller may see; None for all.
+        name: who uses the key; None without one.
+        expires_at: when the key stops working; None if it never does.
     """
 
     key_id: str | None
     scopes: frozenset[Scope]
     collections: frozenset[str] | None = None
+    name: str | None = None
+    expires_at: datetime | None = None
 
     def require(self, collection: str) -> None:
         """Checks that the caller may see a collection.

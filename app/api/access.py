@@ -20,7 +20,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from app.access.key_ring import KeyRing
-from app.access.keys import Caller, KeyMissing, KeyRefused, Scope, ScopeMissing
+from app.access.keys import Caller, KeyMissing, KeyRefused, Need, Scope, ScopeMissing
 from app.api.audit import answer_audited
 from app.api.errors import NotReady, TooManyRequests
 from app.api.problems import documented
@@ -52,7 +52,7 @@ _PROBLEMS = (
 
 
 def guarded(
-    scope: Scope,
+    scope: Need,
     *errors: type[Exception],
     invalid: Mapping[str, str] | None = None,
     empty: str | None = None,
@@ -60,7 +60,7 @@ def guarded(
     """Returns options of a `Guarded` route: the scope that it needs, and its problems.
 
     Args:
-        scope: what a caller's key must have.
+        scope: what a caller's key must have; "any" if it need only work.
         errors: see `documented`; those of `Access.let_in` are added.
         invalid: see `documented`.
         empty: what 204 means, if the route may answer with it.
@@ -77,8 +77,8 @@ def document_access(app: FastAPI) -> None:
     app.openapi()["components"]["securitySchemes"] = {SECURITY: SCHEME}
 
 
-def scope_of(route: APIRoute) -> Scope | None:
-    """Returns the scope that a route needs; None if it needs none."""
+def scope_of(route: APIRoute) -> Need | None:
+    """Returns the scope that a route needs; None if it needs no key."""
     extra = route.openapi_extra or {}
     return extra["security"][0][SECURITY][0] if "security" in extra else None
 
@@ -108,7 +108,7 @@ class Guarded(APIRoute):
 
         return handle_guarded
 
-    async def let_in(self, request: Request, scope: Scope) -> None:
+    async def let_in(self, request: Request, scope: Need) -> None:
         """Raises an error if the request must not go on."""
         access: Access = request.app.state.access
         await access.let_in(request, scope)
@@ -123,7 +123,7 @@ class Scraped(Guarded):
 
     only_refusals = True
 
-    async def let_in(self, request: Request, scope: Scope) -> None:
+    async def let_in(self, request: Request, scope: Need) -> None:
         """Likewise, but for what hinders the check itself."""
         with suppress(NotReady, GalleryUnusable):
             await super().let_in(request, scope)
@@ -135,7 +135,7 @@ class Computing(Guarded):
     An overload is refused before the body is read: to parse one takes longer than to refuse it.
     """
 
-    async def let_in(self, request: Request, scope: Scope) -> None:
+    async def let_in(self, request: Request, scope: Need) -> None:
         """Likewise; an overload is such an error."""
         await super().let_in(request, scope)
         cast(Service, request.app.state.service).admission.refuse_overload()
@@ -157,7 +157,7 @@ class Access:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._refreshing = asyncio.Lock()  # else all that wait would take a thread each
 
-    async def let_in(self, request: Request, scope: Scope) -> Caller:
+    async def let_in(self, request: Request, scope: Need) -> Caller:
         """Returns the caller of a request that needs a scope; `caller_of` returns it from then on.
 
         Raises:
@@ -180,7 +180,8 @@ class Access:
             raise
         request.state.caller = caller
         self.count(request)
-        require(caller, scope)
+        if scope != "any":
+            require(caller, scope)
         return caller
 
     def count(self, request: Request, number: int = 1) -> None:

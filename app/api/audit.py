@@ -20,7 +20,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.exceptions import HTTPException
 
-from app.access.keys import Caller, Scope
+from app.access.keys import Caller, Need
 from app.api.kinds import INVALID, KINDS
 from app.api.service import Broken, Service
 from app.audit.log import AuditUnusable
@@ -28,7 +28,7 @@ from app.audit.pseudonyms import Pseudonyms
 
 logger = logging.getLogger(__name__)
 
-CHANGING: frozenset[Scope] = frozenset({"enroll", "erase", "admin"})
+CHANGING: frozenset[Need] = frozenset({"enroll", "erase", "admin"})
 """Scopes of the routes that change something, unless their method is GET."""
 
 REFUSALS = RateLimitItemPerMinute(60)
@@ -90,7 +90,7 @@ def pseudonym_of(request: Request, subject_id: str) -> str:
 async def answer_audited(
     request: Request,
     route: str,
-    scope: Scope,
+    scope: Need,
     let_in: Callable[[], Awaitable[None]],
     handle: Callable[[Request], Awaitable[Response]],
     *,
@@ -130,7 +130,7 @@ async def answer_audited(
     return answer
 
 
-def audit_part(request: Request, route: str, scope: Scope, **event: str | int | None) -> None:
+def audit_part(request: Request, route: str, scope: Need, **event: str | int | None) -> None:
     """Writes a line about a part of a request; blocks, so call it in a thread.
 
     Args:

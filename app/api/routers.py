@@ -2,7 +2,19 @@
 
 from fastapi.routing import APIRoute
 
-from app.api import batch, collections, erasures, identify, inspect, keys, records, subjects, system
+from app.api import (
+    batch,
+    caller,
+    collections,
+    console,
+    erasures,
+    identify,
+    inspect,
+    keys,
+    records,
+    subjects,
+    system,
+)
 
 ROUTERS = (
     identify.router,
@@ -13,9 +25,11 @@ ROUTERS = (
     records.router,
     erasures.router,
     keys.router,
+    caller.router,
     system.about,
     system.metrics,
     system.health,
+    console.router,
 )
 
 UPLOADS = {

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from benchmarks.server import REPOSITORY, serve
+from tests.e2e.browser import browser, console_page, page  # noqa: F401
 
 KNOWN = REPOSITORY / "samples" / "known"
 STRANGERS = REPOSITORY / "samples" / "strangers"

@@ -1,8 +1,5 @@
 """The page /docs in a real browser: it works without internet, and asks for a key."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +8,6 @@ import pytest
 from tests.e2e.conftest import KNOWN, Start
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture
-def page() -> Iterator[Any]:
-    """Opens a page in a browser without its sandbox, which root cannot use."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: apt-get install chromium, or name one by CHROMIUM")
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser.new_page()
-        browser.close()
 
 
 def open_form(page: Any, route: str) -> Any:

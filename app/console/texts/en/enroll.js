@@ -1,0 +1,5 @@
+/** Texts of the page Enroll. */
+
+export const texts = {
+  title: "Enroll",
+};

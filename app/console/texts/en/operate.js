@@ -1,0 +1,5 @@
+/** Texts of the page Operate. */
+
+export const texts = {
+  title: "Operate",
+};

@@ -1,0 +1,5 @@
+/** Texts of the page People. */
+
+export const texts = {
+  title: "People",
+};
