@@ -7,15 +7,15 @@ import { ProblemNotice } from "../parts/problem.js";
 import { may } from "../session.js";
 import { texts } from "../texts.js";
 import { html, useState } from "../ui.js";
-import { showAt } from "./person.js";
 
 const FORCED = ["urn:palm:problem:palms-unlike", "urn:palm:problem:merge-unchecked"];
 
 /**
- * @param {{subject: object, onReceipt: (receipt: object) => void, onChange: () => void}} props
- *   `onReceipt` gets what an erasure proves, `onChange` is called when the subject has changed
+ * @param {{subject: object, onReceipt: (receipt: object) => void, onChange: () => void,
+ *   onRenamed: (id: string, receipt: object) => void}} props `onReceipt` gets what an erasure
+ *   proves, `onChange` is called when the subject has changed, `onRenamed` gets its new id
  */
-export function Actions({ subject, onReceipt, onChange }) {
+export function Actions({ subject, onReceipt, onChange, onRenamed }) {
   const text = texts.people.actions;
   const [open, setOpen] = useState(null);
   const trained = subject.origin === "trained";
@@ -36,7 +36,7 @@ export function Actions({ subject, onReceipt, onChange }) {
       ${mayMove && html`<button type="button" onClick=${() => setOpen("merge")}>${text.merge}</button>`}
       ${may("erase") && html`<button type="button" class="danger" onClick=${() => setOpen("erase")}>${text.erase}</button>`}
     </div>
-    ${open === "rename" && html`<${Rename} ...${own} />`}
+    ${open === "rename" && html`<${Rename} ...${own} onRenamed=${onRenamed} />`}
     ${open === "merge" && html`<${Merge} ...${own} onDone=${done} />`}
     ${open === "erase" && html`<${Erase} ...${own} onErased=${(receipt) => {
       close();
@@ -85,13 +85,13 @@ function Form({ title, lead, action, danger = false, ready, busy, onSubmit, onCl
   </form><//>`;
 }
 
-function Rename({ subject, path, onClose }) {
+function Rename({ subject, path, onClose, onRenamed }) {
   const text = texts.people.actions;
   const [id, setId] = useState(subject.subject_id);
   const { busy, problem, send } = useSending();
   const submit = () => send(
     () => call("POST", `${path}/rename`, { json: { subject_id: id.trim() } }),
-    ({ subject: now, receipt }) => showAt(now.subject_id, receipt));
+    ({ subject: now, receipt }) => onRenamed(now.subject_id, receipt));
   return html`<${Form} title=${text.renameTitle} lead=${text.renameLead} action=${text.renameConfirm} busy=${busy}
       ready=${id.trim() && id.trim() !== subject.subject_id} onSubmit=${submit} onClose=${onClose}>
     <${Field} label=${text.newId} name="subject_id" problem=${problem}>${(own) => html`<input ...${own} value=${id}

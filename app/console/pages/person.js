@@ -15,7 +15,7 @@ import { Images } from "./person-images.js";
 let moved = null;
 
 /** Remembers a receipt for the page that the address leads to next. */
-export function showAt(id, receipt) {
+function showAt(id, receipt) {
   moved = { id, receipt };
   location.hash = `#/people/${encodeURIComponent(id)}`;
 }
@@ -48,7 +48,7 @@ export function Person({ id }) {
       </div>
       <div class="stack">
         <${Images} subject=${subject} onChange=${load} onReceipt=${setReceipt} />
-        <${Actions} subject=${subject} onReceipt=${setReceipt} onChange=${load} />
+        <${Actions} subject=${subject} onReceipt=${setReceipt} onChange=${load} onRenamed=${showAt} />
       </div>
     </div>`;
 }
