@@ -50,12 +50,12 @@ function Report({ people }) {
   const text = texts.enroll.folder;
   const [most, setMost] = useState(ROWS_AT_ONCE);
   return html`<${Scroll} label=${text.table}><table class="results">
-      <thead><tr><th>${text.person}</th><th class="number">${text.images}</th><th>${text.outcome}</th><th>${text.why}</th></tr></thead>
+      <thead><tr><th>${text.person}</th><th class="number">${text.images}</th><th>${text.outcome}</th></tr></thead>
       <tbody>${people.slice(0, most).map(({ id, files, fields, outcome, why }) => html`<tr key=${id}>
         <th scope="row" class="path">${id}<div class="hint" dir="auto">${fields.name}</div></th>
         <td class="number">${files.length}</td>
-        <td><span class=${`badge ${BADGES[outcome] ? `badge-${BADGES[outcome]}` : ""}`}>${text.outcomes[outcome]}</span></td>
-        <td class="why">${why}</td></tr>`)}</tbody>
+        <td><span class=${`badge ${BADGES[outcome] ? `badge-${BADGES[outcome]}` : ""}`}>${text.outcomes[outcome]}</span>
+          ${why && html`<p class="hint">${why}</p>`}</td></tr>`)}</tbody>
     </table><//>
     ${people.length > most && html`<button type="button" onClick=${() => setMost(most + ROWS_AT_ONCE)}>
       ${text.more(Math.min(ROWS_AT_ONCE, people.length - most))}</button>`}`;

@@ -73,15 +73,15 @@ function Search({ search, onChange }) {
 function Table({ subjects }) {
   const text = texts.people;
   return html`<${Scroll} label=${text.title}><table class="subjects">
-    <thead><tr><th>${text.person}</th><th>${texts.subject.hand}</th><th>${texts.subject.collection}</th>
-      <th class="number">${text.images}</th><th>${text.added}</th></tr></thead>
+    <thead><tr><th>${text.person}</th><th class="less">${texts.subject.hand}</th><th>${texts.subject.collection}</th>
+      <th class="number">${text.images}</th><th class="less">${text.added}</th></tr></thead>
     <tbody>${subjects.map((one) => html`<tr key=${one.subject_id}>
-      <th scope="row"><a href=${`#/people/${encodeURIComponent(one.subject_id)}`} dir="auto">${one.name || one.subject_id}</a>
+      <th scope="row"><a href=${`#/people/${encodeURIComponent(one.subject_id)}`} dir="auto" class="long" title=${one.name}>${one.name || one.subject_id}</a>
         ${one.name && html`<div class="hint mono">${one.subject_id}</div>`}</th>
-      <td>${one.hand ? texts.subject.hands[one.hand] : "–"}</td>
+      <td class="less">${one.hand ? texts.subject.hands[one.hand] : "–"}</td>
       <td>${one.collection}</td>
       <td class="number">${one.origin === "trained" ? html`<span class="badge">${text.trained}</span>` : imagesOf(one)}</td>
-      <td><${Time} at=${one.created_at} day /></td></tr>`)}</tbody>
+      <td class="less when"><${Time} at=${one.created_at} day /></td></tr>`)}</tbody>
   </table><//>`;
 }
 

@@ -33,11 +33,11 @@ export function Images({ subject, onChange, onReceipt }) {
     <${ProblemNotice} problem=${problem} />
     ${templates?.length === 0 && html`<p>${subject.origin === "trained" ? text.trained : text.none}</p>`}
     ${templates?.length > 0 && html`<${Scroll} label=${text.title}><table>
-      <thead><tr><th>${text.number}</th><th>${text.added}</th><th>${text.capture}</th><th>${text.nets}</th>
+      <thead><tr><th>${text.number}</th><th>${text.added}</th><th>${text.nets}</th>
         ${may("erase") && html`<th><span class="visually-hidden">${text.actions}</span></th>`}</tr></thead>
       <tbody>${templates.map((one) => html`<tr key=${one.number}>
-        <th scope="row">${one.number}</th><td><${Time} at=${one.added_at} /></td>
-        <td>${one.capture ? text.captures[one.capture] : "–"}${one.camera && html`<div class="hint">${one.camera}</div>`}</td>
+        <th scope="row">${one.number}</th><td><${Time} at=${one.added_at} />
+          <div class="hint">${[text.captures[one.capture], one.camera].filter(Boolean).join(", ")}</div></td>
         <td>${one.nets.map((net) => html`<div key=${net} title=${net}>${net.split(":")[0]} <span class="hint mono">${net.split(":")[1]?.slice(0, 6)}</span></div>`)}</td>
         ${may("erase") && html`<td><button type="button" class="danger" aria-label=${text.eraseNamed(one.number)}
           onClick=${() => setAsked(one.number)}>${text.erase}</button></td>`}</tr>`)}</tbody>

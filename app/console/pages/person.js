@@ -36,7 +36,7 @@ export function Person({ id }) {
       ${!problem && html`<p class="busy" role="status">${text.busy}</p>`}`;
   }
   return html`${back}
-    <div class="person-title"><h1 dir="auto">${subject.name || subject.subject_id}</h1>
+    <div class="person-title"><h1 dir="auto" class="long" title=${subject.name}>${subject.name || subject.subject_id}</h1>
       <p class="row"><code>${subject.subject_id}</code>
         <span class="badge">${text.origins[subject.origin]}</span></p></div>
     ${receipt && html`<section class="card" aria-label=${text.receipt.title}><h2>${text.receipt.title}</h2>

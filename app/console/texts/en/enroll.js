@@ -50,7 +50,6 @@ export const texts = {
     person: "Person",
     images: "Images",
     outcome: "Outcome",
-    why: "Why",
     table: "People of the folder",
     done: (count, all) => `${count} of ${all} people`,
     counts: (counts) => counts.map(([name, count]) => `${count} ${name.toLowerCase()}`).join(", "),
