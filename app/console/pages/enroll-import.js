@@ -49,10 +49,10 @@ export function Import() {
 function Report({ people }) {
   const text = texts.enroll.folder;
   const [most, setMost] = useState(ROWS_AT_ONCE);
-  return html`<${Scroll} label=${text.table}><table class="results">
+  return html`<${Scroll} label=${text.table}><table class="imported">
       <thead><tr><th>${text.person}</th><th class="number">${text.images}</th><th>${text.outcome}</th></tr></thead>
       <tbody>${people.slice(0, most).map(({ id, files, fields, outcome, why }) => html`<tr key=${id}>
-        <th scope="row" class="path">${id}<div class="hint" dir="auto">${fields.name}</div></th>
+        <th scope="row">${id}<div class="hint" dir="auto">${fields.name}</div></th>
         <td class="number">${files.length}</td>
         <td><span class=${`badge ${BADGES[outcome] ? `badge-${BADGES[outcome]}` : ""}`}>${text.outcomes[outcome]}</span>
           ${why && html`<p class="hint">${why}</p>`}</td></tr>`)}</tbody>
