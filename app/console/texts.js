@@ -11,8 +11,9 @@ import { texts as operate } from "./texts/en/operate.js";
 import { texts as parts } from "./texts/en/parts.js";
 import { texts as people } from "./texts/en/people.js";
 import { texts as shell } from "./texts/en/shell.js";
+import { texts as subject } from "./texts/en/subject.js";
 
-const LANGUAGES = { en: { ...shell, ...parts, identify, enroll, people, operate } };
+const LANGUAGES = { en: { ...shell, ...parts, ...subject, identify, enroll, people, operate } };
 
 const wanted = navigator.languages.map((one) => one.slice(0, 2));
 

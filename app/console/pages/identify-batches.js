@@ -89,14 +89,14 @@ const COLUMNS = {
 };
 
 /** Returns the results as CSV (RFC 4180), in UTF-8 with a mark for spreadsheets. */
-export function asCsv(rows) {
-  const values = rows.map((row) => Object.values(COLUMNS).map((of) => of(row)));
-  const table = [Object.keys(COLUMNS), ...values];
+export function asCsv(rows, columns = COLUMNS) {
+  const values = rows.map((row) => Object.values(columns).map((of) => of(row)));
+  const table = [Object.keys(columns), ...values];
   return `\ufeff${table.map((line) => line.map(quoted).join(",")).join("\r\n")}\r\n`;
 }
 
 /** Keeps a spreadsheet from taking a name for a formula. */
-function guarded(text) {
+export function guarded(text) {
   return /^[=+\-@\t\r]/.test(text ?? "") ? `'${text}` : text;
 }
 

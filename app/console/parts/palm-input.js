@@ -100,7 +100,10 @@ async function filesDropped(transfer) {
 }
 
 async function filesIn(entry) {
-  if (entry.isFile) return [await new Promise((done, fail) => entry.file(done, fail))];
+  if (entry.isFile) {
+    const file = await new Promise((done, fail) => entry.file(done, fail));
+    return [Object.defineProperty(file, "webkitRelativePath", { value: entry.fullPath.slice(1) })];
+  }
   const reader = entry.createReader();
   const found = [];
   for (;;) { // it returns at most 100 entries a time

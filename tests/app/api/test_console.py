@@ -15,7 +15,7 @@ PAGE = "/"
 STYLE = "/console/style.css"
 SERVED = {".html", ".css", ".js", ".mjs", ".svg"}
 VENDOR = FOLDER / "vendor"
-IMPORT = re.compile(r'from ?"([^"]+)"')
+IMPORT = re.compile(r'from ?"([^"\s]+)"')
 
 
 def modules() -> list[Path]:
