@@ -58,7 +58,8 @@ def test_the_gallery_is_described_without_any_map(shared_client: TestClient) -> 
 def test_head_is_get_without_the_body(shared_client: TestClient) -> None:
     routes = shared_client.get("/openapi.json").json()["paths"].items()
     found = [path for path, methods in routes if "get" in methods and "{erasure_id}" not in path]
-    found.remove("/metrics")  # no two answers are alike
+    for changing in ("/metrics", "/v1/audit"):  # no two answers are alike
+        found.remove(changing)
     paths = [path.format(subject_id="p001") for path in found]
     for path in [*paths, "/docs", "/openapi.json", "/static-offline-docs/swagger-ui.css"]:
         assert_head_is_get(shared_client, path)
