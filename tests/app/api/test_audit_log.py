@@ -45,7 +45,7 @@ def write_lines(file: Path, last: int, *, first: int = 1, filler: int = 200) -> 
 def test_the_newest_lines_come_first_and_tell_no_more_than_the_file(
     client: TestClient, file: Path
 ) -> None:
-    assert enroll(client, "ada", png(50)).status_code == 201
+    assert enroll(client, "lovelace", png(50)).status_code == 201
     written = [json.loads(line) for line in file.read_text().splitlines()]
     shown = page(client)
     assert numbers(shown) == [line["number"] for line in reversed(written)]
@@ -53,7 +53,7 @@ def test_the_newest_lines_come_first_and_tell_no_more_than_the_file(
         kept = {name: value for name, value in told.items() if name not in {"previous", "mac"}}
         assert {name: line[name] for name in kept} | {"time": kept["time"]} == kept
         assert {name for name, value in line.items() if value is not None} == set(kept)
-    assert "ada" not in json.dumps(shown)
+    assert "lovelace" not in json.dumps(shown)
     assert (shown["next"], shown["unreadable"]) == (None, 0)
 
 
@@ -84,11 +84,11 @@ def test_any_line_can_be_the_end_of_a_page(client: TestClient, file: Path, befor
 
 
 def test_filters_choose_by_route_outcome_and_subject(client: TestClient) -> None:
-    assert enroll(client, "ada", png(50)).status_code == 201
-    assert identify(client, b"no image").status_code == 415
-    assert client.get("/v1/subjects/ada").status_code == 200
+    assert enroll(client, "lovelace", png(50)).status_code == 201
+    assert identify(client, b"no image").status_code == 422
+    assert client.get("/v1/subjects/lovelace").status_code == 200
     refused = page(client, outcome="refused")["lines"]
-    assert [(line["route"], line["status"]) for line in refused] == [("/v1/identify", 415)]
+    assert [(line["route"], line["status"]) for line in refused] == [("/v1/identify", 422)]
     pseudonym = page(client, route="/v1/subjects/{subject_id}")["lines"][0]["subject"]
     about = page(client, subject=pseudonym, outcome="succeeded")["lines"]
     assert [line["route"] for line in about] == ["/v1/subjects/{subject_id}", "/v1/enroll"]
