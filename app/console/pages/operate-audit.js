@@ -46,7 +46,8 @@ export default function Audit() {
         <${FieldError} problem=${state.problem} name="route" /></div>
       <div class="field"><label for="audit-outcome">${said.outcome}</label>
         <select id="audit-outcome" name="outcome">${Object.entries(said.outcomes).map(([value, name]) =>
-          html`<option key=${value} value=${value}>${name}</option>`)}</select></div>
+          html`<option key=${value} value=${value}>${name}</option>`)}</select>
+        <${FieldError} problem=${state.problem} name="outcome" /></div>
       <div class="field"><label for="audit-subject">${said.subject}</label>
         <input id="audit-subject" name="subject" autocomplete="off" />
         <${FieldError} problem=${state.problem} name="subject" /></div>
@@ -56,7 +57,7 @@ export default function Audit() {
     ${state.unreadable > 0 && html`<p class="notice notice-warning">${said.unreadable(state.unreadable)}</p>`}
     ${state.lines?.length === 0 && html`<p class="hint">${said.none}</p>`}
     ${state.lines?.length > 0 && html`<div class="scroll operate-log" tabindex="0" role="region" aria-label=${said.title}><table>
-      <thead><tr>${said.columns.map((one) => html`<th key=${one} scope="col">${one}</th>`)}</tr></thead>
+      <thead><tr>${said.columns.map((one, at) => html`<th key=${one} scope="col" class=${at ? "" : "number"}>${one}</th>`)}</tr></thead>
       <tbody>${state.lines.map((line) => html`<${Line} key=${line.number} line=${line} />`)}</tbody></table></div>`}
     ${state.lines && state.next && html`<div class="row"><button onClick=${() => load(filters, state.next)}>${said.older}</button></div>`}
     <p class="hint">${said.verify} <code>python -m app audit verify</code></p></section>`;

@@ -58,7 +58,8 @@ export function Threshold({ samples, thresholds }) {
       <p data-effect>${told.effect({ ...effect, by })}</p></div>
     ${thresholds.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label=${told.rates}><table>
       <caption class="visually-hidden">${told.rates}</caption>
-      <thead><tr>${told.columns.map((one) => html`<th scope="col" key=${one}>${one}</th>`)}</tr></thead>
+      <thead><tr>${told.columns.map((one, at) =>
+        html`<th scope="col" key=${one} class=${at ? "number" : ""}>${one}</th>`)}</tr></thead>
       <tbody>${thresholds.map((one) => {
         const there = one.steps.find((step) => step.by === by) ?? {};
         return html`<tr key=${one.setting}><th scope="row" class="mono">${one.setting}</th>
@@ -89,7 +90,7 @@ export function Requests({ samples }) {
       <${Bars} label=${told.outcomes} columns=${told.columns} rows=${sums(samples, "palm_requests_total", "problem")} />
       ${refusals.length > 0 && html`<${Bars} label=${told.refusals} columns=${told.columns} rows=${refusals} />`}
       ${stages.length > 0 && html`<table><caption>${told.stages}</caption>
-        <thead><tr>${told.stageColumns.map((one) => html`<th key=${one} scope="col">${one}</th>`)}</tr></thead>
+        <thead><tr>${told.stageColumns.map((one, at) => html`<th key=${one} scope="col" class=${at ? "number" : ""}>${one}</th>`)}</tr></thead>
         <tbody>${stages.map(([stage, ...times]) => html`<tr key=${stage}><th scope="row">${stage}</th>
           ${times.map((one, at) => html`<td key=${at} class="number">${ms(one)}</td>`)}</tr>`)}</tbody></table>`}
     </div></section>`;

@@ -22,6 +22,7 @@ from tests.app.api.conftest import (
     local_client,
     make_app,
     png,
+    verify,
 )
 
 
@@ -168,3 +169,14 @@ def test_a_free_place_is_given_without_any_patience(settings: Settings) -> None:
     impatient = settings.model_copy(update={"queue_timeout_s": 0})
     with local_client(make_app(impatient)) as client:
         assert identify(client, png(1)).status_code == 200
+
+
+def test_the_thresholds_in_use_are_those_of_answers(client: TestClient) -> None:
+    identified, verified = client.get("/v1/models").json()["thresholds"]
+    subjects = client.get("/health/ready").json()["subjects"]
+    assert identified["setting"] == "PALM_FPIR_TARGET"
+    assert identified["fmr"] == pytest.approx(identified["target"] / subjects, rel=0.01)
+    answer = verify(client, "p001", png(1, 1)).json()
+    assert verified["fmr"] >= answer["threshold"]["fmr"]
+    unchanged = next(step for step in verified["steps"] if step["by"] == 0)
+    assert unchanged["target"] == pytest.approx(verified["target"])
