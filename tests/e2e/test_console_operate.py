@@ -123,6 +123,30 @@ def test_a_key_without_admin_sees_neither_keys_nor_audit(
         assert page.get_by_role("heading", name="Audit log").count() == 0
 
 
+MARGINS = "".join(
+    f'palm_score_margin_bucket{{decision="{decision}",le="{le}"}} {count}\n'
+    for decision, counts in {
+        "match": {"-0.5": 0, "0.0": 1, "0.5": 3, "1.0": 6, "+Inf": 10},
+        "no_match": {"-1.0": 4, "-0.5": 6, "0.0": 9, "+Inf": 9},
+    }.items()
+    for le, count in counts.items()
+)
+
+
+def test_another_threshold_s_effect_is_told_as_far_as_it_is_recorded(
+    start: Start, console_page: OpenConsole
+) -> None:
+    with start("/health/live") as http:
+        page = console_page(http)
+        effect = """async ([text, by]) => {
+            const { changed, parse } = await import("/console/pages/operate-metrics.js");
+            const { fewest, most, of } = changed(parse(text), by);
+            return [fewest, most, of];
+        }"""
+        for by, told in {0: [0, 0, 10], 1: [3, 6, 10], 0.5: [1, 3, 10], -0.5: [3, 5, 9]}.items():
+            assert page.evaluate(effect, [MARGINS, by]) == told
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_accessible_and_fits_a_phone(
     start: Start, console_page: OpenConsole, scheme: str
