@@ -24,6 +24,7 @@ from app.gallery_state import GalleryState
 from app.matching.maps import VeinMaps
 from app.palm.capture import CaptureMode
 from app.palm.reader import Palm, PalmReader, read_palms
+from app.thresholds import ThresholdInUse
 from app.verdict import rank_candidates
 
 
@@ -103,6 +104,22 @@ class Identifier:
         lowest = self._ensemble.fusion.calibration.lowest_fmr
         fpir = min(max(self._fpir_target, known.searchable * lowest), 1.0)
         return GalleryState.of(known, self._index.mean_map, fpir)
+
+    def describe_thresholds(self) -> list[ThresholdInUse]:
+        """Describes the thresholds of identification and verification, by the unnamed camera.
+
+        Raises:
+            GalleryUnusable: see `describe_gallery`.
+        """
+        searched = max(self._index.describe().searchable, 1)
+        calibration = self._nets_for(UNNAMED).fusion.calibration
+        of = partial(
+            ThresholdInUse.of, calibration=calibration, impostors=self._index.mean_map.impostors
+        )
+        return [
+            of("PALM_FPIR_TARGET", self._fpir_target, searched),
+            of("PALM_FMR_TARGET", self._fmr_target, 1),
+        ]
 
     def identify(
         self,

@@ -31,6 +31,15 @@ class ExplanationOff(Exception):
         )
 
 
+class AuditOff(Exception):
+    """The audit log is asked for, and the service keeps none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this service keeps no audit log: set PALM_AUDIT_FILE to a file and restart the service"
+        )
+
+
 class CrossSite(Exception):
     """A page of another site asks for a change."""
 

@@ -16,6 +16,7 @@ from app.access.keys import (
 )
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import (
+    AuditOff,
     CrossSite,
     ExplanationOff,
     NotConfirmed,
@@ -85,7 +86,7 @@ def detail_of(error: Exception) -> str:
     if isinstance(error, GalleryUnusable):  # its message names files and subjects
         return "the gallery cannot be used; look for this request_id in the service's log"
     if isinstance(error, AuditUnusable):  # likewise
-        return "the audit log cannot be written; look for this request_id in the service's log"
+        return "the audit log cannot be used; look for this request_id in the service's log"
     return error.detail if isinstance(error, HTTPException) else str(error)
 
 
@@ -114,6 +115,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     SubjectUnknown: Kind(404, "subject-unknown", "Unknown subject"),
     ErasureUnknown: Kind(404, "erasure-unknown", "Unknown erasure"),
     KeyUnknown: Kind(404, "key-unknown", "Unknown API key"),
+    AuditOff: Kind(404, "audit-off", "No audit log"),
     BodyTooSlow: plain(408),
     SubjectExists: Kind(409, "subject-exists", "Subject exists already"),
     TemplateUnknown: Kind(404, "template-unknown", "Unknown template"),

@@ -28,7 +28,8 @@ REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STAGE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 # Of histograms with negative bounds, no sum is shown, which would tell each value.
 SCORES = (-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 25, 30)
-MARGINS = (-10, -5, -3, -2, -1, 0, 1, 2, 3, 5, 8, 12, 20)
+# Near the threshold as fine as scores are shown: so one can tell whom another threshold changes.
+MARGINS = (-10, -5, *(half / 2 for half in range(-7, 7)), 5, 8, 12, 20)
 
 
 class Metrics:

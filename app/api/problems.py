@@ -16,6 +16,7 @@ from app.access.keys import (
 )
 from app.api.bodies import BodyTooLarge, BodyTooSlow, UploadRefused
 from app.api.errors import (
+    AuditOff,
     CrossSite,
     ExplanationOff,
     NotConfirmed,
@@ -65,6 +66,7 @@ _ERASURE_ID = "5d1a6e4c0c9f1d2b3a4e5f60710f8c4c"  # likewise
 # An error of each kind, for the documentation.
 _EXAMPLES = [
     FormIncomplete(),
+    AuditOff(),
     ExplanationOff(),
     KeyMissing(),
     KeyRefused(),

@@ -3,6 +3,7 @@
 from fastapi.routing import APIRoute
 
 from app.api import (
+    audit_log,
     batch,
     caller,
     collections,
@@ -25,6 +26,7 @@ ROUTERS = (
     records.router,
     erasures.router,
     keys.router,
+    audit_log.router,
     caller.router,
     system.about,
     system.metrics,

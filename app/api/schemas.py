@@ -22,6 +22,7 @@ from app.gallery_state import GalleryState
 from app.matching.calibration import Calibration
 from app.numbers import Fmr, Score
 from app.palm.capture import CaptureMode
+from app.thresholds import ThresholdInUse
 from app.validation import MAX_ERRORS, suggest
 
 NEW_SUBJECT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -255,15 +256,26 @@ class Models(BaseModel):
         description="The gallery that they search; null if it cannot be used."
     )
 
+    thresholds: list[ThresholdInUse] = Field(
+        description="The thresholds of identification in the whole gallery and of verification, "
+        "for images without a named camera; empty if the gallery cannot be used."
+    )
+
     @classmethod
-    def of(cls, ensemble: Ensemble, gallery: GalleryState | None) -> Self:
-        """Describes the nets, their fusion and the gallery."""
+    def of(
+        cls,
+        ensemble: Ensemble,
+        gallery: GalleryState | None,
+        thresholds: list[ThresholdInUse],
+    ) -> Self:
+        """Describes the nets, their fusion, the gallery and the thresholds."""
         return cls(
             nets=[Model.of(net) for net in ensemble.nets],
             precision=ensemble.precision,
             weights=list(ensemble.fusion.weights),
             cases=CalibratedCase.all_of(ensemble.fusion.calibration),
             gallery=gallery,
+            thresholds=thresholds,
         )
 
 

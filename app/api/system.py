@@ -49,7 +49,10 @@ class Site(BaseModel):
 @about.get("/models", summary="List the nets", **guarded("metrics"))
 def list_models(ensemble: EnsembleDep, service: ServiceDep) -> Models:
     """Lists the nets that vote, with their thresholds, and describes the gallery."""
-    return Models.of(ensemble, _describe_gallery(service))
+    gallery = _describe_gallery(service)
+    if gallery is None or isinstance(service.identifier, Broken):
+        return Models.of(ensemble, None, [])
+    return Models.of(ensemble, gallery, service.identifier.describe_thresholds())
 
 
 def _describe_gallery(service: Service) -> GalleryState | None:

@@ -99,6 +99,11 @@ class AuditLog:
         self.is_failing = False
         """Whether the last line could not be written."""
 
+    @property
+    def file(self) -> Path | None:
+        """The log; None if none is kept."""
+        return self._file
+
     def append(self, event: Event, *, durable: bool) -> None:
         """Appends a line, whole or not at all.
 

@@ -74,6 +74,16 @@ class Case:
         score = np.interp(asked, measured, [one.score for one in reversed(self.thresholds)])
         return Threshold(float(score), 10**asked)
 
+    def fmr_at(self, score: float) -> float | None:
+        """Returns the false match rate at a score, the inverse of `threshold_at`.
+
+        None outside the measured scores.
+        """
+        scores = [one.score for one in self.thresholds]
+        if not scores[0] <= score <= scores[-1]:
+            return None
+        return float(10 ** np.interp(score, scores, [log10(one.fmr) for one in self.thresholds]))
+
     @property
     def tail_slope(self) -> float:
         """Rise of the score from the last FMR but one to the last, for a tenth of the FMR."""
@@ -152,6 +162,20 @@ class Calibration:
             temperatures=scale.deviation * temperatures,
             fmr=max(one.fmr for one in found),
         )
+
+    def for_one_image(self, fmr: float, impostors: Impostors | None) -> tuple[float, float]:
+        """Returns the score for one probe and one enrolled image, and the FMR at it; see `at`."""
+        limits = self.at(fmr, np.ones(1, np.int64), probes=1, impostors=impostors)
+        return float(limits.scores[0]), limits.fmr
+
+    def fmr_at(self, score: float, impostors: Impostors | None) -> float | None:
+        """Returns the FMR at a score of one probe image with one enrolled image.
+
+        None outside the measured scores.
+        """
+        is_scaled = impostors is not None and self.has_mean_map
+        scale = impostors if impostors and is_scaled else Impostors(0.0, 1.0)
+        return self._cases(1, is_scaled)[0].fmr_at((score - scale.mean) / scale.deviation)
 
     def _cases(self, probes: int, mean_map: bool) -> list[Case]:
         """Returns the nearest cases, by their number of templates."""

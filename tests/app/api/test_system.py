@@ -22,6 +22,7 @@ from tests.app.api.conftest import (
     local_client,
     make_app,
     png,
+    verify,
 )
 
 
@@ -58,7 +59,8 @@ def test_the_gallery_is_described_without_any_map(shared_client: TestClient) -> 
 def test_head_is_get_without_the_body(shared_client: TestClient) -> None:
     routes = shared_client.get("/openapi.json").json()["paths"].items()
     found = [path for path, methods in routes if "get" in methods and "{erasure_id}" not in path]
-    found.remove("/metrics")  # no two answers are alike
+    for changing in ("/metrics", "/v1/audit"):  # no two answers are alike
+        found.remove(changing)
     paths = [path.format(subject_id="p001") for path in found]
     for path in [*paths, "/docs", "/openapi.json", "/static-offline-docs/swagger-ui.css"]:
         assert_head_is_get(shared_client, path)
@@ -167,3 +169,14 @@ def test_a_free_place_is_given_without_any_patience(settings: Settings) -> None:
     impatient = settings.model_copy(update={"queue_timeout_s": 0})
     with local_client(make_app(impatient)) as client:
         assert identify(client, png(1)).status_code == 200
+
+
+def test_the_thresholds_in_use_are_those_of_answers(client: TestClient) -> None:
+    identified, verified = client.get("/v1/models").json()["thresholds"]
+    subjects = client.get("/health/ready").json()["subjects"]
+    assert identified["setting"] == "PALM_FPIR_TARGET"
+    assert identified["fmr"] == pytest.approx(identified["target"] / subjects, rel=0.01)
+    answer = verify(client, "p001", png(1, 1)).json()
+    assert verified["fmr"] >= answer["threshold"]["fmr"]
+    unchanged = next(step for step in verified["steps"] if step["by"] == 0)
+    assert unchanged["target"] == pytest.approx(verified["target"])

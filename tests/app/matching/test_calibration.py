@@ -121,3 +121,18 @@ def test_an_fmr_below_the_measured_ones_is_named_as_the_nearest() -> None:
 @pytest.mark.parametrize(("fmr", "needed"), [(1e-1, 30), (1e-3, 3000), (5e-7, 6_000_000)])
 def test_a_rate_needs_three_false_matches(fmr: float, needed: int) -> None:
     assert comparisons_needed(fmr) == needed
+
+
+@pytest.mark.parametrize("impostors", [None, Impostors(0.6, 1.2)])
+def test_the_rate_at_a_threshold_is_the_one_that_it_was_asked_for(
+    impostors: Impostors | None,
+) -> None:
+    rates = (Threshold(3.0, 1e-2), Threshold(4.0, 1e-3), Threshold(6.5, 1e-5))
+    calibration = Calibration(tuple(Case(mean, 1, 1, 0.5, rates) for mean in (False, True)))
+    for fmr in (1e-2, 4e-3, 1e-3, 2e-4, 1e-5):
+        score, _ = calibration.for_one_image(fmr, impostors)
+        # Rounding must not leave the measured rates.
+        inside = score + {1e-2: 1e-9, 1e-5: -1e-9}.get(fmr, 0)
+        assert calibration.fmr_at(inside, impostors) == pytest.approx(fmr)
+    above, _ = calibration.for_one_image(1e-5, impostors)
+    assert calibration.fmr_at(above + 0.1, impostors) is None
