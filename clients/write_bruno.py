@@ -74,7 +74,7 @@ def _body(document: Schema, operation: Schema) -> tuple[str, list[str]]:
         fields, required = schema["properties"], schema.get("required", [])
         if media == "application/json":
             # In a change, each field that is named changes something.
-            shown = required or list(fields)[:1]
+            shown = required or [name for name in fields if _example(fields[name])][:1]
             example = {name: _example(fields[name]) for name in shown}
             return "json", json.dumps(example, indent=2).splitlines()
         return "multipartForm", [
@@ -88,7 +88,8 @@ def _body(document: Schema, operation: Schema) -> tuple[str, list[str]]:
 def _example(described: Schema) -> Any:
     """Returns an example of a parameter or field, as Bruno's files write it; "" if none."""
     schema: Schema = described.get("schema", described)
-    known: list[Any] = schema.get("examples") or [schema.get("default")]
+    enums: list[Any] = [v for one in schema.get("anyOf", []) for v in one.get("enum", [])]
+    known: list[Any] = schema.get("examples") or [schema.get("default"), *enums][-1:]
     first = known[0]
     if first is None:
         return ""

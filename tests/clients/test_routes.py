@@ -13,7 +13,7 @@ from typing import Any
 import palm_vein_client
 import pytest
 from palm_vein_client import AsyncPalmClient, PalmClient, calls, errors
-from palm_vein_client.calls import Call
+from palm_vein_client.call import Call
 
 from clients.write_models import DOCUMENT
 from tests.app.api.conftest import load_only, make_app, make_settings, png

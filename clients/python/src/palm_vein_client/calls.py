@@ -1,11 +1,9 @@
 """One function for each route, which makes its request. Nothing is sent here."""
 
-import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict
 from urllib.parse import quote
 
 import httpx
@@ -13,39 +11,11 @@ from pydantic import BaseModel
 from typing_extensions import Unpack
 
 from palm_vein_client import models
+from palm_vein_client.call import Call, as_model, get, given
 from palm_vein_client.images import Image, Images, read_images
 
-T = TypeVar("T")
-M = TypeVar("M", bound=BaseModel)
 Capture = Literal["auto", "hand", "roi"]
 Hand = Literal["left", "right"]
-
-
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """A request that can be sent, and sent again. Its repr shows neither images nor names.
-
-    Attributes:
-        method: HTTP's.
-        path: of the route, from the service's root.
-        parse: makes the result from the answer.
-        safe: whether sending it twice does no more than sending it once.
-        query: parameters after the path.
-        form: fields of a multipart body.
-        images: its files.
-        body: a JSON body.
-        headers: besides those of every request.
-    """
-
-    method: str
-    path: str
-    parse: Callable[[httpx.Response], T]
-    safe: bool
-    query: Mapping[str, str] = field(default_factory=dict[str, str])
-    form: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
-    images: Sequence[bytes] = field(default=(), repr=False)
-    body: Mapping[str, Any] | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Subject(models.Subject):
@@ -69,39 +39,9 @@ class WhoAsks(BaseModel):
     expires_at: datetime | None
 
 
-def _model(kind: type[M]) -> Callable[[httpx.Response], M]:
-    return lambda response: kind.model_validate_json(response.content)
-
-
 def _subject(response: httpx.Response) -> Subject:
     subject = Subject.model_validate_json(response.content)
     return subject.model_copy(update={"etag": response.headers.get("ETag")})
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    """Returns the fields that have a value, as a form or query writes them."""
-    given = {
-        name: value
-        for name, value in fields.items()
-        if value is not None and value is not False and value != ()
-    }
-    return {name: _text(value) for name, value in given.items()}
-
-
-def _text(value: Any) -> str | list[str]:
-    if value is True:
-        return "true"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return json.dumps(dict(value))  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(value, (list, tuple)):
-        return [str(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return str(value)
-
-
-def _get(path: str, kind: type[M], **query: Any) -> Call[M]:
-    return Call("GET", path, _model(kind), True, query=_given(**query))
 
 
 def _of(subject_id: str, more: str = "") -> str:
@@ -117,8 +57,8 @@ def identify(
     explain: bool = False,
 ) -> Call[models.Identification]:
     """Tells whose palm the images (1 to 5 of one palm) show, or that it is nobody's."""
-    form = _given(capture=capture, collections=tuple(collections), camera=camera)
-    parse, query = _model(models.Identification), _given(explain=explain)
+    form = given(capture=capture, collections=tuple(collections), camera=camera)
+    parse, query = as_model(models.Identification), given(explain=explain)
     files = read_images(images)
     return Call("POST", "/v1/identify", parse, True, query=query, form=form, images=files)
 
@@ -131,8 +71,8 @@ def identify_batch(
     camera: str | None = None,
 ) -> Call[models.BatchLine]:
     """Identifies 1 to 256 palms, one image each; yields each result as soon as it arrives."""
-    form = _given(capture=capture, collections=tuple(collections), camera=camera)
-    parse, files = _model(models.BatchLine), read_images(images)
+    form = given(capture=capture, collections=tuple(collections), camera=camera)
+    parse, files = as_model(models.BatchLine), read_images(images)
     return Call("POST", "/v1/identify/batch", parse, True, form=form, images=files)
 
 
@@ -140,8 +80,8 @@ def verify(
     subject_id: str, images: Images, *, capture: Capture | None = None, camera: str | None = None
 ) -> Call[models.Verification]:
     """Tells whether the palm in the images (1 to 5) belongs to a subject."""
-    form = _given(subject_id=subject_id, capture=capture, camera=camera)
-    parse, files = _model(models.Verification), read_images(images)
+    form = given(subject_id=subject_id, capture=capture, camera=camera)
+    parse, files = as_model(models.Verification), read_images(images)
     return Call("POST", "/v1/verify", parse, True, form=form, images=files)
 
 
@@ -149,8 +89,8 @@ def inspect(
     image: Image, *, capture: Capture | None = None, draw: bool = False
 ) -> Call[models.Inspection]:
     """Shows where the palm lies in an image, and how well it shows; compares with nobody."""
-    parse, query = _model(models.Inspection), _given(draw=draw)
-    form, files = _given(capture=capture), read_images(image)
+    parse, query = as_model(models.Inspection), given(draw=draw)
+    form, files = given(capture=capture), read_images(image)
     return Call("POST", "/v1/inspect", parse, True, query=query, form=form, images=files)
 
 
@@ -185,8 +125,8 @@ def enroll(
         fields: see `Enrolling`.
     """
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-    form, files = _given(subject_id=subject_id, **fields), read_images(images)
-    parse = _model(models.Enrollment)
+    form, files = given(subject_id=subject_id, **fields), read_images(images)
+    parse = as_model(models.Enrollment)
     return Call("POST", "/v1/enroll", parse, True, form=form, images=files, headers=headers)
 
 
@@ -200,7 +140,7 @@ def list_subjects(
 ) -> Call[models.Subjects]:
     """Returns one page of subjects; `iterate_subjects` yields those of all pages."""
     query: dict[str, Any] = {"after": after, "limit": limit, "origin": origin, "name": name}
-    return _get("/v1/subjects", models.Subjects, **query, collection=collection)
+    return get("/v1/subjects", models.Subjects, **query, collection=collection)
 
 
 def show_subject(subject_id: str) -> Call[Subject]:
@@ -242,51 +182,51 @@ def _changed(response: httpx.Response) -> Subject | None:
 
 def erase_subject(subject_id: str, *, confirm: bool = False) -> Call[models.Receipt]:
     """Erases a subject; `confirm=True` also a trained identity."""
-    parse, query = _model(models.Receipt), _given(confirm=confirm)
+    parse, query = as_model(models.Receipt), given(confirm=confirm)
     return Call("DELETE", _of(subject_id), parse, False, query=query)
 
 
 def list_templates(subject_id: str) -> Call[models.Templates]:
     """Returns a subject's templates."""
-    return _get(_of(subject_id, "/templates"), models.Templates)
+    return get(_of(subject_id, "/templates"), models.Templates)
 
 
 def erase_template(subject_id: str, number: int) -> Call[models.Receipt]:
     """Erases one template of a subject."""
     path = _of(subject_id, f"/templates/{number}")
-    return Call("DELETE", path, _model(models.Receipt), False)
+    return Call("DELETE", path, as_model(models.Receipt), False)
 
 
 def list_collections() -> Call[models.Collections]:
     """Returns the collections, and how many subjects each has."""
-    return _get("/v1/collections", models.Collections)
+    return get("/v1/collections", models.Collections)
 
 
 def rename_subject(subject_id: str, new_id: str) -> Call[models.Moved]:
     """Gives a subject another id."""
     path, body = _of(subject_id, "/rename"), {"subject_id": new_id}
-    return Call("POST", path, _model(models.Moved), False, body=body)
+    return Call("POST", path, as_model(models.Moved), False, body=body)
 
 
 def merge_subjects(subject_id: str, other: str, *, force: bool = False) -> Call[models.Moved]:
     """Moves the templates of `other` to a subject, and erases `other`."""
     path, body = _of(subject_id, "/merge"), {"from": other, "force": force}
-    return Call("POST", path, _model(models.Moved), False, body=body)
+    return Call("POST", path, as_model(models.Moved), False, body=body)
 
 
 def export_subject(subject_id: str) -> Call[models.Export]:
     """Returns all that the gallery holds of a person. Treat it as images of the palm."""
-    return _get(_of(subject_id, "/export"), models.Export)
+    return get(_of(subject_id, "/export"), models.Export)
 
 
 def show_erasure(erasure_id: str) -> Call[models.Receipt]:
     """Returns an erasure's receipt as it is now."""
-    return _get(f"/v1/erasures/{quote(erasure_id, safe='')}", models.Receipt)
+    return get(f"/v1/erasures/{quote(erasure_id, safe='')}", models.Receipt)
 
 
 def list_keys() -> Call[models.Keys]:
     """Returns the API keys, without their secrets."""
-    return _get("/v1/keys", models.Keys)
+    return get("/v1/keys", models.Keys)
 
 
 def create_key(
@@ -300,27 +240,27 @@ def create_key(
     body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
     body["expires_at"] = expires_at.isoformat() if expires_at else None
     body["collections"] = None if collections is None else list(collections)
-    return Call("POST", "/v1/keys", _model(models.CreatedKey), False, body=body)
+    return Call("POST", "/v1/keys", as_model(models.CreatedKey), False, body=body)
 
 
 def revoke_key(key_id: str) -> Call[models.Key]:
     """Ends an API key."""
-    return Call("DELETE", f"/v1/keys/{quote(key_id, safe='')}", _model(models.Key), False)
+    return Call("DELETE", f"/v1/keys/{quote(key_id, safe='')}", as_model(models.Key), False)
 
 
 def show_caller() -> Call[WhoAsks]:
     """Tells what this client's API key allows."""
-    return _get("/v1/caller", WhoAsks)
+    return get("/v1/caller", WhoAsks)
 
 
 def list_models() -> Call[models.Models]:
     """Returns the nets in service, their thresholds and the gallery's state."""
-    return _get("/v1/models", models.Models)
+    return get("/v1/models", models.Models)
 
 
 def show_site() -> Call[models.Site]:
     """Returns the site's last comparison of stated and observed false match rates."""
-    return _get("/v1/site", models.Site)
+    return get("/v1/site", models.Site)
 
 
 def metrics() -> Call[str]:
@@ -330,9 +270,9 @@ def metrics() -> Call[str]:
 
 def live() -> Call[models.Health]:
     """Tells that the process answers."""
-    return _get("/health/live", models.Health)
+    return get("/health/live", models.Health)
 
 
 def ready() -> Call[models.Readiness]:
     """Tells that palms can be identified; raises NotReady otherwise."""
-    return _get("/health/ready", models.Readiness)
+    return get("/health/ready", models.Readiness)

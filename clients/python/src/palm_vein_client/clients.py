@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from palm_vein_client.calls import Call
+from palm_vein_client.call import Call
 from palm_vein_client.errors import AnswerCutShort, PalmError
 from palm_vein_client.retries import Retries
 from palm_vein_client.routes import Item, PageT, Routes, following

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from palm_vein_client import calls, models
-from palm_vein_client.calls import Call
+from palm_vein_client.call import Call
 
 if TYPE_CHECKING:
     from palm_vein_client.clients import AsyncPalmClient, PalmClient

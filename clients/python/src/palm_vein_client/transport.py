@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from palm_vein_client.calls import Call
+from palm_vein_client.call import Call
 from palm_vein_client.errors import AnswerInvalid, ConnectionFailed, PalmError, ProblemError
 from palm_vein_client.retries import retry_after_s
 
