@@ -92,7 +92,7 @@ def main() -> None:
     """Writes the module."""
     document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
     MODELS.write_text(models_text(document), encoding="utf-8")
-    print(f"written: {MODELS.relative_to(REPOSITORY)}; format it by `make fmt`")
+    print(f"written: {MODELS.relative_to(REPOSITORY)}")
 
 
 if __name__ == "__main__":

@@ -95,6 +95,29 @@ def test_a_service_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str])
     assert "http://127.0.0.1:1/v1/subjects" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "wrong", ["palm.example", "http://", "http://palm:x", "ftp://palm.example"]
+)
+def test_an_address_that_is_none_is_told(
+    wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PALM_URL", wrong)
+    assert main(["people"]) == 2
+    assert f"{wrong!r}" in capsys.readouterr().err
+
+
+def test_a_reader_who_has_enough_is_no_error(url: str) -> None:
+    found = subprocess.run(
+        f"{sys.executable} -m palm_vein_client.command_line people | true; echo ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "clients/python/src"), "PALM_URL": url},
+        capture_output=True,
+        text=True,
+    )
+    assert (found.stdout, found.stderr) == ("0\n", "")
+
+
 def test_the_key_comes_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with PalmClient(url) as client:
         key = client.create_key("desk", ["read"]).api_key

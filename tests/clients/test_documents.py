@@ -22,8 +22,7 @@ def read(file: Path) -> Document:
 
 def test_the_document_is_the_app_s(tmp_path: Path) -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == openapi_text(), (
-        "write it by `python -m app openapi`, then `python -m clients.write_models` and "
-        "`python -m clients.write_bruno`, then `make fmt`"
+        "write it, and what is made from it, by `make api`"
     )
     assert write_openapi(tmp_path / "openapi.json") == 0
     assert (tmp_path / "openapi.json").read_bytes() == DOCUMENT.read_bytes()
@@ -32,7 +31,7 @@ def test_the_document_is_the_app_s(tmp_path: Path) -> None:
 def test_the_client_s_models_are_those_of_the_document() -> None:
     written = ast.dump(ast.parse(models_text(read(DOCUMENT))))
     assert ast.dump(ast.parse(MODELS.read_text(encoding="utf-8"))) == written, (
-        "write them by `python -m clients.write_models`"
+        "write them by `make api`"
     )
 
 
@@ -42,7 +41,7 @@ def test_the_bruno_collection_is_that_of_the_document() -> None:
         for file in COLLECTION.rglob("*")
         if file.is_file()
     }
-    assert found == collection_files(read(DOCUMENT)), "write it by `python -m clients.write_bruno`"
+    assert found == collection_files(read(DOCUMENT)), "write it by `make api`"
 
 
 def test_no_change_breaks_callers_of_the_release() -> None:

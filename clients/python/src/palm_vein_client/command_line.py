@@ -5,7 +5,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +58,9 @@ def main(
     except PalmError as error:
         print(f"palm: {error}", file=sys.stderr)
         return NO_ANSWER
+    except BrokenPipeError:  # palm people | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        return MATCH
     except (OSError, ValueError) as error:
         print(f"palm: {error}", file=sys.stderr)
         return USAGE
@@ -196,9 +198,8 @@ def _enrolled(client: PalmClient) -> Iterator[str]:
 
 
 def _people(client: PalmClient, chosen: argparse.Namespace) -> int:
-    with suppress(BrokenPipeError):  # palm people | head
-        for one in client.iterate_subjects(collection=chosen.collection):
-            _show(one, chosen, "\t".join((one.subject_id, one.origin, one.name or "")).rstrip())
+    for one in client.iterate_subjects(collection=chosen.collection):
+        _show(one, chosen, "\t".join((one.subject_id, one.origin, one.name or "")).rstrip())
     return MATCH
 
 

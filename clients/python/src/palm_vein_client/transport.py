@@ -17,15 +17,21 @@ def options(base_url: str, api_key: str | None, timeout_s: float) -> dict[str, A
     """Returns the settings of an httpx client.
 
     Raises:
-        ValueError: if the key cannot be sent; the message does not show it.
+        ValueError: if the key cannot be sent, which the message does not show, or the URL is none.
     """
     headers = {"User-Agent": "palm-vein-client"}
     if api_key:
         if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
             raise ValueError("the API key has characters that no key has; look for line ends")
         headers["Authorization"] = f"Bearer {api_key}"
-    if httpx.URL(base_url).scheme not in ("http", "https"):
-        raise ValueError(f"the service's URL {base_url!r} must begin with http:// or https://")
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"the service's URL {base_url!r} is no URL: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(
+            f"the service's URL {base_url!r} must be like http://127.0.0.1:8000 or https://HOST"
+        )
     # Redirects are not followed: a key is for one service.
     return {"base_url": base_url, "headers": headers, "timeout": timeout_s}
 
