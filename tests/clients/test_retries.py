@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 from palm_vein_client import AsyncPalmClient, PalmClient, Retries, errors
 from palm_vein_client.retries import retry_after_s
@@ -100,6 +101,18 @@ def test_a_lost_connection_is_tried_again() -> None:
     with serving(None, OK) as served:
         assert ask(served.url, waits) == "alive"
     assert waits == [0.5]
+
+
+def test_an_answer_that_does_not_come_in_time_is_told() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("", request=request)
+
+    never = Retries(attempts=1)
+    with (
+        PalmClient(retries=never, transport=httpx.MockTransport(answer)) as client,
+        pytest.raises(errors.ConnectionFailed, match="no answer in time"),
+    ):
+        client.live()
 
 
 def test_the_last_failure_is_raised() -> None:

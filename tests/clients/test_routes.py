@@ -207,20 +207,26 @@ def test_a_batch_s_results_come_one_by_one(tmp_path: Path) -> None:
         with PalmClient(url) as client:
             lines = client.identify_batch([png(1), png(2)])
             net.pass_on.release()
-            assert next(lines).index == 0  # while the second palm is not begun to be answered
+            first = next(lines)  # while the net holds the second palm
             net.pass_on.release()
-            assert [line.index for line in lines] == [1]
+            both = [first, *lines]
+            # A palm that the net held until it lost patience has a problem.
+            assert [(line.index, line.problem) for line in both] == [(0, None), (1, None)]
 
-        async def ask() -> list[int]:
+        async def ask() -> list[tuple[int, Any]]:
             async with AsyncPalmClient(url) as other:
-                seen: list[int] = []
+                seen: list[tuple[int, Any]] = []
                 net.pass_on.release()
                 async for line in other.identify_batch([png(1), png(2)]):
-                    seen.append(line.index)
+                    seen.append((line.index, line.problem))
                     net.pass_on.release()
                 return seen
 
-        assert asyncio.run(ask()) == [0, 1]
+        assert asyncio.run(ask()) == [(0, None), (1, None)]
+
+
+def test_an_id_is_one_part_of_a_path() -> None:
+    assert calls.show_subject("../keys?a#b").path == "/v1/subjects/..%2Fkeys%3Fa%23b"
 
 
 def test_the_key_is_shown_nowhere(client: PalmClient, caplog: pytest.LogCaptureFixture) -> None:
