@@ -132,6 +132,8 @@ class _Comparison:
             for name in ("items", "additionalProperties")
             if isinstance(big[1].get(name), dict) and isinstance(small[1].get(name), dict)
         ]
+        places = zip(big[1].get("prefixItems", []), small[1].get("prefixItems", []), strict=False)
+        parts += [(f"[{number}]", one, two) for number, (one, two) in enumerate(places)]
         for name, one, two in parts:
             yield from self._covers(where + name, (big[0], one), (small[0], two), answer=answer)
 

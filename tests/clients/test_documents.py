@@ -54,6 +54,7 @@ SCHEMA = {
         "size": {"type": "integer", "minimum": 0, "maximum": 9},
         "parts": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
         "more": {"type": "number"},
+        "place": {"type": "array", "prefixItems": [{"type": "number"}, {"type": "number"}]},
     },
     "required": ["kind", "size", "parts"],
     "type": "object",
@@ -107,6 +108,9 @@ BREAKING = {
     f"{ASK}['properties']['more']['type'] = 'integer'": "body.more: type is narrower (number)",
     f"{ASK}['properties']['parts']['items'] = {{'type': 'string'}}": (
         "body.parts[items]: type is narrower (null)"
+    ),
+    f"{TOLD}['properties']['place']['prefixItems'][1]['type'] = 'string'": (
+        "answer.place[1]: type is wider (string)"
     ),
     f"{TOLD}['properties'].pop('kind'); {TOLD}['required'].remove('kind')": (
         "answer.kind is removed"
