@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,14 +28,13 @@ def collection_files(document: Schema) -> dict[str, str]:
         "bruno.json": json.dumps(_COLLECTION, indent=2) + "\n",
         "environments/local.bru": _LOCAL,
     }
-    number = 0
+    numbers = Counter[str]()  # of each folder, so that a new route renumbers no other folder
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            number += 1
-            name = operation["summary"]
-            files[f"{operation['tags'][0]}/{name}.bru"] = "\n".join(
-                _request(document, path, method, operation, number)
-            )
+            folder, name = operation["tags"][0], operation["summary"]
+            numbers[folder] += 1
+            request = _request(document, path, method, operation, numbers[folder])
+            files[f"{folder}/{name}.bru"] = "\n".join(request)
     return files
 
 

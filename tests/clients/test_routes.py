@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import palm_vein_client
 import pytest
 from palm_vein_client import AsyncPalmClient, PalmClient, calls, errors
@@ -157,6 +158,14 @@ def test_keys_and_what_each_may_do(client: PalmClient, url: str) -> None:
         assert other.revoke_key(reader.key_id).name == "door"
         with PalmClient(url, reader.api_key) as door, pytest.raises(errors.KeyRefused):
             door.verify("p001", png(1))
+
+
+def test_a_key_s_owner_learns_what_it_allows() -> None:
+    told = {"keys_in_use": True, "key_id": "3f9a1c04", "name": "door", "scopes": ["verify"]}
+    body = {**told, "collections": None, "expires_at": "2127-11-30T09:00:00Z"}
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    with PalmClient(transport=answer) as client:
+        assert client.show_caller().model_dump(include=set(told)) == told
 
 
 def test_a_problem_says_what_was_wrong(client: PalmClient) -> None:
