@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(LOCKED)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev run nets paper choices ablation test torture check fmt lock clean
+.PHONY: help setup dev run nets paper choices ablation test torture api check fmt lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -135,6 +135,13 @@ check: $(VENV)/.dev ## Check format, lint, types and imports
 fmt: $(VENV)/.dev ## Format, and repair what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+api: $(VENV)/.dev ## Write docs/openapi.json, and what is made from it; list what breaks callers
+	$(BIN)/python -m app openapi
+	$(BIN)/python -m clients.write_models
+	$(BIN)/ruff format clients/python/src/palm_vein_client/models.py
+	$(BIN)/python -m clients.write_bruno
+	$(BIN)/python -m clients.breaking
 
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --only-binary :all: $(LOCKFLAGS)

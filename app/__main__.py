@@ -19,6 +19,7 @@ from app.commands.audit import add_audit_commands, command_event, run_audit_comm
 from app.commands.backups import add_backup_commands, back_up, restore
 from app.commands.importing import add_import_command, run_import
 from app.commands.keys import add_key_commands, run_key_command
+from app.commands.openapi import DOCUMENT, write_openapi
 from app.commands.protection import (
     add_protection_commands,
     erase_all_expired,
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     chosen = _parse(arguments)
     try:
+        if chosen.command == "openapi":
+            return write_openapi(chosen.file)
         settings = read_settings()
         if chosen.command == "outdated":
             return _list_outdated(settings)
@@ -219,6 +222,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="the camera whose images are compared; by default those for which none was named",
     )
+    openapi = commands.add_parser(
+        "openapi", help="write the OpenAPI document that the service answers at /openapi.json"
+    )
+    openapi.add_argument("file", nargs="?", type=Path, default=DOCUMENT, metavar="FILE")
     add_key_commands(commands)
     add_audit_commands(commands)
     add_protection_commands(commands)
