@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(LOCKED)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev run nets paper choices ablation test torture api check fmt lock clean
+.PHONY: help setup dev run demo nets paper choices ablation test torture api check fmt lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +23,9 @@ dev: $(VENV)/.dev ## Install what serving, training and tests need
 
 run: $(VENV)/.serve ## Serve on http://127.0.0.1:8000 (HOST=, PORT= or .env change it)
 	exec env $(if $(HOST),PALM_HOST=$(HOST)) $(if $(PORT),PALM_PORT=$(PORT)) $(BIN)/python -m app
+
+demo: $(VENV)/.serve ## Show the service with a gallery of its own, from the sample hands (PORT=)
+	exec $(BIN)/python samples/demo.py $(if $(PORT),--port $(PORT))
 
 CAMERAS := 1 2 3 4 5 6 7 8 9 10 11
 STRANGERS := $(foreach style,contact mobile,$(foreach camera,$(CAMERAS),data/strangers/$(style)-$(camera)))
