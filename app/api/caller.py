@@ -8,7 +8,7 @@ from app.api.access import Guarded, caller_of, guarded
 from app.api.query import KNOWN_QUERY
 
 
-class WhoAsks(BaseModel):
+class CallerRights(BaseModel):
     """The caller, and what it may do."""
 
     keys_in_use: bool = Field(
@@ -40,11 +40,11 @@ router = APIRouter(prefix="/v1", tags=["keys"], dependencies=[KNOWN_QUERY], rout
 
 
 @router.get("/caller", summary="Show what the caller may do", **guarded("any"))
-async def show_caller(request: Request) -> WhoAsks:
+async def show_caller(request: Request) -> CallerRights:
     """Tells what the API key of this request allows. Every key that works may ask."""
     caller = caller_of(request)
     within = caller.collections
-    return WhoAsks(
+    return CallerRights(
         keys_in_use=caller.key_id is not None,
         key_id=caller.key_id,
         name=caller.name,

@@ -7,7 +7,6 @@ from typing import Any, Literal, TypedDict
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel
 from typing_extensions import Unpack
 
 from palm_vein_client import models
@@ -26,17 +25,6 @@ class Subject(models.Subject):
     """
 
     etag: str | None = None
-
-
-class WhoAsks(BaseModel):
-    """The caller, and what it may do."""
-
-    keys_in_use: bool
-    key_id: str | None
-    name: str | None
-    scopes: list[str]
-    collections: list[str] | None
-    expires_at: datetime | None
 
 
 def _subject(response: httpx.Response) -> Subject:
@@ -248,9 +236,30 @@ def revoke_key(key_id: str) -> Call[models.Key]:
     return Call("DELETE", f"/v1/keys/{quote(key_id, safe='')}", as_model(models.Key), False)
 
 
-def show_caller() -> Call[WhoAsks]:
+def show_caller() -> Call[models.CallerRights]:
     """Tells what this client's API key allows."""
-    return get("/v1/caller", WhoAsks)
+    return get("/v1/caller", models.CallerRights)
+
+
+def show_audit(
+    *,
+    limit: int | None = None,
+    before: int | None = None,
+    route: str | None = None,
+    outcome: Literal["succeeded", "refused", "failed"] | None = None,
+    subject: str | None = None,
+) -> Call[models.AuditLines]:
+    """Returns the newest lines of the audit log; `next` is `before` of older ones.
+
+    Args:
+        limit: largest number of lines, 1 to 500.
+        before: only lines of a lower number.
+        route: only lines about this route, such as /v1/enroll.
+        outcome: only lines of this outcome.
+        subject: only lines about the subject of this pseudonym, 16 hexadecimal digits.
+    """
+    query: dict[str, Any] = {"limit": limit, "before": before, "route": route}
+    return get("/v1/audit", models.AuditLines, **query, outcome=outcome, subject=subject)
 
 
 def list_models() -> Call[models.Models]:

@@ -253,6 +253,10 @@ class RateExceeded(ProblemError, slug="rate-exceeded"):
     """Too many requests (429)."""
 
 
+class AuditOff(ProblemError, slug="audit-off"):
+    """No audit log (404)."""
+
+
 class AuditUnusable(ProblemError, slug="audit-unusable"):
     """Audit log not usable (503)."""
 

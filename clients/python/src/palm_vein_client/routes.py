@@ -119,6 +119,7 @@ class Routes:
     create_key = Route(calls.create_key)
     revoke_key = Route(calls.revoke_key)
     show_caller = Route(calls.show_caller)
+    show_audit = Route(calls.show_audit)
     list_models = Route(calls.list_models)
     show_site = Route(calls.show_site)
     metrics = Route(calls.metrics)
