@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from app.access.keys import SCOPES, Scope
 from app.api.access import Guarded, caller_of, guarded
 from app.api.query import KNOWN_QUERY
+from app.api.service import ServiceDep
 
 
 class CallerRights(BaseModel):
@@ -25,6 +26,9 @@ class CallerRights(BaseModel):
     scopes: list[Scope] = Field(
         description="What the caller may do.", examples=[["identify", "inspect"]]
     )
+    explanations: bool = Field(
+        description="Whether the scope explain has a use: whether PALM_EXPLAIN is on."
+    )
     collections: list[str] | None = Field(
         description="The collections of subjects that the caller may see, search and change; null "
         "for all.",
@@ -40,7 +44,7 @@ router = APIRouter(prefix="/v1", tags=["keys"], dependencies=[KNOWN_QUERY], rout
 
 
 @router.get("/caller", summary="Show what the caller may do", **guarded("any"))
-async def show_caller(request: Request) -> CallerRights:
+async def show_caller(service: ServiceDep, request: Request) -> CallerRights:
     """Tells what the API key of this request allows. Every key that works may ask."""
     caller = caller_of(request)
     within = caller.collections
@@ -49,6 +53,7 @@ async def show_caller(request: Request) -> CallerRights:
         key_id=caller.key_id,
         name=caller.name,
         scopes=sorted(caller.scopes, key=SCOPES.index),
+        explanations=service.may_explain,
         collections=None if within is None else sorted(within),
         expires_at=caller.expires_at,
     )

@@ -5,7 +5,7 @@ import { useEffect, useState } from "./ui.js";
 /**
  * The answer of GET /v1/caller.
  * @typedef {{keys_in_use: boolean, key_id: ?string, name: ?string, scopes: string[],
- *   collections: ?string[], expires_at: ?string}} Caller
+ *   explanations: boolean, collections: ?string[], expires_at: ?string}} Caller
  */
 
 /**
@@ -38,6 +38,11 @@ export function keyInUse() {
 /** Tells whether the caller has a scope. */
 export function may(scope) {
   return session.caller?.scopes.includes(scope) ?? false;
+}
+
+/** Tells whether the service draws explanations for the caller. */
+export function mayExplain() {
+  return may("explain") && session.caller.explanations;
 }
 
 /** Returns the names of the collections that the key is limited to; null for all. */

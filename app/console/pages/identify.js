@@ -4,7 +4,7 @@ import { call } from "../api.js";
 import { optionsInto, SearchOptions, useOptions } from "../parts/search-options.js";
 import { PalmInput } from "../parts/palm-input.js";
 import { FieldError, ProblemNotice } from "../parts/problem.js";
-import { may } from "../session.js";
+import { mayExplain } from "../session.js";
 import { texts } from "../texts.js";
 import { html, useEffect, useRef, useState } from "../ui.js";
 import { Answer, NoAnswer } from "./identify-answer.js";
@@ -13,9 +13,6 @@ import { Shots } from "./identify-shots.js";
 
 const MOST_IMAGES = 5; // of one palm
 const NOT_FOUND = "urn:palm:problem:palm-not-found";
-
-/** Whether the service has switched explanations off, which is known once it has said so. */
-let explanationsOff = false;
 
 export default function Identify() {
   const [mode, setMode] = useState("one");
@@ -129,12 +126,6 @@ async function ask(files, options, signal) {
   const form = new FormData();
   files.forEach((file) => form.append("images", file, file.name));
   optionsInto(form, options);
-  const query = may("explain") && !explanationsOff ? { explain: true } : {};
-  try {
-    return (await call("POST", "/v1/identify", { form, query, signal })).body;
-  } catch (problem) {
-    if (problem.type !== "urn:palm:problem:explanation-off") throw problem;
-    explanationsOff = true;
-    return ask(files, options, signal);
-  }
+  const query = mayExplain() ? { explain: true } : {};
+  return (await call("POST", "/v1/identify", { form, query, signal })).body;
 }

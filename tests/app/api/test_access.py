@@ -381,6 +381,7 @@ def test_every_key_learns_what_it_may_do(client: TestClient) -> None:
         "key_id": made.key_id,
         "name": "door",
         "scopes": ["identify", "read"],
+        "explanations": client.app.state.service.may_explain,
         "collections": ["a", "b"],
     }
 

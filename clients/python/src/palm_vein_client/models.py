@@ -184,6 +184,7 @@ class CallerRights(BaseModel):
             "admin",
         ]
     ]
+    explanations: bool
     collections: list[str] | None
     expires_at: datetime | None
 
