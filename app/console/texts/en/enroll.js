@@ -12,7 +12,7 @@ export const texts = {
   notInspected: "This key lacks the scope inspect: the images are checked only when they are enrolled.",
   person: "Whose palm it is",
   id: "Id",
-  idHint: "1 to 64 letters, digits, dots, dashes and underscores. It cannot be secret: logs hold a pseudonym of it.",
+  idHint: "1 to 64 letters, digits, dots, dashes and underscores. Better no name: addresses show it. Logs hold only a pseudonym.",
   make: "Make one",
   idMissing: "enter an id, or let one be made.",
   imagesMissing: "give at least one image of the palm.",
