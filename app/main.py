@@ -36,6 +36,7 @@ from app.maintenance import calibrated_at_site
 from app.nets.finder_store import load_finder
 from app.nets.store import load_ensemble
 from app.palm.finder import Finder
+from app.reloading import Reloader, reload_on_hangup
 from app.settings import Settings, read_settings
 from app.site import SiteReport
 from app.starting import Parts, Repeated, follow, log_start
@@ -73,7 +74,8 @@ def create_app(
         starter = Starter(app, settings, load_ensemble, load_finder)
         app.state.tracing.start()
         starter.start()
-        yield
+        with reload_on_hangup(app.state.reloader):
+            yield
         starter.close()
         app.state.tracing.close()
 
@@ -155,6 +157,10 @@ class Starter:
         self._following: Repeated | None = None
         self._retention: ExitStack | None = None
 
+        app.state.reloader = Reloader(
+            settings, load_ensemble, lambda: app.state.service, self._switch
+        )
+
     def start(self) -> None:
         """Starts every part; those that cannot be reached are tried again until they can be."""
         self._start()
@@ -172,6 +178,11 @@ class Starter:
             service.identifier.close()
         if not isinstance(service.gallery, Broken):
             service.gallery.close()
+
+    def _switch(self, service: Service) -> None:
+        """Lets every further request use a service all of whose parts work."""
+        self._app.state.service = service
+        self._parts = Parts()  # else the former nets would stay in memory
 
     @property
     def _must_follow(self) -> bool:

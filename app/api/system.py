@@ -6,7 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from app.api.access import Guarded, Scraped, guarded
-from app.api.errors import NotReady
+from app.api.errors import CrossSite, NetsRefused, NotReady, ReloadUnderWay, SubjectsLost
 from app.api.gauges import Gauges, state_for_everybody
 from app.api.metrics import as_text, metrics_of
 from app.api.problems import documented
@@ -16,6 +16,7 @@ from app.gallery.errors import GalleryUnreachable, GalleryUnusable
 from app.gallery.index.cameras import UNNAMED
 from app.gallery_state import GalleryState
 from app.maintenance import read_reports
+from app.reloading import Reloader
 from app.site import SiteReport
 
 about = APIRouter(prefix="/v1", tags=["models"], route_class=Guarded)
@@ -29,6 +30,21 @@ class CameraSite(BaseModel):
     camera: str = Field(description="The camera, as enrolments name it.", examples=["front-door"])
     report: SiteReport = Field(description="Stated against observed false match rates.")
     used: bool = Field(description="Whether it raises the thresholds for images of this camera.")
+
+
+class Reload(BaseModel):
+    """What a reload has changed."""
+
+    former: list[str] = Field(
+        description="The nets that served before, with their versions.", examples=[["vgg16/12"]]
+    )
+    nets: list[str] = Field(
+        description="The nets that serve now, which may be the same.", examples=[["vgg16/13"]]
+    )
+    precision: str = Field(
+        description="In which they are computed: f32, bf16 or int8.", examples=["int8"]
+    )
+    seconds: float = Field(ge=0, description="Duration, 0 s or more.", examples=[1.9])
 
 
 class Site(BaseModel):
@@ -63,6 +79,24 @@ def _describe_gallery(service: Service) -> GalleryState | None:
         return service.identifier.describe_gallery()
     except GalleryUnusable:
         return None
+
+
+@about.post(
+    "/models/reload",
+    summary="Take new nets into service",
+    **guarded("admin", CrossSite, ReloadUnderWay, NetsRefused, SubjectsLost),
+)
+def reload_models(request: Request) -> Reload:
+    """Loads the nets of the models store beside those in service, and switches to them.
+
+    The nets must reproduce their golden outputs. Requests go on being answered meanwhile, and end
+    with the nets that they began with; whatever fails leaves the former nets in service. Only the
+    process that answers is reloaded.
+    """
+    reloader: Reloader = request.app.state.reloader
+    done = reloader.reload()
+    former, nets = [str(key) for key in done.former], [str(key) for key in done.nets]
+    return Reload(former=former, nets=nets, precision=done.precision, seconds=done.seconds)
 
 
 @about.get("/site", summary="Show the calibration at the site", **guarded("metrics"))

@@ -139,6 +139,7 @@ def test_what_the_service_tells_of_itself(client: PalmClient) -> None:
     assert client.ready().subjects == 3
     assert [one.net for one in client.list_models().nets] == ["alexnet", "vgg16", "vgg19"]
     assert client.show_site().report is None
+    assert client.reload_models().nets == ["alexnet/1", "vgg16/1", "vgg19/1"]
     assert "# HELP" in client.metrics()
 
 

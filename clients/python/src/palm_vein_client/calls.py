@@ -267,6 +267,11 @@ def list_models() -> Call[models.Models]:
     return get("/v1/models", models.Models)
 
 
+def reload_models() -> Call[models.Reload]:
+    """Takes the newest nets into service; only in the process that answers."""
+    return Call("POST", "/v1/models/reload", as_model(models.Reload), False)
+
+
 def show_site() -> Call[models.Site]:
     """Returns the site's last comparison of stated and observed false match rates."""
     return get("/v1/site", models.Site)

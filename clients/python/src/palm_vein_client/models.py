@@ -471,6 +471,15 @@ class Readiness(BaseModel):
     gallery_as_of: datetime | None = None
 
 
+class Reload(BaseModel):
+    """What a reload has changed."""
+
+    former: list[str]
+    nets: list[str]
+    precision: str
+    seconds: float
+
+
 class Site(BaseModel):
     """The calibration at the site, which only `python -m app calibrate --write` changes."""
 

@@ -121,6 +121,7 @@ class Routes:
     show_caller = Route(calls.show_caller)
     show_audit = Route(calls.show_audit)
     list_models = Route(calls.list_models)
+    reload_models = Route(calls.reload_models)
     show_site = Route(calls.show_site)
     metrics = Route(calls.metrics)
     live = Route(calls.live)
