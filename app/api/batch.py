@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.types import Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from app.access.keys import CollectionMissing, Scope
 from app.api.access import Access, Computing, caller_of, guarded
@@ -61,6 +63,19 @@ class Lines(JSONResponse):
     media_type = "application/x-ndjson"
 
 
+class _Sent(StreamingResponse):
+    """Sends lines, and closes their generator at once if nobody takes them any more."""
+
+    def __init__(self, lines: AsyncGenerator[bytes]) -> None:
+        super().__init__(lines, media_type=Lines.media_type)
+        self._lines = lines
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        # A client that stops reading and leaves would end the batch only when Python collects it.
+        async with aclosing(self._lines):
+            await super().__call__(scope, receive, send)
+
+
 router = APIRouter(tags=["palms"], dependencies=[KNOWN_QUERY], route_class=Computing)
 
 
@@ -93,7 +108,7 @@ def identify_batch(
         image.file.close()
     note(request, images=len(images))
     batch = _Batch(request, identifier, service.admission, form, within, images)
-    return StreamingResponse(batch.lines(), media_type=Lines.media_type)
+    return _Sent(batch.lines())
 
 
 class _Batch:

@@ -75,7 +75,8 @@ def note_decision(
     """Tells what was decided about one palm, and how long it took."""
     metrics_of(request).count_decision(operation, found)
     span: Span = request.state.span
-    span.set_attribute("palm.decision", found.decision)
+    if span.is_recording():  # a batch whose client has left has ended it
+        span.set_attribute("palm.decision", found.decision)
     note_stages(request, found.timings_ms)
 
 

@@ -1,8 +1,10 @@
 """Reads from audit logs what was erased, renamed, merged or revoked after a backup was made."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +57,7 @@ class _Changes:
 
     def __init__(self) -> None:
         self._done: list[_Change] = []
-        self._open: dict[tuple[Any, ...], _Change] = {}
+        self._open = defaultdict[tuple[Any, ...], list[_Change]](list)
         self._taken = 0
 
     def take(self, at: datetime, entry: Mapping[str, Any]) -> None:
@@ -65,12 +67,14 @@ class _Changes:
             at: when it was written; lines of one log come in this order.
             entry: what it tells.
         """
-        change = (_name(entry), entry.get("subject"), entry.get("request_id"))
-        self._open.pop(change, None)
+        # A caller may give many requests one id, and begin a change again that was interrupted.
+        begun = self._open[_name(entry), *map(entry.get, ("subject", "key", "request_id"))]
         if entry.get("phase") == "begun":
-            self._open[change] = _Change(at, self._taken, entry)
-        elif entry.get("phase") in {"done", "failed"} and not _is_refusal(entry):
-            self._done.append(_Change(at, self._taken, entry))
+            begun.append(_Change(at, self._taken, entry))
+        elif entry.get("phase") in {"done", "failed"}:
+            del begun[-1:]
+            if not _is_refusal(entry):
+                self._done.append(_Change(at, self._taken, entry))
         self._taken += 1
 
     def later(self) -> Later:
@@ -81,7 +85,7 @@ class _Changes:
         several subjects, one after the other: so the lines are followed back in time, from who had
         an id at the end to who had it in the backup.
         """
-        changes = sorted([*self._done, *self._open.values()], key=attrgetter("at", "place"))
+        changes = sorted([*self._done, *chain(*self._open.values())], key=attrgetter("at", "place"))
         entries = [one.entry for one in changes]
         erased, thinned, moved = set[str](), set[str](), set[str]()
         for entry in reversed(entries):

@@ -102,9 +102,11 @@ def run_nets(
         else:
             running = OpenvinoNets(folders, precision, source and source / QUANTISED)
         compute = _Golden(running)
-        name = engine if precision == "f32" else f"{engine} in {precision}"
+        name, advice = engine, "choose another engine or export the net again"
+        if precision != "f32":
+            name, advice = f"{engine} in {precision}", "set PALM_PRECISION=f32"
         for place, one in enumerate(versions):
-            _compare_with_golden(one, compute, place, name, source)
+            _compare_with_golden(one, compute, place, name, advice, source)
     return running
 
 
@@ -125,7 +127,12 @@ def named_failures(folder: Path, engine: str) -> Generator[None]:
 
 
 def _compare_with_golden(
-    version: Version, compute: "_Golden", place: int, name: str, quantised: Path | None
+    version: Version,
+    compute: "_Golden",
+    place: int,
+    name: str,
+    advice: str,
+    quantised: Path | None,
 ) -> None:
     """Compares a net's maps and masks with the recorded ones."""
     folder, manifest = version.folder, version.manifest
@@ -147,8 +154,7 @@ def _compare_with_golden(
         if not (correlation >= MIN_GOLDEN_CORRELATION and same_mask):
             raise NetMismatch(
                 f"{name} does not reproduce {folder / GOLDEN}: correlation {correlation:.5f}, at "
-                f"least {MIN_GOLDEN_CORRELATION} is needed; same mask: {same_mask}; choose another "
-                "engine or export the net again"
+                f"least {MIN_GOLDEN_CORRELATION} is needed; same mask: {same_mask}; {advice}"
             )
 
 

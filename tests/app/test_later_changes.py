@@ -62,6 +62,27 @@ def test_what_was_refused_does_not_count_and_what_was_interrupted_does(tmp_path:
     assert later(tmp_path, BACKUP, *lines).erased == {"a", "c", "d"}
 
 
+def test_a_change_that_was_interrupted_counts_whatever_is_begun_after_it(tmp_path: Path) -> None:
+    killed, _ = erase("a")
+    revoked: Event = {"action": "keys revoke", "key": "3f9a1c04", "phase": "begun"}
+    other: Event = {"action": "keys revoke", "key": "00000000"}
+    found = later(
+        tmp_path,
+        BACKUP,
+        killed,
+        *erase("a", status=404),  # the client tries again, with the same X-Request-ID
+        revoked,
+        {**other, "phase": "begun"},
+        {**other, "phase": "done"},
+    )
+    assert found == Later(frozenset({"a"}), revoked=frozenset({"3f9a1c04", "00000000"}))
+
+
+def test_what_was_refused_twice_at_the_same_time_does_not_count(tmp_path: Path) -> None:
+    begun, refused = erase("a", status=409)
+    assert later(tmp_path, BACKUP, begun, begun, refused, refused).erased == set()
+
+
 def test_templates_keys_and_retention_count(tmp_path: Path) -> None:
     retention = {"action": "erased by retention", "subject": "b"}
     found = later(

@@ -1,5 +1,7 @@
 """Many palms in one request: a line for each, as it becomes ready."""
 
+import asyncio
+import gc
 import json
 import logging
 import threading
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
+from starlette.types import Message
 
 from app.connections import Server
 from app.matching.maps import VeinMaps
@@ -196,6 +199,53 @@ def test_a_client_that_leaves_ends_its_batch(
         with connect(server) as other:
             other.sendall(upload("/v1/identify", png(2)))
             assert status_of(other) == 200
+
+
+def test_a_client_that_stops_reading_and_then_leaves_ends_its_batch(settings: Settings) -> None:
+    net = HeldNet()
+    app = make_app(settings, load_only(net))
+    request, _, body = upload(BATCH, *[png(1)] * 50).partition(b"\r\n\r\n")
+    fields = [line.split(b": ") for line in request.split(b"\r\n")[1:]]
+
+    async def answer() -> None:
+        received = iter([{"type": "http.request", "body": body, "more_body": False}])
+        blocked, gone = asyncio.Event(), asyncio.Event()
+
+        async def receive() -> Message:
+            if (message := next(received, None)) is not None:
+                return message
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                blocked.set()
+                await asyncio.Event().wait()  # nobody reads, and the buffers are full
+
+        scope = {
+            **{"type": "http", "asgi": {"spec_version": "2.3"}, "http_version": "1.1"},
+            **{"method": "POST", "path": BATCH, "raw_path": BATCH.encode(), "query_string": b""},
+            **{"scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)},
+            "headers": [(name.lower(), value) for name, value in fields],
+        }
+        async with app.router.lifespan_context(app):
+            net.pass_on.release()
+            request = asyncio.create_task(app(scope, receive, send))
+            await asyncio.wait_for(blocked.wait(), PATIENCE_S)
+            await asyncio.to_thread(wait_until, lambda: len(net.asked) == 2)
+            gone.set()
+            await asyncio.wait_for(request, PATIENCE_S)
+            net.pass_on.release(50)
+            await asyncio.to_thread(
+                wait_until, lambda: audited(settings)[-1].get("phase") == "done"
+            )
+
+    gc.disable()  # the end must not wait for it
+    try:
+        asyncio.run(answer())
+    finally:
+        gc.enable()
+    assert len(net.asked) == 2
 
 
 def test_nothing_is_told_of_a_palm_that_the_audit_log_lacks(settings: Settings) -> None:

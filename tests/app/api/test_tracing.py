@@ -1,5 +1,6 @@
 """Traces, sent to a real collector: a small HTTP server that understands OTLP."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from app.api import tracing
 from app.settings import Settings
-from tests.app.api.conftest import enroll, identify, local_client, make_app, png, verify
+from tests.app.api.conftest import (
+    enroll,
+    identify,
+    load_only,
+    local_client,
+    make_app,
+    png,
+    verify,
+)
+from tests.app.api.test_batch import HeldNet, audited, begun
+from tests.app.live import live, wait_until
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -111,6 +122,22 @@ def test_requests_and_their_stages_are_traced_without_naming_anybody(
     assert b"palm-vein" in sent
     for secret in (b"ada", b"byron", b"ghost", b"secret-file-name", b"testclient"):
         assert secret not in sent
+
+
+def test_a_palm_that_outlasts_its_request_warns_of_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    net = HeldNet()
+    with collecting() as collector:
+        monkeypatch.setenv(ENDPOINT, collector.url)
+        with live(make_app(settings, load_only(net))) as server:
+            with begun(server, png(1)):
+                wait_until(lambda: net.asked)
+            wait_until(lambda: "request" in [one.getMessage() for one in caplog.records])
+            net.pass_on.release()
+            wait_until(lambda: audited(settings)[-1].get("phase") == "done")
+    assert [one for one in caplog.records if one.name.startswith("opentelemetry")] == []
 
 
 def test_nothing_is_sent_unless_a_collector_is_named(
