@@ -151,16 +151,20 @@ def show(url: str, folder: Path, answers: list[tuple[str, str]]) -> None:
     for image, who in answers:
         print(f"  {image:<38}{who}")
     stranger = next(image for image, who in answers if "strangers" in image and "nobody" in who)
+    images = [f"0{shot}.jpg" for shot in (1, 2, 3)]
     print(
         f"""
 The console: {url}/
-  Identify  drop samples/hands/known/p100.jpg on the page
-  Enroll    {stranger} is nobody: enroll 01 to 03 of that folder,
-            then identify 04
-  People    {", ".join(PEOPLE.values())} are enrolled
+  Identify  drop samples/hands/known/p100.jpg on the page: this is p100;
+            drop {stranger}: nobody we know
+  Enroll    drop {", ".join(images)} of
+            {Path(stranger).parent}, enter an id and choose Enroll;
+            then drop {Path(stranger).name} on Identify: it is known
+  People    {" and ".join(PEOPLE.values())} are enrolled: open one, and erase it
   Operate   what the service has answered so far
-For programs: {url}/docs. All hands are drawn, of nobody.
-All that it writes is in {folder}.
+The images are in {SAMPLES / "hands"}; they are drawn and show nobody.
+For programs: {url}/docs
+All that the service writes is in {folder}.
 Ctrl-C stops it.""",
         flush=True,
     )

@@ -45,7 +45,7 @@ function Report({ report, name, used }) {
       <thead><tr>${told.columns.map((one) => html`<th key=${one} scope="col" class="number">${one}</th>`)}</tr></thead>
       <tbody>${report.rates.map((one) => html`<tr key=${one.fmr}>
         <td class="number">${rate(one.fmr)}</td><td class="number">${rate(one.observed)}</td>
-        <td class="number">${rate(one.interval[0])} – ${rate(one.interval[1])}</td>
+        <td class="number">${rate(one.interval[0])} to ${rate(one.interval[1])}</td>
         <td class="number">${count(one.false_matches)}</td><td class="number">${one.raised_by.toFixed(2)}</td>
       </tr>`)}</tbody></table></div>`;
 }

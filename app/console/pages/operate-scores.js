@@ -8,7 +8,7 @@ import { count, rate } from "./operate-nets.js";
 const said = texts.operate.scores;
 const DECISIONS = ["match", "no_match", "inconclusive"];
 const span = ({ from, to }) =>
-  from === -Infinity ? `≤ ${to}` : to === Infinity ? `> ${from}` : `${from} – ${to}`;
+  from === -Infinity ? `≤ ${to}` : to === Infinity ? `> ${from}` : `${from} to ${to}`;
 
 /** Rows of [label, number], drawn as bars; the numbers are in the table itself. */
 function Bars({ rows, label, columns }) {

@@ -7,12 +7,12 @@ export const texts = {
   images: "Images of one palm",
   counted: (count) => `${count} of at most 10`,
   imagesLead:
-    "Three or more, taken at two moments: a hand is never shown twice in the same way. Let the person " +
+    "Three or more, taken at two moments, because nobody shows a hand twice in the same way. Let the person " +
     "take the hand away in between. More can be added later on the person's page.",
   notInspected: "This key lacks the scope inspect: the images are checked only when they are enrolled.",
   person: "Whose palm it is",
   id: "Id",
-  idHint: "1 to 64 letters, digits, dots, dashes and underscores. Better no name: addresses show it. Logs hold only a pseudonym.",
+  idHint: "1 to 64 letters, digits, dots, dashes and underscores. Choose nothing secret: ids are stored as they are.",
   make: "Make one",
   idMissing: "enter an id, or let one be made.",
   imagesMissing: "give at least one image of the palm.",

@@ -47,13 +47,13 @@ export const texts = {
     rates: "False match rates at this threshold",
     columns: ["Setting", "Score", "FMR", "Value of the setting"],
     unmeasured: "not measured",
-    honest: "Scores are recorded as halves, so a range is shown. The rates are for one enrolled and one probe image, by the calibration in use. A lower threshold lets more strangers in; set the value and restart the service to change it.",
+    honest: "Scores are recorded in steps of one half, so a range is shown. The rates are for one enrolled and one probe image, by the calibration in use. A lower threshold lets more strangers in; set the value and restart the service to change it.",
   },
   requests: {
     title: "Requests and load", busy: "Places in use", waiting: "Waiting", overloaded: "Refused for overload",
-    routes: "By route", outcomes: "By outcome (none: a success)", refusals: "Refused for quality",
+    routes: "By route", outcomes: "By problem (none: it succeeded)", refusals: "Refused for quality",
     stages: "Time of each stage", columns: ["What", "Requests"],
-    stageColumns: ["Stage", "Half take", "99 % take"], slower: "longer",
+    stageColumns: ["Stage", "Half take at most", "99 % take at most"], slower: "longer",
   },
   keys: {
     title: "API keys", new: "New key", create: "Create key", created: "The new key",
@@ -78,7 +78,7 @@ export const texts = {
     },
   },
   audit: {
-    title: "Audit log", lead: "Who did what, newest first. Subjects are pseudonyms. Each look is in the log itself.",
+    title: "Audit log", lead: "Who did what, newest first. Subjects are pseudonyms. Looking at it is recorded, too.",
     route: "Route", outcome: "Outcome", subject: "Subject's pseudonym", show: "Show", again: "Show newest",
     outcomes: { "": "Any", succeeded: "Succeeded", refused: "Refused", failed: "Failed" },
     columns: ["Line", "Time", "Who", "What", "Outcome", "About"],
