@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.server import REPOSITORY, serve
 
-DOCUMENTS = ("docs/integration.md", "docs/recipes.md")
+DOCUMENTS = ("docs/integration.md", "docs/recipes.md", "docs/quickstart.md")
 PROGRAMS = {
     "bash": ["bash", "-eu", "-c"],
     "python": [sys.executable, "-c"],
