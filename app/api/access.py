@@ -16,8 +16,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from limits import RateLimitItem
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from app.access.key_ring import KeyRing
 from app.access.keys import Caller, KeyMissing, KeyRefused, Need, Scope, ScopeMissing
@@ -154,6 +154,7 @@ class Access:
         """
         self._ring = ring
         self._limit = limit
+        # The library's other storage starts a thread for every hit but the next 10 ms'.
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._refreshing = asyncio.Lock()  # else all that wait would take a thread each
 
@@ -176,15 +177,15 @@ class Access:
         try:
             caller = ring.caller(_token(request), is_local=_is_local(request))
         except (KeyMissing, KeyRefused):
-            self._count("address", address)
+            await self._count("address", address)
             raise
         request.state.caller = caller
-        self.count(request)
+        await self.count(request)
         if scope != "any":
             require(caller, scope)
         return caller
 
-    def count(self, request: Request, number: int = 1) -> None:
+    async def count(self, request: Request, number: int = 1) -> None:
         """Counts requests of a caller who was let in.
 
         Raises:
@@ -192,11 +193,11 @@ class Access:
         """
         caller, address = caller_of(request), request.client.host if request.client else ""
         who = ("key", caller.key_id) if caller.key_id else ("address", address)
-        self._count(*who, number=number)
+        await self._count(*who, number=number)
 
-    def _count(self, *who: str, number: int = 1) -> None:
-        if self._limit and number and not self._limiter.hit(self._limit, *who, cost=number):
-            reset_at = self._limiter.get_window_stats(self._limit, *who).reset_time
+    async def _count(self, *who: str, number: int = 1) -> None:
+        if self._limit and number and not await self._limiter.hit(self._limit, *who, cost=number):
+            reset_at = (await self._limiter.get_window_stats(self._limit, *who)).reset_time
             raise TooManyRequests(str(self._limit), max(ceil(reset_at - time()), 1))
 
 

@@ -16,8 +16,8 @@ from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.exceptions import HTTPException
 
 from app.access.keys import Caller, Need
@@ -46,9 +46,9 @@ class Refusals:
         """Begins to count."""
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    def may_tell(self, who: str) -> bool:
+    async def may_tell(self, who: str) -> bool:
         """Tells whether a line about another refused request of a caller may be written."""
-        return self._limiter.hit(REFUSALS, who)
+        return await self._limiter.hit(REFUSALS, who)
 
 
 def note(request: Request, **outcome: str | int | None) -> None:
@@ -189,7 +189,8 @@ async def _append(request: Request, event: dict[str, str | int | None], *, durab
     refused = event.get("status") in _REFUSED and told["caller"] == "unknown"
     if refused or event.get("status") == HTTPStatus.TOO_MANY_REQUESTS:
         refusals: Refusals = request.app.state.refusals
-        if not refusals.may_tell(f"{told['caller']} {told['address'] if refused else ''}"):
+        who = f"{told['caller']} {told['address'] if refused else ''}"
+        if not await refusals.may_tell(who):
             return
     task = asyncio.current_task()
     if task is not None and task.cancelling():  # the service stops, and does not wait for a thread

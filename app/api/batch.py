@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Annotated
 
+from anyio import from_thread
 from fastapi import APIRouter, Request, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -101,7 +102,7 @@ def identify_batch(
     """
     within = collections_to_search(caller_of(request), form.collections)
     access: Access = request.app.state.access
-    access.count(request, len(form.images) - 1)  # one is counted already
+    from_thread.run(access.count, request, len(form.images) - 1)  # one is counted already
     images: list[bytes] = []
     for image in form.images:
         images.append(image.file.read())

@@ -22,7 +22,6 @@ from math import gcd
 from typing import Self
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from app.matching.hamming import hamming
@@ -134,7 +133,7 @@ def _pack_windows(planes: Bools, side: int) -> Bytes:
     """
     count, extent, _ = planes.shape
     shifts, size = extent - side + 1, -(-(side**2) // 8)
-    columns = np.ascontiguousarray(sliding_window_view(planes, side, axis=2).transpose(2, 0, 1, 3))
+    columns = np.stack([planes[:, :, first : first + side] for first in range(shifts)])
     found = np.empty((shifts, shifts, count, size), np.uint8)
     period = 8 // gcd(side, 8)  # rows after which a row starts a byte again
     for first in range(min(period, shifts)):

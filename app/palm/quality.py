@@ -234,7 +234,7 @@ def assess(
         "sharpness": max(1 - _gradient(wide) / max(_gradient(fine), 1e-6), 0.0),
         "veins": float((_blur(grey, 2 * unit) - _smooth(grey, 12 * unit)).std()),
         "brightness": float(grey.mean()) / 255,
-        "saturated": float((square >= _ALMOST_WHITE).mean()),
+        "saturated": np.count_nonzero(square >= _ALMOST_WHITE) / square.size,
         "blocks": 1 + (_blocks(_around(image, region)) - 1) / enlarged,
         "skin": skin,
         "pose": region.hand.pose if region.hand else None,
