@@ -6,6 +6,32 @@ from typing import Literal
 from pydantic import BaseModel
 
 
+class AuditLine(BaseModel):
+    """One line of the audit log, without its hash and MAC; null for what it does not tell."""
+
+    number: int
+    time: datetime
+    caller: str | None = None
+    address: str | None = None
+    method: str | None = None
+    route: str | None = None
+    action: str | None = None
+    phase: str | None = None
+    status: int | None = None
+    decision: str | None = None
+    subject: str | None = None
+    key: str | None = None
+    request_id: str | None = None
+
+
+class AuditLines(BaseModel):
+    """Lines of the audit log, the newest first."""
+
+    lines: list[AuditLine]
+    next: int | None
+    unreadable: int
+
+
 class Subject(BaseModel):
     """One palm that the service knows."""
 
@@ -360,6 +386,24 @@ class Model(BaseModel):
     cases: list[CalibratedCase]
 
 
+class Step(BaseModel):
+    """A threshold that is higher or lower than the one in use."""
+
+    by: float
+    fmr: float | None
+    target: float | None
+
+
+class ThresholdInUse(BaseModel):
+    """The threshold for one probe image and a subject of one enrolled image."""
+
+    setting: str
+    target: float
+    score: float
+    fmr: float
+    steps: list[Step]
+
+
 class Models(BaseModel):
     """The nets that vote, how their scores are fused, and the gallery that they search."""
 
@@ -368,6 +412,7 @@ class Models(BaseModel):
     weights: list[float]
     cases: list[CalibratedCase]
     gallery: GalleryState | None
+    thresholds: list[ThresholdInUse]
 
 
 class Receipt(BaseModel):
@@ -446,3 +491,29 @@ class Verification(BaseModel):
     gallery_as_of: datetime | None = None
     timings_ms: dict[str, float]
     request_id: str
+
+
+class WhoAsks(BaseModel):
+    """The caller, and what it may do."""
+
+    keys_in_use: bool
+    key_id: str | None
+    name: str | None
+    scopes: list[
+        Literal[
+            "identify",
+            "verify",
+            "inspect",
+            "enroll",
+            "force",
+            "read",
+            "erase",
+            "export",
+            "explain",
+            "scores",
+            "metrics",
+            "admin",
+        ]
+    ]
+    collections: list[str] | None
+    expires_at: datetime | None
