@@ -11,6 +11,7 @@ import yaml
 from app import __version__
 from app.commands.openapi import openapi_text
 from app.settings import Settings, variable
+from deploy.licences import rows
 
 SETTINGS = {variable(field) for field in Settings.model_fields}
 KUBERNETES = Path("deploy/kubernetes")
@@ -148,3 +149,15 @@ def test_the_version_is_the_same_everywhere():
         r"^LABEL org\.opencontainers\.image\.version=(\S+)$", DOCKERFILE, re.MULTILINE
     )
     assert label[1] == __version__
+
+
+def test_every_package_of_the_image_has_its_licence_in_the_docs():
+    documented = set(Path("docs/licences.md").read_text("utf-8").splitlines())
+    found = rows(Path("requirements/serve.txt").read_text("utf-8"))
+    assert len(found) > 20
+    assert {row for row in found if "not installed here" not in row} <= documented
+
+
+def test_a_lock_of_another_version_than_is_installed_is_refused():
+    with pytest.raises(ValueError, match=r"numpy .* is installed, and .* holds 0\.0\.1"):
+        rows("numpy==0.0.1 \\\n    --hash=sha256:0\n")
