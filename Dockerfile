@@ -14,6 +14,7 @@ RUN case "$ENGINE" in \
     && /venv/bin/python -m pip uninstall --quiet --yes pip setuptools
 
 FROM python:3.11-slim-bookworm
+LABEL org.opencontainers.image.version=0.1.0
 ARG ENGINE=openvino
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

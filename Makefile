@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(LOCKED)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup dev run demo nets paper choices ablation test torture api check fmt lock clean
+.PHONY: help setup dev run demo nets paper choices ablation test torture api sbom check fmt lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -145,6 +145,12 @@ api: $(VENV)/.dev ## Write docs/openapi.json, and what is made from it; list wha
 	$(BIN)/ruff format clients/python/src/palm_vein_client/models.py
 	$(BIN)/python -m clients.write_bruno
 	$(BIN)/python -m clients.breaking
+
+# The lock alone decides what is listed: the same lock gives the same file.
+sbom: $(VENV)/.dev ## Write sbom.json, what an image holds (CycloneDX); print the packages' licences
+	$(BIN)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+		--output-file sbom.json requirements/serve.txt
+	$(BIN)/python deploy/licences.py
 
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --only-binary :all: $(LOCKFLAGS)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvicorn
 
+from app import __version__
 from app.access.keys import KeyUnknown
 from app.audit.log import AuditLog, AuditUnusable
 from app.commands.audit import add_audit_commands, command_event, run_audit_command
@@ -183,7 +184,7 @@ def _inspect(settings: Settings, files: Sequence[Path], out: Path | None) -> int
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Returns the command and its options; answers --help and refuses anything else."""
+    """Returns the command and its options; answers --help and --version, refuses anything else."""
     settings = "\n".join(
         f"  {variable(name)}\n      {field.description}"
         for name, field in Settings.model_fields.items()
@@ -194,6 +195,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=f"settings, each an environment variable or a line of .env:\n{settings}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("serve", help="serve over HTTP; the default")
     commands.add_parser(

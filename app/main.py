@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
+from app import __version__
 from app.api.access import Access, document_access
 from app.api.admission import Admission
 from app.api.audit import Refusals
@@ -81,7 +82,7 @@ def create_app(
 
     app = FastAPIOffline(
         title="Palm-vein identification",
-        version="1",
+        version=__version__,
         description=DESCRIPTION,
         redoc_url=None,  # its page loads a logo from the internet
         redirect_slashes=False,  # the redirect would lead to whatever host the client named
