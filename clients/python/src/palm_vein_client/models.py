@@ -527,29 +527,3 @@ class Verification(BaseModel):
     gallery_as_of: datetime | None = None
     timings_ms: dict[str, float]
     request_id: str
-
-
-class WhoAsks(BaseModel):
-    """The caller, and what it may do."""
-
-    keys_in_use: bool
-    key_id: str | None
-    name: str | None
-    scopes: list[
-        Literal[
-            "identify",
-            "verify",
-            "inspect",
-            "enroll",
-            "force",
-            "read",
-            "erase",
-            "export",
-            "explain",
-            "scores",
-            "metrics",
-            "admin",
-        ]
-    ]
-    collections: list[str] | None
-    expires_at: datetime | None
