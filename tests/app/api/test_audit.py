@@ -202,16 +202,16 @@ def test_nothing_is_changed_while_the_log_cannot_be_written(
     assert enroll(client, "ada", png(50)).status_code == 201
     before = client.get("/v1/subjects/ada").json()
     spoil(file)
-    assert_problem(enroll(client, "eve", png(60)), 503, "the audit log cannot be written")
+    assert_problem(enroll(client, "eve", png(60)), 503, "the audit log cannot be used")
     for method, path in guarded_routes():
         if method in {"PATCH", "DELETE"}:
             answer = client.request(
                 method, path.format(subject_id="ada", key_id="0" * 8, number=1), json={"name": "x"}
             )
-            assert_problem(answer, 503, "the audit log cannot be written")
+            assert_problem(answer, 503, "the audit log cannot be used")
             assert str(file) not in answer.text
     created = client.post("/v1/keys", json={"name": "ops", "scopes": ["read"]})
-    assert_problem(created, 503, "the audit log cannot be written")
+    assert_problem(created, 503, "the audit log cannot be used")
     assert str(file) in caplog.text
     file.rmdir()  # the service recovers by itself
     assert client.get("/v1/subjects/ada").json() == before
@@ -227,7 +227,7 @@ def test_nothing_is_answered_that_is_not_audited(client: TestClient, file: Path)
         client.get("/v1/subjects"),
         client.get("/v1/subjects/p001"),
     ):
-        assert_problem(answer, 503, "the audit log cannot be written")
+        assert_problem(answer, 503, "the audit log cannot be used")
         assert "p002" not in answer.text
         assert "decision" not in answer.text
     assert client.get("/health/live").status_code == 200
