@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,24 @@ def palm_maker() -> Callable[..., Palms]:
     return make_palms
 
 
-@pytest.fixture
-def eager() -> Iterator[None]:
-    """Runs a test's few steps without compiling them, which would take most of its time.
-
-    Fixtures of a wider scope, such as `pretrained`, still train compiled.
-    """
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Runs a few steps without compiling them, which would take most of their time."""
     import tensorflow as tf
 
+    before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Runs a test `uncompiled`; fixtures of a wider scope, such as `pretrained`, are compiled."""
+    with uncompiled():
+        yield
 
 
 TOY = ["--monitor", "4", "--precision", "float32"]

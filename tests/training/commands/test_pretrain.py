@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.conftest import export_of
+from tests.training.conftest import export_of, uncompiled
 from training.__main__ import main
 from training.commands.pretrain import STAGE_STEP, UNSEEN_SEED, PretrainConfig, pretrain
 from training.fit.checkpoint import epochs_done, read_history
@@ -165,7 +165,8 @@ def second(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Pretra
         pairs=2,
         learning_rate=NO_CHANGE,
     )
-    pretrain(config)
+    with uncompiled():
+        pretrain(config)
     return config
 
 

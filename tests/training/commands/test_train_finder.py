@@ -16,6 +16,7 @@ from app.nets.running import NetMismatch
 from app.palm.errors import PalmNotFound
 from app.palm.hand import locate
 from app.palm.landmarks import OUTPUTS
+from tests.training.conftest import uncompiled
 from training.commands.export_finder import ExportFinderConfig, export_finder
 from training.commands.train_finder import TrainFinderConfig, load_start, train_finder
 from training.finder.figures import Trial
@@ -32,7 +33,7 @@ def configure(out: Path, **changes: Any) -> TrainFinderConfig:
         "side_px": 32,
         "palms": 1,
         "processes": 0,
-        "monitor": 2,
+        "monitor": 1,
     }
     return TrainFinderConfig(out=out, **{**options, **changes})
 
@@ -48,7 +49,8 @@ class Stop(keras.callbacks.Callback):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finder") / "run"
-    train_finder(configure(out))
+    with uncompiled():
+        train_finder(configure(out))
     return out
 
 
@@ -78,19 +80,20 @@ def test_every_epoch_reports_figures_of_hands_crops_and_nothing(run: Path) -> No
     assert {f"{name}_loss" for name in OUTPUTS} <= rows[0].keys()
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(run: Path, tmp_path: Path) -> None:
     cut = configure(tmp_path / "cut")
     with pytest.raises(InterruptedError):
         train_finder(cut, [Stop()])
     assert epochs_done(cut.out) == 1
     verdict = train_finder(cut)
-    assert "of 2 drawn hands" in str(verdict)
+    assert "of 1 drawn hands" in str(verdict)
     for found, expected in zip(weights(cut.out), weights(run), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-4)
 
 
-@pytest.mark.usefixtures("eager")
 def test_a_run_starts_from_the_weights_of_another(run: Path, tmp_path: Path) -> None:
+    """The only compiled training here."""
     train_finder(configure(tmp_path / "next", start=run, epochs=1, learning_rate=1e-9))
     for found, expected in zip(weights(tmp_path / "next"), weights(run), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
