@@ -14,14 +14,14 @@ def stated_licence(package: Distribution) -> str:
     The first of: its SPDX expression (PEP 639), its classifiers, and the first line of its field
     License, which may hold a whole text.
     """
-    metadata = package.metadata
-    expression = metadata.get("License-Expression")
+    metadata = package.metadata.json
     classifiers = [
         name.rpartition(" :: ")[2]
-        for name in metadata.get_all("Classifier", [])
+        for name in metadata.get("classifier", [])
         if name.startswith("License :: ")
     ]
-    text = metadata.get("License", "").strip()
+    text = str(metadata.get("license", "")).strip()
+    expression = str(metadata.get("license_expression", ""))
     return expression or ", ".join(classifiers) or text.partition("\n")[0][:80] or "not stated"
 
 
