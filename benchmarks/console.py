@@ -34,7 +34,6 @@ from benchmarks.server import REPOSITORY, serve
 
 TARGET_BYTES, TARGET_MS = 300_000, 1000
 SAMPLE = REPOSITORY / "samples" / "hands" / "known" / "p100.jpg"
-PICTURE = {"width": 1120, "height": 700}
 COLOURS = 128
 
 SIZES = """["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind)
@@ -85,7 +84,7 @@ def console() -> Iterator[tuple[Browser, str]]:
 def draw_picture(path: Path) -> None:
     """Stores the page Identify with a sample hand and its answer, as a PNG of few colours."""
     with console() as (browser, address):
-        page = browser.new_page(viewport=PICTURE, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1120, "height": 700}, color_scheme="light")
         page.goto(address)
         page.locator("input[type=file]").first.set_input_files(SAMPLE)
         page.locator(".verdict").wait_for()
