@@ -74,9 +74,10 @@ def create_app(
         cv2.setNumThreads(1)  # likewise; requests run side by side
         starter = Starter(app, settings, load_ensemble, load_finder)
         app.state.tracing.start()
-        starter.start()
         with reload_on_hangup(app.state.reloader):
+            starter.start()
             yield
+        app.state.reloader.close()
         starter.close()
         app.state.tracing.close()
 

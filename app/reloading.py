@@ -88,6 +88,10 @@ class Reloader:
         finally:
             self._reloading.release()
 
+    def close(self) -> None:
+        """Waits for a reload that is under way; none can begin afterwards."""
+        self._reloading.acquire()
+
     def reload_logged(self) -> None:
         """Does the same for who reads the log only, and records it in the audit log."""
         try:

@@ -43,7 +43,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="TCP port; by default a free one")
     parser.add_argument("--folder", type=Path, default=REPOSITORY / "data" / "demo")
     chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also where a shell that starts it in the background lets it ignore Ctrl-C.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     folder, url = chosen.folder.resolve(), f"http://127.0.0.1:{chosen.port or free_port()}"
     service = start(folder, url)
     try:

@@ -54,8 +54,8 @@ class Site(BaseModel):
         description="Stated against observed false match rates; null if none was written."
     )
     used: bool = Field(
-        description="Whether it raises the thresholds: from the next start on, and not if it was "
-        "measured with other nets or thresholds."
+        description="Whether it raises the thresholds: from the next start or reload on, and not "
+        "if it was measured with other nets or thresholds."
     )
     cameras: list[CameraSite] = Field(
         description="The calibration of each named camera that has one."
