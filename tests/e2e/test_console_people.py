@@ -60,6 +60,7 @@ def test_a_person_is_enrolled_with_the_keyboard_alone(
     gallery_service: httpx.Client, console_page: OpenConsole
 ) -> None:
     page = console_page(gallery_service, "#/enroll")
+    page.on("filechooser", lambda _: None)  # else the first one may come before it is listened for
     press_until(page, "it.type === 'file'")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
