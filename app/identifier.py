@@ -64,7 +64,13 @@ class Identifier:
             index: finds whose palm a probe is; by default one in memory.
         """
         self._ensemble = ensemble
-        self._calibrated = calibrated or {}
+        by_camera = calibrated or {}
+
+        # No method: the enroller would keep this, and large nets, until garbage is collected.
+        def nets_for(camera: str) -> Ensemble:
+            return by_camera.get(camera, ensemble)
+
+        self._nets_for = nets_for
         outage = outage or Outage()
         self._index = index or GalleryIndex(
             gallery, ensemble.nets, ensemble.fusion.weights, outage=outage
@@ -216,10 +222,6 @@ class Identifier:
     def _fmr_among(self, found: Found) -> float:
         """Returns the false match rate that holds the target among the subjects found."""
         return self._fpir_target / max(found.gallery_size, 1)  # FPIR is about N times FMR
-
-    def _nets_for(self, camera: str) -> Ensemble:
-        """Returns the nets with the thresholds for images of a camera."""
-        return self._calibrated.get(camera, self._ensemble)
 
     def _compare(
         self,

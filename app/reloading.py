@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from threading import Lock, Thread, current_thread, main_thread
 from time import perf_counter
 
-from app.api.errors import NetsRefused, ReloadUnderWay, SubjectsLost
+from app.api.errors import ReloadRefused
 from app.api.service import Service, working
 from app.ensemble import Ensemble, NetsDisagree
+from app.gallery.errors import GalleryUnusable
 from app.gallery.gallery import Gallery
 from app.identifier import Identifier
 from app.maintenance import calibrated_at_site
@@ -75,14 +76,14 @@ class Reloader:
         nets know. Whatever fails leaves the former nets in service.
 
         Raises:
-            ReloadUnderWay: if another call has not ended.
-            NetsRefused: if the nets cannot be loaded, or do not reproduce their golden outputs.
-            SubjectsLost: if subjects that can be identified now could no longer be.
+            ReloadRefused: if another call has not ended; if the nets cannot be loaded, or do not
+                reproduce their golden outputs; if subjects that can be identified now could no
+                longer be; or if the database searches: its coarse maps are of one set of nets.
             NotReady: if a part of the service does not work.
             GalleryUnusable: if the gallery cannot be read.
         """
         if not self._reloading.acquire(blocking=False):
-            raise ReloadUnderWay
+            raise ReloadRefused("they are being replaced already; wait until that has ended")
         try:
             return self._reload()
         finally:
@@ -103,9 +104,10 @@ class Reloader:
     def _reload(self) -> Reloaded:
         start, service = perf_counter(), self._service()
         former, identifier = working(service.ensemble), working(service.identifier)
-        gallery = working(service.gallery)
+        if self._settings.search == "pgvector":
+            raise ReloadRefused("PALM_SEARCH=pgvector needs a restart for other nets")
         ensemble = self._load_nets()
-        _refuse_losses(gallery, former, ensemble)
+        _refuse_losses(working(service.gallery), former, ensemble)
         self._switch(self._with(service, ensemble))
         _retire(identifier, self._service())
         done = Reloaded(_keys(former), _keys(ensemble), ensemble.precision, perf_counter() - start)
@@ -121,7 +123,9 @@ class Reloader:
             return open_ensemble(self._settings, self._load)
         except (NetUnusable, NetsDisagree) as error:
             logger.error("the nets were not reloaded: %s", error)
-            raise NetsRefused from error
+            raise ReloadRefused(
+                "those in the models store cannot be used; the service's log says why"
+            ) from error
 
     def _with(self, service: Service, ensemble: Ensemble) -> Service:
         """Returns the service with other nets, which have read the gallery."""
@@ -130,7 +134,11 @@ class Reloader:
         identifier = start_identifier(
             self._settings, calibrated, gallery, working(service.inspector), service.outage
         )
-        identifier.describe_gallery()
+        try:
+            identifier.describe_gallery()
+        except GalleryUnusable:
+            identifier.close()
+            raise
         return replace(
             service,
             ensemble=calibrated.ensemble,
@@ -146,7 +154,12 @@ def _refuse_losses(gallery: Gallery, former: Ensemble, ensemble: Ensemble) -> No
     lost = gallery.count_incomparable(ensemble.formats)
     lost -= gallery.count_incomparable(former.formats)
     if lost > 0:
-        raise SubjectsLost(lost, ", ".join(str(key) for key in _keys(ensemble)))
+        nets = ", ".join(str(key) for key in _keys(ensemble))
+        raise ReloadRefused(
+            f"{lost} enrolled subjects have no templates that {nets} can compare, and could no "
+            "longer be identified; export nets of the same template_id, or restart the service "
+            "with these and enroll the subjects again"
+        )
 
 
 def _retire(former: Identifier, service: Service) -> None:

@@ -109,29 +109,8 @@ class SubjectChanged(Exception):
         )
 
 
-class ReloadUnderWay(Exception):
-    """Another reload has not ended yet."""
+class ReloadRefused(Exception):
+    """The nets are not replaced, and the former ones go on serving."""
 
-    def __init__(self) -> None:
-        super().__init__("the nets are being reloaded already; wait until that has ended")
-
-
-class NetsRefused(Exception):
-    """The new nets cannot be used; the log says why, with the places of their files."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the nets in the models store cannot be used, so the former ones go on serving; the "
-            "service's log says why"
-        )
-
-
-class SubjectsLost(Exception):
-    """Enrolled subjects have no templates that the new nets can compare."""
-
-    def __init__(self, subjects: int, nets: str) -> None:
-        super().__init__(
-            f"{subjects} enrolled subjects have no templates that {nets} can compare, and could no "
-            "longer be identified, so the former nets go on serving; export nets whose template_id "
-            "is the same, or restart the service with the new nets and enroll these subjects again"
-        )
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the nets that serve are kept: {reason}")

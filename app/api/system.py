@@ -6,7 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from app.api.access import Guarded, Scraped, guarded
-from app.api.errors import CrossSite, NetsRefused, NotReady, ReloadUnderWay, SubjectsLost
+from app.api.errors import CrossSite, NotReady, ReloadRefused
 from app.api.gauges import Gauges, state_for_everybody
 from app.api.metrics import as_text, metrics_of
 from app.api.problems import documented
@@ -84,7 +84,7 @@ def _describe_gallery(service: Service) -> GalleryState | None:
 @about.post(
     "/models/reload",
     summary="Take new nets into service",
-    **guarded("admin", CrossSite, ReloadUnderWay, NetsRefused, SubjectsLost),
+    **guarded("admin", CrossSite, ReloadRefused),
 )
 def reload_models(request: Request) -> Reload:
     """Loads the nets of the models store beside those in service, and switches to them.

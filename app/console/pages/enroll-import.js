@@ -1,12 +1,12 @@
 /** Enrolls the people of a folder, one request each, with a report. */
 
+import { asTable } from "../parts/csv.js";
 import { Download } from "../parts/download.js";
 import { PalmInput } from "../parts/palm-input.js";
 import { ProblemNotice } from "../parts/problem.js";
 import { Scroll } from "../parts/scroll.js";
 import { texts } from "../texts.js";
 import { html, useEffect, useRef, useState } from "../ui.js";
-import { asCsv } from "./identify-batches.js";
 import { COLUMNS, enrollAll, readFolder } from "./enroll-people.js";
 
 const ROWS_AT_ONCE = 200;
@@ -37,7 +37,7 @@ export function Import() {
           ${done.length ? text.resume : text.start(open)}</button>`}
         ${!busy && html`<button type="button" onClick=${clear}>${text.another}</button>`}
         ${!busy && done.length > 0 && html`<${Download} primary=${open === 0} name="enrolled.csv" type="text/csv"
-          content=${asCsv(people, COLUMNS)}>${text.csv}<//>`}
+          content=${asTable(people, COLUMNS)}>${text.csv}<//>`}
       </div></div>
     <progress class=${busy ? "" : "over"} max=${people.length} value=${done.length} aria-label=${text.progress} />
     ${waits && html`<p class="notice notice-warning" role="status">${text.waits(waits)}</p>`}

@@ -1,11 +1,12 @@
 /** The people of a folder, as `python -m app import` reads it, and their enrolment. No component. */
 
 import { call } from "../api.js";
+import { guarded } from "../parts/csv.js";
 import { formOf } from "../parts/enrolment.js";
 import { patiently } from "../parts/patience.js";
 import { randomHex } from "../parts/random.js";
 import { texts } from "../texts.js";
-import { guarded, isImage } from "./identify-batches.js";
+import { isImage } from "./identify-batches.js";
 
 const TABLE = "subjects.csv";
 const FIELDS = ["name", "hand", "collection", "camera", "consent", "retain_until"];
@@ -109,7 +110,7 @@ function outcomeOf({ type, status }) {
   return status >= 400 && status < 500 ? "refused" : "failed";
 }
 
-/** The columns of the report, for `asCsv`. */
+/** The columns of the report, for `asTable`. */
 export const COLUMNS = {
   subject_id: ({ id }) => guarded(id),
   images: ({ files }) => files.length,

@@ -1,11 +1,12 @@
 /** Many palms in several requests, and the table that comes of them. No component. */
 
 import { lines } from "../api.js";
+import { guarded } from "../parts/csv.js";
+import { patiently } from "../parts/patience.js";
 import { optionsInto } from "../parts/search-options.js";
 
 const MOST_IMAGES = 256; // of POST /v1/identify/batch
 const MOST_BYTES = 24 * 2 ** 20; // less than PALM_MAX_BODY_MB is by default
-const MOST_RETRIES = 5;
 const IMAGE = /\.(png|jpe?g|bmp|tiff?|webp)$/i;
 
 /**
@@ -51,18 +52,9 @@ export function partsOf(rows) {
   return parts;
 }
 
-async function identifyPart(rows, options, signal) {
-  for (let retries = 0; ; retries += 1) {
-    try {
-      await fill(rows.filter((row) => outcomeOf(row) === "waiting"), options, signal);
-      return;
-    } catch (problem) {
-      // The service is busy, or too many palms were sent this minute.
-      if (!problem.retryAfterS || retries === MOST_RETRIES) throw problem;
-      await new Promise((done) => setTimeout(done, problem.retryAfterS * 1000));
-      if (signal.aborted) throw problem;
-    }
-  }
+function identifyPart(rows, options, signal) {
+  const fillIn = () => fill(rows.filter((row) => outcomeOf(row) === "waiting"), options, signal);
+  return patiently(fillIn, signal);
 }
 
 async function fill(rows, options, signal) {
@@ -76,7 +68,8 @@ async function fill(rows, options, signal) {
   }
 }
 
-const COLUMNS = {
+/** The columns of the table that can be saved. */
+export const COLUMNS = {
   file: (row) => guarded(pathOf(row.file)),
   outcome: (row) => outcomeOf(row),
   subject_id: ({ identification }) => guarded(identification?.identity?.subject_id),
@@ -87,20 +80,3 @@ const COLUMNS = {
   warnings: ({ identification }) => guarded(identification?.warnings.join("; ")),
   problem: ({ problem }) => guarded(problem?.detail),
 };
-
-/** Returns the results as CSV (RFC 4180), in UTF-8 with a mark for spreadsheets. */
-export function asCsv(rows, columns = COLUMNS) {
-  const values = rows.map((row) => Object.values(columns).map((of) => of(row)));
-  const table = [Object.keys(columns), ...values];
-  return `\ufeff${table.map((line) => line.map(quoted).join(",")).join("\r\n")}\r\n`;
-}
-
-/** Keeps a spreadsheet from taking a name for a formula. */
-export function guarded(text) {
-  return /^[=+\-@\t\r]/.test(text ?? "") ? `'${text}` : text;
-}
-
-function quoted(value) {
-  const text = String(value ?? "");
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}

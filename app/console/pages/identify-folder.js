@@ -1,5 +1,6 @@
 /** Identifies a folder of palms, one image of each. */
 
+import { asTable } from "../parts/csv.js";
 import { PalmInput } from "../parts/palm-input.js";
 import { useFileUrl } from "../parts/palm-picture.js";
 import { ProblemNotice } from "../parts/problem.js";
@@ -7,7 +8,7 @@ import { Scroll } from "../parts/scroll.js";
 import { SearchOptions } from "../parts/search-options.js";
 import { texts } from "../texts.js";
 import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
-import { asCsv, identifyAll, isImage, outcomeOf, pathOf } from "./identify-batches.js";
+import { COLUMNS, identifyAll, isImage, outcomeOf, pathOf } from "./identify-batches.js";
 
 const ROWS_AT_ONCE = 200;
 const REDRAW_MS = 150;
@@ -122,7 +123,7 @@ function useBatches(options) {
 }
 
 function CsvLink({ rows }) {
-  const file = useMemo(() => new Blob([asCsv(rows)], { type: "text/csv" }), [rows]);
+  const file = useMemo(() => new Blob([asTable(rows, COLUMNS)], { type: "text/csv" }), [rows]);
   const url = useFileUrl(file);
   return html`<a class="button primary" download="palms.csv" href=${url}>
     ${texts.identify.folder.csv}</a>`;

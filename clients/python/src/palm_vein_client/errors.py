@@ -153,16 +153,8 @@ class HandDiffers(ProblemError, slug="hand-differs"):
     """Other hand (409)."""
 
 
-class ReloadUnderWay(ProblemError, slug="reload-under-way"):
-    """Reload under way (409)."""
-
-
-class NetsRefused(ProblemError, slug="nets-refused"):
-    """Nets not usable (409)."""
-
-
-class SubjectsLost(ProblemError, slug="subjects-lost"):
-    """Subjects would be lost (409)."""
+class ReloadRefused(ProblemError, slug="reload-refused"):
+    """Nets not replaced (409)."""
 
 
 class HandsDiffer(ProblemError, slug="hands-differ"):
