@@ -149,12 +149,13 @@ def test_a_folder_becomes_a_table_and_a_csv_file(opened: Any, tmp_path: Path) ->
 
 def test_many_images_are_sent_in_parts_and_names_become_no_formulas(opened: Any) -> None:
     script = """async () => {
-        const {partsOf, asCsv} = await import("./console/pages/identify-batches.js");
+        const {partsOf, COLUMNS} = await import("./console/pages/identify-batches.js");
+        const {asTable} = await import("./console/parts/csv.js");
         const rows = (count, size) => Array.from({length: count}, (_, index) =>
             ({index, file: {name: "a.png", size}}));
         const lengths = (...given) => partsOf(rows(...given)).map((part) => part.length);
         const named = {index: 0, file: {name: '=1+1,"x".png'}};
-        return [lengths(600, 1), lengths(3, 20 * 2 ** 20), asCsv([named])];
+        return [lengths(600, 1), lengths(3, 20 * 2 ** 20), asTable([named], COLUMNS)];
     }"""
     many, large, text = opened.evaluate(script)
     assert many == [256, 256, 88]
